@@ -1,0 +1,1 @@
+"""The backends: numbered HTTP servers that say who they are."""

@@ -1,0 +1,72 @@
+"""One backend: a number, a port, and who connects to it."""
+
+from typing import cast
+
+import attrs
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorTCP
+
+from proxyreload.backend.http11 import BackendConnection, BackendFactory
+from proxyreload.backend.resource import BackendResource
+from proxyreload.bus import EventBus
+from proxyreload.clock import ClockNs
+from proxyreload.events import Arrival, BackClosed
+
+HOST = "127.0.0.1"
+
+
+@attrs.frozen
+class BackendLog:
+    """Publishes what one backend sees."""
+
+    instance: str
+    bus: EventBus
+    clock_ns: ClockNs
+
+    def arrived(self, source_port: int, request_id: bytes, carried: int) -> None:
+        """Publish a request's arrival."""
+        self.bus.arrived(Arrival(self.instance, request_id.decode("latin-1"), source_port, carried, self.clock_ns()))
+
+    def closed(self, connection: BackendConnection) -> None:
+        """Publish that the proxy closed a connection."""
+        self.bus.publish(
+            BackClosed(
+                self.instance, connection.source_port, connection.carried, connection.probe_only, self.clock_ns()
+            )
+        )
+
+
+@attrs.define(eq=False)
+class Backend:
+    """A numbered backend on a port of its own."""
+
+    instance: int
+    port: int
+    bus: EventBus
+    clock_ns: ClockNs
+    host: str = HOST
+    _factory: BackendFactory | None = attrs.field(default=None, init=False)
+    _listening: IListeningPort | None = attrs.field(default=None, init=False)
+
+    @property
+    def address(self) -> str:
+        """``host:port``, as most proxies want it."""
+        return f"{self.host}:{self.port}"
+
+    def start(self, reactor: IReactorTCP) -> None:
+        """Listen; `twisted.internet.error.CannotListenError` if the port is taken."""
+        self._factory = BackendFactory(
+            BackendResource(self.instance), BackendLog(str(self.instance), self.bus, self.clock_ns)
+        )
+        self._listening = cast(
+            IListeningPort, reactor.listenTCP(self.port, self._factory, backlog=1024, interface=self.host)
+        )
+        self.port = self._listening.getHost().port
+
+    def stop(self) -> Deferred[object]:
+        """Listen no more, and drop every connection."""
+        listening, self._listening = self._listening, None
+        if self._factory is not None:
+            for connection in tuple(self._factory.connections):
+                connection.close()
+        return maybeDeferred(listening.stopListening if listening is not None else lambda: None)

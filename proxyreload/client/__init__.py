@@ -1,0 +1,1 @@
+"""The clients: who sends requests through the proxy, one persistent connection each."""

@@ -1,0 +1,285 @@
+"""One client: a request, its outcome, the next request, over one connection at a time."""
+
+from collections import deque
+from typing import cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError  # noqa: A004
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from proxyreload import failures
+from proxyreload.bus import EventBus
+from proxyreload.client.expectation import Expectation
+from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
+from proxyreload.client.request import PreparedRequest
+from proxyreload.clock import NS_PER_S, ClockNs
+from proxyreload.events import Ending, Exchange, FrontClosed
+from proxyreload.untrusted import printable
+
+#: Without a rate, a client waits so long after a connection that came to nothing: a port where nobody listens answers
+#: in microseconds.
+PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
+
+#: Header values of backends as text, made printable once. Bounded: a proxy could invent them.
+_INSTANCES_KEPT = 4096
+_instances: dict[bytes, str] = {b"": ""}
+
+
+def instance_text(value: bytes) -> str:
+    """Return a ``Backend-Id`` as text that can be shown."""
+    text = _instances.get(value)
+    if text is None:
+        text = printable(value, 64)
+        if len(_instances) < _INSTANCES_KEPT:
+            _instances[value] = text
+    return text
+
+
+def port_number(value: bytes) -> int:
+    """Return a ``Source-Port``, 0 if it is none."""
+    return int(value) if value.isdigit() and len(value) <= 5 else 0  # noqa: PLR2004
+
+
+def connection_failure(reason: Failure) -> tuple[str, str]:
+    """Return the class and the message of a connection that could not be opened."""
+    if reason.check(ConnectionRefusedError) is not None:
+        return failures.REFUSED, ""
+    if reason.check(TimeoutError) is not None:
+        return failures.CONNECT_TIMEOUT, ""
+    name = "" if reason.check(ConnectError) is not None else f"{type(reason.value).__name__}: "
+    return failures.CONNECT_ERROR, name + printable(reason.getErrorMessage())
+
+
+@implementer(IConnectionOwner)
+@attrs.define(eq=False)
+class Client:
+    """Sends one request after another and publishes exactly one `Exchange` for each.
+
+    In a closed loop it sends the next request as soon as it has its answer. In an open loop (`open_loop`) a schedule
+    calls `due` at set times, whatever the answers do; requests that are due while another is under way queue up and
+    keep their due times. A probe opens a connection anew for each request.
+    """
+
+    number: int
+    reactor: IReactorTime
+    connector: IConnector
+    prepared: PreparedRequest
+    expectation: Expectation
+    bus: EventBus
+    clock_ns: ClockNs
+    timeout_ns: int
+    open_loop: bool = False
+    probe: bool = False
+
+    backlog_peak: int = attrs.field(default=0, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _request_id: bytes = attrs.field(default=b"", init=False)  # of the exchange under way, empty if there is none
+    _due_ns: int = attrs.field(default=0, init=False)
+    _deadline_ns: int = attrs.field(default=0, init=False)
+    _backlog: deque[int] = attrs.field(factory=deque, init=False)
+    _connection: IConnection | None = attrs.field(default=None, init=False)
+    _connections: int = attrs.field(default=0, init=False)
+    _connecting: Deferred[IConnection] | None = attrs.field(default=None, init=False)
+    _alarm: IDelayedCall | None = attrs.field(default=None, init=False)
+    _pause: IDelayedCall | None = attrs.field(default=None, init=False)
+    _stopped: Deferred[None] | None = attrs.field(default=None, init=False)
+    _prefix: bytes = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare the constant part of the request ids."""
+        self._prefix = b"%b%d-" % (b"p" if self.probe else b"", self.number)
+
+    def start(self) -> None:
+        """Send the first request, unless a schedule says when."""
+        if not self.open_loop:
+            self._begin(self.clock_ns())
+
+    def due(self, due_ns: int) -> None:
+        """Send a request that the schedule wants sent at `due_ns`, as soon as the one before it has its outcome."""
+        if self._stopped is not None:
+            return
+        if self._request_id:
+            self._backlog.append(due_ns)
+            self.backlog_peak = max(self.backlog_peak, len(self._backlog))
+        else:
+            self._begin(due_ns)
+
+    def stop(self) -> Deferred[None]:
+        """Send nothing more; fires when the exchange under way has its outcome."""
+        self._stopped = Deferred()
+        self._backlog.clear()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if not self._request_id:
+            self._finish()
+        return self._stopped
+
+    def abort(self) -> None:
+        """End the exchange under way, if any, as aborted."""
+        if self._request_id:
+            self._give_up(failures.ABORTED, "the run was ended")
+
+    # IConnectionOwner
+
+    def answered(self, connection: IConnection) -> None:
+        """Judge and record the answer, and go on."""
+        failure, message = self.expectation(connection, self._request_id)
+        self._record(connection, connection.last_byte_ns, failure, message)
+        if self.probe:
+            connection.close()
+            self._connection = None
+        elif not connection.keep_alive:
+            connection.close()
+            self._lost(connection, Ending.ANNOUNCED)
+        self._proceed(failed_connection=False)
+
+    def broken(self, connection: IConnection, failure: str, message: str) -> None:
+        """Record the failure and go on with another connection."""
+        self._record(connection, self.clock_ns(), failure, message)
+        self._lost(connection, Ending.CUT, failure)
+        self._proceed(failed_connection=connection.carried == 1)
+
+    def closed(self, connection: IConnection, message: str) -> None:
+        """Open another connection if a request waits for it."""
+        self._lost(connection, Ending.IDLE, message)
+        if self._request_id:
+            self._connect()
+
+    # Its own.
+
+    def _begin(self, due_ns: int) -> None:
+        self._due_ns = due_ns
+        self._request_id = self._prefix + b"%d" % self._sent
+        connection = self._connection
+        if connection is None:
+            self._connect()
+        elif connection.send(self.prepared.encode(self._request_id)):
+            self._deadline_ns = connection.written_ns + self.timeout_ns
+        else:  # it has been closed while idle; `closed` will be called and connect
+            self._deadline_ns = self.clock_ns() + self.timeout_ns
+        if self._alarm is None:
+            self._set_alarm(self.timeout_ns)
+
+    def _connect(self) -> None:
+        self._deadline_ns = self.clock_ns() + self.timeout_ns
+        connecting = self._connecting = self.connector.connect(self, self.timeout_ns / NS_PER_S)
+        connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, connection: IConnection) -> None:
+        self._connecting = None
+        self._connection = connection
+        self._connections += 1
+        connection.send(self.prepared.encode(self._request_id))
+
+    def _not_connected(self, reason: Failure) -> None:
+        self._connecting = None
+        if self._request_id:
+            failure, message = connection_failure(reason)
+            self._record(None, self.clock_ns(), failure, message)
+            self._proceed(failed_connection=True)
+
+    def _proceed(self, *, failed_connection: bool) -> None:
+        self._request_id = b""
+        if self._stopped is not None:
+            self._finish()
+        elif self._backlog:
+            self._begin(self._backlog.popleft())
+        elif self.open_loop:
+            pass
+        elif failed_connection:
+            self._pause = cast(IDelayedCall, self.reactor.callLater(PAUSE_AFTER_FAILED_CONNECTION_S, self._resume))
+        else:
+            self._begin(self.clock_ns())
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._begin(self.clock_ns())
+
+    def _finish(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._stopped is not None and not self._stopped.called:
+            self._stopped.callback(None)
+
+    def _set_alarm(self, delay_ns: int) -> None:
+        self._alarm = cast(IDelayedCall, self.reactor.callLater(delay_ns / NS_PER_S, self._ring))
+
+    def _ring(self) -> None:
+        """Time the exchange out if it is late; one alarm serves many exchanges, setting one for each costs more."""
+        self._alarm = None
+        if not self._request_id:
+            return
+        left_ns = self._deadline_ns - self.clock_ns()
+        if left_ns > 0:
+            self._set_alarm(left_ns)
+        elif self._connecting is not None:
+            self._give_up(failures.CONNECT_TIMEOUT, "")
+        else:
+            self._give_up(failures.TIMEOUT, "")
+
+    def _give_up(self, failure: str, message: str) -> None:
+        """End the exchange under way from this side."""
+        connection, ended_ns = self._connection, self.clock_ns()
+        if connection is not None:
+            connection.abort()
+        self._record(connection, ended_ns, failure, message)
+        if connection is not None:
+            self._lost(connection, Ending.CUT, failure)
+        connecting, self._connecting = self._connecting, None
+        self._request_id = b""
+        if connecting is not None:
+            connecting.cancel()
+        self._proceed(failed_connection=False)
+
+    def _lost(self, connection: IConnection, ending: Ending, message: str = "") -> None:
+        self._connection = None
+        self.bus.publish(
+            FrontClosed(
+                client=self.number,
+                connection=self._connections - 1,
+                front_port=connection.local_port,
+                carried=connection.carried,
+                ending=ending,
+                closed_ns=self.clock_ns(),
+                probe=self.probe,
+                message=message,
+            )
+        )
+
+    def _record(self, connection: IConnection | None, ended_ns: int, failure: str, message: str) -> None:
+        number = self._sent
+        self._sent = number + 1
+        if connection is None:
+            exchange = Exchange(
+                self.number, number, self._due_ns, 0, 0, ended_ns, 0, -1, 0, 0, 0, failure, message, "", 0, False, self.probe  # noqa: E501, FBT003
+            )
+        else:
+            carried = connection.carried - 1
+            exchange = Exchange(
+                self.number,
+                number,
+                self._due_ns if self.open_loop else connection.written_ns,
+                connection.written_ns,
+                connection.first_byte_ns,
+                ended_ns,
+                0 if carried else connection.connect_ns,
+                self._connections - 1,
+                carried,
+                connection.local_port,
+                connection.status,
+                failure,
+                message,
+                instance_text(connection.instance),
+                port_number(connection.back_port),
+                not connection.keep_alive,
+                self.probe,
+            )
+        self.bus.exchanged(exchange)

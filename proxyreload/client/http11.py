@@ -1,0 +1,286 @@
+"""One HTTP/1.1 connection of a client, parsed by httptools (RFC 9112)."""
+
+import select
+from collections.abc import Callable
+from typing import Protocol as Structural
+from typing import cast
+
+import httptools
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from proxyreload import failures
+from proxyreload.client.interfaces import IConnection, IConnectionOwner
+from proxyreload.clock import ClockNs
+from proxyreload.untrusted import printable
+
+#: A head that is longer than this is malformed; without a bound a proxy could fill the memory.
+HEAD_LIMIT = 256 * 1024
+#: How much of a body is kept for checking.
+BODY_KEPT = 64 * 1024
+#: How much of a header's value is kept.
+VALUE_KEPT = 128
+
+_UNKNOWN, _INSTANCE, _BACK_PORT, _ECHOED_ID, _FRAMING = range(5)
+_FIELDS = {
+    b"backend-id": _INSTANCE,
+    b"source-port": _BACK_PORT,
+    b"proxyreload-id": _ECHOED_ID,
+    b"content-length": _FRAMING,
+    b"transfer-encoding": _FRAMING,
+}
+#: Names as they were spelled by proxies, so that each spelling is folded once. Bounded: a proxy chooses them.
+_SPELLINGS_KEPT = 256
+_spellings: dict[bytes, int] = {}
+
+
+class _Socket(Structural):
+    def send(self, data: bytes, /) -> int: ...
+    def fileno(self) -> int: ...
+
+
+def _field(name: bytes) -> int:
+    """Return which field `name` is, however it is spelled."""
+    field = _FIELDS.get(name.lower(), _UNKNOWN)
+    if len(_spellings) < _SPELLINGS_KEPT:
+        _spellings[name] = field
+    return field
+
+
+@implementer(IConnection)
+class HTTP11Connection(Protocol):
+    """One connection that carries one exchange after another.
+
+    In the clear, a request is written straight to the socket: Twisted's transport only buffers, which costs two
+    system calls and a turn of the reactor for each request. What the kernel does not take at once, and all of
+    TLS, goes through the transport.
+    """
+
+    local_port = 0
+    connect_ns = 0
+    carried = 0
+    written_ns = 0
+    first_byte_ns = 0
+    last_byte_ns = 0
+    status = 0
+    instance = b""
+    back_port = b""
+    echoed_id = b""
+    body = b""
+    keep_alive = True
+
+    def __init__(self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int) -> None:
+        """Report to `owner`; the connection was begun at `started_ns`."""
+        self._owner = owner
+        self._clock_ns = clock_ns
+        self._started_ns = started_ns
+        self._parser = httptools.HttpResponseParser(self)
+        self._under_way = False
+        self._silenced = False
+        self._head_bytes = 0
+        self._head_complete = False
+        self._framed = False
+        self._complete = False
+        self._surplus = False
+        self._socket_send: Callable[[bytes], int] | None = None
+        self._readable: Callable[[int], list[tuple[int, int]]] | None = None
+
+    # The transport's side.
+
+    def connectionMade(self) -> None:
+        """Learn the local port, and the way to the socket."""
+        assert self.transport is not None  # noqa: S101
+        self.connect_ns = self._clock_ns() - self._started_ns
+        transport = cast(ITCPTransport, self.transport)
+        transport.setTcpNoDelay(True)
+        self.local_port = transport.getHost().port
+        get_handle = getattr(transport, "getHandle", None)
+        if get_handle is None:  # a transport in memory
+            return
+        handle: _Socket = get_handle()
+        poll = select.poll()
+        poll.register(handle.fileno(), select.POLLIN)
+        self._readable = poll.poll
+        if not ISSLTransport.providedBy(transport):
+            self._socket_send = handle.send
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what the socket had, and tell the owner when the answer is whole."""
+        now_ns = self._clock_ns()
+        if not self._under_way:
+            self._unasked(data)
+            return
+        if not self.first_byte_ns:
+            self.first_byte_ns = now_ns
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._malformed("switched protocols unasked")
+            return
+        except httptools.HttpParserError as error:
+            if self._complete and not self.keep_alive:
+                self._surplus = True  # llhttp refuses bytes behind a last answer
+            else:
+                self._malformed(str(error))
+                return
+        if self._complete:
+            if self._surplus:
+                self._break(failures.UNASKED, "bytes behind the answer's end")
+                return
+            self._under_way = False
+            self.last_byte_ns = now_ns
+            self._owner.answered(self)
+        elif not self._head_complete:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT:
+                self._malformed(f"the head is longer than {HEAD_LIMIT} bytes")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the owner how the connection ended, from the socket's own evidence."""
+        under_way, self._under_way = self._under_way, False
+        self._forget_socket()
+        if self._silenced:
+            return
+        self._silenced = True
+        clean = reason.check(ConnectionDone) is not None
+        if not under_way:
+            self._owner.closed(self, "" if clean else "reset")
+        elif not self.first_byte_ns:
+            self._owner.broken(
+                self,
+                failures.before_response(reset=not clean, reused=self.carried > 1),
+                f"request {self.carried} on this connection",
+            )
+        elif not clean:
+            self._owner.broken(self, failures.RESET_MID_RESPONSE, printable(reason.getErrorMessage()))
+        elif self._head_complete and not self._framed:
+            self.last_byte_ns = self._clock_ns()
+            self.keep_alive = False
+            self._owner.answered(self)  # a body that ends with the connection (RFC 9112, 6.3)
+        else:
+            self._owner.broken(self, failures.TRUNCATED, "the connection was closed in the answer")
+
+    # The owner's side.
+
+    def send(self, payload: bytes) -> bool:
+        """Write one whole request, once; False if the connection is idle no more."""
+        if self._silenced or (self.carried and self._gone()):
+            return False
+        self.carried += 1
+        self.first_byte_ns = self.last_byte_ns = self.status = 0
+        self.instance = self.back_port = self.echoed_id = self.body = b""
+        self._head_bytes = 0
+        self._head_complete = self._framed = self._complete = self._surplus = False
+        self._under_way = True
+        self.written_ns = self._clock_ns()
+        if self._socket_send is None:
+            self._write(payload)
+            return True
+        try:
+            taken = self._socket_send(payload)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            # Nothing was written: the kernel knows that the connection is gone, and the reactor will say so. A
+            # connection that was never good for anything fails its request; one that has idled only has to be replaced.
+            if self.carried > 1:
+                self._under_way = False
+                self.carried -= 1
+                return False
+            return True
+        if taken < len(payload):
+            self._write(payload[taken:])
+        return True
+
+    def close(self) -> None:
+        """Close in order."""
+        self._silence()
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once with a reset."""
+        self._silence()
+        if self.transport is not None:
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    # The parser's side (httptools.HTTPProtocol).
+
+    def on_message_begin(self) -> None:
+        """Notice an answer behind the answer."""
+        if self._complete:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few fields that matter."""
+        field = _spellings.get(name)
+        if field is None:
+            field = _field(name)
+        if not field or self._complete:
+            return
+        if field == _INSTANCE:
+            self.instance = value[:VALUE_KEPT]
+        elif field == _BACK_PORT:
+            self.back_port = value[:VALUE_KEPT]
+        elif field == _ECHOED_ID:
+            self.echoed_id = value[:VALUE_KEPT]
+        else:
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        """Take the status."""
+        if not self._complete:
+            self.status = self._parser.get_status_code()
+            self._head_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        """Keep the body, up to a bound."""
+        if not self._complete and len(self.body) < BODY_KEPT:
+            self.body = (self.body + body)[:BODY_KEPT] if self.body else body[:BODY_KEPT]
+
+    def on_message_complete(self) -> None:
+        """Note the end of an answer; an interim one (1xx) is not the answer."""
+        if self._complete:
+            return
+        if self.status < 200:  # noqa: PLR2004
+            self._head_complete = self._framed = False
+            self.status = 0
+            return
+        self.keep_alive = self._parser.should_keep_alive()
+        self._complete = True
+
+    # Its own.
+
+    def _gone(self) -> bool:
+        """Whether the kernel already holds bytes, a FIN or a reset of the proxy on this idle connection.
+
+        The reactor has not read them yet; a request written now would be lost by our own slowness.
+        """
+        return self._readable is not None and bool(self._readable(0))
+
+    def _write(self, data: bytes) -> None:
+        assert self.transport is not None  # noqa: S101
+        self.transport.write(data)
+
+    def _silence(self) -> None:
+        self._silenced = True
+        self._under_way = False
+        self._forget_socket()
+
+    def _forget_socket(self) -> None:
+        self._readable = self._socket_send = None
+
+    def _malformed(self, message: str) -> None:
+        self._break(failures.MALFORMED, printable(message))
+
+    def _break(self, failure: str, message: str) -> None:
+        self.abort()
+        self._owner.broken(self, failure, message)
+
+    def _unasked(self, data: bytes) -> None:
+        if not self._silenced:
+            self.abort()
+            self._owner.closed(self, f"{failures.UNASKED}: {printable(data, 40)}")

@@ -1,0 +1,57 @@
+"""The roles around one client connection."""
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+
+class IConnection(Interface):
+    """One TCP connection to the front, with at most one exchange under way.
+
+    After `IConnectionOwner.answered` its attributes describe the answer, until the next `send`.
+    """
+
+    local_port: int = Attribute("its own TCP port")  # type: ignore[assignment]
+    connect_ns: int = Attribute("how long the TCP (and TLS) connection took to open")  # type: ignore[assignment]
+    carried: int = Attribute("how many requests it has carried, the one under way included")  # type: ignore[assignment]
+    written_ns: int = Attribute("when the request was written to the socket")  # type: ignore[assignment]
+    first_byte_ns: int = Attribute("when the first bytes of the answer were read, 0 if none were")  # type: ignore[assignment]
+    last_byte_ns: int = Attribute("when the end of the answer was read")  # type: ignore[assignment]
+    status: int = Attribute("status code, 0 if there is none")  # type: ignore[assignment]
+    instance: bytes = Attribute("Backend-Id of the answer")  # type: ignore[assignment]
+    back_port: bytes = Attribute("Source-Port of the answer")  # type: ignore[assignment]
+    echoed_id: bytes = Attribute("request id of the answer")  # type: ignore[assignment]
+    body: bytes = Attribute("body of the answer, its first bytes where it is longer than is kept")  # type: ignore[assignment]
+    keep_alive: bool = Attribute("whether the answer lets the connection persist")  # type: ignore[assignment]
+
+    def send(payload: bytes) -> bool:
+        """Write one whole request, once.
+
+        Returns False, with nothing written, if the proxy has closed or written to the idle connection before;
+        the owner then hears `IConnectionOwner.closed` from the reactor.
+        """
+
+    def close() -> None:
+        """Close in order; the owner hears nothing more."""
+
+    def abort() -> None:
+        """Close at once with a reset; the owner hears nothing more."""
+
+
+class IConnectionOwner(Interface):
+    """Who hears what became of a connection."""
+
+    def answered(connection: IConnection) -> None:
+        """Take the whole answer to the request under way."""
+
+    def broken(connection: IConnection, failure: str, message: str) -> None:
+        """Take the failure (a class of `proxyreload.failures`) of the request under way; the connection is gone."""
+
+    def closed(connection: IConnection, message: str) -> None:
+        """Learn that the connection went away while no request was under way (`message`: what is odd about it)."""
+
+
+class IConnector(Interface):
+    """Opens connections of one class: HTTP/1.1 in the clear, over TLS, one day HTTP/2."""
+
+    def connect(owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
+        """Open one connection; fails with the reasons of `twisted.internet.error`."""

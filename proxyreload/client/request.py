@@ -1,0 +1,93 @@
+"""What a client sends: prepared once by treq, repeated with a new id each time."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+#: The header that carries a request's id there and back. Proxies replace or fold the well-known ones (X-Request-Id).
+ID_HEADER = b"Proxyreload-Id"
+
+
+@attrs.frozen
+class PreparedRequest:
+    """One HTTP/1.1 request, whole but for its id."""
+
+    before: bytes
+    after: bytes
+
+    def encode(self, request_id: bytes) -> bytes:
+        """Return the request's bytes with this id."""
+        return self.before + request_id + self.after
+
+
+@implementer(IConsumer)
+@attrs.define
+class _Collector:
+    """Keeps what a body producer writes."""
+
+    chunks: list[bytes] = attrs.field(factory=list)
+
+    def write(self, data: bytes) -> None:
+        self.chunks.append(data)
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: FBT001
+        """Accept any producer."""
+
+    def unregisterProducer(self) -> None:
+        """Nothing to undo."""
+
+
+async def serialize(
+    method: bytes, uri: bytes, headers: Headers | None, body_producer: IBodyProducer | None
+) -> PreparedRequest:
+    """Turn the arguments of `IAgent.request` into bytes (RFC 9112, 3 and 6)."""
+    url = urlsplit(uri)
+    target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+    fields = Headers({}) if headers is None else headers.copy()
+    # Answers are checked byte by byte, so none is to be compressed.
+    fields.removeHeader(b"accept-encoding")
+    if not fields.hasHeader(b"host"):
+        fields.setRawHeaders(b"host", [url.netloc.rpartition(b"@")[2]])
+    body = b""
+    if body_producer is not None:
+        collector = _Collector()
+        await body_producer.startProducing(collector)
+        body = b"".join(collector.chunks)
+        fields.setRawHeaders(b"content-length", [b"%d" % len(body)])
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    lines += [b"%b: %b" % (name, value) for name, values in fields.getAllRawHeaders() for value in values]
+    return PreparedRequest(b"\r\n".join(lines) + b"\r\n" + ID_HEADER + b": ", b"\r\n\r\n" + body)
+
+
+@implementer(IAgent)
+@attrs.define
+class _RecordingAgent:
+    """Records the one request that treq makes of it, and never answers."""
+
+    recorded: tuple[bytes, bytes, Headers | None, IBodyProducer | None] | None = None
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        self.recorded = (method, uri, headers, bodyProducer)
+        return Deferred()
+
+
+async def prepare(method: str, url: str, **options: Any) -> PreparedRequest:  # noqa: ANN401  (treq's own)
+    """Let treq prepare a request; `options` are those of `treq.request` (headers, params, auth, json, data, cookies)."""
+    agent = _RecordingAgent()
+    HTTPClient(agent).request(method, url, allow_redirects=False, unbuffered=True, **options)
+    assert agent.recorded is not None  # noqa: S101
+    return await serialize(*agent.recorded)
+

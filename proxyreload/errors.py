@@ -1,0 +1,32 @@
+"""Errors that end a run, each one clear line with the exit status it stands for."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the command's exit status says."""
+
+    LOSSLESS = 0
+    LOST = 1
+    USAGE = 2
+    INVALID = 3
+
+
+class ProxyreloadError(Exception):
+    """Something that the user has to know and can act on; its text is one or more whole lines."""
+
+    status = ExitStatus.INVALID
+
+
+class UsageError(ProxyreloadError):
+    """What was asked for cannot be asked for."""
+
+    status = ExitStatus.USAGE
+
+
+class StartError(ProxyreloadError):
+    """The run could not start, or not go on: a port in use, a proxy that died, a missing binary."""
+
+
+class ChangeError(ProxyreloadError):
+    """The proxy refused or failed a change; the text has its own words."""

@@ -1,0 +1,41 @@
+"""The names of the ways in which an exchange can fail.
+
+Every failure has exactly one class, told from the socket's own evidence. The four that can happen before the first
+byte of an answer are told apart by the connection: *fresh* had carried no request before, *reused* had. The reused
+ones are the keep-alive race: a request written to a connection that the proxy was closing.
+"""
+
+from typing import Final
+
+REFUSED: Final = "refused"
+CONNECT_TIMEOUT: Final = "connect timeout"
+#: Neither refused nor timed out: no route, no free port, a reset during the handshake.
+CONNECT_ERROR: Final = "connect error"
+RESET_FRESH: Final = "reset before response, fresh"
+RESET_REUSED: Final = "reset before response, reused"
+CLOSED_FRESH: Final = "closed before response, fresh"
+CLOSED_REUSED: Final = "closed before response, reused"
+RESET_MID_RESPONSE: Final = "reset mid-response"
+TRUNCATED: Final = "truncated"
+TIMEOUT: Final = "timeout"
+MALFORMED: Final = "malformed response"
+#: Bytes that no request asked for: behind an answer, or on an idle connection.
+UNASKED: Final = "unasked bytes"
+WRONG_BODY: Final = "wrong body"
+#: The run was ended while the exchange was under way; it says nothing about the proxy.
+ABORTED: Final = "aborted"
+
+#: The keep-alive race.
+RACES: Final = frozenset({RESET_REUSED, CLOSED_REUSED})
+
+
+def status_failure(status: int) -> str:
+    """Return the class of an answer whose status is not 200."""
+    return f"status {status}"
+
+
+def before_response(*, reset: bool, reused: bool) -> str:
+    """Return the class of a connection that ended before the first byte of the answer."""
+    if reset:
+        return RESET_REUSED if reused else RESET_FRESH
+    return CLOSED_REUSED if reused else CLOSED_FRESH
