@@ -1,5 +1,6 @@
 """The event bus between those who act and those who report."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -34,6 +35,8 @@ class EventBus:
     _subscribers: dict[type, list[tuple[str, Subscriber]]] = attrs.field(factory=dict, init=False)
     _exchanges: list[Exchange] = attrs.field(factory=list, init=False)
     _arrivals: list[Arrival] = attrs.field(factory=list, init=False)
+    _undelivered: deque[tuple[type, Sequence[Event]]] = attrs.field(factory=deque, init=False)
+    _delivering: bool = attrs.field(default=False, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -88,6 +91,18 @@ class EventBus:
             self._deliver(Arrival, arrivals)
 
     def _deliver(self, kind: type, events: Sequence[Event]) -> None:
+        """Deliver, but after what is being delivered now: a subscriber may publish, and order must hold for all."""
+        self._undelivered.append((kind, events))
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._undelivered:
+                self._tell(*self._undelivered.popleft())
+        finally:
+            self._delivering = False
+
+    def _tell(self, kind: type, events: Sequence[Event]) -> None:
         for name, subscriber in tuple(self._subscribers.get(kind, ())):
             try:
                 subscriber(events)

@@ -81,6 +81,15 @@ class FrontClosed:
 
 
 @attrs.frozen
+class ConnectionChanged:
+    """An exchange counted in ``front changed`` or ``back changed``."""
+
+    exchange: Exchange
+    front: bool
+    back: bool
+
+
+@attrs.frozen
 class BackClosed:
     """A connection from the proxy to a backend ended, on the proxy's side.
 
@@ -125,6 +134,13 @@ class Broken:
 
 
 @attrs.frozen
+class ReporterFailed:
+    """A reporter raised and was removed; the others and the run go on."""
+
+    reason: str
+
+
+@attrs.frozen
 class Started:
     """The clients start: the zero of every time that is written."""
 
@@ -138,4 +154,4 @@ class Ended:
     at_ns: int
 
 
-Event = Exchange | Arrival | FrontClosed | BackClosed | Change | Broken | Started | Ended
+Event = Exchange | Arrival | FrontClosed | ConnectionChanged | BackClosed | Change | Broken | ReporterFailed | Started | Ended

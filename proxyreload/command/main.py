@@ -1,0 +1,81 @@
+"""The command ``proxyreload``."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from twisted.python import usage
+
+from proxyreload.errors import ExitStatus, ProxyreloadError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands: dict[str, Callable[[list[str]], int]] = {"plugins": _plugins, "backend": _backend}
+    try:
+        if words and words[0] in commands:
+            status = commands[words[0]](words[1:])
+        else:
+            status = _run(words)
+    except usage.UsageError as error:
+        _complain(str(error))
+        status = ExitStatus.USAGE
+    except ProxyreloadError as error:
+        _complain(str(error))
+        status = error.status
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    sys.exit(int(status))
+
+
+def _complain(text: str) -> None:
+    print(f"proxyreload: {text}", file=sys.stderr)  # noqa: T201
+
+
+def _run(words: list[str]) -> int:
+    from proxyreload.command.options import RunOptions
+
+    options = RunOptions()
+    options.parseOptions(words)
+    from twisted.internet import reactor as installed
+
+    from proxyreload.command.service import RunService
+    from proxyreload.reactor import IReactor
+    from proxyreload.reporters.display import standard_output
+
+    reactor = cast(IReactor, installed)
+    statuses: list[int] = []
+
+    def finished(status: int) -> None:
+        statuses.append(status)
+        reactor.stop()
+
+    service = RunService(options.settings, reactor, standard_output(), _complain, finished)
+    reactor.callWhenRunning(_on_signals, reactor, service.interrupt)
+    reactor.callWhenRunning(service.startService)
+    reactor.run()
+    return statuses[0] if statuses else ExitStatus.INVALID
+
+
+def _on_signals(reactor: object, interrupt: Callable[[], None]) -> None:
+    """End in order on Ctrl-C and SIGTERM, where Twisted would stop the reactor under the run."""
+
+    def arrived(_number: int, _frame: object) -> None:
+        reactor.callFromThread(interrupt)  # type: ignore[attr-defined]
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, arrived)
+
+
+def _plugins(words: list[str]) -> int:
+    from proxyreload.command.plugins import list_plugins
+
+    return list_plugins(words)
+
+
+def _backend(words: list[str]) -> int:
+    from proxyreload.command.backend import serve_backend
+
+    return serve_backend(words)

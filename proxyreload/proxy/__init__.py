@@ -1,0 +1,1 @@
+"""What every proxy plugin stands on; nothing here names a proxy."""

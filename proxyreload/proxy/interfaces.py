@@ -1,0 +1,59 @@
+"""The roles of a proxy plugin."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+from zope.interface import Attribute, Interface, implementer
+
+from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+
+
+class IProxy(Interface):
+    """One running proxy, changed by one mechanism."""
+
+    def start(upstreams: Sequence[Upstream]) -> Awaitable[None]:
+        """Start the proxy with these backends; done when its front port answers.
+
+        Raises `proxyreload.errors.StartError`, with the proxy's own words, if it does not come up.
+        """
+
+    def add_backend(upstream: Upstream) -> Awaitable[None]:
+        """Add a backend; done when the proxy's own mechanism says that it is applied.
+
+        Raises `proxyreload.errors.ChangeError`, with the proxy's own words, if it refuses.
+        """
+
+    def remove_backend(upstream: Upstream) -> Awaitable[None]:
+        """Remove a backend, likewise. The backend goes on answering."""
+
+    def stop() -> Awaitable[None]:
+        """Stop the proxy, gracefully. Whatever is left afterwards is killed by the workspace."""
+
+
+@attrs.frozen
+class Mechanism:
+    """One of the ways a proxy can be changed."""
+
+    name: str
+    summary: str  #: in a line
+    proxy: Callable[[Workspace], IProxy]  #: makes one run's proxy
+
+
+class IProxyPlugin(Interface):
+    """What an entry point of the group ``proxyreload.plugins`` names."""
+
+    name: str = Attribute("as on the command line")  # type: ignore[assignment]
+    binary: Binary = Attribute("where its program is found")  # type: ignore[assignment]
+    mechanisms: Sequence[Mechanism] = Attribute("the recommended one first")  # type: ignore[assignment]
+
+
+@implementer(IProxyPlugin)
+@attrs.frozen
+class ProxyPlugin:
+    """A proxy plugin as plain data: all that most need."""
+
+    name: str
+    binary: Binary
+    mechanisms: Sequence[Mechanism]

@@ -1,0 +1,227 @@
+"""What a proxy plugin works with: everything that is common to all proxies."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+import psutil
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from proxyreload.errors import ChangeError, StartError
+from proxyreload.proxy import tree
+from proxyreload.proxy.child import ChildProcess, OnDeath, become_subreaper, tail
+from proxyreload.reactor import IReactor
+from proxyreload.untrusted import printable
+from proxyreload.waiting import LateError, until
+
+START_TIMEOUT_S = 15.0
+COMMAND_TIMEOUT_S = 30.0
+#: After that long a graceful stop becomes a hard one.
+GRACE_S = 5.0
+_REPLY_LIMIT = 1024 * 1024
+
+
+@attrs.define(eq=False)
+class Workspace:
+    """One run's place for one proxy: a private folder, its processes, the front port it must listen on.
+
+    `close` gives everything back, whatever the plugin left behind.
+    """
+
+    reactor: IReactor
+    binary: Path
+    front_host: str
+    front_port: int
+    hostname: str  #: what the clients' ``Host`` says
+    answers: Callable[[], Awaitable[bool]]  #: whether a request through the front port reaches a backend
+    on_death: OnDeath  #: called when a process ends that was not asked to
+    folder: Path = attrs.field(init=False)
+    _children: list[ChildProcess] = attrs.field(factory=list, init=False)
+    _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
+    _commands: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the folder, for this user only."""
+        self.folder = Path(tempfile.mkdtemp(prefix="proxyreload-"))
+        become_subreaper()
+
+    @property
+    def front(self) -> str:
+        """``host:port`` of the front."""
+        return f"{self.front_host}:{self.front_port}"
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file in the folder."""
+        return self.folder / name
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file beside its place and rename it there, so that no proxy ever reads half of it."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(path.name + ".new")
+        beside.write_text(text, encoding="utf-8")
+        beside.rename(path)
+        return path
+
+    def spawn(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> ChildProcess:
+        """Start a process that is to run until it is stopped; raises `StartError` if it cannot be started."""
+        log = self.path("output.log")
+        try:
+            child = self._spawn(arguments, log, environment)
+        except OSError as error:
+            msg = f"{arguments[0]} cannot be started: {error.strerror}"
+            raise StartError(msg) from error
+        self._children.append(child)
+        child.exited().addCallback(lambda _code: self._exited(child))
+        return child
+
+    async def until_answering(self, child: ChildProcess) -> None:
+        """Wait until the front port answers from a backend; raises `StartError` with the child's last words."""
+        died = child.exited()
+
+        async def ready() -> bool:
+            return died.called or await self.answers()
+
+        in_time = await until(self.reactor, ready, START_TIMEOUT_S, interval_s=0.02)
+        if died.called or child in self._asked_to_end:
+            msg = f"{child.ending()} at the start; it said:\n{child.tail() or '  nothing'}"
+            raise StartError(msg)
+        if not in_time:
+            msg = f"{child.name} does not answer on {self.front} after {START_TIMEOUT_S:g} s; it said:\n{child.tail()}"
+            raise StartError(msg)
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Wait until `condition` holds; raises `ChangeError` naming `what` did not happen."""
+        if not await until(self.reactor, condition, COMMAND_TIMEOUT_S):
+            msg = f"not within {COMMAND_TIMEOUT_S:g} s: {what}"
+            raise ChangeError(msg)
+
+    async def run(self, *arguments: str | Path) -> str:
+        """Run a command to its end and return what it said; raises `ChangeError` with its words if it failed."""
+        self._commands += 1
+        log = self.path(f"command-{self._commands}.log")
+        try:
+            child = self._spawn(arguments, log, None)
+        except OSError as error:
+            msg = f"{arguments[0]} cannot be started: {error.strerror}"
+            raise ChangeError(msg) from error
+        try:
+            code = await child.exited().addTimeout(COMMAND_TIMEOUT_S, self.reactor)
+        except LateError:
+            child.signal(signal.SIGKILL)
+            msg = f"{child.name} has not ended within {COMMAND_TIMEOUT_S:g} s"
+            raise ChangeError(msg) from None
+        if code:
+            msg = f"{child.ending()}:\n{child.tail(3) or '  it said nothing'}"
+            raise ChangeError(msg)
+        said = log.read_text(encoding="utf-8", errors="replace")[:_REPLY_LIMIT]
+        log.unlink()
+        return said
+
+    async def ask(self, socket: Path, line: str) -> str:
+        """Send one line to a Unix socket and return all that is answered, to the end of the connection."""
+        reply: Deferred[bytes] = Deferred()
+        try:
+            connection = await UNIXClientEndpoint(self.reactor, str(socket), timeout=5).connect(
+                Factory.forProtocol(lambda: _Reply(reply))
+            )
+        except Exception as error:
+            msg = f"{socket.name}: {printable(str(error))}"
+            raise ChangeError(msg) from error
+        transport = connection.transport
+        transport.write(line.encode("utf-8") + b"\n")
+        # Some proxies answer only when nothing more can come, some keep the connection open until then.
+        transport.loseWriteConnection()
+        try:
+            said = await reply.addTimeout(COMMAND_TIMEOUT_S, self.reactor)
+        except LateError:
+            transport.abortConnection()
+            msg = f"{socket.name}: no answer to {line!r} within {COMMAND_TIMEOUT_S:g} s"
+            raise ChangeError(msg) from None
+        return said.decode("utf-8", "replace")
+
+    async def stop(self, child: ChildProcess, graceful: int = signal.SIGTERM) -> None:
+        """Ask a process to end with the signal `graceful`, and kill it if it has not within `GRACE_S`."""
+        self._asked_to_end.add(child)
+        child.signal(graceful)
+        with suppress(LateError):
+            await child.exited().addTimeout(GRACE_S, self.reactor)
+            return
+        child.signal(signal.SIGKILL)
+        await child.exited()
+
+    def expect_end(self, child: ChildProcess) -> None:
+        """Let a process end without that being a death: its successor has taken over."""
+        self._asked_to_end.add(child)
+
+    async def close(self) -> None:
+        """Kill and reap whatever still runs, and remove the folder."""
+        self._asked_to_end.update(self._children)
+        ours = {child.pid for child in self._children}
+        await self._end_strangers(ours)
+        await DeferredList([child.exited() for child in self._children])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def last_words(self, lines: int = 5) -> str:
+        """Return the last lines of what the proxy said."""
+        return tail(self.path("output.log"), lines)
+
+    async def _end_strangers(self, ours: set[int]) -> None:
+        """End what is left: first what a stopped proxy is about to end itself, then by force."""
+        for attempt in range(int(GRACE_S / 0.05) + 20):
+            left = tree.strangers()
+            if not left:
+                return
+            for process in left:
+                with suppress(psutil.Error):
+                    if process.status() == psutil.STATUS_ZOMBIE:
+                        if process.pid not in ours:
+                            tree.reap(process.pid)
+                    elif attempt * 0.05 >= GRACE_S:
+                        process.kill()
+                    elif attempt == 0:
+                        process.terminate()
+            await deferLater(self.reactor, 0.05)
+
+    def _spawn(
+        self, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None
+    ) -> ChildProcess:
+        return ChildProcess.spawn(
+            self.reactor,
+            arguments,
+            folder=self.folder,
+            log=log,
+            environment={**os.environ, **(environment or {})},
+        )
+
+    def _exited(self, child: ChildProcess) -> None:
+        if child not in self._asked_to_end:
+            self.on_death(child)
+
+
+class _Reply(Protocol):
+    """Collects what is said until the connection ends."""
+
+    def __init__(self, whole: Deferred[bytes]) -> None:
+        self._whole = whole
+        self._said = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._said += data
+        if len(self._said) > _REPLY_LIMIT and self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        if not self._whole.called:
+            self._whole.callback(self._said[:_REPLY_LIMIT])
+
+

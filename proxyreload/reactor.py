@@ -1,0 +1,16 @@
+"""The reactor's roles that this program uses, as one type; the reactor itself is always passed in."""
+
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
+    IReactorTime,
+    IReactorUNIX,
+)
+
+
+class IReactor(
+    IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorTCP, IReactorTime, IReactorUNIX
+):
+    """A real reactor."""

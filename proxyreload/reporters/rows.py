@@ -1,0 +1,28 @@
+"""Lines of the terminal's log."""
+
+from proxyreload.clock import NS_PER_S
+from proxyreload.events import Change, Exchange, Phase
+from proxyreload.reporters.csvfile import status_text
+
+
+def clock_text(at_ns: int, start_ns: int) -> str:
+    """Return seconds since the start, to the µs."""
+    return f"{(at_ns - start_ns) / NS_PER_S:11.6f}"
+
+
+def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
+    """Return one exchange, as a line in columns."""
+    who = f"{'probe' if exchange.probe else 'client'} {exchange.client}"
+    front = f"front {exchange.front_port or '-'}"
+    back = f"backend {exchange.instance or '-'} back {exchange.back_port or '-'}"
+    line = f"{clock_text(exchange.ended_ns, start_ns)}  {who:<10} {front:<12} {back:<24} {status_text(exchange)}"
+    return f"{line}  {note}" if note else line
+
+
+def change_line(change: Change, start_ns: int) -> str:
+    """Return how far a change has come."""
+    line = (
+        f"{clock_text(change.at_ns, start_ns)}  change {change.number}: {change.action} backend {change.instance} "
+        f"({change.mechanism}) {change.phase.value}"
+    )
+    return f"{line}: {change.message}" if change.phase is Phase.FAILED and change.message else line

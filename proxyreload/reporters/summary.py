@@ -1,0 +1,73 @@
+"""The summary at the end of a run, for people."""
+
+from collections.abc import Iterator
+
+from proxyreload.clock import NS_PER_MS, seconds
+from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
+from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.observation import Observation, ObservedChange
+
+
+def summary_lines(observation: Observation, judgement: Judgement, what: str) -> Iterator[str]:
+    """Yield the lines that say what happened; the last but the status line is the verdict's."""
+    yield ""
+    yield what
+    for change in observation.changes:
+        yield from _change_lines(change)
+    yield from _latency_lines(observation)
+    yield from _ledger_lines(observation)
+    counts = observation.counts
+    if counts.failure:
+        yield f"failures: {counts.failure} of {counted(counts.total, 'exchange')}: {by_class(counts.by_failure)}"
+    elif counts.success:
+        yield detection_limit(counts.total)
+    yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
+
+
+def _change_lines(change: ObservedChange) -> Iterator[str]:
+    judgement = judge_change(change)
+    yield f"change {change.number}, {change.action} backend {change.instance}: {judgement.verdict.value}"
+    if change.applied_ns:
+        times = [f"applied after {_ms(change.applied_ns - change.requested_ns)}"]
+        effective_ns = change.first_answer_ns if change.action == "add" else change.last_answer_ns
+        if change.action == "add" and effective_ns:
+            times.append(f"first answer after {_ms(effective_ns - change.requested_ns)}")
+        if change.action == "remove" and judgement.verdict is not Verdict.INEFFECTIVE:
+            last = f"last answer after {_ms(effective_ns - change.requested_ns)}" if effective_ns else "no answer after"
+            times.append(last)
+            times.append(counted(change.stragglers, "straggler"))
+        yield f"    {', '.join(times)}"
+    for reason in judgement.reasons:
+        yield f"    {reason}"
+    if not change.failures:
+        yield f"    0 failures in {counted(change.exchanges, 'exchange')}"
+
+
+def _latency_lines(observation: Observation) -> Iterator[str]:
+    steady, around = Latency(), Latency()
+    for phase in observation.phases:
+        (around if phase.name.startswith("around") else steady).add(phase.latency)
+    for name, latency in (("steady", steady), ("around the changes", around)):
+        if latency.count:
+            p50, p99 = latency.percentile_us(50), latency.percentile_us(99)
+            yield f"latency {name}: p50 {p50} µs, p99 {p99} µs, max {latency.max_us} µs ({latency.count} exchanges)"
+
+
+def _ledger_lines(observation: Observation) -> Iterator[str]:
+    answers = observation.answers_by_instance
+    arrivals = observation.arrivals_by_instance
+    instances = sorted(set(answers) | set(arrivals), key=lambda name: (len(name), name))
+    if instances:
+        parts = []
+        for instance in instances:
+            part = f"{instance}: {answers.get(instance, 0)}"
+            lost = arrivals.get(instance, 0) - answers.get(instance, 0)
+            parts.append(f"{part} (and {lost} that arrived but were not answered to a client)" if lost > 0 else part)
+        yield f"answers by backend: {', '.join(parts)}"
+    if observation.ended_ns and observation.started_ns:
+        duration_s = seconds(observation.ended_ns - observation.started_ns)
+        yield f"{observation.counts.total} exchanges in {duration_s:.1f} s, {observation.counts.total / duration_s:.0f}/s"
+
+
+def _ms(duration_ns: int) -> str:
+    return f"{duration_ns / NS_PER_MS:.1f} ms"

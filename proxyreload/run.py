@@ -1,0 +1,251 @@
+"""One run: backends, proxy, clients, the scenario, and everything given back at the end."""
+
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from proxyreload.backend.backend import Backend
+from proxyreload.bus import EventBus
+from proxyreload.client.agent import OneConnectionAgent
+from proxyreload.client.connector import HTTP11Connector
+from proxyreload.client.expectation import from_anyone, from_numbered_backend
+from proxyreload.client.load import Load
+from proxyreload.client.request import prepare
+from proxyreload.client.tls import tls_options
+from proxyreload.clock import ClockNs, ns
+from proxyreload.errors import StartError, UsageError
+from proxyreload.events import Broken, Ended, ReporterFailed, Started
+from proxyreload.hang import HangWatch
+from proxyreload.play import Play
+from proxyreload.proxy.child import ChildProcess
+from proxyreload.proxy.interfaces import IProxy
+from proxyreload.proxy.ports import require_free
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+from proxyreload.reactor import IReactor
+from proxyreload.reporters.csvfile import CsvFile
+from proxyreload.reporters.runfile import RunFile
+from proxyreload.settings import FRONT_HOST, HOSTNAME, Settings
+from proxyreload.verdict.judgement import Judgement, judge
+from proxyreload.verdict.observation import NAME as VERDICT
+from proxyreload.verdict.observation import Observation
+
+_READY_TIMEOUT_S = 1.0
+
+
+@attrs.define(eq=False)
+class Run:
+    """Everything between the settings and the judgement."""
+
+    settings: Settings
+    reactor: IReactor
+    clock_ns: ClockNs
+    bus: EventBus = attrs.field(init=False)
+    observation: Observation = attrs.field(init=False)
+    play: Play | None = attrs.field(default=None, init=False)
+    proxy_version: str = attrs.field(default="", init=False)
+    _csv: CsvFile = attrs.field(init=False)
+    _run_file: RunFile = attrs.field(init=False)
+    _backends: list[Backend] = attrs.field(factory=list, init=False)
+    _workspace: Workspace | None = attrs.field(default=None, init=False)
+    _proxy: IProxy | None = attrs.field(default=None, init=False)
+    _load: Load | None = attrs.field(default=None, init=False)
+    _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
+    _interrupted: bool = attrs.field(default=False, init=False)
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Wire the bus; reporters of the caller's subscribe to it before `execute`."""
+        self.bus = EventBus(self._reporter_failed)
+        self.observation = Observation(self.bus)
+        self._csv = CsvFile(self.settings.csv)
+        self._run_file = RunFile(self.settings.run)
+        self._csv.subscribe(self.bus)
+        self.bus.subscribe(Broken, self._broke, "run")
+        if self.settings.choice is not None:
+            HangWatch(self.bus, ns(self.settings.timeout_s))
+
+    async def execute(self) -> Judgement:
+        """Run, and return the judgement; raises `ProxyreloadError` if the run could not start.
+
+        Whatever happens, all that was started is stopped.
+        """
+        try:
+            await self._execute()
+        finally:
+            await self._give_back()
+        judgement = judge(self.observation)
+        self._run_file.finish(self.observation, judgement)
+        return judgement
+
+    def interrupt(self) -> None:
+        """End the run early, in order; a second time, without waiting for what is under way."""
+        if self._interrupted and self._load is not None:
+            self._load.abort()
+        self._interrupted = True
+        if self._under_way is not None:
+            self._under_way.cancel()
+
+    # The way of a run.
+
+    async def _execute(self) -> None:
+        settings = self.settings
+        binary = None
+        if settings.choice is not None:
+            binary = settings.choice.plugin.binary.find(settings.binary)
+            self.proxy_version = settings.choice.plugin.binary.version(binary)
+        self._csv.open()
+        self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version})
+        upstreams = self._start_backends()
+        address = await self._resolve(settings.target.host)
+        connector = HTTP11Connector(
+            self.reactor, address, settings.target.port, self.clock_ns, tls=tls_options(settings.target)
+        )
+        if settings.choice is not None and binary is not None:
+            require_free(FRONT_HOST, settings.target.port, "the front")
+            self._workspace = Workspace(
+                reactor=self.reactor,
+                binary=binary,
+                front_host=FRONT_HOST,
+                front_port=settings.target.port,
+                hostname=HOSTNAME,
+                answers=lambda: self._answers(connector),
+                on_death=self._died,
+            )
+            self._proxy = settings.choice.mechanism.proxy(self._workspace)
+            await self._interruptible(self._start_proxy([upstreams[i] for i in settings.scenario.initial]))
+        if self._interrupted:
+            self.observation.undone.append("the clients started")
+            return
+        self._load = Load(
+            reactor=self.reactor,
+            clock_ns=self.clock_ns,
+            bus=self.bus,
+            connector=connector,
+            prepared=await prepare("GET", settings.target.url),
+            expectation=from_numbered_backend if settings.host_backends else from_anyone,
+            clients=settings.clients,
+            timeout_s=settings.timeout_s,
+            rate_per_s=settings.rate_per_s,
+        )
+        await self._traffic(self._load, upstreams)
+
+    async def _traffic(self, load: Load, upstreams: dict[int, Upstream]) -> None:
+        choice = self.settings.choice
+        self.play = Play(
+            self.reactor,
+            self.clock_ns,
+            self.bus,
+            self.settings.scenario,
+            self._proxy,
+            upstreams,
+            choice.name if choice else "",
+        )
+        self.bus.start(self.reactor)
+        start_ns = self.clock_ns()
+        self.bus.publish(Started(start_ns))
+        load.start()
+        await self._interruptible(self.play.run(start_ns))
+        self.observation.undone += self.play.undone()
+        await load.stop()
+        self.bus.publish(Ended(self.clock_ns()))
+
+    async def _start_proxy(self, upstreams: Sequence[Upstream]) -> None:
+        assert self._proxy is not None  # noqa: S101
+        await self._proxy.start(upstreams)
+
+    async def _interruptible(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Await `work` until `interrupt` ends it."""
+        if self._interrupted:
+            work.close()
+            return
+        under_way = self._under_way = Deferred.fromCoroutine(work)
+        try:
+            await under_way
+        except CancelledError:
+            if not self._interrupted:
+                raise
+        finally:
+            self._under_way = None
+
+    async def _give_back(self) -> None:
+        """Stop what was started, in the reverse order; one failure does not keep the rest."""
+        if self._proxy is not None:
+            try:
+                await self._proxy.stop()
+            except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the workspace cleans up)
+                self._log.debug("the proxy's stop failed: {error}", error=error)
+        if self._workspace is not None:
+            await self._workspace.close()
+        for backend in self._backends:
+            await backend.stop()
+        self.bus.stop()
+        self._csv.close()
+
+    # Its parts.
+
+    def _start_backends(self) -> dict[int, Upstream]:
+        settings = self.settings
+        host = settings.backend_host
+        upstreams = {i: Upstream(i, host, settings.first_port + i) for i in range(settings.backends)}
+        if not settings.host_backends:
+            return upstreams
+        for instance, upstream in upstreams.items():
+            require_free(host, upstream.port, f"backend {instance}")
+            backend = Backend(instance, upstream.port, self.bus, self.clock_ns, host)
+            try:
+                backend.start(self.reactor)
+            except CannotListenError as error:
+                msg = f"port {upstream.port} (backend {instance}) cannot be listened on: {error.socketError}"
+                raise StartError(msg) from error
+            self._backends.append(backend)
+        return upstreams
+
+    async def _resolve(self, host: str) -> str:
+        try:
+            return await self.reactor.resolve(host, timeout=(5,)) if ":" not in host else host
+        except Exception as error:
+            msg = f"{host} cannot be resolved to an address"
+            raise UsageError(msg) from error
+
+    async def _answers(self, connector: HTTP11Connector) -> bool:
+        """Whether a request through the front port is answered by a backend."""
+        agent = OneConnectionAgent(connector, _READY_TIMEOUT_S)
+        with suppress(Exception):
+            response = await agent.request(b"GET", self.settings.target.url.encode("ascii")).addTimeout(
+                _READY_TIMEOUT_S, self.reactor
+            )
+            agent.close()
+            return response.code == 200 and (  # noqa: PLR2004
+                not self.settings.host_backends or response.headers.hasHeader(b"Backend-Id")
+            )
+        agent.close()
+        return False
+
+    # What goes wrong.
+
+    def _died(self, child: ChildProcess) -> None:
+        words = child.tail(3)
+        said = f"; it said: {' / '.join(line.strip() for line in words.splitlines())}" if words else ""
+        self.bus.publish(Broken(f"the proxy died: {child.ending()}{said}", self.clock_ns()))
+
+    def _broke(self, events: Sequence[Broken]) -> None:  # noqa: ARG002
+        if self._load is not None and self._under_way is not None:
+            self._interrupted = True
+            self._under_way.cancel()
+
+    def _reporter_failed(self, name: str, failure: Failure) -> None:
+        """Go on without a reporter; without its record, or without the verdict's own eyes, the run is not valid."""
+        error = failure.value
+        reason = f"{name}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
+        if name == VERDICT:
+            self.observation.broken.append(reason)
+        self.bus.publish(Broken(reason, self.clock_ns()) if name in {VERDICT, str(self.settings.csv)} else ReporterFailed(reason))
+

@@ -1,0 +1,93 @@
+"""What a run is asked to do."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+
+from proxyreload.errors import UsageError
+from proxyreload.proxy.finding import Choice
+from proxyreload.scenario import Scenario
+
+#: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
+HOSTNAME = "proxyreload.test"
+FRONT_HOST = "127.0.0.1"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@attrs.frozen
+class Target:
+    """Where the clients send their requests."""
+
+    url: str
+    host: str  #: to connect to
+    port: int
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, url: str) -> "Target":
+        """Parse a URL; raises `UsageError` if it is none."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+            host = parts.hostname
+        except ValueError as error:
+            msg = f"{url!r} is not a URL: {error}"
+            raise UsageError(msg) from error
+        if parts.scheme not in _DEFAULT_PORTS or not host or not url.isascii() or not url.isprintable() or " " in url:
+            msg = f"{url!r} is not a URL like http://host:port/path"
+            raise UsageError(msg)
+        return cls(url, host, port, tls=parts.scheme == "https")
+
+    @classmethod
+    def front(cls, port: int) -> "Target":
+        """Return the front of a proxy of ours."""
+        return cls(f"http://{HOSTNAME}:{port}/", FRONT_HOST, port)
+
+
+@attrs.frozen
+class Settings:
+    """One run's settings."""
+
+    target: Target
+    scenario: Scenario
+    choice: Choice | None = None  #: None: somebody else runs the proxy
+    clients: int = 10
+    rate_per_s: float | None = None
+    backends: int = 4
+    host_backends: bool = True
+    backend_host: str = "127.0.0.1"
+    first_port: int = 1030
+    timeout_s: float = 5.0
+    csv: Path = Path("data.csv")
+    run: Path = Path("run.json")
+    log: str = "all"
+    binary: str | None = None
+    seed: int = 0
+
+    def as_run(self) -> dict[str, object]:
+        """Return them as they stand in ``run.json``."""
+        scenario = self.scenario
+        return {
+            "plugin": self.choice.plugin.name if self.choice else None,
+            "mechanism": self.choice.mechanism.name if self.choice else None,
+            "url": self.target.url,
+            "options": {
+                "clients": self.clients,
+                "rate": self.rate_per_s,
+                "duration": scenario.duration_s if scenario.duration_s != float("inf") else None,
+                "backends": self.backends if self.host_backends else 0,
+                "first_port": self.first_port,
+                "timeout": self.timeout_s,
+                "csv": str(self.csv),
+                "seed": self.seed,
+            },
+            "scenario": {
+                "title": scenario.title,
+                "backends": list(scenario.initial),
+                "steps": [
+                    attrs.asdict(step, filter=lambda _attribute, value: value not in (None, -1, 0.0))
+                    for step in scenario.steps
+                ],
+            },
+        }

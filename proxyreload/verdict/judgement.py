@@ -1,0 +1,130 @@
+"""From what was observed to a verdict that can be believed."""
+
+from enum import Enum
+
+import attrs
+
+from proxyreload.errors import ExitStatus
+from proxyreload.events import Ending
+from proxyreload.verdict.observation import Closures, Observation, ObservedChange
+
+#: A removed backend is believed to be out when the silence since its last answer would otherwise be this unlikely.
+CHANCE_OF_SILENCE = 0.001
+
+
+class Verdict(Enum):
+    """What a change, or a whole run, did to the clients; the worse the later."""
+
+    SEAMLESS = "seamless"
+    GRACEFUL = "graceful"
+    LOSSY = "lossy"
+    INEFFECTIVE = "ineffective"
+    INVALID = "invalid"
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """Return the command's exit status."""
+        if self in (Verdict.SEAMLESS, Verdict.GRACEFUL):
+            return ExitStatus.LOSSLESS
+        return ExitStatus.LOST if self is Verdict.LOSSY else ExitStatus.INVALID
+
+
+@attrs.frozen
+class Judgement:
+    """A verdict and what it rests on."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the worst of them; seamless if there are none."""
+    order = list(Verdict)
+    return max(verdicts, key=order.index, default=Verdict.SEAMLESS)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 failure`` or ``3 failures``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def by_class(failures: dict[str, int]) -> str:
+    """Return ``3 timeout, 1 refused``, the most frequent first."""
+    return ", ".join(f"{number} {name}" for name, number in sorted(failures.items(), key=lambda item: (-item[1], item[0])))
+
+
+def is_effective(change: ObservedChange) -> tuple[bool, str]:
+    """Return whether the traffic shows the change, and what it shows."""
+    if change.refused:
+        return False, f"the proxy refused it: {change.refused}"
+    if not change.applied_ns:
+        return False, "it was not applied"
+    if change.action == "add":
+        if change.answers:
+            return True, ""
+        return False, f"backend {change.instance} never answered"
+    if not change.share_before:
+        return False, f"backend {change.instance} had not answered before it was removed"
+    if (1 - change.share_before) ** change.silence >= CHANCE_OF_SILENCE:
+        if not change.silence:
+            return False, f"backend {change.instance} still answers"
+        return False, (
+            f"backend {change.instance} was silent for the last {counted(change.silence, 'answer')} only, "
+            f"having given {change.share_before:.1%} of them before"
+        )
+    return True, ""
+
+
+def judge_closures(closures: Closures) -> Judgement:
+    """Tell seamless from graceful: what was closed without a loss."""
+    reasons = []
+    for ending, word in ((Ending.ANNOUNCED, "announced"), (Ending.IDLE, "while idle"), (Ending.CUT, "cut")):
+        if closures.front.get(ending):
+            reasons.append(f"{counted(closures.front[ending], 'front connection')} closed, {word}")
+    if closures.back:
+        reasons.append(f"{counted(closures.back, 'backend connection')} closed that could have stayed")
+    return Judgement(Verdict.GRACEFUL if reasons else Verdict.SEAMLESS, tuple(reasons))
+
+
+def judge_change(change: ObservedChange) -> Judgement:
+    """Judge one change by its window."""
+    effective, why_not = is_effective(change)
+    closures = judge_closures(change.closures)
+    losses = sum(change.failures.values())
+    reasons = closures.reasons
+    if losses:
+        reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *reasons)
+    if not effective:
+        return Judgement(Verdict.INEFFECTIVE, (why_not, *reasons))
+    if losses:
+        return Judgement(Verdict.LOSSY, reasons)
+    return closures
+
+
+def judge(observation: Observation) -> Judgement:
+    """Judge the whole run: by the worst of its changes, and every loss, whenever it was."""
+    counts = observation.counts
+    if observation.broken:
+        return Judgement(Verdict.INVALID, tuple(observation.broken))
+    if not counts.success:
+        return Judgement(Verdict.INVALID, (f"not one of {counted(counts.total, 'exchange')} succeeded",))
+    if observation.undone:
+        return Judgement(Verdict.INEFFECTIVE, (f"the run was ended before: {', '.join(observation.undone)}",))
+    verdicts = [judge_change(change).verdict for change in observation.changes]
+    if not observation.changes:
+        closures = judge_closures(observation.before)
+        verdicts, reasons = [closures.verdict], closures.reasons
+    else:
+        reasons = ()
+    if counts.failure:
+        verdicts.append(Verdict.LOSSY)
+        reasons = (f"{counted(counts.failure, 'failure')}: {by_class(counts.by_failure)}", *reasons)
+    return Judgement(worst(verdicts), reasons)
+
+
+def detection_limit(exchanges: int) -> str:
+    """Say what 0 failures in so many exchanges can and cannot show (the rule of three)."""
+    if not exchanges:
+        return "no exchanges, so nothing is known"
+    limit = 3 / exchanges
+    return f"0 failures in {exchanges} exchanges: with 95 % confidence fewer than {limit * 1e6:.3g} in a million are lost"

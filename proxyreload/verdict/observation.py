@@ -1,0 +1,236 @@
+"""What the traffic shows of each change, gathered while the run goes on."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from proxyreload.bus import EventBus
+from proxyreload.clock import NS_PER_S
+from proxyreload.events import (
+    Arrival,
+    BackClosed,
+    Broken,
+    Change,
+    ConnectionChanged,
+    Ended,
+    Ending,
+    Exchange,
+    FrontClosed,
+    Phase,
+    Started,
+)
+from proxyreload.verdict.counts import Counts
+from proxyreload.verdict.latency import Latency
+
+#: A change's surroundings end so long after it was applied.
+SETTLE_NS = 1 * NS_PER_S
+
+
+#: What this subscriber is called, should it fail.
+NAME = "verdict"
+
+
+@attrs.define
+class LatencyPhase:
+    """The latencies of one stretch of the run."""
+
+    name: str  #: ``before``, ``around 1``, ``after 1``, ``around 2`` …
+    latency: Latency = attrs.field(factory=Latency)
+
+
+@attrs.define
+class Closures:
+    """Connections that the proxy closed."""
+
+    front: dict[Ending, int] = attrs.field(factory=dict)
+    back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
+
+    @property
+    def front_total(self) -> int:
+        """All front connections."""
+        return sum(self.front.values())
+
+
+@attrs.define
+class ObservedChange:
+    """One change, and what was seen from its request to the next change's (its window)."""
+
+    number: int
+    action: str
+    instance: str
+    mechanism: str
+    requested_ns: int
+    applied_ns: int = 0
+    refused: str = ""  #: the proxy's own words
+    share_before: float = 0.0  #: the instance's part of the answers before the change
+    first_answer_ns: int = 0
+    last_answer_ns: int = 0
+    answers: int = 0  #: from the instance, since the request
+    stragglers: int = 0  #: from the instance, since applied
+    silence: int = 0  #: answers from others since its last one
+    exchanges: int = 0
+    failures: dict[str, int] = attrs.field(factory=dict)
+    closures: Closures = attrs.field(factory=Closures)
+    _answers_mark: int = 0
+
+
+@attrs.define
+class Observation:
+    """Everything that a verdict rests on."""
+
+    bus: EventBus
+    counts: Counts = attrs.field(factory=Counts)
+    changes: list[ObservedChange] = attrs.field(factory=list)
+    phases: list[LatencyPhase] = attrs.field(factory=lambda: [LatencyPhase("before")])
+    before: Closures = attrs.field(factory=Closures)  #: before the first change
+    broken: list[str] = attrs.field(factory=list)
+    undone: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
+    answers_by_instance: dict[str, int] = attrs.field(factory=dict)
+    arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
+    started_ns: int = 0
+    ended_ns: int = 0
+    _answers: int = 0
+    _recent: dict[str, int] = attrs.field(factory=dict)  # answers by instance since the last change
+    _open: dict[str, ObservedChange] = attrs.field(factory=dict)  # each instance's latest change
+    _removed: set[str] = attrs.field(factory=set)
+    _settled_ns: int = 0  # when the surroundings of the last change end, 0 if that is over or not known
+
+    def __attrs_post_init__(self) -> None:
+        """Watch the bus."""
+        bus, name = self.bus, NAME
+        bus.subscribe(Exchange, self.exchanged, name)
+        bus.subscribe(Arrival, self.arrived, name)
+        bus.subscribe(Change, self.changed, name)
+        bus.subscribe(FrontClosed, self.front_closed, name)
+        bus.subscribe(BackClosed, self.back_closed, name)
+        bus.subscribe(Broken, self.broke, name)
+        bus.subscribe(Started, self.started, name)
+        bus.subscribe(Ended, self.ended, name)
+
+    def started(self, events: Sequence[Started]) -> None:
+        """Note when the clients started."""
+        self.started_ns = events[0].at_ns
+        self.arrivals_by_instance.clear()
+
+    def ended(self, events: Sequence[Ended]) -> None:
+        """Note the end, and how long each instance has been silent."""
+        self.ended_ns = events[0].at_ns
+        for change in self._open.values():
+            self._measure_silence(change)
+
+    def broke(self, events: Sequence[Broken]) -> None:
+        """Note that the run is not valid."""
+        self.broken.extend(event.reason for event in events)
+
+    def arrived(self, arrivals: Sequence[Arrival]) -> None:
+        """Count what the backends saw of the clients."""
+        by_instance = self.arrivals_by_instance
+        for arrival in arrivals:
+            if arrival.request_id:
+                by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
+
+    def exchanged(self, exchanges: Sequence[Exchange]) -> None:
+        """Take a batch of exchanges."""
+        self._count(exchanges)
+        change = self.changes[-1] if self.changes else None
+        if change is not None:
+            change.exchanges += len(exchanges)
+        if self._settled_ns and exchanges[-1].ended_ns > self._settled_ns:
+            self._settled_ns = 0
+            self.phases.append(LatencyPhase(f"after {len(self.changes)}"))
+        record = self.phases[-1].latency.record
+        for exchange in exchanges:
+            if exchange.instance:
+                self._answered(exchange)
+            if exchange.failure:
+                if change is not None:
+                    change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
+            elif not exchange.probe:
+                record(exchange.latency_ns)
+
+    def changed(self, events: Sequence[Change]) -> None:
+        """Open a change's window, or note how far it has come."""
+        for event in events:
+            if event.phase is Phase.REQUESTED:
+                self._request(event)
+            elif event.phase is Phase.APPLIED:
+                self.changes[-1].applied_ns = event.at_ns
+                self._settled_ns = event.at_ns + SETTLE_NS
+                if event.action == "remove":
+                    self._removed.add(event.instance)
+            else:
+                self.changes[-1].refused = event.message
+                self._settled_ns = event.at_ns + SETTLE_NS
+
+    def front_closed(self, events: Sequence[FrontClosed]) -> None:
+        """Count closed front connections, but the probe's."""
+        for event in events:
+            if not event.probe and not self.ended_ns:
+                front = self._closures.front
+                front[event.ending] = front.get(event.ending, 0) + 1
+
+    def back_closed(self, events: Sequence[BackClosed]) -> None:
+        """Count closed backend connections that nothing explains."""
+        for event in events:
+            if not self.ended_ns and self.started_ns and not event.probe_only and event.instance not in self._leaving:
+                self._closures.back += 1
+
+    def _count(self, exchanges: Sequence[Exchange]) -> None:
+        add = self.counts.add
+        for exchange in exchanges:
+            front, back = add(exchange)
+            if front or back:
+                self.bus.publish(ConnectionChanged(exchange, front, back))
+
+    @property
+    def _closures(self) -> Closures:
+        return self.changes[-1].closures if self.changes else self.before
+
+    @property
+    def _leaving(self) -> set[str]:
+        """The removed backends, and the one whose removal is under way."""
+        if self.changes and self.changes[-1].action == "remove" and not self.changes[-1].refused:
+            return self._removed | {self.changes[-1].instance}
+        return self._removed
+
+    def _request(self, event: Change) -> None:
+        instance = event.instance
+        before = self._open.get(instance)
+        if before is not None:
+            self._measure_silence(before)
+        recent = sum(self._recent.values())
+        change = ObservedChange(
+            event.number,
+            event.action,
+            instance,
+            event.mechanism,
+            event.at_ns,
+            share_before=self._recent.get(instance, 0) / recent if recent else 0.0,
+        )
+        change._answers_mark = self._answers  # noqa: SLF001
+        self.changes.append(change)
+        self._open[instance] = change
+        self._recent = {}
+        self._removed.discard(instance)
+        self.phases.append(LatencyPhase(f"around {event.number}"))
+        self._settled_ns = 0
+
+    def _measure_silence(self, change: ObservedChange) -> None:
+        change.silence = self._answers - change._answers_mark  # noqa: SLF001
+
+    def _answered(self, exchange: Exchange) -> None:
+        instance = exchange.instance
+        self._answers += 1
+        recent, total = self._recent, self.answers_by_instance
+        recent[instance] = recent.get(instance, 0) + 1
+        total[instance] = total.get(instance, 0) + 1
+        change = self._open.get(instance)
+        if change is None:
+            return
+        change.answers += 1
+        change.last_answer_ns = exchange.ended_ns
+        change._answers_mark = self._answers  # noqa: SLF001
+        if not change.first_answer_ns:
+            change.first_answer_ns = exchange.ended_ns
+        if change.applied_ns and exchange.ended_ns > change.applied_ns:
+            change.stragglers += 1

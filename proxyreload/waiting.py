@@ -1,0 +1,38 @@
+"""Waiting for something to become true, with a limit."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as LateError  # what addTimeout raises
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+T = TypeVar("T")
+
+#: How often a condition is looked at that no event announces.
+POLL_INTERVAL_S = 0.01
+
+
+async def until(
+    reactor: IReactorTime, condition: Callable[[], Awaitable[bool]], timeout_s: float, interval_s: float = POLL_INTERVAL_S
+) -> bool:
+    """Look at `condition` every `interval_s` until it holds; False if it did not within `timeout_s`."""
+    deadline_s = reactor.seconds() + timeout_s
+    while not await condition():
+        if reactor.seconds() >= deadline_s:
+            return False
+        await deferLater(reactor, interval_s)
+    return True
+
+
+async def within(reactor: IReactorTime, work: Coroutine[Deferred[Any], Any, T], timeout_s: float) -> T:
+    """Await `work`, but cancel it after `timeout_s`; raises `LateError` then."""
+
+    def late(_value: object, _timeout_s: float) -> object:
+        raise LateError
+
+    deferred: Deferred[T] = Deferred.fromCoroutine(work)
+    return await deferred.addTimeout(timeout_s, reactor, late)
+
+
