@@ -37,8 +37,14 @@ frontend front
 
 backend app
     balance roundrobin
+    http-reuse always
+    default-server {pool}
 {servers}
 """
+
+# By default HAProxy opens a backend connection for each new client and purges what is idle every five seconds. With
+# these the pool is as large as it must be and stays, so that what a change closes stands out.
+POOL = "pool-max-conn 100 pool-purge-delay 10m"
 
 #: The column of ``show servers conn`` with the connections in use.
 USED_COLUMN = 6
@@ -62,7 +68,7 @@ class Runtime:
 
     async def add_backend(self, upstream: Upstream) -> None:
         """``add server``; it is added in maintenance, so ``enable server``."""
-        await self._command(f"add server app/{upstream.name} {upstream.address}", "registered")
+        await self._command(f"add server app/{upstream.name} {upstream.address} {POOL}", "registered")
         await self._command(f"enable server app/{upstream.name}")
         self._upstreams.append(upstream)
         self._write_config()
@@ -104,7 +110,7 @@ class Runtime:
         servers = "\n".join(f"    server {upstream.name} {upstream.address}" for upstream in self._upstreams)
         return self.workspace.write(
             "haproxy.cfg",
-            CONFIG.format(socket=self._socket, front=self.workspace.front, servers=servers),
+            CONFIG.format(socket=self._socket, front=self.workspace.front, pool=POOL, servers=servers),
         )
 
     @property

@@ -76,8 +76,4 @@ class RunService(Service):
     def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement) -> None:
         choice = self.settings.choice
         what = f"{choice.name}, {run.proxy_version}" if choice is not None else self.settings.target.url
-        for line in summary_lines(run.observation, judgement, what):
-            terminal.say(line)
-        terminal.say(terminal.final_line(run.observation.ended_ns))
-
-
+        terminal.conclude(summary_lines(run.observation, judgement, what), run.observation.ended_ns)

@@ -1,6 +1,6 @@
 """The terminal: the log above, the status line pinned below; into a pipe, plain lines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -35,6 +35,7 @@ class Terminal:
     progress: Callable[[float], str]  #: what comes next, told by seconds since the start
     _start_ns: int = attrs.field(default=0, init=False)
     _lines: list[str] = attrs.field(factory=list, init=False)
+    _closing: list[str] = attrs.field(factory=list, init=False)
     _ordinary: int = attrs.field(default=0, init=False)
     _unshown: int = attrs.field(default=0, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
@@ -65,9 +66,10 @@ class Terminal:
         self.draw(last=True)
         self.display.close()
 
-    def say(self, line: str) -> None:
-        """Show a line of text."""
-        self._lines.append(line)
+    def conclude(self, lines: Iterable[str], ended_ns: int) -> None:
+        """Show these lines last, and below them the elapsed time and the four counts."""
+        elapsed_s = seconds(ended_ns - self._start_ns) if self._start_ns and ended_ns else 0.0
+        self._closing = [*lines, f"{elapsed_s:6.1f} s  {self.counts.line()}"]
 
     def started(self, events: Sequence[Started]) -> None:
         """Note the zero of all times."""
@@ -78,7 +80,7 @@ class Terminal:
         """Show why the run is not valid."""
         for event in events:
             when = clock_text(event.at_ns, self._start_ns) if self._start_ns else " " * 11
-            self.say(f"{when}  {event.reason}")
+            self._lines.append(f"{when}  {event.reason}")
 
     def reporter_failed(self, events: Sequence[ReporterFailed]) -> None:
         """Show which reporter is gone."""
@@ -111,7 +113,7 @@ class Terminal:
         """Show what has come since the last time."""
         if self._unshown:
             self._lines.append(f"{'':11}  … {self._unshown} more in {self.csv_name}")
-        lines, self._lines = self._lines, []
+        lines, self._lines = self._lines + self._closing, []
         self._ordinary = self._unshown = 0
         self.display.show(lines, "" if last else self.status_line())
 
@@ -128,11 +130,6 @@ class Terminal:
         elapsed_s = seconds(now_ns - self._start_ns)
         ahead = self.progress(elapsed_s)
         return f"{elapsed_s:6.1f} s  {self.counts.line()}  {self._rate_per_s:.0f}/s" + (f"  {ahead}" if ahead else "")
-
-    def final_line(self, ended_ns: int) -> str:
-        """Return the elapsed time and the four counts, which is what stays last."""
-        elapsed_s = seconds(ended_ns - self._start_ns) if self._start_ns and ended_ns else 0.0
-        return f"{elapsed_s:6.1f} s  {self.counts.line()}"
 
     def _must_show(self, exchange: Exchange, note: str = "") -> None:
         if len(self._lines) < MUST_SHOW_LIMIT:
