@@ -120,7 +120,7 @@ class Runtime:
     async def _command(self, command: str, expected: str | None = "") -> str:
         """Send one command; HAProxy answers success with an empty line, or with `expected`."""
         said = (await self.workspace.ask(self._socket, command)).strip()
-        if command.split()[0] in {"show", "del"} or (expected in said if expected else not said):
+        if command.split(maxsplit=1)[0] in {"show", "del"} or (expected in said if expected else not said):
             return said
         raise ChangeError(said)
 

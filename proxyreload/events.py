@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    frequent = attrs.frozen
+    from attrs import frozen as frequent
 else:
     # Two records are made for each request. A frozen class assigns through object.__setattr__, which makes it four
     # times as slow to create; the type checker holds these to the same promise.
@@ -154,4 +154,15 @@ class Ended:
     at_ns: int
 
 
-Event = Exchange | Arrival | FrontClosed | ConnectionChanged | BackClosed | Change | Broken | ReporterFailed | Started | Ended
+Event = (
+    Exchange
+    | Arrival
+    | FrontClosed
+    | ConnectionChanged
+    | BackClosed
+    | Change
+    | Broken
+    | ReporterFailed
+    | Started
+    | Ended
+)

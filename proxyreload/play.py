@@ -101,5 +101,3 @@ def _name(step: Step) -> str:
 
 def _one_line(text: str) -> str:
     return printable(" / ".join(line.strip() for line in text.splitlines() if line.strip()), _WORDS_LIMIT)
-
-

@@ -10,7 +10,5 @@ from twisted.internet.interfaces import (
 )
 
 
-class IReactor(
-    IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorTCP, IReactorTime, IReactorUNIX
-):
+class IReactor(IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorTCP, IReactorTime, IReactorUNIX):
     """A real reactor."""

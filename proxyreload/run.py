@@ -9,7 +9,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from proxyreload.backend.backend import Backend
 from proxyreload.bus import EventBus
@@ -247,5 +246,7 @@ class Run:
         reason = f"{name}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
         if name == VERDICT:
             self.observation.broken.append(reason)
-        self.bus.publish(Broken(reason, self.clock_ns()) if name in {VERDICT, str(self.settings.csv)} else ReporterFailed(reason))
-
+        if name in {VERDICT, str(self.settings.csv)}:
+            self.bus.publish(Broken(reason, self.clock_ns()))
+        else:
+            self.bus.publish(ReporterFailed(reason))

@@ -13,6 +13,8 @@ from proxyreload.errors import UsageError
 
 _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+#: Where a value stands in a scenario: keys of tables and indices of arrays.
+Keys = tuple[str | int, ...]
 ACTIONS = ("add", "remove", "pause")
 _TOP_KEYS = ("title", "duration", "backends", "step")
 _STEP_KEYS = ("at", *ACTIONS)
@@ -50,11 +52,11 @@ class _Source:
     name: str
     text: str
 
-    def wrong(self, path: tuple[str | int, ...], message: str) -> UsageError:
+    def wrong(self, path: Keys, message: str) -> UsageError:
         """Return the error for the value at `path`."""
         return UsageError(f"{self.name}:{self._line(path)}: {message}")
 
-    def _line(self, path: tuple[str | int, ...]) -> int:
+    def _line(self, path: Keys) -> int:
         """Return the line that brings in the value at `path`: the first with which the text up to there has it."""
         lines = self.text.splitlines()
         for number in range(1, len(lines) + 1):
@@ -125,13 +127,13 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
     return Scenario(str(content.get("title", name)), duration, tuple(initial), steps)
 
 
-def _known_keys(source: _Source, path: tuple[str | int, ...], table: Mapping[str, object], known: tuple[str, ...]) -> None:
+def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
             raise source.wrong((*path, key), f"unknown key {key!r}; there are: {', '.join(known)}")
 
 
-def _number(source: _Source, path: tuple[str | int, ...], value: object) -> float:
+def _number(source: _Source, path: Keys, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):  # noqa: PLR0124
         raise source.wrong(path, f"{path[-1]} must be a number of seconds")
     return float(value)
@@ -160,11 +162,11 @@ def _step(source: _Source, index: int, table: Mapping[str, Any], duration_s: flo
     return Step(action, instance=value, at_s=at_s)
 
 
-def _time(source: _Source, path: tuple[str | int, ...], value: object, duration_s: float) -> float:
+def _time(source: _Source, path: Keys, value: object, duration_s: float) -> float:
     if isinstance(value, str):
         share = _SHARE.fullmatch(value.strip())
         if share is None:
-            raise source.wrong(path, f"at must be seconds or a share like \"33 %\", not {value!r}")
+            raise source.wrong(path, 'at must be seconds or a share like "33 %", not ' + repr(value))
         return duration_s * float(share[1]) / 100
     return _number(source, path, value)
 

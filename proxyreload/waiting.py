@@ -15,7 +15,10 @@ POLL_INTERVAL_S = 0.01
 
 
 async def until(
-    reactor: IReactorTime, condition: Callable[[], Awaitable[bool]], timeout_s: float, interval_s: float = POLL_INTERVAL_S
+    reactor: IReactorTime,
+    condition: Callable[[], Awaitable[bool]],
+    timeout_s: float,
+    interval_s: float = POLL_INTERVAL_S,
 ) -> bool:
     """Look at `condition` every `interval_s` until it holds; False if it did not within `timeout_s`."""
     deadline_s = reactor.seconds() + timeout_s
@@ -28,11 +31,8 @@ async def until(
 
 async def within(reactor: IReactorTime, work: Coroutine[Deferred[Any], Any, T], timeout_s: float) -> T:
     """Await `work`, but cancel it after `timeout_s`; raises `LateError` then."""
-
-    def late(_value: object, _timeout_s: float) -> object:
-        raise LateError
-
     deferred: Deferred[T] = Deferred.fromCoroutine(work)
-    return await deferred.addTimeout(timeout_s, reactor, late)
+    return await deferred.addTimeout(timeout_s, reactor)
 
 
+__all__ = ["POLL_INTERVAL_S", "LateError", "until", "within"]

@@ -1,8 +1,9 @@
 """One backend: a number, a port, and who connects to it."""
 
-from typing import cast
+from typing import Any, cast
 
 import attrs
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
 
@@ -58,10 +59,8 @@ class Backend:
         self._factory = BackendFactory(
             BackendResource(self.instance), BackendLog(str(self.instance), self.bus, self.clock_ns)
         )
-        self._listening = cast(
-            IListeningPort, reactor.listenTCP(self.port, self._factory, backlog=1024, interface=self.host)
-        )
-        self.port = self._listening.getHost().port
+        self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)
+        self.port = cast(IPv4Address, self._listening.getHost()).port
 
     def stop(self) -> Deferred[object]:
         """Listen no more, and drop every connection."""

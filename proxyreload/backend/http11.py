@@ -129,7 +129,7 @@ class BackendFactory(Factory):
         self._date_until = 0.0
         self._date = b""
 
-    def buildProtocol(self, addr: IAddress) -> BackendConnection:  # noqa: ARG002
+    def buildProtocol(self, addr: IAddress | None) -> BackendConnection:  # noqa: ARG002
         """Make one."""
         return BackendConnection(self)
 
@@ -142,5 +142,3 @@ class BackendFactory(Factory):
             self._date = b"HTTP/1.1 200 OK\r\nDate: " + formatdate(now, usegmt=True).encode("ascii")
         head = b"".join([b"\r\n%b: %b" % field for field in answer.fields])
         return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._date, head, len(answer.body), answer.body)
-
-

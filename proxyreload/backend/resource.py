@@ -45,7 +45,7 @@ class BackendResource(Resource):
     def render(self, request: IRequest) -> bytes:
         """Answer under a `twisted.web.server.Site`."""
         request_id = (request.getHeader(ID_HEADER) or b"")[:ID_LIMIT]
-        answer = self.answer(request_id, request.getClientAddress().port)  # type: ignore[attr-defined]
+        answer = self.answer(request_id, request.getClientAddress().port)
         for name, value in answer.fields:
             request.setHeader(name, value)
         return answer.body

@@ -1,7 +1,5 @@
 """An `IAgent` with exactly one connection and no retries, for treq."""
 
-from typing import cast
-
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol
@@ -119,12 +117,13 @@ class OneConnectionAgent:
     ) -> IResponse:
         prepared = await serialize(method, uri, headers, body_producer)
         self._payload = prepared.encode(b"")
-        waiting = self._waiting = Deferred()
+        waiting: Deferred[IResponse] = Deferred()
+        self._waiting = waiting
         if self._connection is None:
             self._open(waiting)
         else:
             self._connection.send(self._payload)  # if it is gone, `closed` follows
-        return await cast("Deferred[IResponse]", waiting)
+        return await waiting
 
     def _open(self, waiting: Deferred[IResponse]) -> None:
         def opened(connection: IConnection) -> None:
@@ -136,5 +135,3 @@ class OneConnectionAgent:
             waiting.errback(reason)
 
         self.connector.connect(self, self.timeout_s).addCallbacks(opened, failed)
-
-

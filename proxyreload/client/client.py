@@ -1,7 +1,6 @@
 """One client: a request, its outcome, the next request, over one connection at a time."""
 
 from collections import deque
-from typing import cast
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -191,7 +190,7 @@ class Client:
         elif self.open_loop:
             pass
         elif failed_connection:
-            self._pause = cast(IDelayedCall, self.reactor.callLater(PAUSE_AFTER_FAILED_CONNECTION_S, self._resume))
+            self._pause = self.reactor.callLater(PAUSE_AFTER_FAILED_CONNECTION_S, self._resume)
         else:
             self._begin(self.clock_ns())
 
@@ -210,7 +209,7 @@ class Client:
             self._stopped.callback(None)
 
     def _set_alarm(self, delay_ns: int) -> None:
-        self._alarm = cast(IDelayedCall, self.reactor.callLater(delay_ns / NS_PER_S, self._ring))
+        self._alarm = self.reactor.callLater(delay_ns / NS_PER_S, self._ring)
 
     def _ring(self) -> None:
         """Time the exchange out if it is late; one alarm serves many exchanges, setting one for each costs more."""
@@ -259,7 +258,23 @@ class Client:
         self._sent = number + 1
         if connection is None:
             exchange = Exchange(
-                self.number, number, self._due_ns, 0, 0, ended_ns, 0, -1, 0, 0, 0, failure, message, "", 0, False, self.probe  # noqa: E501, FBT003
+                client=self.number,
+                number=number,
+                due_ns=self._due_ns,
+                written_ns=0,
+                first_byte_ns=0,
+                ended_ns=ended_ns,
+                connect_ns=0,
+                connection=-1,
+                carried=0,
+                front_port=0,
+                status=0,
+                failure=failure,
+                message=message,
+                instance="",
+                back_port=0,
+                announced=False,
+                probe=self.probe,
             )
         else:
             carried = connection.carried - 1

@@ -10,18 +10,18 @@ class IConnection(Interface):
     After `IConnectionOwner.answered` its attributes describe the answer, until the next `send`.
     """
 
-    local_port: int = Attribute("its own TCP port")  # type: ignore[assignment]
-    connect_ns: int = Attribute("how long the TCP (and TLS) connection took to open")  # type: ignore[assignment]
-    carried: int = Attribute("how many requests it has carried, the one under way included")  # type: ignore[assignment]
-    written_ns: int = Attribute("when the request was written to the socket")  # type: ignore[assignment]
-    first_byte_ns: int = Attribute("when the first bytes of the answer were read, 0 if none were")  # type: ignore[assignment]
-    last_byte_ns: int = Attribute("when the end of the answer was read")  # type: ignore[assignment]
-    status: int = Attribute("status code, 0 if there is none")  # type: ignore[assignment]
-    instance: bytes = Attribute("Backend-Id of the answer")  # type: ignore[assignment]
-    back_port: bytes = Attribute("Source-Port of the answer")  # type: ignore[assignment]
-    echoed_id: bytes = Attribute("request id of the answer")  # type: ignore[assignment]
-    body: bytes = Attribute("body of the answer, its first bytes where it is longer than is kept")  # type: ignore[assignment]
-    keep_alive: bool = Attribute("whether the answer lets the connection persist")  # type: ignore[assignment]
+    local_port: int = Attribute("its own TCP port")
+    connect_ns: int = Attribute("how long the TCP (and TLS) connection took to open")
+    carried: int = Attribute("how many requests it has carried, the one under way included")
+    written_ns: int = Attribute("when the request was written to the socket")
+    first_byte_ns: int = Attribute("when the first bytes of the answer were read, 0 if none were")
+    last_byte_ns: int = Attribute("when the end of the answer was read")
+    status: int = Attribute("status code, 0 if there is none")
+    instance: bytes = Attribute("Backend-Id of the answer")
+    back_port: bytes = Attribute("Source-Port of the answer")
+    echoed_id: bytes = Attribute("request id of the answer")
+    body: bytes = Attribute("body of the answer, its first bytes where it is longer than is kept")
+    keep_alive: bool = Attribute("whether the answer lets the connection persist")
 
     def send(payload: bytes) -> bool:
         """Write one whole request, once.

@@ -51,7 +51,7 @@ class Load:
         for schedule in self._schedules:
             schedule.start()
 
-    def stop(self) -> Deferred[object]:
+    def stop(self) -> Deferred[list[tuple[bool, None]]]:
         """Send nothing more; fires when every exchange under way has its outcome."""
         for schedule in self._schedules:
             schedule.stop()

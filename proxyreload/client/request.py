@@ -85,9 +85,8 @@ class _RecordingAgent:
 
 
 async def prepare(method: str, url: str, **options: Any) -> PreparedRequest:  # noqa: ANN401  (treq's own)
-    """Let treq prepare a request; `options` are those of `treq.request` (headers, params, auth, json, data, cookies)."""
+    """Let treq prepare a request; `options` are those of `treq.request`: headers, params, auth, json, data, cookies."""
     agent = _RecordingAgent()
     HTTPClient(agent).request(method, url, allow_redirects=False, unbuffered=True, **options)
     assert agent.recorded is not None  # noqa: S101
     return await serialize(*agent.recorded)
-

@@ -1,7 +1,6 @@
 """When requests are due in an open loop."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -53,4 +52,4 @@ class Schedule:
             client.due(due_ns)
             due_ns = self._due_ns()
         delay_s = max(0, due_ns - self.clock_ns()) / NS_PER_S
-        self._call = cast(IDelayedCall, self.reactor.callLater(delay_s, self._tick))
+        self._call = self.reactor.callLater(delay_s, self._tick)

@@ -14,14 +14,14 @@ from proxyreload.proxy.ports import require_free
 from proxyreload.reactor import IReactor
 
 
-class BackendOptions(usage.Options):  # type: ignore[misc]
+class BackendOptions(usage.Options):
     """proxyreload backend ID PORT."""
 
     synopsis = "proxyreload backend [--host ADDRESS] ID PORT"
     longdesc = "Serves one numbered backend until it is ended by Ctrl-C or SIGTERM."
     optParameters = [["host", None, "127.0.0.1", "The address to listen on"]]  # noqa: RUF012
 
-    def parseArgs(self, instance: str, port: str) -> None:
+    def parseArgs(self, instance: str, port: str) -> None:  # type: ignore[override]
         """Take number and port."""
         self["instance"] = whole("ID", instance, 0, 10**9)
         self["port"] = whole("PORT", port, 1, 65535)

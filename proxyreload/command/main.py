@@ -15,10 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {"plugins": _plugins, "backend": _backend}
     try:
-        if words and words[0] in commands:
-            status = commands[words[0]](words[1:])
-        else:
-            status = _run(words)
+        status = commands[words[0]](words[1:]) if words and words[0] in commands else _run(words)
     except usage.UsageError as error:
         _complain(str(error))
         status = ExitStatus.USAGE

@@ -15,7 +15,7 @@ from proxyreload.settings import Settings, Target
 LOGS = ("all", "changes", "none")
 
 
-class RunOptions(usage.Options):  # type: ignore[misc]
+class RunOptions(usage.Options):
     """proxyreload --plugin NAME[:MECHANISM], or proxyreload URL."""
 
     synopsis = """[options] --plugin NAME[:MECHANISM] | URL
@@ -30,8 +30,7 @@ class RunOptions(usage.Options):  # type: ignore[misc]
     optParameters = [  # noqa: RUF012
         ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
-        ["rate", None, None, "Requests/s over all clients, due whatever the answers do; without it each client "
-            "sends its next request as soon as it has its answer"],
+        ["rate", None, None, "Requests/s over all clients, due whatever becomes of them; without it: closed loop"],
         ["duration", None, None, "Seconds of traffic, in place of the scenario's"],
         ["backends", None, "4", "How many numbered backends there are"],
         ["first-port", None, "1030", "The port of backend 0; the others follow"],

@@ -6,7 +6,7 @@ from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.proxy.finding import installed, load
 
 
-class PluginsOptions(usage.Options):  # type: ignore[misc]
+class PluginsOptions(usage.Options):
     """proxyreload plugins."""
 
     synopsis = "proxyreload plugins"

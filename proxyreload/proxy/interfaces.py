@@ -44,9 +44,9 @@ class Mechanism:
 class IProxyPlugin(Interface):
     """What an entry point of the group ``proxyreload.plugins`` names."""
 
-    name: str = Attribute("as on the command line")  # type: ignore[assignment]
-    binary: Binary = Attribute("where its program is found")  # type: ignore[assignment]
-    mechanisms: Sequence[Mechanism] = Attribute("the recommended one first")  # type: ignore[assignment]
+    name: str = Attribute("as on the command line")
+    binary: Binary = Attribute("where its program is found")
+    mechanisms: Sequence[Mechanism] = Attribute("the recommended one first")
 
 
 @implementer(IProxyPlugin)

@@ -192,9 +192,7 @@ class Workspace:
                         process.terminate()
             await deferLater(self.reactor, 0.05)
 
-    def _spawn(
-        self, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None
-    ) -> ChildProcess:
+    def _spawn(self, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None) -> ChildProcess:
         return ChildProcess.spawn(
             self.reactor,
             arguments,
@@ -223,5 +221,3 @@ class _Reply(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         if not self._whole.called:
             self._whole.callback(self._said[:_REPLY_LIMIT])
-
-

@@ -66,7 +66,8 @@ def _ledger_lines(observation: Observation) -> Iterator[str]:
         yield f"answers by backend: {', '.join(parts)}"
     if observation.ended_ns and observation.started_ns:
         duration_s = seconds(observation.ended_ns - observation.started_ns)
-        yield f"{observation.counts.total} exchanges in {duration_s:.1f} s, {observation.counts.total / duration_s:.0f}/s"
+        total = observation.counts.total
+        yield f"{total} exchanges in {duration_s:.1f} s, {total / duration_s:.0f}/s"
 
 
 def _ms(duration_ns: int) -> str:

@@ -50,7 +50,9 @@ def counted(number: int, noun: str) -> str:
 
 def by_class(failures: dict[str, int]) -> str:
     """Return ``3 timeout, 1 refused``, the most frequent first."""
-    return ", ".join(f"{number} {name}" for name, number in sorted(failures.items(), key=lambda item: (-item[1], item[0])))
+    return ", ".join(
+        f"{number} {name}" for name, number in sorted(failures.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 def is_effective(change: ObservedChange) -> tuple[bool, str]:
@@ -127,4 +129,6 @@ def detection_limit(exchanges: int) -> str:
     if not exchanges:
         return "no exchanges, so nothing is known"
     limit = 3 / exchanges
-    return f"0 failures in {exchanges} exchanges: with 95 % confidence fewer than {limit * 1e6:.3g} in a million are lost"
+    return (
+        f"0 failures in {exchanges} exchanges: with 95 % confidence fewer than {limit * 1e6:.3g} in a million are lost"
+    )
