@@ -3,28 +3,32 @@
 from typing import cast
 
 from twisted.internet.error import CannotListenError
-from twisted.python import usage
+from twisted.python.usage import UsageError
 
 from proxyreload.backend.backend import Backend
 from proxyreload.bus import EventBus
 from proxyreload.clock import monotonic_ns
+from proxyreload.command.base import Options
 from proxyreload.command.numbers import whole
 from proxyreload.errors import ExitStatus, StartError
 from proxyreload.proxy.ports import require_free
 from proxyreload.reactor import IReactor
 
 
-class BackendOptions(usage.Options):
+class BackendOptions(Options):
     """proxyreload backend ID PORT."""
 
     synopsis = "proxyreload backend [--host ADDRESS] ID PORT"
     longdesc = "Serves one numbered backend until it is ended by Ctrl-C or SIGTERM."
     optParameters = [["host", None, "127.0.0.1", "The address to listen on"]]  # noqa: RUF012
 
-    def parseArgs(self, instance: str, port: str) -> None:  # type: ignore[override]
+    def parseArgs(self, *words: str) -> None:
         """Take number and port."""
-        self["instance"] = whole("ID", instance, 0, 10**9)
-        self["port"] = whole("PORT", port, 1, 65535)
+        if len(words) != 2:  # noqa: PLR2004
+            msg = "backend takes ID and PORT: proxyreload backend 0 1030"
+            raise UsageError(msg)
+        self["instance"] = whole("ID", words[0], 0, 10**9)
+        self["port"] = whole("PORT", words[1], 1, 65535)
 
 
 def serve_backend(words: list[str]) -> int:

@@ -7,6 +7,7 @@ from twisted.python import usage
 
 import proxyreload
 from proxyreload import errors
+from proxyreload.command.base import Options
 from proxyreload.command.numbers import positive, whole
 from proxyreload.proxy.finding import choose
 from proxyreload.scenario import Scenario, default, read, watching
@@ -15,7 +16,7 @@ from proxyreload.settings import Settings, Target
 LOGS = ("all", "changes", "none")
 
 
-class RunOptions(usage.Options):
+class RunOptions(Options):
     """proxyreload --plugin NAME[:MECHANISM], or proxyreload URL."""
 
     synopsis = """[options] --plugin NAME[:MECHANISM] | URL
@@ -62,9 +63,12 @@ class RunOptions(usage.Options):
         print(f"proxyreload {proxyreload.__version__}")  # noqa: T201
         raise SystemExit(0)
 
-    def parseArgs(self, url: str | None = None) -> None:
+    def parseArgs(self, *urls: str) -> None:
         """Take the URL."""
-        self["url"] = url
+        if len(urls) > 1:
+            msg = f"one URL at most, not {' '.join(urls)}"
+            raise usage.UsageError(msg)
+        self["url"] = urls[0] if urls else None
 
     def postOptions(self) -> None:
         """Make the settings of it all."""

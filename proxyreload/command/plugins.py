@@ -1,12 +1,11 @@
 """``proxyreload plugins``: what there is, and what is missing."""
 
-from twisted.python import usage
-
+from proxyreload.command.base import Options
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.proxy.finding import installed, load
 
 
-class PluginsOptions(usage.Options):
+class PluginsOptions(Options):
     """proxyreload plugins."""
 
     synopsis = "proxyreload plugins"
