@@ -16,11 +16,12 @@ from proxyreload.client.agent import OneConnectionAgent
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.expectation import from_anyone, from_numbered_backend
 from proxyreload.client.load import Load
-from proxyreload.client.request import prepare
+from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.client.tls import tls_options
 from proxyreload.clock import ClockNs, ns
 from proxyreload.errors import StartError, UsageError
 from proxyreload.events import Broken, Ended, ReporterFailed, Started
+from proxyreload.floor import measure_floor
 from proxyreload.hang import HangWatch
 from proxyreload.play import Play
 from proxyreload.proxy.child import ChildProcess
@@ -32,7 +33,7 @@ from proxyreload.reactor import IReactor
 from proxyreload.reporters.csvfile import CsvFile
 from proxyreload.reporters.runfile import RunFile
 from proxyreload.settings import FRONT_HOST, HOSTNAME, Settings
-from proxyreload.verdict.judgement import Judgement, judge
+from proxyreload.verdict.judgement import Judgement, by_class, judge
 from proxyreload.verdict.observation import NAME as VERDICT
 from proxyreload.verdict.observation import Observation
 
@@ -104,6 +105,9 @@ class Run:
         self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version})
         upstreams = self._start_backends()
         address = await self._resolve(settings.target.host)
+        prepared = await prepare("GET", settings.target.url)
+        if settings.host_backends:
+            await self._interruptible(self._measure_floor(prepared, [upstreams[i] for i in settings.scenario.initial]))
         connector = HTTP11Connector(
             self.reactor, address, settings.target.port, self.clock_ns, tls=tls_options(settings.target)
         )
@@ -127,8 +131,8 @@ class Run:
             reactor=self.reactor,
             clock_ns=self.clock_ns,
             bus=self.bus,
-            connector=connector,
-            prepared=await prepare("GET", settings.target.url),
+            connectors=[connector],
+            prepared=prepared,
             expectation=from_numbered_backend if settings.host_backends else from_anyone,
             clients=settings.clients,
             timeout_s=settings.timeout_s,
@@ -154,7 +158,15 @@ class Run:
         await self._interruptible(self.play.run(start_ns))
         self.observation.undone += self.play.undone()
         await load.stop()
+        self.observation.punctuality = load.punctuality()
         self.bus.publish(Ended(self.clock_ns()))
+
+    async def _measure_floor(self, prepared: PreparedRequest, upstreams: Sequence[Upstream]) -> None:
+        connectors = [HTTP11Connector(self.reactor, each.host, each.port, self.clock_ns) for each in upstreams]
+        floor = await measure_floor(self.reactor, self.clock_ns, connectors, prepared, self.settings)
+        self.observation.floor = floor
+        if floor.failures:
+            self.observation.broken.append(f"straight at the backends, without the proxy: {by_class(floor.failures)}")
 
     async def _start_proxy(self, upstreams: Sequence[Upstream]) -> None:
         assert self._proxy is not None  # noqa: S101

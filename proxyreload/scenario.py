@@ -96,7 +96,7 @@ def default(duration_s: float | None = None) -> Scenario:
 
 def watching(duration_s: float | None) -> Scenario:
     """Return the scenario of a proxy that somebody else changes: nothing of ours, for as long as is asked."""
-    return Scenario("watch", float("inf") if duration_s is None else duration_s, (), ())
+    return Scenario("watch", float("inf") if duration_s is None else duration_s, (0, 1), ())
 
 
 def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:

@@ -93,7 +93,7 @@ class BackendConnection(Protocol):
         request_id = self._request_id
         carried = self.carried
         self.carried = carried + 1
-        if self.probe_only and not request_id.startswith(b"p"):
+        if self.probe_only and request_id[:1].isdigit():
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False

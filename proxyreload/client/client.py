@@ -72,8 +72,10 @@ class Client:
     timeout_ns: int
     open_loop: bool = False
     probe: bool = False
+    mark: bytes = b""  #: a letter before its request ids: these are not the traffic under test
 
-    backlog_peak: int = attrs.field(default=0, init=False)
+    late: int = attrs.field(default=0, init=False)  #: requests that were due before the one before them had its outcome
+    late_peak_ns: int = attrs.field(default=0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _request_id: bytes = attrs.field(default=b"", init=False)  # of the exchange under way, empty if there is none
     _due_ns: int = attrs.field(default=0, init=False)
@@ -89,7 +91,7 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         """Prepare the constant part of the request ids."""
-        self._prefix = b"%b%d-" % (b"p" if self.probe else b"", self.number)
+        self._prefix = b"%b%d-" % (self.mark, self.number)
 
     def start(self) -> None:
         """Send the first request, unless a schedule says when."""
@@ -102,7 +104,6 @@ class Client:
             return
         if self._request_id:
             self._backlog.append(due_ns)
-            self.backlog_peak = max(self.backlog_peak, len(self._backlog))
         else:
             self._begin(due_ns)
 
@@ -186,7 +187,10 @@ class Client:
         if self._stopped is not None:
             self._finish()
         elif self._backlog:
-            self._begin(self._backlog.popleft())
+            due_ns = self._backlog.popleft()
+            self.late += 1
+            self.late_peak_ns = max(self.late_peak_ns, self.clock_ns() - due_ns)
+            self._begin(due_ns)
         elif self.open_loop:
             pass
         elif failed_connection:

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from proxyreload.client.alarm import IAlarm, alarm
 from proxyreload.client.client import Client
 from proxyreload.clock import NS_PER_S, ClockNs
+
+#: A request that is made due this much too late has been made late by the instrument.
+SLIP_NS = 1_000_000
 
 
 @attrs.define(eq=False)
@@ -22,34 +26,37 @@ class Schedule:
     clock_ns: ClockNs
     clients: Sequence[Client]
     rate_per_s: float
+    made_due: int = attrs.field(default=0, init=False)
+    slipped: int = attrs.field(default=0, init=False)  #: requests made due later than `SLIP_NS`
     slip_peak_ns: int = attrs.field(default=0, init=False)
     _start_ns: int = attrs.field(default=0, init=False)
-    _next: int = attrs.field(default=0, init=False)
-    _call: IDelayedCall | None = attrs.field(default=None, init=False)
+    _alarm: IAlarm | None = attrs.field(default=None, init=False)
 
     def start(self) -> None:
         """Make the first request due now."""
         self._start_ns = self.clock_ns()
-        self._tick()
+        self._alarm = alarm(self.reactor, self._ring)
+        self._ring()
 
     def stop(self) -> None:
         """Make nothing due any more."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        if self._alarm is not None:
+            self._alarm.close()
+            self._alarm = None
 
     def _due_ns(self) -> int:
-        return self._start_ns + int(self._next * NS_PER_S / self.rate_per_s)
+        return self._start_ns + int(self.made_due * NS_PER_S / self.rate_per_s)
 
-    def _tick(self) -> None:
-        self._call = None
-        now_ns = self.clock_ns()
-        due_ns = self._due_ns()
-        self.slip_peak_ns = max(self.slip_peak_ns, now_ns - due_ns)
+    def _ring(self) -> None:
+        due_ns, now_ns = self._due_ns(), self.clock_ns()
         while due_ns <= now_ns:
-            client = self.clients[self._next % len(self.clients)]
-            self._next += 1
+            slip_ns = now_ns - due_ns
+            if slip_ns > SLIP_NS:
+                self.slipped += 1
+                self.slip_peak_ns = max(self.slip_peak_ns, slip_ns)
+            client = self.clients[self.made_due % len(self.clients)]
+            self.made_due += 1
             client.due(due_ns)
-            due_ns = self._due_ns()
-        delay_s = max(0, due_ns - self.clock_ns()) / NS_PER_S
-        self._call = self.reactor.callLater(delay_s, self._tick)
+            due_ns, now_ns = self._due_ns(), self.clock_ns()
+        if self._alarm is not None:
+            self._alarm.set(due_ns - now_ns)

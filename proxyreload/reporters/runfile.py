@@ -11,8 +11,10 @@ import attrs
 import psutil
 
 import proxyreload
+from proxyreload.client.load import Punctuality
 from proxyreload.clock import NS_PER_US
 from proxyreload.errors import StartError, UsageError
+from proxyreload.verdict.floor import Floor
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Closures, Observation, ObservedChange
@@ -122,6 +124,30 @@ def _latency(latency: Latency) -> dict[str, int]:
     }
 
 
+def _floor(floor: Floor | None) -> dict[str, object] | None:
+    if floor is None:
+        return None
+    return {
+        "exchanges": floor.exchanges,
+        "rate_per_s": round(floor.rate_per_s, 1),
+        "failures": floor.failures,
+        "latency": _latency(floor.latency),
+    }
+
+
+def _schedule(punctuality: Punctuality | None) -> dict[str, object] | None:
+    if punctuality is None:
+        return None
+    return {
+        "requests": punctuality.requests,
+        "kept": punctuality.kept,
+        "slipped": punctuality.slipped,
+        "slip_max_us": punctuality.slip_peak_ns // NS_PER_US,
+        "late": {str(client): late for client, late in punctuality.late.items()},
+        "late_max_us": punctuality.late_peak_ns // NS_PER_US,
+    }
+
+
 def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
     counts = observation.counts
     return {
@@ -139,5 +165,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "answers_by_instance": observation.answers_by_instance,
         "arrivals_by_instance": observation.arrivals_by_instance,
         "before_changes": _closures(observation.before),
+        "floor": _floor(observation.floor),
+        "schedule": _schedule(observation.punctuality),
         "latency": {phase.name: _latency(phase.latency) for phase in observation.phases},
     }

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from proxyreload.client.load import Punctuality
+from proxyreload.client.schedule import SLIP_NS
 from proxyreload.clock import NS_PER_MS, seconds
 from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
 from proxyreload.verdict.latency import Latency
@@ -15,6 +17,7 @@ def summary_lines(observation: Observation, judgement: Judgement, what: str) -> 
     for change in observation.changes:
         yield from _change_lines(change)
     yield from _latency_lines(observation)
+    yield from _punctuality_lines(observation.punctuality)
     yield from _ledger_lines(observation)
     counts = observation.counts
     if counts.failure:
@@ -51,6 +54,24 @@ def _latency_lines(observation: Observation) -> Iterator[str]:
         if latency.count:
             p50, p99 = latency.percentile_us(50), latency.percentile_us(99)
             yield f"latency {name}: p50 {p50} µs, p99 {p99} µs, max {latency.max_us} µs ({latency.count} exchanges)"
+    floor = observation.floor
+    if floor is not None and floor.latency.count:
+        p50, p99 = floor.latency.percentile_us(50), floor.latency.percentile_us(99)
+        yield f"floor, straight to the backends: p50 {p50} µs, p99 {p99} µs ({floor.rate_per_s:.0f}/s)"
+
+
+def _punctuality_lines(punctuality: Punctuality | None) -> Iterator[str]:
+    if punctuality is None:
+        return
+    if punctuality.slipped:
+        kept = "" if punctuality.kept else "THE SCHEDULE SLIPPED, latencies include that: "
+        yield (
+            f"{kept}{punctuality.slipped} of {punctuality.requests} requests were made due more than "
+            f"{SLIP_NS // NS_PER_MS} ms late by proxyreload itself, at most {_ms(punctuality.slip_peak_ns)}"
+        )
+    if punctuality.late:
+        clients = ", ".join(f"client {client}: {late}" for client, late in punctuality.late.items())
+        yield f"fell behind, waiting for answers: {clients}; at most {_ms(punctuality.late_peak_ns)}"
 
 
 def _ledger_lines(observation: Observation) -> Iterator[str]:

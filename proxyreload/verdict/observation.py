@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from proxyreload.bus import EventBus
+from proxyreload.client.load import Punctuality
 from proxyreload.clock import NS_PER_S
 from proxyreload.events import (
     Arrival,
@@ -20,6 +21,7 @@ from proxyreload.events import (
     Started,
 )
 from proxyreload.verdict.counts import Counts
+from proxyreload.verdict.floor import Floor
 from proxyreload.verdict.latency import Latency
 
 #: A change's surroundings end so long after it was applied.
@@ -84,6 +86,8 @@ class Observation:
     phases: list[LatencyPhase] = attrs.field(factory=lambda: [LatencyPhase("before")])
     before: Closures = attrs.field(factory=Closures)  #: before the first change
     broken: list[str] = attrs.field(factory=list)
+    floor: Floor | None = None
+    punctuality: Punctuality | None = None
     undone: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     answers_by_instance: dict[str, int] = attrs.field(factory=dict)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
