@@ -4,11 +4,14 @@ from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFDSet,
     IReactorPluggableNameResolver,
+    IReactorSocket,
     IReactorTCP,
     IReactorTime,
     IReactorUNIX,
 )
 
 
-class IReactor(IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorTCP, IReactorTime, IReactorUNIX):
+class IReactor(
+    IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorSocket, IReactorTCP, IReactorTime, IReactorUNIX
+):
     """A real reactor."""

@@ -5,21 +5,22 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from proxyreload.backend.backend import Backend
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.backend.process import BackendProcess
 from proxyreload.bus import EventBus
-from proxyreload.client.agent import OneConnectionAgent
+from proxyreload.client.agent import AgentConnection, OneConnectionAgent
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.expectation import from_anyone, from_numbered_backend
 from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
-from proxyreload.client.tls import tls_options
 from proxyreload.clock import ClockNs, ns
-from proxyreload.errors import StartError, UsageError
+from proxyreload.errors import UsageError
 from proxyreload.events import Broken, Ended, ReporterFailed, Started
 from proxyreload.floor import measure_floor
 from proxyreload.hang import HangWatch
@@ -53,7 +54,7 @@ class Run:
     proxy_version: str = attrs.field(default="", init=False)
     _csv: CsvFile = attrs.field(init=False)
     _run_file: RunFile = attrs.field(init=False)
-    _backends: list[Backend] = attrs.field(factory=list, init=False)
+    _backends: list[IBackend] = attrs.field(factory=list, init=False)
     _workspace: Workspace | None = attrs.field(default=None, init=False)
     _proxy: IProxy | None = attrs.field(default=None, init=False)
     _load: Load | None = attrs.field(default=None, init=False)
@@ -103,14 +104,12 @@ class Run:
             self.proxy_version = settings.choice.plugin.binary.version(binary)
         self._csv.open()
         self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version})
-        upstreams = self._start_backends()
+        upstreams = await self._start_backends()
         address = await self._resolve(settings.target.host)
         prepared = await prepare("GET", settings.target.url)
         if settings.host_backends:
             await self._interruptible(self._measure_floor(prepared, [upstreams[i] for i in settings.scenario.initial]))
-        connector = HTTP11Connector(
-            self.reactor, address, settings.target.port, self.clock_ns, tls=tls_options(settings.target)
-        )
+        connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, _tls(settings))
         if settings.choice is not None and binary is not None:
             require_free(FRONT_HOST, settings.target.port, "the front")
             self._workspace = Workspace(
@@ -202,7 +201,7 @@ class Run:
 
     # Its parts.
 
-    def _start_backends(self) -> dict[int, Upstream]:
+    async def _start_backends(self) -> dict[int, Upstream]:
         settings = self.settings
         host = settings.backend_host
         upstreams = {i: Upstream(i, host, settings.first_port + i) for i in range(settings.backends)}
@@ -210,13 +209,16 @@ class Run:
             return upstreams
         for instance, upstream in upstreams.items():
             require_free(host, upstream.port, f"backend {instance}")
-            backend = Backend(instance, upstream.port, self.bus, self.clock_ns, host)
-            try:
-                backend.start(self.reactor)
-            except CannotListenError as error:
-                msg = f"port {upstream.port} (backend {instance}) cannot be listened on: {error.socketError}"
-                raise StartError(msg) from error
-            self._backends.append(backend)
+            kind = BackendProcess if settings.backend_processes else Backend
+            self._backends.append(kind(instance, upstream.port, self.bus, self.clock_ns, host))
+
+        async def start(backend: IBackend) -> None:
+            await backend.start(self.reactor)
+
+        starting = [Deferred.fromCoroutine(start(backend)) for backend in self._backends]
+        for outcome in await DeferredList(starting, consumeErrors=True):
+            if not outcome[0]:
+                outcome[1].raiseException()
         return upstreams
 
     async def _resolve(self, host: str) -> str:
@@ -228,11 +230,9 @@ class Run:
 
     async def _answers(self, connector: HTTP11Connector) -> bool:
         """Whether a request through the front port is answered by a backend."""
-        agent = OneConnectionAgent(connector, _READY_TIMEOUT_S)
+        agent = OneConnectionAgent(self.reactor, attrs.evolve(connector, connection=AgentConnection), _READY_TIMEOUT_S)
         with suppress(Exception):
-            response = await agent.request(b"GET", self.settings.target.url.encode("ascii")).addTimeout(
-                _READY_TIMEOUT_S, self.reactor
-            )
+            response = await agent.request(b"GET", self.settings.target.url.encode("ascii"))
             agent.close()
             return response.code == 200 and (  # noqa: PLR2004
                 not self.settings.host_backends or response.headers.hasHeader(b"Backend-Id")
@@ -262,3 +262,11 @@ class Run:
             self.bus.publish(Broken(reason, self.clock_ns()))
         else:
             self.bus.publish(ReporterFailed(reason))
+
+
+def _tls(settings: Settings) -> IOpenSSLClientConnectionCreator | None:
+    if not settings.target.tls:
+        return None
+    from proxyreload.client.tls import tls_options
+
+    return tls_options(settings.target.host, settings.ca, insecure=settings.insecure)

@@ -64,6 +64,9 @@ class Settings:
     log: str = "all"
     binary: str | None = None
     seed: int = 0
+    ca: Path | None = None  #: certificates (PEM) to trust in place of the system's
+    insecure: bool = False  #: trust any certificate
+    backend_processes: bool = False  #: each backend in a process of its own
 
     def as_run(self) -> dict[str, object]:
         """Return them as they stand in ``run.json``."""

@@ -4,13 +4,17 @@ from typing import Any, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from zope.interface import implementer
 
 from proxyreload.backend.http11 import BackendConnection, BackendFactory
+from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.resource import BackendResource
 from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs
+from proxyreload.errors import StartError
 from proxyreload.events import Arrival, BackClosed
 
 HOST = "127.0.0.1"
@@ -37,6 +41,7 @@ class BackendLog:
         )
 
 
+@implementer(IBackend)
 @attrs.define(eq=False)
 class Backend:
     """A numbered backend on a port of its own."""
@@ -54,18 +59,23 @@ class Backend:
         """``host:port``, as most proxies want it."""
         return f"{self.host}:{self.port}"
 
-    def start(self, reactor: IReactorTCP) -> None:
-        """Listen; `twisted.internet.error.CannotListenError` if the port is taken."""
+    async def start(self, reactor: IReactorTCP) -> None:
+        """Listen; raises `StartError` if that cannot be done."""
         self._factory = BackendFactory(
             BackendResource(self.instance), BackendLog(str(self.instance), self.bus, self.clock_ns)
         )
-        self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)
+        try:
+            self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)
+        except CannotListenError as error:
+            msg = f"port {self.port} (backend {self.instance}) cannot be listened on: {error.socketError}"
+            raise StartError(msg) from error
         self.port = cast(IPv4Address, self._listening.getHost()).port
 
-    def stop(self) -> Deferred[object]:
+    async def stop(self) -> None:
         """Listen no more, and drop every connection."""
         listening, self._listening = self._listening, None
         if self._factory is not None:
             for connection in tuple(self._factory.connections):
                 connection.close()
-        return maybeDeferred(listening.stopListening if listening is not None else lambda: None)
+        if listening is not None:
+            await maybeDeferred(listening.stopListening)

@@ -2,16 +2,18 @@
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IClientRequest, IResponse
 from zope.interface import implementer
 
+from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.request import serialize
 from proxyreload.errors import ProxyreloadError
+from proxyreload.failures import TIMEOUT
 
 
 class ExchangeFailed(ProxyreloadError):
@@ -21,6 +23,25 @@ class ExchangeFailed(ProxyreloadError):
         """Name class and message."""
         super().__init__(f"{failure}: {message}" if message else failure)
         self.failure = failure
+
+
+#: How many of an answer's fields are kept.
+_FIELDS_KEPT = 256
+
+
+class AgentConnection(HTTP11Connection):
+    """A connection that keeps all of an answer's fields."""
+
+    def on_message_begin(self) -> None:
+        """Forget those of the answer before."""
+        self.fields: list[tuple[bytes, bytes]] = []
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep one."""
+        if len(self.fields) < _FIELDS_KEPT:
+            self.fields.append((name, value))
+        super().on_header(name, value)
 
 
 @implementer(IResponse)
@@ -56,8 +77,10 @@ class OneConnectionAgent:
     A request is written once. Bodies of answers are kept up to `proxyreload.client.http11.BODY_KEPT`.
     """
 
-    connector: IConnector
-    timeout_s: float
+    reactor: IReactorTime
+    connector: IConnector  #: of `AgentConnection`
+    timeout_s: float  #: for one exchange, its body included
+    _alarm: IDelayedCall | None = attrs.field(default=None, init=False)
     _connection: IConnection | None = attrs.field(default=None, init=False)
     _waiting: Deferred[IResponse] | None = attrs.field(default=None, init=False)
     _payload: bytes = attrs.field(default=b"", init=False)
@@ -88,21 +111,16 @@ class OneConnectionAgent:
             connection.close()
             self._connection = None
         headers = Headers({})
-        for name, value in (
-            (b"Backend-Id", connection.instance),
-            (b"Source-Port", connection.back_port),
-            (b"Proxyreload-Id", connection.echoed_id),
-        ):
-            if value:
-                headers.addRawHeader(name, value)
-        waiting, self._waiting = self._waiting, None
+        for name, value in getattr(connection, "fields", ()):
+            headers.addRawHeader(name, value)
+        waiting = self._settled()
         if waiting is not None:
             waiting.callback(WholeResponse(connection.status, headers, connection.body))
 
     def broken(self, connection: IConnection, failure: str, message: str) -> None:  # noqa: ARG002
         """Give the failure out."""
         self._connection = None
-        waiting, self._waiting = self._waiting, None
+        waiting = self._settled()
         if waiting is not None:
             waiting.errback(Failure(ExchangeFailed(failure, message)))
 
@@ -112,6 +130,22 @@ class OneConnectionAgent:
         if self._waiting is not None:
             self._open(self._waiting)
 
+    def _settled(self) -> Deferred[IResponse] | None:
+        """Return whoever waits, who is to wait no longer."""
+        waiting, self._waiting = self._waiting, None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        return waiting
+
+    def _late(self) -> None:
+        """Give up the exchange under way, its body included."""
+        self._alarm = None
+        self.close()
+        waiting = self._settled()
+        if waiting is not None:
+            waiting.errback(Failure(ExchangeFailed(TIMEOUT, "")))
+
     async def _request(
         self, method: bytes, uri: bytes, headers: Headers | None, body_producer: IBodyProducer | None
     ) -> IResponse:
@@ -119,6 +153,7 @@ class OneConnectionAgent:
         self._payload = prepared.encode(b"")
         waiting: Deferred[IResponse] = Deferred()
         self._waiting = waiting
+        self._alarm = self.reactor.callLater(self.timeout_s, self._late)
         if self._connection is None:
             self._open(waiting)
         else:
@@ -127,11 +162,14 @@ class OneConnectionAgent:
 
     def _open(self, waiting: Deferred[IResponse]) -> None:
         def opened(connection: IConnection) -> None:
+            if self._waiting is None:  # it came too late
+                connection.abort()
+                return
             self._connection = connection
             connection.send(self._payload)
 
         def failed(reason: Failure) -> None:
-            self._waiting = None
-            waiting.errback(reason)
+            if self._settled() is not None:
+                waiting.errback(reason)
 
         self.connector.connect(self, self.timeout_s).addCallbacks(opened, failed)

@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTCP, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
 from proxyreload.client.http11 import HTTP11Connection
@@ -24,15 +24,29 @@ class HTTP11Connector:
     port: int
     clock_ns: ClockNs
     tls: IOpenSSLClientConnectionCreator | None = None
+    connection: type[HTTP11Connection] = HTTP11Connection
 
     def connect(self, owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
         """Open one connection."""
         started_ns = self.clock_ns()
-        factory = Factory.forProtocol(lambda: HTTP11Connection(owner, self.clock_ns, started_ns))
-        factory.noisy = False
-        return cast(Deferred[IConnection], self._endpoint(timeout_s).connect(factory))
+        endpoint = self._endpoint(timeout_s)
+        if self.tls is None:
+            factory = _factory(self.connection(owner, self.clock_ns, started_ns))
+            return cast(Deferred[IConnection], endpoint.connect(factory))
+        from proxyreload.client.tls import over_tls
+
+        secure = over_tls(self.connection)(owner, self.clock_ns, started_ns)
+        opening = wrapClientTLS(self.tls, endpoint).connect(_factory(secure))
+        opening.addCallback(lambda _protocol: secure.secured)
+        return cast(Deferred[IConnection], opening)
 
     def _endpoint(self, timeout_s: float) -> IStreamClientEndpoint:
         kind = TCP6ClientEndpoint if ":" in self.address else TCP4ClientEndpoint
         endpoint: IStreamClientEndpoint = kind(self.reactor, self.address, self.port, timeout=timeout_s)
-        return endpoint if self.tls is None else wrapClientTLS(self.tls, endpoint)
+        return endpoint
+
+
+def _factory(connection: Protocol) -> Factory[Protocol]:
+    factory: Factory[Protocol] = Factory.forProtocol(lambda: connection)
+    factory.noisy = False
+    return factory

@@ -2,11 +2,11 @@
 
 import select
 from collections.abc import Callable
+from typing import Any, cast
 from typing import Protocol as Structural
-from typing import cast
 
 import httptools
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -94,18 +94,22 @@ class HTTP11Connection(Protocol):
         """Learn the local port, and the way to the socket."""
         assert self.transport is not None  # noqa: S101
         self.connect_ns = self._clock_ns() - self._started_ns
-        transport = cast(ITCPTransport, self.transport)
+        transport: Any = self.transport
         transport.setTcpNoDelay(True)
         self.local_port = transport.getHost().port
         get_handle = getattr(transport, "getHandle", None)
         if get_handle is None:  # a transport in memory
             return
-        handle: _Socket = get_handle()
         poll = select.poll()
-        poll.register(handle.fileno(), select.POLLIN)
-        self._readable = poll.poll
-        if not ISSLTransport.providedBy(transport):
+        secure: bool = ISSLTransport.providedBy(transport)
+        if secure:
+            # Session tickets may wait on an idle connection: only the end of the stream says that it is gone.
+            poll.register(transport.transport.getHandle().fileno(), getattr(select, "POLLRDHUP", 0))
+        else:
+            handle: _Socket = get_handle()
+            poll.register(handle.fileno(), select.POLLIN)
             self._socket_send = handle.send
+        self._readable = poll.poll
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the socket had, and tell the owner when the answer is whole."""
@@ -145,16 +149,16 @@ class HTTP11Connection(Protocol):
         if self._silenced:
             return
         self._silenced = True
-        clean = reason.check(ConnectionDone) is not None
+        reset = reason.check(ConnectionLost) is not None
         if not under_way:
-            self._owner.closed(self, "" if clean else "reset")
+            self._owner.closed(self, "reset" if reset else "")
         elif not self.first_byte_ns:
             self._owner.broken(
                 self,
-                failures.before_response(reset=not clean, reused=self.carried > 1),
+                failures.before_response(reset=reset, reused=self.carried > 1),
                 f"request {self.carried} on this connection",
             )
-        elif not clean:
+        elif reset:
             self._owner.broken(self, failures.RESET_MID_RESPONSE, printable(reason.getErrorMessage()))
         elif self._head_complete and not self._framed:
             self.last_byte_ns = self._clock_ns()

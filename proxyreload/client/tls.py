@@ -1,15 +1,97 @@
 """TLS for clients whose target is an https URL."""
 
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from pathlib import Path
+from typing import Any
 
-from proxyreload.settings import Target
+import attrs
+from OpenSSL import SSL
+from twisted.internet import ssl
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from proxyreload.client.http11 import HTTP11Connection
+from proxyreload.client.interfaces import IConnectionOwner
+from proxyreload.clock import ClockNs
+from proxyreload.errors import UsageError
 
 
-def tls_options(target: Target) -> IOpenSSLClientConnectionCreator | None:
-    """Return how to verify the proxy's certificate (the system's authorities); None where there is no TLS."""
-    if not target.tls:
-        return None
-    from twisted.internet.ssl import optionsForClientTLS
+@implementer(IHandshakeListener)
+class TLSConnection(HTTP11Connection):
+    """An HTTP/1.1 connection over TLS, which is open once its handshake is complete.
 
-    options: IOpenSSLClientConnectionCreator = optionsForClientTLS(target.host)
-    return options
+    What goes over it goes through the transport; a proxy that ends it without ``close_notify`` counts as resetting it.
+    """
+
+    def __init__(self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int) -> None:
+        """Report to `owner`; the connection was begun at `started_ns`."""
+        super().__init__(owner, clock_ns, started_ns)
+        self.secured: Deferred[TLSConnection] = Deferred(lambda _deferred: self.abort())
+
+    def handshakeCompleted(self) -> None:
+        """Be open."""
+        self.connect_ns = self._clock_ns() - self._started_ns
+        self.secured.callback(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail to open, or end as any connection does."""
+        if self.secured.called:
+            super().connectionLost(reason)
+        else:
+            self.secured.errback(reason)
+
+
+_classes: dict[type[HTTP11Connection], type[TLSConnection]] = {HTTP11Connection: TLSConnection}
+
+
+def over_tls(kind: type[HTTP11Connection]) -> type[TLSConnection]:
+    """Return the class of connection that is `kind`, over TLS."""
+    if kind not in _classes:
+        _classes[kind] = type(f"TLS{kind.__name__}", (TLSConnection, kind), {})
+    return _classes[kind]
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+@attrs.frozen
+class Unverified:
+    """Believes any certificate."""
+
+    hostname: str
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: ARG002
+        """Return a connection that asks for the host by name, and trusts whoever answers."""
+        options: Any = ssl.CertificateOptions(verify=False)
+        connection = SSL.Connection(options.getContext(), None)
+        connection.set_connect_state()
+        if not all(part.isdigit() for part in self.hostname.split(".")) and ":" not in self.hostname:
+            connection.set_tlsext_host_name(self.hostname.encode("ascii"))
+        return connection
+
+
+def tls_options(hostname: str, ca: Path | None, *, insecure: bool) -> IOpenSSLClientConnectionCreator:
+    """Return how to verify the proxy's certificate: by `ca` (PEM), by the system's authorities, or not at all."""
+    if insecure:
+        return Unverified(hostname)
+    if ca is None:
+        options: IOpenSSLClientConnectionCreator = ssl.optionsForClientTLS(hostname)
+        return options
+    try:
+        certificates = [ssl.Certificate.loadPEM(pem) for pem in _split(ca.read_bytes())]
+    except (OSError, SSL.Error, ValueError) as error:
+        msg = f"--ca {ca}: {getattr(error, 'strerror', None) or 'no certificate in PEM'}"
+        raise UsageError(msg) from error
+    if not certificates:
+        msg = f"--ca {ca}: no certificate in PEM"
+        raise UsageError(msg)
+    by_ca: IOpenSSLClientConnectionCreator = ssl.optionsForClientTLS(
+        hostname, trustRoot=ssl.trustRootFromCertificates(certificates)
+    )
+    return by_ca
+
+
+def _split(pem: bytes) -> list[bytes]:
+    """Return each certificate of a PEM bundle."""
+    end = b"-----END CERTIFICATE-----"
+    return [part + end for part in pem.split(end)[:-1]]

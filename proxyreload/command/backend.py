@@ -1,16 +1,21 @@
 """``proxyreload backend ID PORT``: one backend by itself."""
 
-from typing import cast
+import os
+import socket
+from typing import Any, cast
 
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from proxyreload.backend.backend import Backend
+from proxyreload.backend.report import OneProtocolFactory, Report
 from proxyreload.bus import EventBus
 from proxyreload.clock import monotonic_ns
 from proxyreload.command.base import Options
 from proxyreload.command.numbers import whole
-from proxyreload.errors import ExitStatus, StartError
+from proxyreload.errors import ExitStatus
 from proxyreload.proxy.ports import require_free
 from proxyreload.reactor import IReactor
 
@@ -20,7 +25,10 @@ class BackendOptions(Options):
 
     synopsis = "proxyreload backend [--host ADDRESS] ID PORT"
     longdesc = "Serves one numbered backend until it is ended by Ctrl-C or SIGTERM."
-    optParameters = [["host", None, "127.0.0.1", "The address to listen on"]]  # noqa: RUF012
+    optParameters = [  # noqa: RUF012
+        ["host", None, "127.0.0.1", "The address to listen on"],
+        ["report", None, None, "A socket's descriptor to report to (what --backend-processes uses)"],
+    ]
 
     def parseArgs(self, *words: str) -> None:
         """Take number and port."""
@@ -40,13 +48,48 @@ def serve_backend(words: list[str]) -> int:
     reactor = cast(IReactor, installed)
     instance, port, host = options["instance"], options["port"], options["host"]
     require_free(host, port, f"backend {instance}")
-    backend = Backend(instance, port, EventBus(), monotonic_ns, host)
-    try:
-        backend.start(reactor)
-    except CannotListenError as error:
-        msg = f"port {port} cannot be listened on: {error.socketError}"
-        raise StartError(msg) from error
-    print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
-    reactor.addSystemEventTrigger("before", "shutdown", backend.stop)
+    bus = EventBus()
+    backend = Backend(instance, port, bus, monotonic_ns, host)
+    failures: list[BaseException] = []
+
+    async def serve() -> None:
+        await backend.start(reactor)
+        if options["report"] is None:
+            print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
+        else:
+            _report(reactor, bus, whole("--report", options["report"], 0, 2**31))
+
+    def failed(failure: Failure) -> None:
+        failures.append(cast(BaseException, failure.value))
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(serve()).addErrback(failed))
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(backend.stop()))
+    reactor.addSystemEventTrigger("before", "shutdown", bus.stop)
     reactor.run()
+    if failures:
+        raise failures[0]
     return ExitStatus.LOSSLESS
+
+
+class _Speaker(Protocol):
+    """Ends this process when the run that started it is gone."""
+
+    def __init__(self, reactor: IReactor) -> None:
+        self._reactor = reactor
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def _report(reactor: IReactor, bus: EventBus, descriptor: int) -> None:
+    """Tell the run that started this process what happens."""
+    speaker = _Speaker(reactor)
+    reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, cast(Any, OneProtocolFactory(speaker)))
+    os.close(descriptor)
+    assert speaker.transport is not None  # noqa: S101
+    report = Report(speaker.transport.write)
+    report.subscribe(bus)
+    bus.start(reactor)
+    report.listening()

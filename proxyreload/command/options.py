@@ -43,10 +43,13 @@ class RunOptions(Options):
         ["run", None, "run.json", "Where the run and its verdict are written"],
         ["log", None, "all", "What the terminal shows of the exchanges: all, changes or none"],
         ["binary", None, None, "The proxy's program"],
+        ["ca", None, None, "Certificates (PEM) to trust, for an https URL, in place of the system's"],
         ["seed", None, "0", "For whatever is drawn by chance"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["no-backends", None, "Host no backends: somebody else does"],
+        ["backend-processes", None, "Run each backend in a process of its own"],
+        ["insecure", None, "Trust any certificate, for an https URL"],
     ]
     compData = usage.Completions(
         optActions={
@@ -109,6 +112,9 @@ def _settings(options: dict[str, Any]) -> Settings:
         run=Path(options["run"]),
         log=options["log"],
         binary=options["binary"],
+        ca=None if options["ca"] is None else Path(options["ca"]),
+        insecure=bool(options["insecure"]),
+        backend_processes=bool(options["backend-processes"]),
         seed=whole("--seed", options["seed"], 0, 2**63 - 1),
     )
 

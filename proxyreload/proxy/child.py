@@ -102,8 +102,12 @@ class ChildProcess:
         log: Path,
         environment: Mapping[str, str],
         pass_fds: Sequence[int] = (),
+        own_session: bool = True,
     ) -> "ChildProcess":
-        """Start it in `folder`; raises `OSError` if it cannot be."""
+        """Start it in `folder`; raises `OSError` if it cannot be.
+
+        Without a session of its own it still has a process group of its own.
+        """
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [os.fspath(argument) for argument in arguments],
@@ -112,7 +116,8 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
+                start_new_session=own_session,
+                process_group=None if own_session else 0,
                 pass_fds=pass_fds,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  (one system call, no lock taken)
             )

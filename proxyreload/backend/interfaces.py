@@ -1,0 +1,21 @@
+"""The role of a backend, wherever it runs."""
+
+from collections.abc import Awaitable
+
+from zope.interface import Attribute, Interface
+
+from proxyreload.reactor import IReactor
+
+
+class IBackend(Interface):
+    """A numbered backend on a port of its own."""
+
+    instance: int = Attribute("its number")
+    host: str = Attribute("the address it listens on")
+    port: int = Attribute("its port")
+
+    def start(reactor: IReactor) -> Awaitable[None]:
+        """Listen; raises `proxyreload.errors.StartError` if that cannot be done."""
+
+    def stop() -> Awaitable[None]:
+        """Listen no more, and drop every connection."""

@@ -1,0 +1,115 @@
+"""A backend in a process of its own, so that it and the clients do not share a core, and a kill is a real crash."""
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as LateError
+from zope.interface import implementer
+
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.backend.report import ReportReceiver
+from proxyreload.bus import EventBus
+from proxyreload.clock import ClockNs
+from proxyreload.errors import StartError
+from proxyreload.events import Broken
+from proxyreload.proxy.child import ChildProcess
+from proxyreload.reactor import IReactor
+
+_START_TIMEOUT_S = 15.0
+_STOP_TIMEOUT_S = 5.0
+
+
+def this_program() -> list[str]:
+    """Return the words that start this very program again, installed or frozen."""
+    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "proxyreload"]
+
+
+@implementer(IBackend)
+@attrs.define(eq=False)
+class BackendProcess:
+    """Starts ``proxyreload backend``, publishes what it reports, and notices if it ends by itself."""
+
+    instance: int
+    port: int
+    bus: EventBus
+    clock_ns: ClockNs
+    host: str = "127.0.0.1"
+    _reactor: IReactor | None = attrs.field(default=None, init=False)
+    _child: ChildProcess | None = attrs.field(default=None, init=False)
+    _listening: Deferred[None] = attrs.field(factory=Deferred, init=False)
+    _reported: Deferred[None] = attrs.field(factory=Deferred, init=False)
+    _asked_to_end: bool = attrs.field(default=False, init=False)
+    _log: Path | None = attrs.field(default=None, init=False)
+
+    async def start(self, reactor: IReactor) -> None:
+        """Start it, and wait until it listens."""
+        self._reactor = reactor
+        ours, its = socket.socketpair()
+        descriptor, log = tempfile.mkstemp(prefix="proxyreload-backend-")
+        os.close(descriptor)
+        self._log = Path(log)
+        words = [*this_program(), "backend", "--host", self.host, "--report", str(its.fileno())]
+        with its:
+            self._child = ChildProcess.spawn(
+                reactor,
+                [*words, str(self.instance), str(self.port)],
+                folder=Path.cwd(),
+                log=self._log,
+                environment=os.environ,
+                pass_fds=[its.fileno()],
+                own_session=False,
+            )
+        with ours:
+            ours.setblocking(False)  # noqa: FBT003
+            receiver = ReportReceiver(
+                str(self.instance),
+                self.bus,
+                lambda: self._listening.callback(None),
+                lambda: self._reported.callback(None),
+            )
+            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ReportFactory(receiver))
+        self._child.exited().addCallback(self._exited)
+        try:
+            await self._listening.addTimeout(_START_TIMEOUT_S, reactor)
+        except LateError as error:
+            msg = f"backend {self.instance} does not listen after {_START_TIMEOUT_S:g} s"
+            raise StartError(msg) from error
+
+    def kill(self) -> None:
+        """Crash it."""
+        self._asked_to_end = True
+        if self._child is not None:
+            self._child.signal(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """End it, and take the rest of its report."""
+        self._asked_to_end = True
+        if self._child is None or self._reactor is None:
+            return
+        self._child.signal(signal.SIGTERM)
+        try:
+            await self._child.exited().addTimeout(_STOP_TIMEOUT_S, self._reactor)
+        except LateError:
+            self._child.signal(signal.SIGKILL)
+            await self._child.exited()
+        if not self._reported.called:
+            with suppress(LateError):
+                await self._reported.addTimeout(_STOP_TIMEOUT_S, self._reactor)
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
+
+    def _exited(self, _code: int) -> None:
+        if self._asked_to_end or self._child is None:
+            return
+        reason = f"backend {self.instance}: {self._child.ending()}; it said:\n{self._child.tail(2) or '  nothing'}"
+        if not self._listening.called:
+            self._listening.errback(StartError(reason))
+        else:
+            self.bus.publish(Broken(" / ".join(line.strip() for line in reason.splitlines()), self.clock_ns()))
