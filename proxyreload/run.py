@@ -216,9 +216,9 @@ class Run:
             await backend.start(self.reactor)
 
         starting = [Deferred.fromCoroutine(start(backend)) for backend in self._backends]
-        for outcome in await DeferredList(starting, consumeErrors=True):
-            if not outcome[0]:
-                outcome[1].raiseException()
+        for _success, outcome in await DeferredList(starting, consumeErrors=True):
+            if isinstance(outcome, Failure):
+                outcome.raiseException()
         return upstreams
 
     async def _resolve(self, host: str) -> str:

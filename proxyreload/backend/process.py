@@ -68,13 +68,8 @@ class BackendProcess:
             )
         with ours:
             ours.setblocking(False)  # noqa: FBT003
-            receiver = ReportReceiver(
-                str(self.instance),
-                self.bus,
-                lambda: self._listening.callback(None),
-                lambda: self._reported.callback(None),
-            )
-            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ReportFactory(receiver))
+            receiver = ReportReceiver(str(self.instance), self.bus, self._listening, self._reported)
+            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, cast(Any, OneProtocolFactory(receiver)))
         self._child.exited().addCallback(self._exited)
         try:
             await self._listening.addTimeout(_START_TIMEOUT_S, reactor)

@@ -48,14 +48,12 @@ class ReportReceiver(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = _LINE_LIMIT
 
-    def __init__(
-        self, instance: str, bus: EventBus, on_listening: Callable[[], None], on_end: Callable[[], None]
-    ) -> None:
-        """Publish to `bus` as the backend `instance`."""
+    def __init__(self, instance: str, bus: EventBus, listening: Deferred[None], ended: Deferred[None]) -> None:
+        """Publish to `bus` as the backend `instance`; fire `listening` once its port is open, and `ended`."""
         self._instance = instance
         self._bus = bus
-        self._on_listening = on_listening
-        self._on_end = on_end
+        self._listening = listening
+        self._ended = ended
 
     def lineReceived(self, line: bytes) -> None:
         """Take one line."""
