@@ -7,6 +7,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from twisted.internet.defer import TimeoutError as LateError
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
-from proxyreload.backend.report import ReportReceiver
+from proxyreload.backend.report import OneProtocolFactory, ReportReceiver
 from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs
 from proxyreload.errors import StartError
