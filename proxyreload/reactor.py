@@ -6,12 +6,20 @@ from twisted.internet.interfaces import (
     IReactorPluggableNameResolver,
     IReactorSocket,
     IReactorTCP,
+    IReactorThreads,
     IReactorTime,
     IReactorUNIX,
 )
 
 
 class IReactor(
-    IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorSocket, IReactorTCP, IReactorTime, IReactorUNIX
+    IReactorCore,
+    IReactorFDSet,
+    IReactorPluggableNameResolver,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
 ):
     """A real reactor."""

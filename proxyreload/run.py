@@ -56,7 +56,7 @@ class Run:
     _run_file: RunFile = attrs.field(init=False)
     _backends: list[IBackend] = attrs.field(factory=list, init=False)
     _workspace: Workspace | None = attrs.field(default=None, init=False)
-    _proxy: IProxy | None = attrs.field(default=None, init=False)
+    proxy: IProxy | None = attrs.field(default=None, init=False)
     _load: Load | None = attrs.field(default=None, init=False)
     _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
     _interrupted: bool = attrs.field(default=False, init=False)
@@ -120,8 +120,10 @@ class Run:
                 hostname=HOSTNAME,
                 answers=lambda: self._answers(connector),
                 on_death=self._died,
+                seed=settings.seed,
+                patience_s=settings.timeout_s,
             )
-            self._proxy = settings.choice.mechanism.proxy(self._workspace)
+            self.proxy = settings.choice.mechanism.proxy(self._workspace)
             await self._interruptible(self._start_proxy([upstreams[i] for i in settings.scenario.initial]))
         if self._interrupted:
             self.observation.undone.append("the clients started")
@@ -136,6 +138,7 @@ class Run:
             clients=settings.clients,
             timeout_s=settings.timeout_s,
             rate_per_s=settings.rate_per_s,
+            probe_rate_per_s=settings.probe_rate_per_s,
         )
         await self._traffic(self._load, upstreams)
 
@@ -146,7 +149,7 @@ class Run:
             self.clock_ns,
             self.bus,
             self.settings.scenario,
-            self._proxy,
+            self.proxy,
             upstreams,
             choice.name if choice else "",
         )
@@ -168,8 +171,8 @@ class Run:
             self.observation.broken.append(f"straight at the backends, without the proxy: {by_class(floor.failures)}")
 
     async def _start_proxy(self, upstreams: Sequence[Upstream]) -> None:
-        assert self._proxy is not None  # noqa: S101
-        await self._proxy.start(upstreams)
+        assert self.proxy is not None  # noqa: S101
+        await self.proxy.start(upstreams)
 
     async def _interruptible(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         """Await `work` until `interrupt` ends it."""
@@ -187,9 +190,9 @@ class Run:
 
     async def _give_back(self) -> None:
         """Stop what was started, in the reverse order; one failure does not keep the rest."""
-        if self._proxy is not None:
+        if self.proxy is not None:
             try:
-                await self._proxy.stop()
+                await self.proxy.stop()
             except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the workspace cleans up)
                 self._log.debug("the proxy's stop failed: {error}", error=error)
         if self._workspace is not None:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from proxyreload.client.load import PROBE_RATE_PER_S
 from proxyreload.errors import UsageError
 from proxyreload.proxy.finding import Choice
 from proxyreload.scenario import Scenario
@@ -66,6 +67,7 @@ class Settings:
     seed: int = 0
     ca: Path | None = None  #: certificates (PEM) to trust in place of the system's
     insecure: bool = False  #: trust any certificate
+    probe_rate_per_s: float = PROBE_RATE_PER_S
     backend_processes: bool = False  #: each backend in a process of its own
 
     def as_run(self) -> dict[str, object]:

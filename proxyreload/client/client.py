@@ -240,7 +240,7 @@ class Client:
         self._request_id = b""
         if connecting is not None:
             connecting.cancel()
-        self._proceed(failed_connection=False)
+        self._proceed(failed_connection=connecting is not None)
 
     def _lost(self, connection: IConnection, ending: Ending, message: str = "") -> None:
         self._connection = None

@@ -13,7 +13,7 @@ from proxyreload.errors import ExitStatus, ProxyreloadError
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands: dict[str, Callable[[list[str]], int]] = {"plugins": _plugins, "backend": _backend}
+    commands: dict[str, Callable[[list[str]], int]] = {"plugins": _plugins, "backend": _backend, "selftest": _selftest}
     try:
         status = commands[words[0]](words[1:]) if words and words[0] in commands else _run(words)
     except usage.UsageError as error:
@@ -39,6 +39,7 @@ def _run(words: list[str]) -> int:
     from twisted.internet import reactor as installed
 
     from proxyreload.command.service import RunService
+    from proxyreload.command.signals import on_signals
     from proxyreload.reactor import IReactor
     from proxyreload.reporters.display import standard_output
 
@@ -50,20 +51,10 @@ def _run(words: list[str]) -> int:
         reactor.stop()
 
     service = RunService(options.settings, reactor, standard_output(), _complain, finished)
-    reactor.callWhenRunning(_on_signals, reactor, service.interrupt)
+    reactor.callWhenRunning(on_signals, reactor, service.interrupt)
     reactor.callWhenRunning(service.startService)
     reactor.run()
     return statuses[0] if statuses else ExitStatus.INVALID
-
-
-def _on_signals(reactor: object, interrupt: Callable[[], None]) -> None:
-    """End in order on Ctrl-C and SIGTERM, where Twisted would stop the reactor under the run."""
-
-    def arrived(_number: int, _frame: object) -> None:
-        reactor.callFromThread(interrupt)  # type: ignore[attr-defined]
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, arrived)
 
 
 def _plugins(words: list[str]) -> int:
@@ -76,3 +67,9 @@ def _backend(words: list[str]) -> int:
     from proxyreload.command.backend import serve_backend
 
     return serve_backend(words)
+
+
+def _selftest(words: list[str]) -> int:
+    from proxyreload.command.selftest import run_selftest
+
+    return run_selftest(words)

@@ -1,8 +1,9 @@
 """The roles of a proxy plugin."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
 from proxyreload.proxy.binary import Binary
@@ -30,6 +31,20 @@ class IProxy(Interface):
 
     def stop() -> Awaitable[None]:
         """Stop the proxy, gracefully. Whatever is left afterwards is killed by the workspace."""
+
+
+#: What a fault injector counts besides failures by class.
+FRONT_CHANGED = "front changed"
+BACK_CHANGED = "back changed"
+STRAGGLERS = "stragglers"
+
+
+class IFaultInjector(Interface):
+    """A proxy that harms its clients on purpose, for the instrument to be tested by."""
+
+    expected: Mapping[str, int] = Attribute("what the clients must have seen: by failure class, and the names above")
+    finished: Deferred[None] = Attribute("fires when all faults are done")
+    requests: int = Attribute("how many requests it has had")
 
 
 @attrs.frozen

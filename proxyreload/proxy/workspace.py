@@ -44,6 +44,8 @@ class Workspace:
     hostname: str  #: what the clients' ``Host`` says
     answers: Callable[[], Awaitable[bool]]  #: whether a request through the front port reaches a backend
     on_death: OnDeath  #: called when a process ends that was not asked to
+    seed: int = 0  #: for whatever is drawn by chance
+    patience_s: float = 5.0  #: how long the clients wait for an answer
     folder: Path = attrs.field(init=False)
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)

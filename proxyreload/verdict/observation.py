@@ -68,7 +68,7 @@ class ObservedChange:
     first_answer_ns: int = 0
     last_answer_ns: int = 0
     answers: int = 0  #: from the instance, since the request
-    stragglers: int = 0  #: from the instance, since applied
+    stragglers: int = 0  #: from a removed instance, since applied
     silence: int = 0  #: answers from others since its last one
     exchanges: int = 0
     failures: dict[str, int] = attrs.field(factory=dict)
@@ -231,10 +231,12 @@ class Observation:
         change = self._open.get(instance)
         if change is None:
             return
+        # An answer that broke off, or stalled until the client's patience ended, counts when it began.
+        answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
         change.answers += 1
-        change.last_answer_ns = exchange.ended_ns
+        change.last_answer_ns = max(change.last_answer_ns, answered_ns)
         change._answers_mark = self._answers  # noqa: SLF001
         if not change.first_answer_ns:
-            change.first_answer_ns = exchange.ended_ns
-        if change.applied_ns and exchange.ended_ns > change.applied_ns:
+            change.first_answer_ns = answered_ns
+        if change.action == "remove" and change.applied_ns and answered_ns > change.applied_ns:
             change.stragglers += 1

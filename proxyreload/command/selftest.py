@@ -1,0 +1,96 @@
+"""``proxyreload selftest``: is the instrument to be believed?"""
+
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from proxyreload.clock import monotonic_ns
+from proxyreload.command.base import Options
+from proxyreload.command.numbers import whole
+from proxyreload.command.signals import on_signals
+from proxyreload.errors import ExitStatus
+from proxyreload.proxy.finding import choose
+from proxyreload.reactor import IReactor
+from proxyreload.run import Run
+from proxyreload.scenario import Scenario, Step
+from proxyreload.selftest import SelfTest, execute
+from proxyreload.settings import Settings, Target
+
+#: Short, for every time-out that is injected is waited for.
+TIMEOUT_S = 0.5
+
+
+class SelfTestOptions(Options):
+    """proxyreload selftest."""
+
+    synopsis = "proxyreload selftest [options]"
+    longdesc = (
+        "Lets a small proxy of our own do to the clients what broken proxies do, a known number of times for each kind "
+        "of fault, and compares that with what the instrument found. Exit status: 0 if it found every one and no "
+        "other, 3 if not."
+    )
+    optParameters = [  # noqa: RUF012
+        ["exchanges", None, "100000", "How many exchanges there are at least"],
+        ["clients", None, "10", "Clients, with one persistent connection each"],
+        ["first-port", None, "1030", "The port of backend 0; the others follow"],
+        ["front-port", None, "8080", "The port that the proxy listens on"],
+        ["seed", None, "0", "Which faults, how many and when"],
+    ]
+
+
+def run_selftest(words: list[str]) -> int:
+    """Run it and print the table."""
+    options = SelfTestOptions()
+    options.parseOptions(words)
+    exchanges = whole("--exchanges", options["exchanges"], 1, 10**9)
+    from twisted.internet import reactor as installed
+
+    reactor = cast(IReactor, installed)
+    outcome: list[SelfTest | Failure] = []
+    with tempfile.TemporaryDirectory(prefix="proxyreload-selftest-") as folder:
+        run = Run(_settings(options, Path(folder)), reactor, monotonic_ns)
+
+        def over(result: SelfTest | Failure) -> None:
+            outcome.append(result)
+            reactor.stop()
+
+        reactor.callWhenRunning(on_signals, reactor, run.interrupt)
+        reactor.callWhenRunning(lambda: Deferred.fromCoroutine(execute(run, exchanges)).addBoth(over))
+        reactor.run()
+    result = outcome[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    _print(result)
+    return ExitStatus.LOSSLESS if result.exact else ExitStatus.INVALID
+
+
+def _settings(options: Options, folder: Path) -> Settings:
+    steps = (Step("add", instance=2, at_s=1.0), Step("remove", instance=0, at_s=2.0))
+    return Settings(
+        target=Target.front(whole("--front-port", options["front-port"], 1, 65535)),
+        scenario=Scenario("selftest", float("inf"), (0, 1), steps),
+        choice=choose("control:faults"),
+        clients=whole("--clients", options["clients"], 1, 1000),
+        backends=3,
+        first_port=whole("--first-port", options["first-port"], 1, 65533),
+        timeout_s=TIMEOUT_S,
+        # A client that connects all the time could meet an outage that was meant for another.
+        probe_rate_per_s=0,
+        csv=folder / "data.csv",
+        run=folder / "run.json",
+        seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+    )
+
+
+def _print(test: SelfTest) -> None:
+    print(f"{'':<30} {'injected':>9} {'found':>9}")  # noqa: T201
+    for finding in test.findings:
+        mark = "" if finding.injected == finding.found else "   DIFFERENT"
+        print(f"{finding.name:<30} {finding.injected:>9} {finding.found:>9}{mark}")  # noqa: T201
+    if not test.complete:
+        print("not complete: ended before every fault was injected")  # noqa: T201
+    word = "exact" if test.exact else "NOT exact"
+    print(f"{word}, over {test.exchanges} exchanges")  # noqa: T201
