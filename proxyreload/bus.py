@@ -19,7 +19,7 @@ Subscriber = Callable[[Sequence[Any]], None]
 
 #: Rows wait no longer than this for the others of their batch.
 FLUSH_INTERVAL_S = 0.05
-BATCH_SIZE = 512
+BATCH_SIZE = 64
 
 
 @attrs.define

@@ -5,14 +5,18 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from twisted.python import usage
-
+import proxyreload
 from proxyreload.errors import ExitStatus, ProxyreloadError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:  # asked by scripts, often: nothing else is imported for it
+        print(f"proxyreload {proxyreload.__version__}")  # noqa: T201
+        sys.exit(0)
+    from twisted.python import usage
+
     commands: dict[str, Callable[[list[str]], int]] = {"plugins": _plugins, "backend": _backend, "selftest": _selftest}
     try:
         status = commands[words[0]](words[1:]) if words and words[0] in commands else _run(words)

@@ -1,8 +1,10 @@
 """The four counts of the status line."""
 
+from collections.abc import Sequence
+
 import attrs
 
-from proxyreload.events import Exchange
+from proxyreload.events import ConnectionChanged, Exchange
 
 #: One bit for each port of each instance.
 _PORTS = 65536
@@ -14,15 +16,15 @@ _INSTANCES_KEPT = 1024
 class SeenConnections:
     """The backend connections (instance, back port) that have carried an answer: a bit each, so it cannot grow."""
 
-    _ports: dict[str, bytearray] = attrs.field(factory=dict)
+    ports: dict[str, bytearray] = attrs.field(factory=dict)
 
     def add(self, instance: str, back_port: int) -> bool:
         """Note one; True if it had not been seen before."""
-        ports = self._ports.get(instance)
+        ports = self.ports.get(instance)
         if ports is None:
-            if len(self._ports) >= _INSTANCES_KEPT:
+            if len(self.ports) >= _INSTANCES_KEPT:
                 return False
-            ports = self._ports[instance] = bytearray(_PORTS // 8)
+            ports = self.ports[instance] = bytearray(_PORTS // 8)
         index, bit = back_port >> 3, 1 << (back_port & 7)
         if ports[index] & bit:
             return False
@@ -39,7 +41,7 @@ class Counts:
     before, except each client's first answer. The probe counts in success and failure only.
     """
 
-    success: int = 0
+    total: int = 0
     failure: int = 0
     front_changed: int = 0
     back_changed: int = 0
@@ -49,31 +51,49 @@ class Counts:
     _seen: SeenConnections = attrs.field(factory=SeenConnections)
 
     @property
-    def total(self) -> int:
-        """All exchanges."""
-        return self.success + self.failure
+    def success(self) -> int:
+        """All exchanges but the failures."""
+        return self.total - self.failure
 
-    def add(self, exchange: Exchange) -> tuple[bool, bool]:
-        """Count one exchange; returns whether its front and its back connection changed."""
-        if exchange.failure:
-            self.failure += 1
-            self.by_failure[exchange.failure] = self.by_failure.get(exchange.failure, 0) + 1
-        else:
-            self.success += 1
-        front = back = False
+    def add(self, exchanges: Sequence[Exchange]) -> list[ConnectionChanged]:
+        """Count a batch; returns those whose front or back connection changed."""
+        changed = []
+        connections, answered, ports_of = self._connections, self._answered, self._seen.ports
+        for exchange in exchanges:
+            if exchange.failure:
+                self._fail(exchange.failure)
+            client, instance, back_port = exchange.client, exchange.instance, exchange.back_port
+            known = connections.get(client)
+            if known == exchange.connection and client in answered:
+                ports = ports_of.get(instance)
+                if not back_port or (ports is not None and ports[back_port >> 3] & (1 << (back_port & 7))):
+                    continue  # nothing new, as with nearly all
+            change = self._look_closer(exchange)
+            if change is not None:
+                changed.append(change)
+        self.total += len(exchanges)
+        return changed
+
+    def _fail(self, failure: str) -> None:
+        self.failure += 1
+        self.by_failure[failure] = self.by_failure.get(failure, 0) + 1
+
+    def _look_closer(self, exchange: Exchange) -> ConnectionChanged | None:
+        """Count a connection, of a client or of the proxy to a backend, that is seen for the first time."""
         client, connection = exchange.client, exchange.connection
-        if not exchange.probe and connection >= 0:
-            before = self._connections.get(client)
-            if before != connection:
-                self._connections[client] = connection
-                front = before is not None
-                self.front_changed += front
-        if exchange.back_port and self._seen.add(exchange.instance, exchange.back_port) and not exchange.probe:
-            back = client in self._answered
-            self.back_changed += back
-        if exchange.back_port and not exchange.probe:
+        new_back = bool(exchange.back_port) and self._seen.add(exchange.instance, exchange.back_port)
+        if exchange.probe:
+            return None
+        front = back = False
+        if connection >= 0 and self._connections.get(client) != connection:
+            front = client in self._connections
+            self._connections[client] = connection
+        if exchange.back_port:
+            back = new_back and client in self._answered
             self._answered.add(client)
-        return front, back
+        self.front_changed += front
+        self.back_changed += back
+        return ConnectionChanged(exchange, front, back) if front or back else None
 
     def line(self) -> str:
         """Return the status line's words."""

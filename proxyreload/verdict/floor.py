@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.clock import seconds
+from proxyreload.clock import NS_PER_US, seconds
 from proxyreload.events import Exchange
 from proxyreload.verdict.latency import Latency
 
@@ -26,8 +26,7 @@ class Floor:
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Take a batch."""
         self.exchanges += len(exchanges)
+        self.latency.record([e.latency_ns // NS_PER_US for e in exchanges if not e.failure])
         for exchange in exchanges:
             if exchange.failure:
                 self.failures[exchange.failure] = self.failures.get(exchange.failure, 0) + 1
-            else:
-                self.latency.record(exchange.latency_ns)

@@ -1,9 +1,10 @@
 """Latencies in an HdrHistogram."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 import attrs
 from hdrh.histogram import HdrHistogram
-
-from proxyreload.clock import NS_PER_US
 
 #: From 1 µs to an hour, three significant digits.
 _LOWEST_US, _HIGHEST_US, _DIGITS = 1, 3_600_000_000, 3
@@ -13,30 +14,48 @@ def _histogram() -> HdrHistogram:
     return HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
 
 
+#: Latencies wait to be counted in the histogram, equal ones together. When more different ones than this wait, some
+#: are counted with each batch, so that no batch takes long.
+_WAITING_AT_MOST = 4096
+_COUNTED_AT_ONCE = 256
+
+
 @attrs.define
 class Latency:
     """How long exchanges took, in µs."""
 
     _histogram: HdrHistogram = attrs.field(factory=_histogram)
+    _waiting: Counter[int] = attrs.field(factory=Counter)
 
-    def record(self, latency_ns: int) -> None:
-        """Add one."""
-        self._histogram.record_value(min(max(latency_ns // NS_PER_US, _LOWEST_US), _HIGHEST_US))
+    def record(self, latencies_us: Iterable[int]) -> None:
+        """Add some."""
+        self._waiting.update(latencies_us)
+        if len(self._waiting) > _WAITING_AT_MOST:
+            self._count(_COUNTED_AT_ONCE)
 
     def add(self, other: "Latency") -> None:
         """Add all of another."""
-        self._histogram.add(other._histogram)  # noqa: SLF001  (one of its own kind)
+        self._histogram.add(other._counted())  # noqa: SLF001  (one of its own kind)
 
     @property
     def count(self) -> int:
         """How many were recorded."""
-        return int(self._histogram.get_total_count())
+        return int(self._counted().get_total_count())
 
     def percentile_us(self, percentile: float) -> int:
         """Return the latency that `percentile` % of the exchanges did not exceed, in µs."""
-        return int(self._histogram.get_value_at_percentile(percentile)) if self.count else 0
+        return int(self._counted().get_value_at_percentile(percentile)) if self.count else 0
 
     @property
     def max_us(self) -> int:
         """The longest, in µs."""
-        return int(self._histogram.get_max_value()) if self.count else 0
+        return int(self._counted().get_max_value()) if self.count else 0
+
+    def _counted(self) -> HdrHistogram:
+        self._count(len(self._waiting))
+        return self._histogram
+
+    def _count(self, values: int) -> None:
+        for _value in range(values):
+            latency_us, times = self._waiting.popitem()
+            self._histogram.record_value(min(max(latency_us, _LOWEST_US), _HIGHEST_US), times)

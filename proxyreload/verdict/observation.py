@@ -1,18 +1,18 @@
 """What the traffic shows of each change, gathered while the run goes on."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import attrs
 
 from proxyreload.bus import EventBus
 from proxyreload.client.load import Punctuality
-from proxyreload.clock import NS_PER_S
+from proxyreload.clock import NS_PER_S, NS_PER_US
 from proxyreload.events import (
     Arrival,
     BackClosed,
     Broken,
     Change,
-    ConnectionChanged,
     Ended,
     Ending,
     Exchange,
@@ -73,7 +73,7 @@ class ObservedChange:
     exchanges: int = 0
     failures: dict[str, int] = attrs.field(factory=dict)
     closures: Closures = attrs.field(factory=Closures)
-    _answers_mark: int = 0
+    answers_mark: int = 0  #: how many answers the run had had at its last one
 
 
 @attrs.define
@@ -89,12 +89,12 @@ class Observation:
     floor: Floor | None = None
     punctuality: Punctuality | None = None
     undone: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
-    answers_by_instance: dict[str, int] = attrs.field(factory=dict)
+    answers_by_instance: Counter[str] = attrs.field(factory=Counter)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
     started_ns: int = 0
     ended_ns: int = 0
     _answers: int = 0
-    _recent: dict[str, int] = attrs.field(factory=dict)  # answers by instance since the last change
+    _recent: Counter[str] = attrs.field(factory=Counter)  # answers by instance since the last change
     _open: dict[str, ObservedChange] = attrs.field(factory=dict)  # each instance's latest change
     _removed: set[str] = attrs.field(factory=set)
     _settled_ns: int = 0  # when the surroundings of the last change end, 0 if that is over or not known
@@ -135,22 +135,23 @@ class Observation:
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Take a batch of exchanges."""
-        self._count(exchanges)
+        for changed in self.counts.add(exchanges):
+            self.bus.publish(changed)
         change = self.changes[-1] if self.changes else None
         if change is not None:
             change.exchanges += len(exchanges)
         if self._settled_ns and exchanges[-1].ended_ns > self._settled_ns:
             self._settled_ns = 0
             self.phases.append(LatencyPhase(f"after {len(self.changes)}"))
-        record = self.phases[-1].latency.record
-        for exchange in exchanges:
-            if exchange.instance:
-                self._answered(exchange)
-            if exchange.failure:
-                if change is not None:
-                    change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
-            elif not exchange.probe:
-                record(exchange.latency_ns)
+        self.phases[-1].latency.record(
+            [(e.ended_ns - e.due_ns) // NS_PER_US for e in exchanges if not e.failure and not e.probe]
+        )
+        if change is not None:
+            failures = change.failures
+            for exchange in exchanges:
+                if exchange.failure:
+                    failures[exchange.failure] = failures.get(exchange.failure, 0) + 1
+        self._answered(exchanges)
 
     def changed(self, events: Sequence[Change]) -> None:
         """Open a change's window, or note how far it has come."""
@@ -179,13 +180,6 @@ class Observation:
             if not self.ended_ns and self.started_ns and not event.probe_only and event.instance not in self._leaving:
                 self._closures.back += 1
 
-    def _count(self, exchanges: Sequence[Exchange]) -> None:
-        add = self.counts.add
-        for exchange in exchanges:
-            front, back = add(exchange)
-            if front or back:
-                self.bus.publish(ConnectionChanged(exchange, front, back))
-
     @property
     def _closures(self) -> Closures:
         return self.changes[-1].closures if self.changes else self.before
@@ -202,41 +196,51 @@ class Observation:
         before = self._open.get(instance)
         if before is not None:
             self._measure_silence(before)
-        recent = sum(self._recent.values())
+        recent = self._recent.total()
         change = ObservedChange(
             event.number,
             event.action,
             instance,
             event.mechanism,
             event.at_ns,
-            share_before=self._recent.get(instance, 0) / recent if recent else 0.0,
+            share_before=self._recent[instance] / recent if recent else 0.0,
+            answers_mark=self._answers,
         )
-        change._answers_mark = self._answers  # noqa: SLF001
         self.changes.append(change)
         self._open[instance] = change
-        self._recent = {}
+        self._recent = Counter()
         self._removed.discard(instance)
         self.phases.append(LatencyPhase(f"around {event.number}"))
         self._settled_ns = 0
 
     def _measure_silence(self, change: ObservedChange) -> None:
-        change.silence = self._answers - change._answers_mark  # noqa: SLF001
+        change.silence = self._answers - change.answers_mark
 
-    def _answered(self, exchange: Exchange) -> None:
-        instance = exchange.instance
-        self._answers += 1
-        recent, total = self._recent, self.answers_by_instance
-        recent[instance] = recent.get(instance, 0) + 1
-        total[instance] = total.get(instance, 0) + 1
-        change = self._open.get(instance)
-        if change is None:
-            return
-        # An answer that broke off, or stalled until the client's patience ended, counts when it began.
-        answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
-        change.answers += 1
-        change.last_answer_ns = max(change.last_answer_ns, answered_ns)
-        change._answers_mark = self._answers  # noqa: SLF001
-        if not change.first_answer_ns:
-            change.first_answer_ns = answered_ns
-        if change.action == "remove" and change.applied_ns and answered_ns > change.applied_ns:
-            change.stragglers += 1
+    def _answered(self, exchanges: Sequence[Exchange]) -> None:
+        """Note who answered: each instance's total at once, and one by one only for those that were changed."""
+        batch = Counter([exchange.instance for exchange in exchanges])
+        batch.pop("", None)
+        self._recent.update(batch)
+        self.answers_by_instance.update(batch)
+        if not self._open.keys().isdisjoint(batch):
+            answers = self._answers
+            for exchange in exchanges:
+                if exchange.instance:
+                    answers += 1
+                    change = self._open.get(exchange.instance)
+                    if change is not None:
+                        _answer_to(change, exchange, answers)
+        self._answers += batch.total()
+
+
+def _answer_to(change: ObservedChange, exchange: Exchange, answers: int) -> None:
+    """Note an answer from a changed instance, the run's `answers`-th."""
+    # One that broke off, or stalled until the client's patience ended, counts when it began.
+    answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
+    change.answers += 1
+    change.answers_mark = answers
+    change.last_answer_ns = max(change.last_answer_ns, answered_ns)
+    if not change.first_answer_ns:
+        change.first_answer_ns = answered_ns
+    if change.action == "remove" and change.applied_ns and answered_ns > change.applied_ns:
+        change.stragglers += 1
