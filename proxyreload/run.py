@@ -34,6 +34,7 @@ from proxyreload.reactor import IReactor
 from proxyreload.reporters.csvfile import CsvFile
 from proxyreload.reporters.runfile import RunFile
 from proxyreload.settings import FRONT_HOST, HOSTNAME, Settings
+from proxyreload.sockets import SocketGroup
 from proxyreload.verdict.judgement import Judgement, by_class, judge
 from proxyreload.verdict.observation import NAME as VERDICT
 from proxyreload.verdict.observation import Observation
@@ -60,6 +61,7 @@ class Run:
     _load: Load | None = attrs.field(default=None, init=False)
     _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
     _interrupted: bool = attrs.field(default=False, init=False)
+    _group: SocketGroup | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,11 +107,14 @@ class Run:
         self._csv.open()
         self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version})
         upstreams = await self._start_backends()
+        self._group = SocketGroup.on(self.reactor, self.clock_ns)
         address = await self._resolve(settings.target.host)
         prepared = await prepare("GET", settings.target.url)
         if settings.host_backends:
             await self._interruptible(self._measure_floor(prepared, [upstreams[i] for i in settings.scenario.initial]))
-        connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, _tls(settings))
+        connector = HTTP11Connector(
+            self.reactor, address, settings.target.port, self.clock_ns, _tls(settings), group=self._group
+        )
         if settings.choice is not None and binary is not None:
             require_free(FRONT_HOST, settings.target.port, "the front")
             self._workspace = Workspace(
@@ -164,7 +169,9 @@ class Run:
         self.bus.publish(Ended(self.clock_ns()))
 
     async def _measure_floor(self, prepared: PreparedRequest, upstreams: Sequence[Upstream]) -> None:
-        connectors = [HTTP11Connector(self.reactor, each.host, each.port, self.clock_ns) for each in upstreams]
+        connectors = [
+            HTTP11Connector(self.reactor, each.host, each.port, self.clock_ns, group=self._group) for each in upstreams
+        ]
         floor = await measure_floor(self.reactor, self.clock_ns, connectors, prepared, self.settings)
         self.observation.floor = floor
         if floor.failures:
@@ -201,6 +208,8 @@ class Run:
             await backend.stop()
         self.bus.stop()
         self._csv.close()
+        if self._group is not None:
+            self._group.close()
 
     # Its parts.
 

@@ -157,10 +157,10 @@ class Client:
         connection = self._connection
         if connection is None:
             self._connect()
-        elif connection.send(self.prepared.encode(self._request_id)):
-            self._deadline_ns = connection.written_ns + self.timeout_ns
-        else:  # it has been closed while idle; `closed` will be called and connect
+        else:
+            # If it has been closed while idle, `closed` will be called, and connect.
             self._deadline_ns = self.clock_ns() + self.timeout_ns
+            connection.send(self.prepared.encode(self._request_id))
         if self._alarm is None:
             self._set_alarm(self.timeout_ns)
 

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.clock import ClockNs
+from proxyreload.sockets import SocketGroup
 
 
 @implementer(IConnector)
@@ -25,13 +26,14 @@ class HTTP11Connector:
     clock_ns: ClockNs
     tls: IOpenSSLClientConnectionCreator | None = None
     connection: type[HTTP11Connection] = HTTP11Connection
+    group: SocketGroup | None = None
 
     def connect(self, owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
         """Open one connection."""
         started_ns = self.clock_ns()
         endpoint = self._endpoint(timeout_s)
         if self.tls is None:
-            factory = _factory(self.connection(owner, self.clock_ns, started_ns))
+            factory = _factory(self.connection(owner, self.clock_ns, started_ns, self.group))
             return cast(Deferred[IConnection], endpoint.connect(factory))
         from proxyreload.client.tls import over_tls
 

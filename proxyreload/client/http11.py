@@ -1,9 +1,7 @@
 """One HTTP/1.1 connection of a client, parsed by httptools (RFC 9112)."""
 
-import select
 from collections.abc import Callable
 from typing import Any, cast
-from typing import Protocol as Structural
 
 import httptools
 from twisted.internet.error import ConnectionLost
@@ -15,6 +13,7 @@ from zope.interface import implementer
 from proxyreload import failures
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
 from proxyreload.clock import ClockNs
+from proxyreload.sockets import SocketGroup
 from proxyreload.untrusted import printable
 
 #: A head that is longer than this is malformed; without a bound a proxy could fill the memory.
@@ -37,11 +36,6 @@ _SPELLINGS_KEPT = 256
 _spellings: dict[bytes, int] = {}
 
 
-class _Socket(Structural):
-    def send(self, data: bytes, /) -> int: ...
-    def fileno(self) -> int: ...
-
-
 def _field(name: bytes) -> int:
     """Return which field `name` is, however it is spelled."""
     field = _FIELDS.get(name.lower(), _UNKNOWN)
@@ -54,9 +48,8 @@ def _field(name: bytes) -> int:
 class HTTP11Connection(Protocol):
     """One connection that carries one exchange after another.
 
-    In the clear, a request is written straight to the socket: Twisted's transport only buffers, which costs two
-    system calls and a turn of the reactor for each request. What the kernel does not take at once, and all of
-    TLS, goes through the transport.
+    In the clear, its socket is read and written to by a `SocketGroup`; what the kernel does not take at once, and all
+    of TLS, goes through Twisted's transport, which buffers.
     """
 
     local_port = 0
@@ -72,8 +65,10 @@ class HTTP11Connection(Protocol):
     body = b""
     keep_alive = True
 
-    def __init__(self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int) -> None:
-        """Report to `owner`; the connection was begun at `started_ns`."""
+    def __init__(
+        self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
+    ) -> None:
+        """Report to `owner`; the connection was begun at `started_ns`, and its socket is read by `group`."""
         self._owner = owner
         self._clock_ns = clock_ns
         self._started_ns = started_ns
@@ -85,8 +80,10 @@ class HTTP11Connection(Protocol):
         self._framed = False
         self._complete = False
         self._surplus = False
+        self._group = group
+        self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
-        self._readable: Callable[[int], list[tuple[int, int]]] | None = None
+        self._payload = b""
 
     # The transport's side.
 
@@ -97,28 +94,26 @@ class HTTP11Connection(Protocol):
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         self.local_port = transport.getHost().port
-        get_handle = getattr(transport, "getHandle", None)
-        if get_handle is None:  # a transport in memory
-            return
-        poll = select.poll()
-        secure: bool = ISSLTransport.providedBy(transport)
-        if secure:
-            # Session tickets may wait on an idle connection: only the end of the stream says that it is gone.
-            poll.register(transport.transport.getHandle().fileno(), getattr(select, "POLLRDHUP", 0))
-        else:
-            handle: _Socket = get_handle()
-            poll.register(handle.fileno(), select.POLLIN)
+        if self._group is not None and not ISSLTransport.providedBy(transport):
+            handle = transport.getHandle()
+            transport.stopReading()
+            self._descriptor = handle.fileno()
             self._socket_send = handle.send
-        self._readable = poll.poll
+            self._group.add(handle, self)
 
     def dataReceived(self, data: bytes) -> None:
+        """Take what the transport has read."""
+        self.received(data, self._clock_ns())
+
+    # The socket group's side.
+
+    def received(self, data: bytes, at_ns: int) -> None:
         """Take what the socket had, and tell the owner when the answer is whole."""
-        now_ns = self._clock_ns()
         if not self._under_way:
             self._unasked(data)
             return
         if not self.first_byte_ns:
-            self.first_byte_ns = now_ns
+            self.first_byte_ns = at_ns
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -135,12 +130,46 @@ class HTTP11Connection(Protocol):
                 self._break(failures.UNASKED, "bytes behind the answer's end")
                 return
             self._under_way = False
-            self.last_byte_ns = now_ns
+            self.last_byte_ns = at_ns
             self._owner.answered(self)
         elif not self._head_complete:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT:
                 self._malformed(f"the head is longer than {HEAD_LIMIT} bytes")
+
+    def ended(self, reason: Failure) -> None:
+        """Let the transport end as if it had read the end itself."""
+        transport: Any = self.transport
+        transport.connectionLost(reason)
+
+    def transmit(self, *, readable: bool) -> None:
+        """Write the request, unless the connection is idle no more: then the reactor will say how it ended."""
+        payload, self._payload = self._payload, b""
+        if self._silenced or (readable and self.carried):
+            return
+        self.carried += 1
+        self.first_byte_ns = self.last_byte_ns = self.status = 0
+        self.instance = self.back_port = self.echoed_id = self.body = b""
+        self._head_bytes = 0
+        self._head_complete = self._framed = self._complete = self._surplus = False
+        self._under_way = True
+        self.written_ns = self._clock_ns()
+        if self._socket_send is None:
+            self._write(payload)
+            return
+        try:
+            taken = self._socket_send(payload)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            # Nothing was written: the kernel knows that the connection is gone, and the reactor will say so. A
+            # connection that was never good for anything fails its request; one that has idled only is replaced.
+            if self.carried > 1:
+                self._under_way = False
+                self.carried -= 1
+            return
+        if taken < len(payload):
+            self._write(payload[taken:])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the owner how the connection ended, from the socket's own evidence."""
@@ -169,35 +198,13 @@ class HTTP11Connection(Protocol):
 
     # The owner's side.
 
-    def send(self, payload: bytes) -> bool:
-        """Write one whole request, once; False if the connection is idle no more."""
-        if self._silenced or (self.carried and self._gone()):
-            return False
-        self.carried += 1
-        self.first_byte_ns = self.last_byte_ns = self.status = 0
-        self.instance = self.back_port = self.echoed_id = self.body = b""
-        self._head_bytes = 0
-        self._head_complete = self._framed = self._complete = self._surplus = False
-        self._under_way = True
-        self.written_ns = self._clock_ns()
-        if self._socket_send is None:
-            self._write(payload)
-            return True
-        try:
-            taken = self._socket_send(payload)
-        except BlockingIOError:
-            taken = 0
-        except OSError:
-            # Nothing was written: the kernel knows that the connection is gone, and the reactor will say so. A
-            # connection that was never good for anything fails its request; one that has idled only has to be replaced.
-            if self.carried > 1:
-                self._under_way = False
-                self.carried -= 1
-                return False
-            return True
-        if taken < len(payload):
-            self._write(payload[taken:])
-        return True
+    def send(self, payload: bytes) -> None:
+        """Write one whole request, once."""
+        self._payload = payload
+        if self._group is not None and self._socket_send is not None:
+            self._group.to_transmit(self._descriptor, self)
+        else:
+            self.transmit(readable=False)
 
     def close(self) -> None:
         """Close in order."""
@@ -258,13 +265,6 @@ class HTTP11Connection(Protocol):
 
     # Its own.
 
-    def _gone(self) -> bool:
-        """Whether the kernel already holds bytes, a FIN or a reset of the proxy on this idle connection.
-
-        The reactor has not read them yet; a request written now would be lost by our own slowness.
-        """
-        return self._readable is not None and bool(self._readable(0))
-
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
         self.transport.write(data)
@@ -275,7 +275,10 @@ class HTTP11Connection(Protocol):
         self._forget_socket()
 
     def _forget_socket(self) -> None:
-        self._readable = self._socket_send = None
+        if self._group is not None and self._descriptor >= 0:
+            self._group.remove(self._descriptor)
+            self._descriptor = -1
+        self._socket_send = None
 
     def _malformed(self, message: str) -> None:
         self._break(failures.MALFORMED, printable(message))

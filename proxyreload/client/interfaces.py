@@ -23,11 +23,11 @@ class IConnection(Interface):
     body: bytes = Attribute("body of the answer, its first bytes where it is longer than is kept")
     keep_alive: bool = Attribute("whether the answer lets the connection persist")
 
-    def send(payload: bytes) -> bool:
+    def send(payload: bytes) -> None:
         """Write one whole request, once.
 
-        Returns False, with nothing written, if the proxy has closed or written to the idle connection before;
-        the owner then hears `IConnectionOwner.closed` from the reactor.
+        If the proxy has closed or written to the idle connection before, nothing is written, and the owner hears
+        `IConnectionOwner.closed`.
         """
 
     def close() -> None:

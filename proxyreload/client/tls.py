@@ -16,6 +16,7 @@ from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnectionOwner
 from proxyreload.clock import ClockNs
 from proxyreload.errors import UsageError
+from proxyreload.sockets import SocketGroup
 
 
 @implementer(IHandshakeListener)
@@ -25,9 +26,11 @@ class TLSConnection(HTTP11Connection):
     What goes over it goes through the transport; a proxy that ends it without ``close_notify`` counts as resetting it.
     """
 
-    def __init__(self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int) -> None:
+    def __init__(
+        self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
+    ) -> None:
         """Report to `owner`; the connection was begun at `started_ns`."""
-        super().__init__(owner, clock_ns, started_ns)
+        super().__init__(owner, clock_ns, started_ns, group)
         self.secured: Deferred[TLSConnection] = Deferred(lambda _deferred: self.abort())
 
     def handshakeCompleted(self) -> None:
