@@ -16,6 +16,7 @@ from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs
 from proxyreload.errors import StartError
 from proxyreload.events import Arrival, BackClosed
+from proxyreload.sockets import SocketGroup
 
 HOST = "127.0.0.1"
 
@@ -28,9 +29,10 @@ class BackendLog:
     bus: EventBus
     clock_ns: ClockNs
 
-    def arrived(self, source_port: int, request_id: bytes, carried: int) -> None:
-        """Publish a request's arrival."""
-        self.bus.arrived(Arrival(self.instance, request_id.decode("latin-1"), source_port, carried, self.clock_ns()))
+    def arrived(self, source_port: int, request_id: bytes, carried: int, at_ns: int) -> None:
+        """Publish a request's arrival (`at_ns` 0: now)."""
+        arrived_ns = at_ns or self.clock_ns()
+        self.bus.arrived(Arrival(self.instance, request_id.decode("latin-1"), source_port, carried, arrived_ns))
 
     def closed(self, connection: BackendConnection) -> None:
         """Publish that the proxy closed a connection."""
@@ -52,6 +54,7 @@ class Backend:
     clock_ns: ClockNs
     host: str = HOST
     _factory: BackendFactory | None = attrs.field(default=None, init=False)
+    _group: SocketGroup | None = attrs.field(default=None, init=False)
     _listening: IListeningPort | None = attrs.field(default=None, init=False)
 
     @property
@@ -61,9 +64,9 @@ class Backend:
 
     async def start(self, reactor: IReactorTCP) -> None:
         """Listen; raises `StartError` if that cannot be done."""
-        self._factory = BackendFactory(
-            BackendResource(self.instance), BackendLog(str(self.instance), self.bus, self.clock_ns)
-        )
+        self._group = SocketGroup.on(reactor, self.clock_ns)
+        log = BackendLog(str(self.instance), self.bus, self.clock_ns)
+        self._factory = BackendFactory(BackendResource(self.instance), log, self._group)
         try:
             self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)
         except CannotListenError as error:
@@ -79,3 +82,5 @@ class Backend:
                 connection.close()
         if listening is not None:
             await maybeDeferred(listening.stopListening)
+        if self._group is not None:
+            self._group.close()

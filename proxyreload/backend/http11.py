@@ -6,7 +6,7 @@
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from twisted.internet.interfaces import IAddress, ITCPTransport
@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.resource import ID_LIMIT, BackendResource
 from proxyreload.client.request import ID_HEADER
+from proxyreload.sockets import SocketGroup
 
 if TYPE_CHECKING:
     from proxyreload.backend.backend import BackendLog
@@ -36,38 +37,64 @@ class BackendConnection(Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._request_id = b""
         self._answers: list[bytes] = []
+        self._pieces: dict[int, list[bytes]] = {}
+        self._pieces_s = 0
         self._keep_alive = True
+        self._at_ns = 0
+        self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
         self._buffered = False
 
     def connectionMade(self) -> None:
         """Learn the proxy's port and the way to the socket."""
-        transport = cast(ITCPTransport, self.transport)
+        transport: Any = self.transport
         transport.setTcpNoDelay(True)
         self.source_port = transport.getPeer().port
-        get_handle = getattr(transport, "getHandle", None)
-        if get_handle is not None:
-            self._socket_send = get_handle().send
         self.site.connections.add(self)
+        if self.site.group is not None:
+            handle = transport.getHandle()
+            transport.stopReading()
+            self._descriptor = handle.fileno()
+            self._socket_send = handle.send
+            self.site.group.add(handle, self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Parse, and answer every request that is whole."""
+        """Take what the transport has read."""
+        self.received(data, 0)
+        self.transmit(readable=False)
+
+    # The socket group's side.
+
+    def received(self, data: bytes, at_ns: int) -> None:
+        """Parse, and make the answers to every request that is whole."""
+        self._at_ns = at_ns
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._answers.append(_BAD_REQUEST)
             self._keep_alive = False
+        if self._answers and self._socket_send is not None and self.site.group is not None:
+            self.site.group.to_transmit(self._descriptor, self)
+
+    def ended(self, reason: Failure) -> None:
+        """Let the transport end as if it had read the end itself."""
+        transport: Any = self.transport
+        transport.connectionLost(reason)
+
+    def transmit(self, *, readable: bool) -> None:  # noqa: ARG002
+        """Write the answers."""
         if self._answers:
             answers = self._answers[0] if len(self._answers) == 1 else b"".join(self._answers)
             self._answers.clear()
             self._write(answers)
             if not self._keep_alive:
                 self.ours = True
+                self._forget_socket()
                 cast(ITCPTransport, self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Say that the proxy closed it."""
-        self._socket_send = None
+        self._forget_socket()
         self.site.connections.discard(self)
         if not self.ours:
             self.site.log.closed(self)
@@ -75,6 +102,7 @@ class BackendConnection(Protocol):
     def close(self) -> None:
         """Close from this side, which is no news."""
         self.ours = True
+        self._forget_socket()
         cast(ITCPTransport, self.transport).abortConnection()
 
     # The parser's side (httptools.HTTPProtocol).
@@ -97,8 +125,27 @@ class BackendConnection(Protocol):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
-        self._answers.append(self.site.encode(request_id, self.source_port))
-        self.site.log.arrived(self.source_port, request_id, carried)
+        self._answers.append(request_id.join(self._pieces_around(len(request_id))))
+        self.site.log.arrived(self.source_port, request_id, carried, self._at_ns)
+
+    def _pieces_around(self, id_length: int) -> list[bytes]:
+        """Return the bytes of the answer around the request's id, for ids of this length, made anew each second."""
+        now_s = int(time.time())
+        if now_s != self._pieces_s:
+            self._pieces_s = now_s
+            self._pieces.clear()
+        pieces = self._pieces.get(id_length)
+        if pieces is None:
+            placeholder = b"\x00" * id_length
+            answer = self.site.encode(placeholder, self.source_port, now_s)
+            pieces = self._pieces[id_length] = answer.split(placeholder) if placeholder else [answer]
+        return pieces
+
+    def _forget_socket(self) -> None:
+        if self.site.group is not None and self._descriptor >= 0:
+            self.site.group.remove(self._descriptor)
+            self._descriptor = -1
+        self._socket_send = None
 
     def _write(self, data: bytes) -> None:
         """Write to the socket; what it does not take, and all that follows, goes through the transport."""
@@ -121,24 +168,24 @@ class BackendFactory(Factory):
 
     noisy = False
 
-    def __init__(self, resource: BackendResource, log: "BackendLog") -> None:
-        """Serve `resource`, and tell `log` what happens."""
+    def __init__(self, resource: BackendResource, log: "BackendLog", group: SocketGroup | None = None) -> None:
+        """Serve `resource`, tell `log` what happens, and let `group` read and write."""
         self.resource = resource
         self.log = log
+        self.group = group
         self.connections: set[BackendConnection] = set()
-        self._date_until = 0.0
-        self._date = b""
 
     def buildProtocol(self, addr: IAddress | None) -> BackendConnection:  # noqa: ARG002
         """Make one."""
         return BackendConnection(self)
 
-    def encode(self, request_id: bytes, source_port: int) -> bytes:
+    def encode(self, request_id: bytes, source_port: int, now_s: int) -> bytes:
         """Return the bytes of the resource's answer (RFC 9112, 4; RFC 9110, 6.6.1)."""
         answer = self.resource.answer(request_id, source_port)
-        now = time.time()
-        if now >= self._date_until:
-            self._date_until = now // 1 + 1
-            self._date = b"HTTP/1.1 200 OK\r\nDate: " + formatdate(now, usegmt=True).encode("ascii")
-        head = b"".join([b"\r\n%b: %b" % field for field in answer.fields])
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._date, head, len(answer.body), answer.body)
+        fields = (
+            (b"Date", formatdate(now_s, usegmt=True).encode("ascii")),
+            *answer.fields,
+            (b"Content-Length", b"%d" % len(answer.body)),
+        )
+        head = b"".join([b"\r\n%b: %b" % field for field in fields])
+        return b"HTTP/1.1 200 OK%b\r\n\r\n%b" % (head, answer.body)

@@ -31,7 +31,10 @@ class BackendResource(Resource):
         self.instance = b"%d" % instance
 
     def answer(self, request_id: bytes, source_port: int) -> Answer:
-        """Return what a request with this id, from this port of the proxy, is answered."""
+        """Return what a request with this id, from this port of the proxy, is answered.
+
+        The id may only stand in it as it is: a carrier asks once for all ids of a length.
+        """
         return Answer(
             (
                 (b"Content-Type", _TEXT),
