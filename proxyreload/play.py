@@ -1,6 +1,7 @@
 """Plays a scenario: each step at its time, each change through the proxy plugin."""
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -85,6 +86,8 @@ class Play:
 
         try:
             await within(self.reactor, carry_out(), CHANGE_TIMEOUT_S)
+        except CancelledError:
+            raise  # the run is ended; the change is not made
         except LateError:
             publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
         except ProxyreloadError as error:

@@ -3,7 +3,9 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +96,9 @@ def default(duration_s: float | None = None) -> Scenario:
     return parse(text, "default.toml", duration_s)
 
 
-def watching(duration_s: float | None) -> Scenario:
+def watching(duration_s: float | None, backends: int = 2) -> Scenario:
     """Return the scenario of a proxy that somebody else changes: nothing of ours, for as long as is asked."""
-    return Scenario("watch", float("inf") if duration_s is None else duration_s, (0, 1), ())
+    return Scenario("watch", float("inf") if duration_s is None else duration_s, tuple(range(min(2, backends))), ())
 
 
 def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
@@ -109,6 +111,9 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
         line = re.search(r"at line (\d+)", str(error))
         place = line[1] if line else max(1, len(text.splitlines()))
         msg = f"{name}:{place}: {str(error).partition(' (at ')[0]}"
+        raise UsageError(msg) from error
+    except RecursionError as error:
+        msg = f"{name}:1: nested too deeply"
         raise UsageError(msg) from error
     _known_keys(source, (), content, _TOP_KEYS)
     duration = _number(source, ("duration",), content.get("duration", 15.0)) if duration_s is None else duration_s
@@ -134,9 +139,11 @@ def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known:
 
 
 def _number(source: _Source, path: Keys, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):  # noqa: PLR0124
-        raise source.wrong(path, f"{path[-1]} must be a number of seconds")
-    return float(value)
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        with suppress(OverflowError):
+            if isfinite(number := float(value)):
+                return number
+    raise source.wrong(path, f"{path[-1]} must be a number of seconds")
 
 
 def _is_instance(value: object) -> bool:

@@ -8,7 +8,7 @@ import attrs
 from proxyreload.client.load import PROBE_RATE_PER_S
 from proxyreload.errors import UsageError
 from proxyreload.proxy.finding import Choice
-from proxyreload.scenario import Scenario
+from proxyreload.scenario import Scenario, Step
 
 #: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
@@ -30,12 +30,19 @@ class Target:
         """Parse a URL; raises `UsageError` if it is none."""
         try:
             parts = urlsplit(url)
-            port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+            port = _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
             host = parts.hostname
         except ValueError as error:
             msg = f"{url!r} is not a URL: {error}"
             raise UsageError(msg) from error
-        if parts.scheme not in _DEFAULT_PORTS or not host or not url.isascii() or not url.isprintable() or " " in url:
+        if (
+            parts.scheme not in _DEFAULT_PORTS
+            or not host
+            or not port
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+        ):
             msg = f"{url!r} is not a URL like http://host:port/path"
             raise UsageError(msg)
         return cls(url, host, port, tls=parts.scheme == "https")
@@ -90,9 +97,12 @@ class Settings:
             "scenario": {
                 "title": scenario.title,
                 "backends": list(scenario.initial),
-                "steps": [
-                    attrs.asdict(step, filter=lambda _attribute, value: value not in (None, -1, 0.0))
-                    for step in scenario.steps
-                ],
+                "steps": [_step_as_run(step) for step in scenario.steps],
             },
         }
+
+
+def _step_as_run(step: Step) -> dict[str, object]:
+    when: dict[str, object] = {} if step.at_s is None else {"at_s": step.at_s}
+    what: dict[str, object] = {"pause_s": step.pause_s} if step.action == "pause" else {"instance": step.instance}
+    return {"action": step.action, **what, **when}

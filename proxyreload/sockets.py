@@ -9,6 +9,7 @@ for many requests.
 
 import select
 import socket
+from contextlib import suppress
 from typing import Protocol as Structural
 
 import attrs
@@ -65,7 +66,8 @@ class SocketGroup:
     def remove(self, descriptor: int) -> None:
         """Read it no more."""
         if self._members.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)
+            with suppress(OSError):  # a socket that is closed already has left by itself
+                self._epoll.unregister(descriptor)
 
     def to_transmit(self, descriptor: int, member: Member) -> None:
         """Let `member` write, when all that was read has been worked on; at once if nothing was."""
@@ -120,6 +122,6 @@ class SocketGroup:
     def _transmit(self) -> None:
         """Let them write, knowing what has come to their sockets since they were read."""
         transmitting, self._transmitting = self._transmitting, []
-        readable = {descriptor for descriptor, _event in self._epoll.poll(0, _EVENTS_AT_ONCE)}
+        readable = {descriptor for descriptor, _event in self._epoll.poll(0, len(self._members) or 1)}
         for descriptor, member in transmitting:
             member.transmit(readable=descriptor in readable)

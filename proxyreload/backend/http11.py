@@ -51,8 +51,9 @@ class BackendConnection(Protocol):
         transport.setTcpNoDelay(True)
         self.source_port = transport.getPeer().port
         self.site.connections.add(self)
-        if self.site.group is not None:
-            handle = transport.getHandle()
+        get_handle = getattr(transport, "getHandle", None)  # a transport in memory has none
+        if self.site.group is not None and get_handle is not None:
+            handle = get_handle()
             transport.stopReading()
             self._descriptor = handle.fileno()
             self._socket_send = handle.send
@@ -70,7 +71,9 @@ class BackendConnection(Protocol):
         self._at_ns = at_ns
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade:
+            self._keep_alive = False  # answered as any request, and not upgraded
+        except httptools.HttpParserError:
             self._answers.append(_BAD_REQUEST)
             self._keep_alive = False
         if self._answers and self._socket_send is not None and self.site.group is not None:
@@ -125,7 +128,10 @@ class BackendConnection(Protocol):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
-        self._answers.append(request_id.join(self._pieces_around(len(request_id))))
+        answer = request_id.join(self._pieces_around(len(request_id)))
+        if self._parser.get_method() == b"HEAD":
+            answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        self._answers.append(answer)
         self.site.log.arrived(self.source_port, request_id, carried, self._at_ns)
 
     def _pieces_around(self, id_length: int) -> list[bytes]:

@@ -138,6 +138,11 @@ class OneConnectionAgent:
             self._alarm = None
         return waiting
 
+    def _cancelled(self, _waiting: Deferred[IResponse]) -> None:
+        """Give up the exchange under way: whoever asked no longer wants to know."""
+        self.close()
+        self._settled()
+
     def _late(self) -> None:
         """Give up the exchange under way, its body included."""
         self._alarm = None
@@ -151,7 +156,7 @@ class OneConnectionAgent:
     ) -> IResponse:
         prepared = await serialize(method, uri, headers, body_producer)
         self._payload = prepared.encode(b"")
-        waiting: Deferred[IResponse] = Deferred()
+        waiting: Deferred[IResponse] = Deferred(self._cancelled)
         self._waiting = waiting
         self._alarm = self.reactor.callLater(self.timeout_s, self._late)
         if self._connection is None:
@@ -162,14 +167,15 @@ class OneConnectionAgent:
 
     def _open(self, waiting: Deferred[IResponse]) -> None:
         def opened(connection: IConnection) -> None:
-            if self._waiting is None:  # it came too late
+            if self._waiting is not waiting:  # it came too late
                 connection.abort()
                 return
             self._connection = connection
             connection.send(self._payload)
 
         def failed(reason: Failure) -> None:
-            if self._settled() is not None:
+            if self._waiting is waiting:
+                self._settled()
                 waiting.errback(reason)
 
         self.connector.connect(self, self.timeout_s).addCallbacks(opened, failed)

@@ -22,6 +22,8 @@ from proxyreload.untrusted import printable
 #: in microseconds.
 PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
 
+PORT_MAX = 65535
+
 #: Header values of backends as text, made printable once. Bounded: a proxy could invent them.
 _INSTANCES_KEPT = 4096
 _instances: dict[bytes, str] = {b"": ""}
@@ -39,7 +41,8 @@ def instance_text(value: bytes) -> str:
 
 def port_number(value: bytes) -> int:
     """Return a ``Source-Port``, 0 if it is none."""
-    return int(value) if value.isdigit() and len(value) <= 5 else 0  # noqa: PLR2004
+    port = int(value) if value.isdigit() and len(value) <= 5 else 0  # noqa: PLR2004
+    return port if port <= PORT_MAX else 0
 
 
 def connection_failure(reason: Failure) -> tuple[str, str]:

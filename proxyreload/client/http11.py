@@ -23,13 +23,13 @@ BODY_KEPT = 64 * 1024
 #: How much of a header's value is kept.
 VALUE_KEPT = 128
 
-_UNKNOWN, _INSTANCE, _BACK_PORT, _ECHOED_ID, _FRAMING = range(5)
+_UNKNOWN, _INSTANCE, _BACK_PORT, _ECHOED_ID, _LENGTH, _CODING = range(6)
 _FIELDS = {
     b"backend-id": _INSTANCE,
     b"source-port": _BACK_PORT,
     b"proxyreload-id": _ECHOED_ID,
-    b"content-length": _FRAMING,
-    b"transfer-encoding": _FRAMING,
+    b"content-length": _LENGTH,
+    b"transfer-encoding": _CODING,
 }
 #: Names as they were spelled by proxies, so that each spelling is folded once. Bounded: a proxy chooses them.
 _SPELLINGS_KEPT = 256
@@ -94,8 +94,9 @@ class HTTP11Connection(Protocol):
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         self.local_port = transport.getHost().port
-        if self._group is not None and not ISSLTransport.providedBy(transport):
-            handle = transport.getHandle()
+        get_handle = getattr(transport, "getHandle", None)  # a transport in memory has none
+        if self._group is not None and get_handle is not None and not ISSLTransport.providedBy(transport):
+            handle = get_handle()
             transport.stopReading()
             self._descriptor = handle.fileno()
             self._socket_send = handle.send
@@ -120,11 +121,10 @@ class HTTP11Connection(Protocol):
             self._malformed("switched protocols unasked")
             return
         except httptools.HttpParserError as error:
-            if self._complete and not self.keep_alive:
-                self._surplus = True  # llhttp refuses bytes behind a last answer
-            else:
+            if not self._complete:
                 self._malformed(str(error))
                 return
+            self._surplus = True
         if self._complete:
             if self._surplus:
                 self._break(failures.UNASKED, "bytes behind the answer's end")
@@ -238,7 +238,7 @@ class HTTP11Connection(Protocol):
             self.back_port = value[:VALUE_KEPT]
         elif field == _ECHOED_ID:
             self.echoed_id = value[:VALUE_KEPT]
-        else:
+        elif field == _LENGTH or value.lower().endswith(b"chunked"):
             self._framed = True
 
     def on_headers_complete(self) -> None:
@@ -259,6 +259,7 @@ class HTTP11Connection(Protocol):
         if self.status < 200:  # noqa: PLR2004
             self._head_complete = self._framed = False
             self.status = 0
+            self.instance = self.back_port = self.echoed_id = self.body = b""
             return
         self.keep_alive = self._parser.should_keep_alive()
         self._complete = True

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 #: The header that carries a request's id there and back. Proxies replace or fold the well-known ones (X-Request-Id).
 ID_HEADER = b"Proxyreload-Id"
+_STAND_IN = "stand-in.invalid"
 
 
 @attrs.frozen
@@ -45,16 +46,20 @@ class _Collector:
 
 
 async def serialize(
-    method: bytes, uri: bytes, headers: Headers | None, body_producer: IBodyProducer | None
+    method: bytes,
+    uri: bytes,
+    headers: Headers | None,
+    body_producer: IBodyProducer | None,
+    host: bytes | None = None,
 ) -> PreparedRequest:
-    """Turn the arguments of `IAgent.request` into bytes (RFC 9112, 3 and 6)."""
+    """Turn the arguments of `IAgent.request` into bytes (RFC 9112, 3 and 6); `host` in place of the URI's."""
     url = urlsplit(uri)
     target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
     fields = Headers({}) if headers is None else headers.copy()
     # Answers are checked byte by byte, so none is to be compressed.
     fields.removeHeader(b"accept-encoding")
     if not fields.hasHeader(b"host"):
-        fields.setRawHeaders(b"host", [url.netloc.rpartition(b"@")[2]])
+        fields.setRawHeaders(b"host", [host or url.netloc.rpartition(b"@")[2]])
     body = b""
     if body_producer is not None:
         collector = _Collector()
@@ -86,7 +91,10 @@ class _RecordingAgent:
 
 async def prepare(method: str, url: str, **options: Any) -> PreparedRequest:  # noqa: ANN401  (treq's own)
     """Let treq prepare a request; `options` are those of `treq.request`: headers, params, auth, json, data, cookies."""
+    # treq takes no host that is not a name of the DNS, like [::1] or my_service: it gets another, and we put ours back.
+    parts = urlsplit(url)
     agent = _RecordingAgent()
-    HTTPClient(agent).request(method, url, allow_redirects=False, unbuffered=True, **options)
+    client = HTTPClient(agent)
+    client.request(method, parts._replace(netloc=_STAND_IN).geturl(), allow_redirects=False, unbuffered=True, **options)
     assert agent.recorded is not None  # noqa: S101
-    return await serialize(*agent.recorded)
+    return await serialize(*agent.recorded, host=parts.netloc.rpartition("@")[2].encode("ascii"))

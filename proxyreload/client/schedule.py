@@ -11,6 +11,8 @@ from proxyreload.clock import NS_PER_S, ClockNs
 
 #: A request that is made due this much too late has been made late by the instrument.
 SLIP_NS = 1_000_000
+#: So many at most are made due before the reactor has its turn, should the rate be too high to be kept.
+_AT_ONCE = 256
 
 
 @attrs.define(eq=False)
@@ -49,7 +51,9 @@ class Schedule:
 
     def _ring(self) -> None:
         due_ns, now_ns = self._due_ns(), self.clock_ns()
-        while due_ns <= now_ns:
+        for _turn in range(_AT_ONCE):
+            if due_ns > now_ns:
+                break
             slip_ns = now_ns - due_ns
             if slip_ns > SLIP_NS:
                 self.slipped += 1

@@ -124,7 +124,7 @@ def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) 
         if options["scenario"] is not None:
             msg = "--scenario needs --plugin: whoever runs the proxy makes the changes"
             raise errors.UsageError(msg)
-        return watching(duration_s)
+        return watching(duration_s, backends)
     scenario = default(duration_s) if options["scenario"] is None else read(Path(options["scenario"]), duration_s)
     missing = sorted(instance for instance in scenario.instances if instance >= backends)
     if missing:

@@ -15,6 +15,7 @@ from proxyreload.bus import EventBus
 from proxyreload.clock import NS_PER_US
 from proxyreload.errors import UsageError
 from proxyreload.events import Exchange, Started
+from proxyreload.untrusted import printable
 
 #: The first six are those of the program's ancestor, by its names and in its order.
 COLUMNS = (
@@ -31,7 +32,7 @@ def status_text(exchange: Exchange) -> str | int:
     """Return the column ``status``: the status code, or the error's name and message."""
     if not exchange.failure or exchange.failure.startswith("status "):
         return exchange.status
-    return f"{exchange.failure}: {exchange.message}" if exchange.message else exchange.failure
+    return f"{exchange.failure}: {printable(exchange.message)}" if exchange.message else exchange.failure
 
 
 @attrs.define(eq=False)
@@ -112,7 +113,7 @@ class CsvFile:
                 (e.ended_ns - start_ns) // NS_PER_US,
                 e.client,
                 status_text(e),
-                e.instance,
+                printable(e.instance),
                 e.front_port or "",
                 e.back_port or "",
                 e.number,

@@ -28,6 +28,9 @@ from proxyreload.verdict.latency import Latency
 SETTLE_NS = 1 * NS_PER_S
 
 
+#: An instance's share of the answers is told from at least so many, from before the change before if need be.
+SHARE_FROM = 100
+
 #: What this subscriber is called, should it fail.
 NAME = "verdict"
 
@@ -95,6 +98,7 @@ class Observation:
     ended_ns: int = 0
     _answers: int = 0
     _recent: Counter[str] = attrs.field(factory=Counter)  # answers by instance since the last change
+    _earlier: Counter[str] = attrs.field(factory=Counter)  # and before it, as far as shares are told from them
     _open: dict[str, ObservedChange] = attrs.field(factory=dict)  # each instance's latest change
     _removed: set[str] = attrs.field(factory=set)
     _settled_ns: int = 0  # when the surroundings of the last change end, 0 if that is over or not known
@@ -196,19 +200,22 @@ class Observation:
         before = self._open.get(instance)
         if before is not None:
             self._measure_silence(before)
-        recent = self._recent.total()
+        if self._recent.total() >= SHARE_FROM:
+            self._earlier = Counter()
+        self._earlier.update(self._recent)
+        self._recent = Counter()
+        answers = self._earlier.total()
         change = ObservedChange(
             event.number,
             event.action,
             instance,
             event.mechanism,
             event.at_ns,
-            share_before=self._recent[instance] / recent if recent else 0.0,
+            share_before=self._earlier[instance] / answers if answers else 0.0,
             answers_mark=self._answers,
         )
         self.changes.append(change)
         self._open[instance] = change
-        self._recent = Counter()
         self._removed.discard(instance)
         self.phases.append(LatencyPhase(f"around {event.number}"))
         self._settled_ns = 0
