@@ -128,8 +128,9 @@ def detection_limit(exchanges: int) -> str:
     """Say what 0 failures in so many exchanges can and cannot show (the rule of three)."""
     if not exchanges:
         return "no exchanges, so nothing is known"
-    in_a_million = 3 / exchanges * 1e6
-    if in_a_million >= 1e6:
+    million = 1_000_000
+    in_a_million = 3 * million / exchanges
+    if in_a_million >= million:
         return f"0 failures in {counted(exchanges, 'exchange')}: too few to say anything"
     limit = f"{in_a_million:,.0f}" if in_a_million >= 100 else f"{in_a_million:.3g}"  # noqa: PLR2004
     return f"0 failures in {exchanges} exchanges: with 95 % confidence fewer than {limit} in a million are lost"
