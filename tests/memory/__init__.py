@@ -1,0 +1,1 @@
+"""Fast tests, all in memory: no proxy, no sleeping."""

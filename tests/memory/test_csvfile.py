@@ -1,0 +1,335 @@
+"""``data.csv``: one whole row for each exchange, whatever is in it and whatever the disk does."""
+
+import csv
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyreload.bus import EventBus
+from proxyreload.clock import NS_PER_MS
+from proxyreload.errors import UsageError
+from proxyreload.events import Exchange, Started
+from proxyreload.reporters.csvfile import COLUMNS, CsvFile, status_text
+
+from .fakes import START_NS, exchange, exchanges_st, failed, some_examples
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path) -> CsvFile:
+    file = CsvFile(tmp_path / "data.csv")
+    file.open()
+    file.started([Started(START_NS)])
+    return file
+
+
+def rows(file: CsvFile) -> list[list[str]]:
+    """Return the rows of a file, the head left out."""
+    with file.path.open(newline="", encoding="utf-8") as opened:
+        return list(csv.reader(opened, strict=True))[1:]
+
+
+def row(file: CsvFile, each: Exchange) -> dict[str, str]:
+    """Return one exchange's row, by column."""
+    file.exchanged([each])
+    return dict(zip(COLUMNS, rows(file)[-1], strict=True))
+
+
+def test_the_first_six_columns_are_the_ancestors(file: CsvFile) -> None:
+    head = file.path.read_text(encoding="utf-8").splitlines()[0]
+    assert head.startswith("time,client,status,instance,front port,back port,")
+
+
+def test_the_head_names_every_column(file: CsvFile) -> None:
+    head = file.path.read_text(encoding="utf-8").splitlines()[0]
+    assert head.split(",") == list(COLUMNS)
+    assert len(set(COLUMNS)) == len(COLUMNS)
+
+
+def test_a_success(file: CsvFile) -> None:
+    whole = row(
+        file,
+        exchange(
+            client=3,
+            number=17,
+            due_ns=START_NS + 1_000_999,
+            written_ns=START_NS + 2 * NS_PER_MS,
+            first_byte_ns=START_NS + 3 * NS_PER_MS,
+            ended_ns=START_NS + 4 * NS_PER_MS,
+            connect_ns=500_000,
+            connection=2,
+            carried=5,
+            announced=True,
+        ),
+    )
+    assert whole == {
+        "time": "4000",
+        "client": "3",
+        "status": "200",
+        "instance": "0",
+        "front port": "40000",
+        "back port": "50000",
+        "request": "17",
+        "due": "1000",
+        "written": "2000",
+        "first byte": "3000",
+        "connect": "500",
+        "connection": "2",
+        "carried": "5",
+        "announced": "yes",
+        "failure": "",
+    }
+
+
+def test_a_failure_without_a_connection(file: CsvFile) -> None:
+    refused = row(file, failed("refused", connection=-1, front_port=0, written_ns=0))
+    empty = ("instance", "front port", "back port", "written", "first byte", "connect", "connection", "announced")
+    assert [refused[column] for column in empty] == [""] * len(empty)
+    assert (refused["status"], refused["failure"]) == ("refused", "refused")
+
+
+def test_a_failure_keeps_the_port_of_its_connection(file: CsvFile) -> None:
+    assert row(file, failed("timeout", front_port=41234))["front port"] == "41234"
+
+
+@pytest.mark.parametrize(
+    ("each", "status"),
+    [
+        (exchange(), 200),
+        (exchange(status=503, failure="status 503"), 503),
+        (failed("timeout"), "timeout"),
+        (failed("malformed response", message="Invalid status code"), "malformed response: Invalid status code"),
+        (
+            exchange(failure="wrong body", message="not from a backend of ours"),
+            "wrong body: not from a backend of ours",
+        ),
+    ],
+)
+def test_the_status_is_the_code_or_the_errors_name_and_message(each: Exchange, status: str | int) -> None:
+    assert status_text(each) == status
+
+
+@pytest.mark.parametrize("message", ["a,b", 'say "hi"', "é…漢", "=1+1", "'", ""])
+def test_a_message_is_read_back_as_it_was(file: CsvFile, message: str) -> None:
+    assert row(file, failed("wrong body", message=message))["status"] == f"wrong body: {message}".removesuffix(": ")
+
+
+HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.text("a,;\"'\n\r\t\x00\x1b 0", max_size=20)
+
+
+@some_examples
+@given(HOSTILE, HOSTILE)
+def test_whatever_a_message_has_in_it_there_is_one_row_and_its_other_columns_stay_whole(
+    message: str, instance: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = CsvFile(Path(folder) / "data.csv")
+        file.open()
+        file.started([Started(START_NS)])
+        written = row(file, failed("wrong body", message=message, instance=instance))
+        file.close()
+        assert len(rows(file)) == 1
+    assert (written["front port"], written["failure"], written["client"]) == ("40000", "wrong body", "0")
+    assert written["status"].startswith("wrong body")
+    if message.isprintable() and instance.isprintable():
+        assert written["instance"] == instance
+        assert written["status"] == status_text(failed("wrong body", message=message))
+
+
+def test_each_exchange_is_a_row_in_the_order_they_came(file: CsvFile) -> None:
+    exchanges = [exchange(client=n % 3, number=n, ended_ns=START_NS + (50 - n) * NS_PER_MS) for n in range(50)]
+    file.exchanged(exchanges[:20])
+    file.exchanged(exchanges[20:])
+    assert [(int(r[1]), int(r[6])) for r in rows(file)] == [(n % 3, n) for n in range(50)]
+    assert file.rows == 50
+
+
+def written(path: Path, batches: list[list[Exchange]]) -> list[list[str]]:
+    """Return the rows that these batches become."""
+    file = CsvFile(path)
+    file.open()
+    file.started([Started(START_NS)])
+    for batch in batches:
+        file.exchanged(batch)
+    file.close()
+    return rows(file)
+
+
+@some_examples
+@given(exchanges_st)
+def test_a_row_does_not_depend_on_the_rows_around_it(exchanges: list[Exchange]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        together = written(Path(folder) / "together", [exchanges] if exchanges else [])
+        alone = written(Path(folder) / "alone", [[each] for each in exchanges])
+    assert together == alone
+    assert [(r[1], r[3], r[5], r[10], r[11], r[13], r[14]) for r in together] == [
+        (
+            str(e.client),
+            e.instance,
+            str(e.back_port or ""),
+            str(e.connect_ns // 1000 or ""),
+            str(e.connection) if e.connection >= 0 else "",
+            "yes" if e.announced else "",
+            e.failure,
+        )
+        for e in exchanges
+    ]
+
+
+def test_a_batch_is_one_system_call(file: CsvFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[int]()
+    write = os.write
+
+    def counting(descriptor: int, data: bytes) -> int:
+        calls.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counting)
+    file.exchanged([exchange(number=n) for n in range(100)])
+    assert len(calls) == 1
+
+
+def test_rows_can_be_read_while_the_run_goes_on(file: CsvFile) -> None:
+    file.exchanged([exchange()])
+    assert len(rows(file)) == 1
+
+
+def test_a_file_of_an_earlier_run_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("x" * 10_000)
+    file = CsvFile(path)
+    file.open()
+    file.close()
+    assert path.read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_it_writes_what_the_bus_brings(tmp_path: Path) -> None:
+    bus, file = EventBus(), CsvFile(tmp_path / "data.csv")
+    file.open()
+    file.subscribe(bus)
+    bus.publish(Started(START_NS))
+    bus.exchanged(exchange(ended_ns=START_NS + NS_PER_MS))
+    bus.stop()
+    file.close()
+    assert [r[0] for r in rows(file)] == ["1000"]
+
+
+def test_closing_twice_is_no_error(file: CsvFile) -> None:
+    file.close()
+    file.close()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "data.csv"
+    with pytest.raises(UsageError, match=r"nowhere/data\.csv cannot be written: No such file or directory"):
+        CsvFile(path).open()
+
+
+def test_a_full_disk_at_the_start_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="/dev/full cannot be written: No space left on device"):
+        CsvFile(Path("/dev/full")).open()
+
+
+def cut_short(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Let the disk take so many bytes more."""
+    write = os.write
+
+    def limited(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = write(descriptor, data[:room])
+        room -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", limited)
+
+
+@pytest.mark.parametrize("room", [0, 1, 80, 81, 150, 299])
+def test_a_disk_that_fills_up_leaves_whole_rows(file: CsvFile, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    file.exchanged([exchange(number=0)])
+    cut_short(monkeypatch, room)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        file.exchanged([exchange(number=n, client=7) for n in range(1, 9)])
+    monkeypatch.undo()
+    assert file.path.read_bytes().endswith(b"\n")
+    left = rows(file)
+    assert [int(r[6]) for r in left] == list(range(len(left)))
+    assert all(len(r) == len(COLUMNS) for r in left)
+    assert file.rows == len(left)
+    assert f"{len(left)} rows were written" in str(raised.value)
+
+
+def test_a_row_of_two_lines_is_kept_or_left_whole(file: CsvFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "first line\n" + "x" * 40 + "\nthird line"
+    cut_short(monkeypatch, 100)
+    with pytest.raises(OSError, match="No space left"):
+        file.exchanged([failed("wrong body", message=message)])
+    monkeypatch.undo()
+    assert rows(file) == []
+
+
+def test_a_write_that_takes_a_part_is_continued(file: CsvFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:13]))
+    file.exchanged([exchange(number=n) for n in range(20)])
+    monkeypatch.undo()
+    assert [int(r[6]) for r in rows(file)] == list(range(20))
+
+
+def test_a_disk_that_fills_up_is_reported_once_and_the_others_go_on(
+    file: CsvFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported, others = list[str](), list[Exchange]()
+    bus = EventBus(lambda name, failure: reported.append(f"{name}: {failure.value}"))
+    file.subscribe(bus)
+    bus.subscribe(Exchange, others.extend, "another")
+    cut_short(monkeypatch, 100)
+    for number in range(3):
+        bus.exchanged(exchange(number=number))
+        bus.flush()
+    assert len(reported) == 1
+    assert reported[0].startswith(str(file.path))
+    assert "No space left on device" in reported[0]
+    assert len(others) == 3
+
+
+LIMITED = """
+import csv, resource, signal, sys
+from pathlib import Path
+from proxyreload.events import Started
+from proxyreload.reporters.csvfile import CsvFile
+from memory.fakes import START_NS, exchange
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+file = CsvFile(Path(sys.argv[1]))
+file.open()
+file.started([Started(START_NS)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    file.exchanged([exchange(number=n) for n in range(100)])
+except OSError as error:
+    print(file.rows, error)
+"""
+
+
+def test_a_limit_of_the_systems_leaves_whole_rows_too(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with path.open(newline="") as opened:
+        written = list(csv.reader(opened, strict=True))[1:]
+    assert 0 < len(written) < 100
+    assert all(len(each) == len(COLUMNS) for each in written)
+    assert done.stdout.startswith(f"{len(written)} [Errno 27] File too large; {len(written)} rows were written")

@@ -1,0 +1,75 @@
+"""A proxy that hangs is noticed, a slow one is not taken for one."""
+
+import pytest
+
+from proxyreload.bus import EventBus
+from proxyreload.clock import ns
+from proxyreload.events import Broken, Event
+from proxyreload.failures import CLOSED_REUSED, REFUSED, TIMEOUT
+from proxyreload.hang import HangWatch
+
+from .fakes import START_NS, exchange, failed, record
+
+
+@pytest.fixture(name="bus")
+def _bus() -> EventBus:
+    bus = EventBus()
+    HangWatch(bus, ns(5))
+    return bus
+
+
+def broken(events: list[Event]) -> list[Broken]:
+    """Return what was said to be broken."""
+    return [event for event in events if isinstance(event, Broken)]
+
+
+def times_out(bus: EventBus, at_s: float) -> None:
+    bus.exchanged(failed(TIMEOUT, ended_ns=START_NS + ns(at_s)))
+    bus.flush()
+
+
+def answers(bus: EventBus, at_s: float, status: int = 200) -> None:
+    bus.exchanged(exchange(ended_ns=START_NS + ns(at_s), status=status))
+    bus.flush()
+
+
+def test_time_outs_and_no_answer_for_as_long_are_a_hang(bus: EventBus) -> None:
+    events = record(bus)
+    answers(bus, 1)
+    times_out(bus, 6)
+    assert broken(events) == [Broken("the proxy hangs: not one answer to any client for 5 s", START_NS + ns(6))]
+
+
+def test_a_time_out_while_others_have_answers_is_no_hang(bus: EventBus) -> None:
+    events = record(bus)
+    answers(bus, 3)
+    times_out(bus, 6)
+    assert broken(events) == []
+
+
+def test_an_answer_of_any_status_is_an_answer(bus: EventBus) -> None:
+    events = record(bus)
+    answers(bus, 3, status=503)
+    times_out(bus, 6)
+    assert broken(events) == []
+
+
+def test_a_proxy_that_never_answered_hangs(bus: EventBus) -> None:
+    events = record(bus)
+    times_out(bus, 5)
+    assert len(broken(events)) == 1
+
+
+@pytest.mark.parametrize("failure", [REFUSED, CLOSED_REUSED])
+def test_other_failures_are_no_hang(bus: EventBus, failure: str) -> None:
+    events = record(bus)
+    bus.exchanged(failed(failure, ended_ns=START_NS + ns(60)))
+    bus.flush()
+    assert broken(events) == []
+
+
+def test_it_is_said_once(bus: EventBus) -> None:
+    events = record(bus)
+    for at_s in (6, 7, 20):
+        times_out(bus, at_s)
+    assert len(broken(events)) == 1

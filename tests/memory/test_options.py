@@ -1,0 +1,258 @@
+"""The command line: what it makes of words, and how it names what is wrong."""
+
+from pathlib import Path
+
+import pytest
+from twisted.python.usage import UsageError
+
+import proxyreload
+from proxyreload.command import main as main_module
+from proxyreload.command.backend import BackendOptions
+from proxyreload.command.main import main
+from proxyreload.command.options import RunOptions
+from proxyreload.errors import ChangeError, ProxyreloadError, StartError
+from proxyreload.errors import UsageError as WrongUsage
+from proxyreload.proxy import finding
+from proxyreload.settings import Settings
+
+from .fakes import PLUGINS
+
+URL = "http://example.test:8080/"
+
+
+@pytest.fixture(autouse=True)
+def _plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "entry_points", lambda group: PLUGINS)
+
+
+def settings(*words: str) -> Settings:
+    """Return the settings that these words make."""
+    options = RunOptions()
+    options.parseOptions(words)
+    made: Settings = options.settings
+    return made
+
+
+def wrong(*words: str) -> str:
+    """Return the error of words that are wrong."""
+    with pytest.raises(UsageError) as raised:
+        settings(*words)
+    return str(raised.value)
+
+
+def test_the_defaults_are_what_scripts_rely_on() -> None:
+    made = settings("--plugin", "fake")
+    assert (made.clients, made.rate_per_s, made.backends, made.first_port) == (10, None, 4, 1030)
+    assert (made.target.port, made.csv, made.run, made.log) == (8080, Path("data.csv"), Path("run.json"), "all")
+    assert (made.host_backends, made.seed, made.timeout_s, made.binary) == (True, 0, 5.0, None)
+    assert made.scenario.title == "add backend 2, then remove backend 0"
+
+
+def test_every_option_finds_its_setting(tmp_path: Path) -> None:
+    scenario = tmp_path / "my.toml"
+    scenario.write_text("backends = [0]")
+    made = settings(
+        *("--plugin", "fake:slow", "--clients", "3", "--rate", "12.5", "--duration", "30", "--backends", "5"),
+        *("--first-port", "2000", "--front-port", "9000", "--timeout", "2.5", "--csv", "a.csv", "--run", "b.json"),
+        *("--log", "none", "--binary", "/bin/x", "--seed", "7", "--scenario", str(scenario), "--no-backends"),
+        *(
+            "--backend-host",
+            "127.0.0.2",
+        ),
+    )
+    assert made.choice is not None
+    assert made.choice.name == "fake:slow"
+    assert (made.clients, made.rate_per_s, made.scenario.duration_s, made.backends) == (3, 12.5, 30.0, 5)
+    assert (made.first_port, made.target.port, made.timeout_s) == (2000, 9000, 2.5)
+    assert (made.csv, made.run, made.log, made.binary) == (Path("a.csv"), Path("b.json"), "none", "/bin/x")
+    assert (made.seed, made.scenario.initial, made.host_backends) == (7, (0,), False)
+    assert made.backend_host == "127.0.0.2"
+
+
+def test_a_plugin_alone_means_its_recommended_mechanism() -> None:
+    choice = settings("--plugin", "fake").choice
+    assert choice is not None
+    assert choice.name == "fake:quick"
+
+
+def test_a_url_means_a_proxy_that_somebody_else_runs() -> None:
+    made = settings(URL)
+    assert (made.choice, made.target.url, made.scenario.steps) == (None, URL, ())
+    assert made.scenario.duration_s == float("inf")
+
+
+def test_options_may_stand_behind_the_url() -> None:
+    assert settings(URL, "--duration", "5", "--clients=2").scenario.duration_s == 5.0
+
+
+def test_a_watched_proxy_may_have_one_backend_only() -> None:
+    made = settings(URL, "--backends", "1")
+    assert all(instance < made.backends for instance in made.scenario.initial)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--clients", ("0", "-1", "x", "1.5", "", "10001", "1e3")),
+        ("--backends", ("0", "x", "1001")),
+        ("--first-port", ("0", "x", "65536", "65533")),
+        ("--front-port", ("0", "65536", "http")),
+        ("--seed", ("-1", "x", "9223372036854775808")),
+        ("--rate", ("0", "-1", "x", "inf", "nan", "")),
+        ("--duration", ("0", "-1", "x", "inf", "nan")),
+        ("--timeout", ("0", "-1", "x", "inf", "nan")),
+        ("--log", ("ALL", "some", "")),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_option(option: str, values: tuple[str, ...]) -> None:
+    for value in values:
+        message = wrong(URL, f"{option}={value}")
+        assert message.startswith(f"{option} takes "), message
+        assert message.endswith(f"not {value!r}"), message
+
+
+def test_the_highest_ports_can_be_used() -> None:
+    assert settings(URL, "--first-port", "65532", "--backends", "4").first_port == 65532
+
+
+@pytest.mark.parametrize("words", [(), ("--clients", "3"), ("--plugin", "fake", URL)])
+def test_either_a_plugin_or_a_url_is_needed(words: tuple[str, ...]) -> None:
+    assert wrong(*words).startswith("give either --plugin NAME or the URL")
+
+
+def test_two_urls_are_one_too_many() -> None:
+    assert URL in wrong(URL, URL)
+
+
+def test_what_is_no_url_is_told_so() -> None:
+    assert wrong("example.test") == "'example.test' is not a URL like http://host:port/path"
+
+
+def test_an_unknown_option_is_named() -> None:
+    assert "--bogus" in wrong("--bogus", URL)
+
+
+def test_an_option_without_its_value_is_named() -> None:
+    assert "--clients" in wrong(URL, "--clients")
+
+
+def test_an_unknown_plugin_is_told_with_those_there_are() -> None:
+    assert wrong("--plugin", "bogus") == "no plugin 'bogus'; there are: broken, fake, incomplete"
+
+
+def test_an_unknown_mechanism_is_told_with_those_there_are() -> None:
+    assert wrong("--plugin", "fake:bogus") == "plugin fake has no mechanism 'bogus'; there are: quick, slow"
+
+
+def test_a_front_among_the_backends_is_told_with_its_option() -> None:
+    message = wrong("--plugin", "fake", "--front-port", "1032")
+    assert message == "--front-port 1032 is one of the backends' ports, 1030 to 1033"
+
+
+@pytest.mark.parametrize("front", ["1029", "1034"])
+def test_a_front_beside_the_backends_is_fine(front: str) -> None:
+    assert settings("--plugin", "fake", "--front-port", front).target.port == int(front)
+
+
+def test_a_scenario_for_a_proxy_of_somebody_elses_is_refused() -> None:
+    assert wrong(URL, "--scenario", "my.toml").startswith("--scenario needs --plugin")
+
+
+def test_a_scenario_with_more_backends_than_there_are_is_refused() -> None:
+    assert wrong("--plugin", "fake", "--backends", "2") == ("the scenario names backend 2, but --backends 2 are 0 to 1")
+
+
+def test_a_scenario_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    assert wrong("--plugin", "fake", "--scenario", str(path)) == f"{path}: No such file or directory"
+
+
+# One backend by itself.
+
+
+def test_a_backend_has_a_number_and_a_port() -> None:
+    options = BackendOptions()
+    options.parseOptions(["7", "1037", "--host", "127.0.0.2"])
+    assert (options["instance"], options["port"], options["host"]) == (7, 1037, "127.0.0.2")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("x", "1030"), "ID takes"),
+        (("-1", "1030"), "-1"),
+        (("0", "0"), "PORT takes"),
+        (("0", "65536"), "PORT takes"),
+        ((), "ID and PORT"),
+        (("0",), "ID and PORT"),
+        (("0", "1030", "1"), "ID and PORT"),
+    ],
+)
+def test_a_backend_that_cannot_be_is_told_by_what_is_wrong(words: tuple[str, ...], named: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        BackendOptions().parseOptions(list(words))
+    assert named in str(raised.value)
+
+
+# Exit statuses.
+
+
+def ended(*words: str) -> int:
+    """Run the command and return its exit status."""
+    with pytest.raises(SystemExit) as raised:
+        main(words)
+    assert isinstance(raised.value.code, int)
+    return raised.value.code
+
+
+def test_wrong_usage_exits_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("--clients", "0", URL) == 2
+    said = capsys.readouterr()
+    assert said.err == "proxyreload: --clients takes a whole number from 1 to 10000, not '0'\n"
+    assert said.out == ""
+
+
+def test_wrong_usage_of_a_subcommand_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("backend", "x", "1030") == 2
+    assert capsys.readouterr().err.startswith("proxyreload: ID takes a whole number")
+
+
+def test_the_version_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("--version") == 0
+    assert capsys.readouterr().out == f"proxyreload {proxyreload.__version__}\n"
+
+
+def test_help_exits_with_0_and_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("--help") == 0
+    said = capsys.readouterr().out
+    for option in ("plugin", "clients", "rate", "duration", "backends", "first-port", "front-port", "no-backends"):
+        assert f"--{option}" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StartError("port 1030 is in use"), 3), (ChangeError("refused"), 3), (WrongUsage("not like that"), 2)],
+)
+def test_what_ends_a_run_exits_with_its_own_status(
+    error: ProxyreloadError, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_words: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(main_module, "_run", run)
+    assert ended(URL) == status
+    assert capsys.readouterr().err == f"proxyreload: {error}\n"
+
+
+@pytest.mark.parametrize("status", [0, 1, 3])
+def test_the_runs_own_status_is_the_commands(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_module, "_run", lambda _words: status)
+    assert ended(URL) == status
+
+
+def test_an_interrupt_before_the_run_exits_like_any_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "_run", run)
+    assert ended(URL) == 130

@@ -1,0 +1,219 @@
+"""When requests are due in an open loop, and how well that was kept."""
+
+from typing import Any, cast
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxyreload.bus import EventBus
+from proxyreload.client.client import Client
+from proxyreload.client.expectation import from_numbered_backend
+from proxyreload.client.load import Load, Punctuality
+from proxyreload.client.schedule import Schedule
+from proxyreload.clock import NS_PER_MS, NS_PER_S, ns
+from proxyreload.events import Exchange
+
+from .fakes import PREPARED, START_NS, Front, Time, record, result_of, some_examples, waits
+
+
+@attrs.define
+class Client0:
+    """Takes down when its requests are due."""
+
+    dues: list[int] = attrs.field(factory=list)
+
+    def due(self, due_ns: int) -> None:
+        self.dues.append(due_ns - START_NS)
+
+
+def schedule(time: Time, clients: list[Client0], rate_per_s: float) -> Schedule:
+    """Return a schedule for clients that only take down."""
+    return Schedule(time, time.ns, cast(list[Client], clients), rate_per_s)
+
+
+def test_the_first_request_is_due_at_once() -> None:
+    time, client = Time(), Client0()
+    schedule(time, [client], 4).start()
+    assert client.dues == [0]
+
+
+def test_requests_are_due_at_even_intervals() -> None:
+    time, client = Time(), Client0()
+    schedule(time, [client], 4).start()
+    time.pump([0.25] * 4)
+    assert client.dues == [0, ns(0.25), ns(0.5), ns(0.75), ns(1)]
+
+
+def test_clients_take_turns() -> None:
+    time, clients = Time(), [Client0() for _ in range(3)]
+    schedule(time, clients, 4).start()
+    time.pump([0.25] * 4)
+    assert [len(client.dues) for client in clients] == [2, 2, 1]
+    assert clients[1].dues == [ns(0.25), ns(1)]
+
+
+def test_what_a_late_reactor_missed_is_made_due_at_once_with_its_own_times() -> None:
+    time, client = Time(), Client0()
+    schedule(time, [client], 4).start()
+    time.advance(1.1)
+    assert client.dues == [0, ns(0.25), ns(0.5), ns(0.75), ns(1)]
+
+
+def test_lateness_of_the_instruments_own_is_counted() -> None:
+    time, client = Time(), Client0()
+    kept = schedule(time, [client], 4)
+    kept.start()
+    time.advance(0.25)
+    assert (kept.slipped, kept.slip_peak_ns) == (0, 0)
+    time.advance(1)
+    assert (kept.made_due, kept.slipped, kept.slip_peak_ns) == (6, 3, ns(0.75))
+
+
+def test_after_stop_nothing_is_due() -> None:
+    time, client = Time(), Client0()
+    stopped = schedule(time, [client], 4)
+    stopped.start()
+    stopped.stop()
+    time.advance(10)
+    assert client.dues == [0]
+    assert time.getDelayedCalls() == []
+
+
+def test_stopping_twice_or_before_the_start_is_no_error() -> None:
+    never_started = schedule(Time(), [Client0()], 4)
+    never_started.stop()
+    never_started.stop()
+
+
+def test_a_rate_that_cannot_be_kept_does_not_keep_the_reactor_from_everything_else() -> None:
+    time, client = Time(), Client0()
+    readings = 0
+
+    def slow_clock_ns() -> int:
+        nonlocal readings
+        readings += 1
+        if readings > 10_000:
+            pytest.fail("the schedule never returns")
+        return START_NS + readings * NS_PER_MS
+
+    overloaded = Schedule(time, slow_clock_ns, cast(list[Client], [client]), rate_per_s=2000.0)
+    overloaded.start()
+    assert client.dues
+
+
+@some_examples
+@given(st.floats(0.5, 5000), st.lists(st.floats(0, 0.5), max_size=10), st.integers(1, 5))
+def test_due_times_do_not_depend_on_when_the_reactor_came_round(rate: float, steps: list[float], number: int) -> None:
+    time, clients = Time(), [Client0() for _ in range(number)]
+    schedule(time, clients, rate).start()
+    for step in steps:
+        time.advance(step)
+    dues = sorted(due for client in clients for due in client.dues)
+    assert dues == [int(index * NS_PER_S / rate) for index in range(len(dues))]
+    elapsed_ns = time.ns() - START_NS
+    assert dues[-1] <= elapsed_ns
+    # What the clock of the reactor rounds away may leave the very next one to its next turn.
+    assert len(dues) >= elapsed_ns * rate / NS_PER_S - 1
+
+
+# All the clients of a run.
+
+
+def load(time: Time, front: Front, bus: EventBus, **options: Any) -> Load:
+    """Return the clients of a run."""
+    fields: dict[str, Any] = {"clients": 2, "timeout_s": 4.0, "connectors": [front], **options}
+    return Load(reactor=time, clock_ns=time.ns, bus=bus, prepared=PREPARED, expectation=from_numbered_backend, **fields)
+
+
+def answer_all(front: Front) -> None:
+    """Answer every request that is under way."""
+    for wire in list(front.wires):
+        wire.answers()
+
+
+def test_the_probe_is_numbered_after_the_clients() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    load(time, front, bus).start()
+    assert front.requests == [b"0-0", b"1-0", b"p2-0"]
+
+
+def test_the_probe_keeps_its_gentle_rate_while_the_clients_go_as_fast_as_they_can() -> None:
+    time, bus = Time(), EventBus()
+    front, events = Front(time), record(bus)
+    load(time, front, bus, probe_rate_per_s=4.0).start()
+    for _ in range(8):
+        answer_all(front)
+        time.advance(0.125)
+    bus.flush()
+    exchanges = [event for event in events if isinstance(event, Exchange)]
+    assert sum(exchange.probe for exchange in exchanges) == 4
+    assert sum(not exchange.probe for exchange in exchanges) == 16
+
+
+def test_with_a_rate_the_clients_share_it() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    load(time, front, bus, rate_per_s=4.0, probe_rate_per_s=0).start()
+    for _ in range(3):
+        answer_all(front)
+        time.advance(0.25)
+    assert front.requests == [b"0-0", b"0-1", b"1-0", b"1-1"]
+
+
+def test_without_a_rate_there_is_no_schedule_to_keep() -> None:
+    time, bus = Time(), EventBus()
+    started = load(time, Front(time), bus)
+    started.start()
+    assert started.punctuality() is None
+
+
+def test_how_well_the_schedule_was_kept_names_the_clients_that_were_late() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    started = load(time, front, bus, rate_per_s=4.0, probe_rate_per_s=0)
+    started.start()
+    time.pump([0.25] * 2)
+    answer_all(front)
+    punctuality = started.punctuality()
+    assert punctuality == Punctuality(requests=3, slipped=0, slip_peak_ns=0, late={0: 1}, late_peak_ns=0)
+
+
+@pytest.mark.parametrize(("slipped", "kept"), [(0, True), (1, True), (2, False)])
+def test_a_schedule_is_kept_if_one_request_in_a_thousand_slips_at_most(slipped: int, kept: bool) -> None:  # noqa: FBT001
+    assert Punctuality(requests=1000, slipped=slipped, slip_peak_ns=0, late={}, late_peak_ns=0).kept is kept
+
+
+def test_stopping_waits_for_every_client() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    started = load(time, front, bus)
+    started.start()
+    stopped = started.stop()
+    front.wires[0].answers()
+    front.wires[1].answers()
+    assert waits(stopped)
+    front.wires[2].answers()
+    result_of(stopped)
+    assert time.getDelayedCalls() == []
+
+
+def test_aborting_ends_the_exchanges_of_all_clients() -> None:
+    time, bus = Time(), EventBus()
+    front, events = Front(time), record(bus)
+    started = load(time, front, bus)
+    started.start()
+    stopped = started.stop()
+    started.abort()
+    result_of(stopped)
+    bus.flush()
+    assert sorted(event.client for event in events if isinstance(event, Exchange)) == [0, 1, 2]
+
+
+def test_clients_that_go_straight_to_the_backends_are_dealt_out_to_them_in_turn() -> None:
+    time, bus = Time(), EventBus()
+    fronts = [Front(time), Front(time)]
+    load(time, fronts[0], bus, connectors=fronts, clients=3, probe_rate_per_s=0, mark=b"f").start()
+    assert [front.requests for front in fronts] == [[b"f0-0", b"f2-0"], [b"f1-0"]]

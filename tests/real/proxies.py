@@ -1,0 +1,30 @@
+"""The proxies that the tests run."""
+
+from pathlib import Path
+
+import pytest
+
+from proxyreload.errors import ProxyreloadError
+from proxyreload.proxy.finding import choose
+
+
+def binary(name: str) -> Path:
+    """Return the program of the plugin `name`."""
+    return choose(name).plugin.binary.find()
+
+
+def _why_no_sozu() -> str:
+    try:
+        binary("sozu")
+    except ProxyreloadError as error:
+        return f"{error} (make sozu builds it)"
+    return ""
+
+
+_NO_SOZU = _why_no_sozu()
+
+#: sozu has no package that could be installed along; its tests are left out where it was not built.
+SOZU = pytest.param("sozu", marks=pytest.mark.skipif(bool(_NO_SOZU), reason=_NO_SOZU))
+PLUGINS = ("haproxy", "nginx", SOZU)
+#: Those whose recommended mechanism loses nothing.
+LOSSLESS = ("haproxy", SOZU)
