@@ -21,7 +21,8 @@ from zope.interface import implementer
 from proxyreload.clock import ClockNs
 
 _READ_SIZE = 16 * 1024
-_EVENTS_AT_ONCE = 256
+_ROUNDS = 4
+_GONE = (None, None)
 
 
 class Member(Structural):
@@ -66,39 +67,26 @@ class SocketGroup:
     def remove(self, descriptor: int) -> None:
         """Read it no more."""
         if self._members.pop(descriptor, None) is not None:
-            with suppress(OSError):  # a socket that is closed already has left by itself
+            with suppress(OSError, ValueError):  # a socket, or a group, that is closed already
                 self._epoll.unregister(descriptor)
 
     def to_transmit(self, descriptor: int, member: Member) -> None:
         """Let `member` write, when all that was read has been worked on; at once if nothing was."""
         self._transmitting.append((descriptor, member))
         if not self._in_turn:
-            self._transmit()
+            self._transmit({ready for ready, _event in self._poll()})
 
     def doRead(self) -> None:
-        """Read all, work, write all."""
-        read: list[tuple[Member, int, bytes | None, int]] = []
-        members, clock_ns = self._members, self.clock_ns
-        for descriptor, _event in self._epoll.poll(0, _EVENTS_AT_ONCE):
-            member, handle = members[descriptor]
-            try:
-                read.append((member, descriptor, handle.recv(_READ_SIZE), clock_ns()))
-            except BlockingIOError:
-                pass
-            except OSError:
-                read.append((member, descriptor, None, 0))
-        self._in_turn = True
-        try:
-            for member, descriptor, data, at_ns in read:
-                if data:
-                    member.received(data, at_ns)
-                elif descriptor in members:
-                    self.remove(descriptor)
-                    member.ended(Failure(CONNECTION_LOST if data is None else CONNECTION_DONE))
-        finally:
-            self._in_turn = False
-        if self._transmitting:
-            self._transmit()
+        """Read all, work, write all; and again while there is more, for a while: a turn of the reactor is dear."""
+        ready = self._poll()
+        for _round in range(_ROUNDS):
+            self._work(self._read(ready))
+            ready = self._poll()
+            if self._transmitting:
+                self._transmit({descriptor for descriptor, _event in ready})
+                ready = ready or self._poll()
+            if not ready:
+                return
 
     def close(self) -> None:
         """Give the group back."""
@@ -109,7 +97,7 @@ class SocketGroup:
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when any member's socket is."""
-        return self._epoll.fileno()
+        return -1 if self._epoll.closed else self._epoll.fileno()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
         """Close: the reactor ends."""
@@ -119,9 +107,42 @@ class SocketGroup:
         """Name this reader in the log."""
         return "sockets"
 
-    def _transmit(self) -> None:
-        """Let them write, knowing what has come to their sockets since they were read."""
+    def _poll(self) -> list[tuple[int, int]]:
+        if self._epoll.closed:  # by what was just worked on
+            return []
+        return self._epoll.poll(0, len(self._members) or 1)
+
+    def _read(self, ready: list[tuple[int, int]]) -> list[tuple[Member, int, bytes | None, int]]:
+        """Read every socket that is ready once, and stamp what was read; None is a reset."""
+        read: list[tuple[Member, int, bytes | None, int]] = []
+        members, clock_ns = self._members, self.clock_ns
+        for descriptor, _event in ready:
+            member, handle = members.get(descriptor, _GONE)
+            if member is None or handle is None:
+                continue
+            try:
+                read.append((member, descriptor, handle.recv(_READ_SIZE), clock_ns()))
+            except BlockingIOError:
+                pass
+            except OSError:
+                read.append((member, descriptor, None, 0))
+        return read
+
+    def _work(self, read: list[tuple[Member, int, bytes | None, int]]) -> None:
+        """Let members work on what was read; what they want written is written when all have worked."""
+        self._in_turn = True
+        try:
+            for member, descriptor, data, at_ns in read:
+                if data:
+                    member.received(data, at_ns)
+                elif descriptor in self._members:
+                    self.remove(descriptor)
+                    member.ended(Failure(CONNECTION_LOST if data is None else CONNECTION_DONE))
+        finally:
+            self._in_turn = False
+
+    def _transmit(self, readable: set[int]) -> None:
+        """Let members write, knowing to which sockets something has come since they were read."""
         transmitting, self._transmitting = self._transmitting, []
-        readable = {descriptor for descriptor, _event in self._epoll.poll(0, len(self._members) or 1)}
         for descriptor, member in transmitting:
             member.transmit(readable=descriptor in readable)

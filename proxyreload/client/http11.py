@@ -84,6 +84,7 @@ class HTTP11Connection(Protocol):
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
         self._payload = b""
+        self._buffered = False
 
     # The transport's side.
 
@@ -154,7 +155,7 @@ class HTTP11Connection(Protocol):
         self._head_complete = self._framed = self._complete = self._surplus = False
         self._under_way = True
         self.written_ns = self._clock_ns()
-        if self._socket_send is None:
+        if self._socket_send is None or self._buffered:
             self._write(payload)
             return
         try:
@@ -169,6 +170,8 @@ class HTTP11Connection(Protocol):
                 self.carried -= 1
             return
         if taken < len(payload):
+            # All that follows goes the same way: the rest of this must not be overtaken.
+            self._buffered = True
             self._write(payload[taken:])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

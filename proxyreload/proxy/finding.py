@@ -35,6 +35,9 @@ def load(point: EntryPoint) -> IProxyPlugin:
     try:
         plugin: IProxyPlugin = point.load()
         verifyObject(IProxyPlugin, plugin)
+        if not plugin.mechanisms:
+            msg = "it has no mechanism"
+            raise ValueError(msg)  # noqa: TRY301
     except Exception as error:
         msg = f"plugin {point.name} of {distribution} cannot be loaded: {type(error).__name__}: {error}"
         raise UsageError(msg) from error

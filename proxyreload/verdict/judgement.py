@@ -6,6 +6,7 @@ import attrs
 
 from proxyreload.errors import ExitStatus
 from proxyreload.events import Ending
+from proxyreload.failures import ABORTED
 from proxyreload.verdict.observation import Closures, Observation, ObservedChange
 
 #: A removed backend is believed to be out when the silence since its last answer would otherwise be this unlikely.
@@ -106,6 +107,9 @@ def judge_change(change: ObservedChange) -> Judgement:
 def judge(observation: Observation) -> Judgement:
     """Judge the whole run: by the worst of its changes, and every loss, whenever it was."""
     counts = observation.counts
+    aborted = counts.by_failure.get(ABORTED)
+    if aborted:
+        return Judgement(Verdict.INVALID, (f"the run was ended with {counted(aborted, 'exchange')} under way",))
     if observation.broken:
         return Judgement(Verdict.INVALID, tuple(observation.broken))
     if not counts.success:

@@ -417,3 +417,19 @@ def test_a_close_in_one_read_with_others_answers_costs_no_request(desk: Desk) ->
     exchanges = [event for event in events if isinstance(event, Exchange)]
     assert {e.failure for e in exchanges} == {""}
     assert {e.connection for e in exchanges if e.client == 1} == {0, 1}
+
+
+def test_a_group_that_is_closed_in_its_own_turn_reads_no_more(desk: Desk) -> None:
+    class Closer(Member):
+        def received(self, data: bytes, at_ns: int) -> None:
+            super().received(data, at_ns)
+            self.desk.group.close()
+
+    log: list[str] = []
+    transport = KernelTransport()
+    desk.transports.append(transport)
+    desk.group.add(transport.near, Closer(desk, "a", log, transport.near))
+    transport.far.send(b"x")
+    desk.group.doRead()
+    assert desk.group.fileno() == -1
+    assert len(log) == 1
