@@ -14,7 +14,10 @@ from .proxies import binary
 
 pytestmark = pytest.mark.real
 
+# With more threads than one HAProxy now and then closes a connection to a backend of its own accord.
 CONFIG = """\
+global
+    nbthread 1
 defaults
     mode http
     timeout connect 2s

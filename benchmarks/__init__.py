@@ -1,0 +1,1 @@
+"""proxyreload side by side with its peers, and its own cost: `python -m benchmarks`."""
