@@ -1,4 +1,4 @@
-"""Draws what a command printed as a picture: ``proxyreload … | python assets/terminal.py 'proxyreload …' > picture.svg``.
+"""Draws what a command printed as a picture: ``proxyreload … | python terminal.py "proxyreload …" > picture.svg``.
 
 The pictures in the README are made with it.
 """

@@ -18,7 +18,7 @@ E = TypeVar("E", bound=Event)
 Subscriber = Callable[[Sequence[Any]], None]
 
 #: Rows wait no longer than this for the others of their batch.
-FLUSH_INTERVAL_S = 0.05
+FLUSH_INTERVAL_S = 0.01
 BATCH_SIZE = 64
 
 

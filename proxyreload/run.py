@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -26,6 +27,7 @@ from proxyreload.floor import measure_floor
 from proxyreload.hang import HangWatch
 from proxyreload.play import Play
 from proxyreload.proxy.child import ChildProcess
+from proxyreload.proxy.finding import Choice
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.ports import require_free
 from proxyreload.proxy.upstream import Upstream
@@ -99,37 +101,27 @@ class Run:
     # The way of a run.
 
     async def _execute(self) -> None:
-        settings = self.settings
+        settings, choice = self.settings, self.settings.choice
         binary = None
-        if settings.choice is not None:
-            binary = settings.choice.plugin.binary.find(settings.binary)
-            self.proxy_version = settings.choice.plugin.binary.version(binary)
+        if choice is not None:
+            binary = choice.plugin.binary.find(settings.binary)
+            self.proxy_version = choice.plugin.binary.version(binary)
+        self._require_ports()
+        address = await self._resolve(settings.target.host)
+        # From here on the record of the run before is gone.
         self._csv.open()
         self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version})
         upstreams = await self._start_backends()
+        initial = [upstreams[instance] for instance in settings.scenario.initial]
         self._group = SocketGroup.on(self.reactor, self.clock_ns)
-        address = await self._resolve(settings.target.host)
-        prepared = await prepare("GET", settings.target.url)
-        if settings.host_backends:
-            await self._interruptible(self._measure_floor(prepared, [upstreams[i] for i in settings.scenario.initial]))
         connector = HTTP11Connector(
             self.reactor, address, settings.target.port, self.clock_ns, _tls(settings), group=self._group
         )
-        if settings.choice is not None and binary is not None:
-            require_free(FRONT_HOST, settings.target.port, "the front")
-            self._workspace = Workspace(
-                reactor=self.reactor,
-                binary=binary,
-                front_host=FRONT_HOST,
-                front_port=settings.target.port,
-                hostname=HOSTNAME,
-                answers=lambda: self._answers(connector),
-                on_death=self._died,
-                seed=settings.seed,
-                patience_s=settings.timeout_s,
-            )
-            self.proxy = settings.choice.mechanism.proxy(self._workspace)
-            await self._interruptible(self._start_proxy([upstreams[i] for i in settings.scenario.initial]))
+        prepared = await prepare("GET", settings.target.url)
+        if settings.host_backends:
+            await self._interruptible(self._measure_floor(prepared, initial))
+        if choice is not None and binary is not None:
+            await self._interruptible(self._start_proxy(choice, binary, connector, initial))
         if self._interrupted:
             self.observation.undone.append("the clients started")
             return
@@ -177,8 +169,21 @@ class Run:
         if floor.failures:
             self.observation.broken.append(f"straight at the backends, without the proxy: {by_class(floor.failures)}")
 
-    async def _start_proxy(self, upstreams: Sequence[Upstream]) -> None:
-        assert self.proxy is not None  # noqa: S101
+    async def _start_proxy(
+        self, choice: Choice, binary: Path, connector: HTTP11Connector, upstreams: Sequence[Upstream]
+    ) -> None:
+        self._workspace = Workspace(
+            reactor=self.reactor,
+            binary=binary,
+            front_host=FRONT_HOST,
+            front_port=self.settings.target.port,
+            hostname=HOSTNAME,
+            answers=lambda: self._answers(connector),
+            on_death=self._died,
+            seed=self.settings.seed,
+            patience_s=self.settings.timeout_s,
+        )
+        self.proxy = choice.mechanism.proxy(self._workspace)
         await self.proxy.start(upstreams)
 
     async def _interruptible(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
@@ -197,13 +202,14 @@ class Run:
 
     async def _give_back(self) -> None:
         """Stop what was started, in the reverse order; one failure does not keep the rest."""
-        if self.proxy is not None:
+        broken = bool(self.observation.broken)
+        if self.proxy is not None and not broken:  # one that is dead or hangs has no use for a graceful stop
             try:
                 await self.proxy.stop()
             except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the workspace cleans up)
                 self._log.debug("the proxy's stop failed: {error}", error=error)
         if self._workspace is not None:
-            await self._workspace.close()
+            await self._workspace.close(at_once=broken)
         for backend in self._backends:
             await backend.stop()
         self.bus.stop()
@@ -213,6 +219,14 @@ class Run:
 
     # Its parts.
 
+    def _require_ports(self) -> None:
+        settings = self.settings
+        if settings.host_backends:
+            for instance in range(settings.backends):
+                require_free(settings.backend_host, settings.first_port + instance, f"backend {instance}")
+        if settings.choice is not None:
+            require_free(FRONT_HOST, settings.target.port, "the front")
+
     async def _start_backends(self) -> dict[int, Upstream]:
         settings = self.settings
         host = settings.backend_host
@@ -220,7 +234,6 @@ class Run:
         if not settings.host_backends:
             return upstreams
         for instance, upstream in upstreams.items():
-            require_free(host, upstream.port, f"backend {instance}")
             kind = BackendProcess if settings.backend_processes else Backend
             self._backends.append(kind(instance, upstream.port, self.bus, self.clock_ns, host))
 

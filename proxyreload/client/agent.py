@@ -162,7 +162,7 @@ class OneConnectionAgent:
         if self._connection is None:
             self._open(waiting)
         else:
-            self._connection.send(self._payload)  # if it is gone, `closed` follows
+            self._connection.send(self._payload, b"")  # if it is gone, `closed` follows
         return await waiting
 
     def _open(self, waiting: Deferred[IResponse]) -> None:
@@ -171,7 +171,7 @@ class OneConnectionAgent:
                 connection.abort()
                 return
             self._connection = connection
-            connection.send(self._payload)
+            connection.send(self._payload, b"")
 
         def failed(reason: Failure) -> None:
             if self._waiting is waiting:

@@ -163,7 +163,7 @@ class Client:
         else:
             # If it has been closed while idle, `closed` will be called, and connect.
             self._deadline_ns = self.clock_ns() + self.timeout_ns
-            connection.send(self.prepared.encode(self._request_id))
+            connection.send(self.prepared.encode(self._request_id), self._request_id)
         if self._alarm is None:
             self._set_alarm(self.timeout_ns)
 
@@ -176,7 +176,7 @@ class Client:
         self._connecting = None
         self._connection = connection
         self._connections += 1
-        connection.send(self.prepared.encode(self._request_id))
+        connection.send(self.prepared.encode(self._request_id), self._request_id)
 
     def _not_connected(self, reason: Failure) -> None:
         self._connecting = None

@@ -1,5 +1,6 @@
 """One HTTP/1.1 connection of a client, parsed by httptools (RFC 9112)."""
 
+import select
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from zope.interface import implementer
 
 from proxyreload import failures
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
+from proxyreload.client.memo import AnswerMemo, KnownAnswer
 from proxyreload.clock import ClockNs
 from proxyreload.sockets import SocketGroup
 from proxyreload.untrusted import printable
@@ -34,6 +36,7 @@ _FIELDS = {
 #: Names as they were spelled by proxies, so that each spelling is folded once. Bounded: a proxy chooses them.
 _SPELLINGS_KEPT = 256
 _spellings: dict[bytes, int] = {}
+_memo = AnswerMemo()
 
 
 def _field(name: bytes) -> int:
@@ -84,6 +87,8 @@ class HTTP11Connection(Protocol):
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
         self._payload = b""
+        self._request_id = b""
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._buffered = False
 
     # The transport's side.
@@ -95,13 +100,22 @@ class HTTP11Connection(Protocol):
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         self.local_port = transport.getHost().port
-        get_handle = getattr(transport, "getHandle", None)  # a transport in memory has none
-        if self._group is not None and get_handle is not None and not ISSLTransport.providedBy(transport):
-            handle = get_handle()
-            transport.stopReading()
-            self._descriptor = handle.fileno()
-            self._socket_send = handle.send
-            self._group.add(handle, self)
+        get_handle = getattr(transport, "getHandle", None)
+        if get_handle is None:  # a transport in memory
+            return
+        secure: bool = ISSLTransport.providedBy(transport)
+        if self._group is None or secure:
+            # Session tickets may wait on an idle TLS connection: only the end of the stream says that it is gone.
+            handle = transport.transport.getHandle() if secure else get_handle()
+            poll = select.poll()
+            poll.register(handle.fileno(), getattr(select, "POLLRDHUP", 0) if secure else select.POLLIN)
+            self._poll = poll.poll
+            return
+        handle = get_handle()
+        transport.stopReading()
+        self._descriptor = handle.fileno()
+        self._socket_send = handle.send
+        self._group.add(handle, self)
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
@@ -114,29 +128,24 @@ class HTTP11Connection(Protocol):
         if not self._under_way:
             self._unasked(data)
             return
-        if not self.first_byte_ns:
+        in_one_piece = not self.first_byte_ns
+        if in_one_piece:
             self.first_byte_ns = at_ns
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._malformed("switched protocols unasked")
+            if self._request_id and self._recall(data, at_ns):
+                return
+        if not self._parse(data):
             return
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                self._malformed(str(error))
-                return
-            self._surplus = True
-        if self._complete:
-            if self._surplus:
-                self._break(failures.UNASKED, "bytes behind the answer's end")
-                return
+        if not self._complete:
+            if not self._head_complete:
+                self._bound_head(len(data))
+        elif self._surplus:
+            self._break(failures.UNASKED, "bytes behind the answer's end")
+        else:
+            if in_one_piece and self._request_id:
+                self._remember(data)
             self._under_way = False
             self.last_byte_ns = at_ns
             self._owner.answered(self)
-        elif not self._head_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT:
-                self._malformed(f"the head is longer than {HEAD_LIMIT} bytes")
 
     def ended(self, reason: Failure) -> None:
         """Let the transport end as if it had read the end itself."""
@@ -201,13 +210,14 @@ class HTTP11Connection(Protocol):
 
     # The owner's side.
 
-    def send(self, payload: bytes) -> None:
+    def send(self, payload: bytes, request_id: bytes = b"") -> None:
         """Write one whole request, once."""
         self._payload = payload
+        self._request_id = request_id
         if self._group is not None and self._socket_send is not None:
             self._group.to_transmit(self._descriptor, self)
         else:
-            self.transmit(readable=False)
+            self.transmit(readable=self._poll is not None and bool(self._poll(0)))
 
     def close(self) -> None:
         """Close in order."""
@@ -269,6 +279,47 @@ class HTTP11Connection(Protocol):
 
     # Its own.
 
+    def _parse(self, data: bytes) -> bool:
+        """Feed the parser; False if what came is no answer, which the owner then knows."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._malformed("switched protocols unasked")
+            return False
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                self._malformed(str(error))
+                return False
+            self._surplus = True
+        return True
+
+    def _bound_head(self, length: int) -> None:
+        """Refuse a head that never ends."""
+        self._head_bytes += length
+        if self._head_bytes > HEAD_LIMIT:
+            self._malformed(f"the head is longer than {HEAD_LIMIT} bytes")
+
+    def _recall(self, data: bytes, at_ns: int) -> bool:
+        """Take an answer that needs no parser; False if it does."""
+        known = _memo.recall(data, self._request_id)
+        if known is None:
+            return False
+        self.status, self.instance, self.back_port = known.status, known.instance, known.back_port
+        self.echoed_id = self._request_id if known.echoed_id is None else known.echoed_id
+        self.body = data[known.body_at :]
+        self._under_way = False
+        self.last_byte_ns = at_ns
+        self._owner.answered(self)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Keep an answer that came in one piece, if the connection persists and the body is its end."""
+        if self.keep_alive and self._framed and data.endswith(self.body):
+            echoed_id = None if self.echoed_id == self._request_id else self.echoed_id
+            body_at = len(data) - len(self.body)
+            answer = KnownAnswer(len(data), self.status, self.instance, self.back_port, echoed_id, body_at)
+            _memo.remember(data, self._request_id, answer)
+
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
         self.transport.write(data)
@@ -282,7 +333,7 @@ class HTTP11Connection(Protocol):
         if self._group is not None and self._descriptor >= 0:
             self._group.remove(self._descriptor)
             self._descriptor = -1
-        self._socket_send = None
+        self._socket_send = self._poll = None
 
     def _malformed(self, message: str) -> None:
         self._break(failures.MALFORMED, printable(message))

@@ -23,8 +23,8 @@ class IConnection(Interface):
     body: bytes = Attribute("body of the answer, its first bytes where it is longer than is kept")
     keep_alive: bool = Attribute("whether the answer lets the connection persist")
 
-    def send(payload: bytes) -> None:
-        """Write one whole request, once.
+    def send(payload: bytes, request_id: bytes) -> None:
+        """Write one whole request, once; `request_id` is the id in it, empty if it has none.
 
         If the proxy has closed or written to the idle connection before, nothing is written, and the owner hears
         `IConnectionOwner.closed`.

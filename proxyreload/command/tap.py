@@ -4,6 +4,7 @@ import sys
 from typing import cast
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 
 from proxyreload.command.options import RunOptions
 from proxyreload.command.service import RunService
@@ -21,12 +22,13 @@ def makeService(options: RunOptions) -> IService:
     reactor = cast(IReactor, installed)
 
     def complain(text: str) -> None:
-        print(f"proxyreload: {text}", file=sys.stderr)  # noqa: T201
+        # twistd puts its log in the place of sys.stderr; a daemon has nothing but the log.
+        Logger("proxyreload").error("{text}", text=text)
+        print(f"proxyreload: {text}", file=sys.__stderr__)
 
     def finished(_status: int) -> None:
-        # Not while twistd itself is stopping the service.
-        if reactor.running:
-            reactor.callLater(0, _stop, reactor)
+        # It may be over before the reactor runs, and when twistd itself stops the service there is nothing to stop.
+        reactor.callWhenRunning(lambda: reactor.callLater(0, _stop, reactor))
 
     return cast(IService, RunService(options.settings, reactor, standard_output(), complain, finished))
 

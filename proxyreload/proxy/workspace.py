@@ -165,11 +165,11 @@ class Workspace:
         """Let a process end without that being a death: its successor has taken over."""
         self._asked_to_end.add(child)
 
-    async def close(self) -> None:
-        """Kill and reap whatever still runs, and remove the folder."""
+    async def close(self, *, at_once: bool = False) -> None:
+        """End and reap whatever still runs, by force if it takes long or must be `at_once`, and remove the folder."""
         self._asked_to_end.update(self._children)
         ours = {child.pid for child in self._children}
-        await self._end_strangers(ours)
+        await self._end_strangers(ours, 0.0 if at_once else GRACE_S)
         await DeferredList([child.exited() for child in self._children])
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -177,7 +177,7 @@ class Workspace:
         """Return the last lines of what the proxy said."""
         return tail(self.path("output.log"), lines)
 
-    async def _end_strangers(self, ours: set[int]) -> None:
+    async def _end_strangers(self, ours: set[int], grace_s: float) -> None:
         """End what is left: first what a stopped proxy is about to end itself, then by force."""
         for attempt in range(int(GRACE_S / 0.05) + 20):
             left = tree.strangers()
@@ -188,7 +188,7 @@ class Workspace:
                     if process.status() == psutil.STATUS_ZOMBIE:
                         if process.pid not in ours:
                             tree.reap(process.pid)
-                    elif attempt * 0.05 >= GRACE_S:
+                    elif attempt * 0.05 >= grace_s:
                         process.kill()
                     elif attempt == 0:
                         process.terminate()

@@ -136,7 +136,9 @@ class AgentTests(TestCase):
         self.assertEqual(len(ports), 2)
         self.assertEqual(ports[0], ports[1])
         bus.flush()
-        self.assertEqual([(a.instance, str(a.back_port), a.carried) for a in arrivals], [("7", ports[0], 0), ("7", ports[0], 1)])
+        self.assertEqual(
+            [(a.instance, str(a.back_port), a.carried) for a in arrivals], [("7", ports[0], 0), ("7", ports[0], 1)]
+        )
 
     async def test_a_connection_closed_while_idle_is_replaced(self) -> None:
         server, client = self.serve("answer", "answer", "answer")

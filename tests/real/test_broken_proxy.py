@@ -99,9 +99,7 @@ os.execv({proxy!r}, [{proxy!r}, *sys.argv[1:]])
 
 @pytest.mark.parametrize("plugin", ["haproxy", "nginx"])
 def test_a_front_port_that_only_the_proxy_cannot_have(place: Place, plugin: str) -> None:
-    taker = place.write(
-        "taker.py", TAKER.format(host=HOST, port=place.front_port, proxy=str(binary(plugin)))
-    )
+    taker = place.write("taker.py", TAKER.format(host=HOST, port=place.front_port, proxy=str(binary(plugin))))
     script = place.write("proxy", f'#!/bin/sh\nexec "{sys.executable}" "{taker}" "$@"\n', mode=0o755)
     result = place.run("--plugin", plugin, "--binary", script, *place.ports)
     assert result.status == 3

@@ -73,7 +73,7 @@ def test_a_second_signal_does_not_wait_for_what_is_under_way(place: Place) -> No
         session.signal(number)
     result = session.ended()
     assert result.stderr == ""
-    assert (result.status, result.verdict) == (3, "ineffective")
+    assert (result.status, result.verdict) == (3, "invalid")
     result.assert_complete()
     aborted = [row for row in result.rows if row.failure == "aborted"]
     assert aborted

@@ -16,7 +16,9 @@ def assert_told(result: Result) -> None:
     assert "Traceback" not in result.stdout
     assert "Unhandled" not in result.stdout
     counts = recount(result.rows)
-    lines = [Counts(*map(int, found.groups())) for found in map(STATUS_LINE.fullmatch, result.stdout.splitlines()) if found]
+    lines = [
+        Counts(*map(int, found.groups())) for found in map(STATUS_LINE.fullmatch, result.stdout.splitlines()) if found
+    ]
     assert lines == [counts]
     assert result.summary["exchanges"] == len(result.rows)
     assert re.search(f"^verdict: {result.verdict}$", result.stdout, re.MULTILINE)
