@@ -71,11 +71,14 @@ class OpenProxyreload(Proxyreload, Timed):
 
 @attrs.frozen
 class OpenOha(Oha, Timed):
-    """oha at a fixed rate; with its correction, latency counts from when a request was due."""
+    """oha at a fixed rate.
+
+    Without its correction: its timers count whole milliseconds, and the correction would add their lateness.
+    """
 
     def commands(self, job: Job) -> list[list[str]]:
         """Open loop."""
-        return [[self.program, *self.options(job), "-q", str(RATE_PER_S), "--latency-correction", job.url]]
+        return [[self.program, *self.options(job), "-q", str(RATE_PER_S), job.url]]
 
     def latencies(self, job: Job) -> tuple[float, ...]:
         """Rank its rows."""
