@@ -64,6 +64,7 @@ class Ending(Enum):
     ANNOUNCED = "announced"  #: after an answer with ``Connection: close``
     IDLE = "idle"  #: while no request was under way
     CUT = "cut"  #: with a request under way
+    UNASKED = "unasked"  #: by us, for the proxy sent bytes on an idle connection that no request asked for
 
 
 @attrs.frozen

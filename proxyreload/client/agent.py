@@ -13,6 +13,7 @@ from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.request import serialize
 from proxyreload.errors import ProxyreloadError
+from proxyreload.events import Ending
 from proxyreload.failures import TIMEOUT
 
 
@@ -124,7 +125,7 @@ class OneConnectionAgent:
         if waiting is not None:
             waiting.errback(Failure(ExchangeFailed(failure, message)))
 
-    def closed(self, connection: IConnection, message: str) -> None:  # noqa: ARG002
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:  # noqa: ARG002
         """Open another connection if a request waits for it."""
         self._connection = None
         if self._waiting is not None:

@@ -146,9 +146,9 @@ class Client:
         self._lost(connection, Ending.CUT, failure)
         self._proceed(failed_connection=connection.carried == 1)
 
-    def closed(self, connection: IConnection, message: str) -> None:
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """Open another connection if a request waits for it."""
-        self._lost(connection, Ending.IDLE, message)
+        self._lost(connection, ending, message)
         if self._request_id:
             self._connect()
 

@@ -15,6 +15,7 @@ from proxyreload import failures
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
 from proxyreload.client.memo import AnswerMemo, KnownAnswer
 from proxyreload.clock import ClockNs
+from proxyreload.events import Ending
 from proxyreload.sockets import SocketGroup
 from proxyreload.untrusted import printable
 
@@ -192,7 +193,7 @@ class HTTP11Connection(Protocol):
         self._silenced = True
         reset = reason.check(ConnectionLost) is not None
         if not under_way:
-            self._owner.closed(self, "reset" if reset else "")
+            self._owner.closed(self, Ending.IDLE, "reset" if reset else "")
         elif not self.first_byte_ns:
             self._owner.broken(
                 self,
@@ -345,4 +346,4 @@ class HTTP11Connection(Protocol):
     def _unasked(self, data: bytes) -> None:
         if not self._silenced:
             self.abort()
-            self._owner.closed(self, f"{failures.UNASKED}: {printable(data, 40)}")
+            self._owner.closed(self, Ending.UNASKED, printable(data, 40))

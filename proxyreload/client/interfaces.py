@@ -3,6 +3,8 @@
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from proxyreload.events import Ending
+
 
 class IConnection(Interface):
     """One TCP connection to the front, with at most one exchange under way.
@@ -46,7 +48,7 @@ class IConnectionOwner(Interface):
     def broken(connection: IConnection, failure: str, message: str) -> None:
         """Take the failure (a class of `proxyreload.failures`) of the request under way; the connection is gone."""
 
-    def closed(connection: IConnection, message: str) -> None:
+    def closed(connection: IConnection, ending: Ending, message: str) -> None:
         """Learn that the connection went away while no request was under way (`message`: what is odd about it)."""
 
 

@@ -1,7 +1,8 @@
 """Lines of the terminal's log."""
 
 from proxyreload.clock import NS_PER_S
-from proxyreload.events import Change, Exchange, Phase
+from proxyreload.events import Change, Exchange, FrontClosed, Phase
+from proxyreload.failures import UNASKED
 from proxyreload.reporters.csvfile import status_text
 
 
@@ -17,6 +18,13 @@ def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
     back = f"backend {exchange.instance or '-'} back {exchange.back_port or '-'}"
     line = f"{clock_text(exchange.ended_ns, start_ns)}  {who:<10} {front:<12} {back:<24} {status_text(exchange)}"
     return f"{line}  {note}" if note else line
+
+
+def unasked_line(closed: FrontClosed, start_ns: int) -> str:
+    """Return what came over an idle connection."""
+    who = f"{'probe' if closed.probe else 'client'} {closed.client}"
+    when = clock_text(closed.closed_ns, start_ns)
+    return f"{when}  {who:<10} front {closed.front_port:<6} {UNASKED} while idle: {closed.message}"
 
 
 def change_line(change: Change, start_ns: int) -> str:

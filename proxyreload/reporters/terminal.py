@@ -8,9 +8,9 @@ from twisted.internet.task import LoopingCall
 
 from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs, seconds
-from proxyreload.events import Broken, Change, ConnectionChanged, Exchange, ReporterFailed, Started
+from proxyreload.events import Broken, Change, ConnectionChanged, Ending, Exchange, FrontClosed, ReporterFailed, Started
 from proxyreload.reporters.display import IDisplay
-from proxyreload.reporters.rows import change_line, clock_text, exchange_line
+from proxyreload.reporters.rows import change_line, clock_text, exchange_line, unasked_line
 from proxyreload.verdict.counts import Counts
 
 #: How often the terminal is drawn, and how many ordinary exchanges it gets each time.
@@ -52,6 +52,7 @@ class Terminal:
             bus.subscribe(Exchange, self.exchanged, name)
             bus.subscribe(ConnectionChanged, self.connection_changed, name)
             bus.subscribe(Change, self.changed, name)
+            bus.subscribe(FrontClosed, self.front_closed, name)
 
     def start(self, reactor: IReactorTime) -> None:
         """Draw from now on."""
@@ -96,6 +97,10 @@ class Terminal:
             if not event.exchange.failure:
                 which = " and ".join(word for word, it in (("front", event.front), ("back", event.back)) if it)
                 self._must_show(event.exchange, f"{which} changed")
+
+    def front_closed(self, events: Sequence[FrontClosed]) -> None:
+        """Show bytes that nobody asked for; other closed connections are seen by what comes after them."""
+        self._lines += [unasked_line(event, self._start_ns) for event in events if event.ending is Ending.UNASKED]
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Show failures, and a few of the others."""

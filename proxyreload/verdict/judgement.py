@@ -79,13 +79,19 @@ def is_effective(change: ObservedChange) -> tuple[bool, str]:
 
 
 def judge_closures(closures: Closures) -> Judgement:
-    """Tell seamless from graceful: what was closed without a loss."""
+    """Tell seamless from graceful by what was closed without a loss; bytes that nobody asked for are one."""
     reasons = []
+    unasked = closures.front.get(Ending.UNASKED)
+    if unasked:
+        # No request of ours is lost by it, but whoever reads such a connection reads another request's answer.
+        reasons.append(f"{counted(unasked, 'idle connection')} had bytes that no request asked for")
     for ending, word in ((Ending.ANNOUNCED, "announced"), (Ending.IDLE, "while idle"), (Ending.CUT, "cut")):
         if closures.front.get(ending):
             reasons.append(f"{counted(closures.front[ending], 'front connection')} closed, {word}")
     if closures.back:
         reasons.append(f"{counted(closures.back, 'backend connection')} closed that could have stayed")
+    if unasked:
+        return Judgement(Verdict.LOSSY, tuple(reasons))
     return Judgement(Verdict.GRACEFUL if reasons else Verdict.SEAMLESS, tuple(reasons))
 
 

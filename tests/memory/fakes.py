@@ -220,8 +220,8 @@ class Owner:
     def broken(self, connection: IConnection, failure: str, message: str) -> None:
         self.heard.append(("broken", failure, message))
 
-    def closed(self, connection: IConnection, message: str) -> None:
-        self.heard.append(("closed", message))
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
+        self.heard.append(("closed", ending.value, message))
 
     @property
     def failures(self) -> list[str]:

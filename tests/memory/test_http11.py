@@ -282,7 +282,7 @@ def test_a_second_answer_does_not_take_the_place_of_the_first(wire: Wire) -> Non
 def test_hostile_words_of_the_parser_and_the_proxy_are_escaped(wire: Wire, owner: Owner) -> None:
     exchanged(wire, OK)
     wire.says(b"\x1b[2J\nevil")
-    assert owner.heard[-1] == ("closed", r"unasked bytes: \x1b[2J\nevil")
+    assert owner.heard[-1] == ("closed", "unasked", r"\x1b[2J\nevil")
 
 
 # Idle.
@@ -291,19 +291,19 @@ def test_hostile_words_of_the_parser_and_the_proxy_are_escaped(wire: Wire, owner
 def test_an_idle_close_is_no_failure(wire: Wire, owner: Owner) -> None:
     exchanged(wire, OK)
     wire.closes()
-    assert owner.heard == [ANSWERED, ("closed", "")]
+    assert owner.heard == [ANSWERED, ("closed", "idle", "")]
 
 
 def test_an_idle_reset_is_no_failure_but_noted(wire: Wire, owner: Owner) -> None:
     exchanged(wire, OK)
     wire.resets()
-    assert owner.heard == [ANSWERED, ("closed", "reset")]
+    assert owner.heard == [ANSWERED, ("closed", "idle", "reset")]
 
 
 def test_bytes_on_an_idle_connection_end_it(wire: Wire, owner: Owner) -> None:
     exchanged(wire, OK)
     wire.says(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-    assert owner.heard == [ANSWERED, ("closed", r"unasked bytes: HTTP/1.1 408 Request Timeout\r\n\r\n")]
+    assert owner.heard == [ANSWERED, ("closed", "unasked", r"HTTP/1.1 408 Request Timeout\r\n\r\n")]
     assert wire.transport.aborted
 
 

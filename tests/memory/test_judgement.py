@@ -109,6 +109,14 @@ def test_closing_what_carried_the_probe_alone_is_seamless(story: Story) -> None:
     assert story.judged().verdict is Verdict.SEAMLESS
 
 
+def test_bytes_on_an_idle_connection_that_no_request_asked_for_are_never_graceful(story: Story) -> None:
+    story.changed("remove", "0").answers("1")
+    story.bus.publish(front_closed(Ending.UNASKED))
+    judgement = story.change_judged()
+    assert judgement == Judgement(Verdict.LOSSY, ("1 idle connection had bytes that no request asked for",))
+    assert story.judged().verdict is Verdict.LOSSY
+
+
 def test_closing_another_backends_connection_is_graceful_at_best(story: Story) -> None:
     story.changed("remove", "0").answers("1")
     story.bus.publish(back_closed("1"))

@@ -257,7 +257,7 @@ def test_a_close_that_was_not_read_yet_is_seen_before_the_next_request(desk: Des
     wire.connection.send(b"GET 1!\n")
     assert transport.arrived() == b""
     desk.group.doRead()
-    assert owner.heard[1:] == [("closed", "")]
+    assert owner.heard[1:] == [("closed", "idle", "")]
     assert wire.connection.carried == 1
 
 
@@ -267,7 +267,7 @@ def test_bytes_that_were_not_read_yet_are_seen_before_the_next_request(desk: Des
     wire.connection.send(b"GET 1!\n")
     assert transport.arrived() == b""
     desk.group.doRead()
-    assert owner.heard[1:] == [("closed", r"unasked bytes: HTTP/1.1 408 Request Timeout\r\n\r\n")]
+    assert owner.heard[1:] == [("closed", "unasked", r"HTTP/1.1 408 Request Timeout\r\n\r\n")]
 
 
 def test_an_idle_connection_that_turns_out_dead_when_written_to_has_lost_no_request(desk: Desk, owner: Owner) -> None:
@@ -276,7 +276,7 @@ def test_an_idle_connection_that_turns_out_dead_when_written_to_has_lost_no_requ
     wire.connection.send(b"GET 1!\n")
     transport.far.close()
     desk.group.doRead()
-    assert owner.heard[1:] == [("closed", "")]
+    assert owner.heard[1:] == [("closed", "idle", "")]
     assert wire.connection.carried == 1
 
 

@@ -8,13 +8,13 @@ from zope.interface import implementer
 
 from proxyreload.bus import EventBus
 from proxyreload.clock import NS_PER_MS, ns
-from proxyreload.events import Broken, ConnectionChanged, Exchange, Phase, ReporterFailed, Started
+from proxyreload.events import Broken, ConnectionChanged, Ending, Exchange, Phase, ReporterFailed, Started
 from proxyreload.reporters import terminal as terminal_module
 from proxyreload.reporters.display import IDisplay
 from proxyreload.reporters.terminal import DRAW_INTERVAL_S, ORDINARY_LINES, Terminal
 from proxyreload.verdict.counts import Counts
 
-from .fakes import START_NS, Time, change, exchange, failed
+from .fakes import START_NS, Time, change, exchange, failed, front_closed
 
 
 @implementer(IDisplay)
@@ -157,6 +157,13 @@ def test_every_changed_connection_is_shown(room: Room, front: bool, back: bool, 
     lines = room.drawn()
     assert len(lines) == 50
     assert lines[0].endswith(f"200  {note}")
+
+
+def test_bytes_that_nobody_asked_for_are_shown(room: Room) -> None:
+    room.bus.publish(attrs.evolve(front_closed(Ending.UNASKED), message="HTTP/1.1 408"))
+    room.bus.publish(front_closed(Ending.IDLE))
+    [line] = room.drawn()
+    assert line.endswith("client 0   front 40000  unasked bytes while idle: HTTP/1.1 408")
 
 
 def test_a_failure_over_a_changed_connection_is_shown_once(room: Room) -> None:
