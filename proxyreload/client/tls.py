@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
@@ -82,7 +82,7 @@ def tls_options(hostname: str, ca: Path | None, *, insecure: bool) -> IOpenSSLCl
         return options
     try:
         certificates = [ssl.Certificate.loadPEM(pem) for pem in _split(ca.read_bytes())]
-    except (OSError, SSL.Error, ValueError) as error:
+    except (OSError, SSL.Error, crypto.Error, ValueError) as error:
         msg = f"--ca {ca}: {getattr(error, 'strerror', None) or 'no certificate in PEM'}"
         raise UsageError(msg) from error
     if not certificates:
