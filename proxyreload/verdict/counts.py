@@ -63,11 +63,13 @@ class Counts:
             if exchange.failure:
                 self._fail(exchange.failure)
             client, instance, back_port = exchange.client, exchange.instance, exchange.back_port
-            known = connections.get(client)
-            if known == exchange.connection and client in answered:
+            # Nothing is new about nearly all.
+            if connections.get(client) == exchange.connection:
+                if not back_port:
+                    continue
                 ports = ports_of.get(instance)
-                if not back_port or (ports is not None and ports[back_port >> 3] & (1 << (back_port & 7))):
-                    continue  # nothing new, as with nearly all
+                if client in answered and ports is not None and ports[back_port >> 3] & (1 << (back_port & 7)):
+                    continue
             change = self._look_closer(exchange)
             if change is not None:
                 changed.append(change)
