@@ -9,38 +9,16 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
 from zope.interface import implementer
 
-from proxyreload.backend.http11 import BackendConnection, BackendFactory
+from proxyreload.backend.http11 import BackendFactory
 from proxyreload.backend.interfaces import IBackend
+from proxyreload.backend.log import BackendLog
 from proxyreload.backend.resource import BackendResource
 from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs
 from proxyreload.errors import StartError
-from proxyreload.events import Arrival, BackClosed
 from proxyreload.sockets import SocketGroup
 
 HOST = "127.0.0.1"
-
-
-@attrs.frozen
-class BackendLog:
-    """Publishes what one backend sees."""
-
-    instance: str
-    bus: EventBus
-    clock_ns: ClockNs
-
-    def arrived(self, source_port: int, request_id: bytes, carried: int, at_ns: int) -> None:
-        """Publish a request's arrival (`at_ns` 0: now)."""
-        arrived_ns = at_ns or self.clock_ns()
-        self.bus.arrived(Arrival(self.instance, request_id.decode("latin-1"), source_port, carried, arrived_ns))
-
-    def closed(self, connection: BackendConnection) -> None:
-        """Publish that the proxy closed a connection."""
-        self.bus.publish(
-            BackClosed(
-                self.instance, connection.source_port, connection.carried, connection.probe_only, self.clock_ns()
-            )
-        )
 
 
 @implementer(IBackend)

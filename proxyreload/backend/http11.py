@@ -6,19 +6,17 @@
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httptools
 from twisted.internet.interfaces import IAddress, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from proxyreload.backend.log import BackendLog
 from proxyreload.backend.resource import ID_LIMIT, BackendResource
 from proxyreload.client.request import ID_HEADER
 from proxyreload.sockets import SocketGroup
-
-if TYPE_CHECKING:
-    from proxyreload.backend.backend import BackendLog
 
 _ID_HEADER = ID_HEADER.lower()
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -100,7 +98,7 @@ class BackendConnection(Protocol):
         self._forget_socket()
         self.site.connections.discard(self)
         if not self.ours:
-            self.site.log.closed(self)
+            self.site.log.closed(self.source_port, self.carried, probe_only=self.probe_only)
 
     def close(self) -> None:
         """Close from this side, which is no news."""
@@ -174,7 +172,7 @@ class BackendFactory(Factory):
 
     noisy = False
 
-    def __init__(self, resource: BackendResource, log: "BackendLog", group: SocketGroup | None = None) -> None:
+    def __init__(self, resource: BackendResource, log: BackendLog, group: SocketGroup | None = None) -> None:
         """Serve `resource`, tell `log` what happens, and let `group` read and write."""
         self.resource = resource
         self.log = log

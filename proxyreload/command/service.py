@@ -1,6 +1,7 @@
 """A run as a Twisted service, with its terminal."""
 
 from collections.abc import Callable
+from math import isinf
 
 import attrs
 from twisted.application.service import Service
@@ -15,7 +16,7 @@ from proxyreload.reporters.summary import summary_lines
 from proxyreload.reporters.terminal import Terminal
 from proxyreload.run import Run
 from proxyreload.settings import Settings
-from proxyreload.verdict.judgement import Judgement
+from proxyreload.verdict.judgement import Judgement, counted
 
 
 @attrs.define(eq=False, slots=False)
@@ -58,6 +59,8 @@ class RunService(Service):
         )
         terminal.subscribe(run.bus)
         terminal.start(self.reactor)
+        if self.settings.log != "none":
+            terminal.announce(_announcement(self.settings))
         status, complaint = int(ExitStatus.INVALID), ""
         try:
             judgement = await run.execute()
@@ -77,3 +80,12 @@ class RunService(Service):
         choice = self.settings.choice
         what = f"{choice.name}, {run.proxy_version}" if choice is not None else self.settings.target.url
         terminal.conclude(summary_lines(run.observation, judgement, what), run.observation.ended_ns)
+
+
+def _announcement(settings: Settings) -> str:
+    scenario = settings.scenario
+    what = f"{settings.choice.name}: {scenario.title}" if settings.choice is not None else settings.target.url
+    clients = f"{counted(settings.clients, 'client')} and the probe"
+    load = "each sends as soon as it has its answer" if settings.rate_per_s is None else f"{settings.rate_per_s:g}/s"
+    until = "until Ctrl-C" if isinf(scenario.duration_s) else f"{scenario.duration_s:g} s"
+    return f"{what}; {clients}, {load}; {until}; every request is written to {settings.csv}"

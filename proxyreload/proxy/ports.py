@@ -1,4 +1,4 @@
-"""Ports: whether one is free, and who has it."""
+"""Ports: whether one is free, who has it, and which one may be had."""
 
 import errno
 import socket
@@ -39,3 +39,16 @@ def require_free(host: str, port: int, what: str) -> None:
             else:
                 msg = f"port {port} ({what}) cannot be listened on: {error.strerror}"
             raise StartError(msg) from error
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody listens on, for a proxy's own use; ask for it just before it is listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            msg = f"no port of {host} is free: {error.strerror}"
+            raise StartError(msg) from error
+        port: int = probe.getsockname()[1]
+        return port

@@ -101,6 +101,36 @@ class Workspace:
             msg = f"{child.name} does not answer on {self.front} after {START_TIMEOUT_S:g} s; it said:\n{child.tail()}"
             raise StartError(msg)
 
+    async def replace(
+        self,
+        old: ChildProcess,
+        arguments: Sequence[str | Path],
+        in_charge: Callable[[ChildProcess], Awaitable[bool]],
+    ) -> ChildProcess:
+        """Start a process that takes over from `old`; return it once it is `in_charge`. `old` may end.
+
+        Raises `ChangeError` with its last words if it ends before that, or is too slow: then `old` must go on.
+        """
+        successor = self.spawn(*arguments)
+        self._asked_to_end |= {old, successor}
+
+        async def settled() -> bool:
+            with suppress(ChangeError):  # whoever is asked may be leaving
+                return successor.exit_code is not None or await in_charge(successor)
+            return False
+
+        in_time = await until(self.reactor, settled, COMMAND_TIMEOUT_S)
+        if in_time and successor.exit_code is None:
+            self._asked_to_end.discard(successor)
+            return successor
+        what = successor.ending() if in_time else f"{successor.name} is not in charge after {COMMAND_TIMEOUT_S:g} s"
+        msg = f"{what}; it said:\n{successor.tail(3) or '  nothing'}"
+        await self.stop(successor, signal.SIGKILL)
+        self._asked_to_end.discard(old)
+        if old.exit_code is not None:
+            self.on_death(old)
+        raise ChangeError(msg)
+
     async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait until `condition` holds; raises `ChangeError` naming `what` did not happen."""
         if not await until(self.reactor, condition, COMMAND_TIMEOUT_S):

@@ -67,6 +67,10 @@ class Terminal:
         self.draw(last=True)
         self.display.close()
 
+    def announce(self, line: str) -> None:
+        """Show what is about to happen."""
+        self._lines.append(line)
+
     def conclude(self, lines: Iterable[str], ended_ns: int) -> None:
         """Show these lines last, and below them the elapsed time and the four counts."""
         elapsed_s = seconds(ended_ns - self._start_ns) if self._start_ns and ended_ns else 0.0

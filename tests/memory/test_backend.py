@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.test.requesthelper import DummyRequest
 
-from proxyreload.backend.backend import Backend, BackendLog
+from proxyreload.backend.backend import Backend
 from proxyreload.backend.http11 import BackendConnection, BackendFactory
+from proxyreload.backend.log import BackendLog
 from proxyreload.backend.report import Report, ReportReceiver
 from proxyreload.backend.resource import ID_LIMIT, BackendResource
 from proxyreload.bus import EventBus

@@ -1,0 +1,115 @@
+"""Talks to a proxy's admin API: one request, one connection, no retry, JSON both ways."""
+
+import json
+from typing import Any
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectingCancelledError
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from proxyreload.errors import ChangeError
+from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
+from proxyreload.reactor import IReactor
+from proxyreload.untrusted import printable
+from proxyreload.waiting import LateError, within
+
+_REPLY_LIMIT = 1024 * 1024
+_WORDS_LIMIT = 500
+_OK = range(200, 300)
+
+
+@attrs.define(eq=False)
+class Admin:
+    """A proxy's admin API below one URL.
+
+    Each method returns the parsed answer, None if that is empty, or raises `ChangeError` with the proxy's own words.
+    """
+
+    reactor: IReactor
+    base_url: str  #: without a slash at the end
+    _client: HTTPClient = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the client: a connection that is kept may be closed by a proxy that is being changed."""
+        pool = HTTPConnectionPool(self.reactor, persistent=False)
+        pool.retryAutomatically = False
+        self._client = HTTPClient(Agent(self.reactor, pool=pool))
+
+    async def get(self, path: str) -> Any:  # noqa: ANN401  (JSON)
+        """Ask for what is at `path`."""
+        return await self._ask("GET", path)
+
+    async def delete(self, path: str) -> Any:  # noqa: ANN401
+        """Delete what is at `path`."""
+        return await self._ask("DELETE", path)
+
+    async def put(self, path: str, content: object) -> Any:  # noqa: ANN401
+        """Put `content` there."""
+        return await self._ask("PUT", path, json=content)
+
+    async def post(self, path: str, content: object) -> Any:  # noqa: ANN401
+        """Post `content` there."""
+        return await self._ask("POST", path, json=content)
+
+    async def patch(self, path: str, content: object) -> Any:  # noqa: ANN401
+        """Replace what is there by `content`."""
+        return await self._ask("PATCH", path, json=content)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+        what = f"{method} {path}"
+        try:
+            status, body = await within(self.reactor, self._exchange(method, path, options), COMMAND_TIMEOUT_S)
+        except LateError:
+            msg = f"{what}: no answer within {COMMAND_TIMEOUT_S:g} s"
+            raise ChangeError(msg) from None
+        except CancelledError:
+            raise  # the run is ended
+        except Exception as error:
+            msg = f"{what}: {_words(error)}"
+            raise ChangeError(msg) from error
+        if status not in _OK:
+            msg = f"{what}: status {status}: {printable(body.strip(), _WORDS_LIMIT) or 'it said nothing'}"
+            raise ChangeError(msg)
+        try:
+            return json.loads(body) if body.strip() else None
+        except ValueError as error:
+            msg = f"{what}: the answer is no JSON: {printable(body.strip(), _WORDS_LIMIT)}"
+            raise ChangeError(msg) from error
+
+    async def _exchange(self, method: str, path: str, options: dict[str, Any]) -> tuple[int, bytes]:
+        """Return the status and the body."""
+        body = bytearray()
+        reactor: Any = self.reactor
+
+        def received(data: bytes) -> None:
+            body.extend(data[: _REPLY_LIMIT - len(body)])
+
+        try:
+            response = await self._client.request(
+                method, self.base_url + path, allow_redirects=False, unbuffered=True, reactor=reactor, **options
+            )
+            await response.collect(received)
+        except Exception as error:
+            if _cancelled(error):
+                raise CancelledError from error
+            raise
+        return response.code, bytes(body)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return what Twisted's agent wraps, down to what it is about."""
+    reasons = [reason.value for reason in getattr(error, "reasons", ())]
+    return [cause for reason in reasons for cause in _causes(reason)] or [error]
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Whether this is what has become of a cancellation, at whatever stage of the request."""
+    return any(isinstance(cause, CancelledError | ConnectingCancelledError) for cause in _causes(error))
+
+
+def _words(error: BaseException) -> str:
+    """Say why there is no answer."""
+    words = "; ".join(f"{type(cause).__name__}: {cause}" for cause in _causes(error))
+    return printable(words.removesuffix(": "), _WORDS_LIMIT)
