@@ -20,9 +20,10 @@ from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.expectation import from_anyone, from_numbered_backend
 from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
-from proxyreload.clock import ClockNs, ns
+from proxyreload.clock import ClockNs, ns, seconds
 from proxyreload.errors import UsageError
 from proxyreload.events import Broken, Ended, ReporterFailed, Started
+from proxyreload.failures import TIMEOUT
 from proxyreload.floor import measure_floor
 from proxyreload.hang import HangWatch
 from proxyreload.play import Play
@@ -37,6 +38,7 @@ from proxyreload.reporters.csvfile import CsvFile
 from proxyreload.reporters.runfile import RunFile
 from proxyreload.settings import FRONT_HOST, HOSTNAME, Settings
 from proxyreload.sockets import SocketGroup
+from proxyreload.stall import StallWatch
 from proxyreload.verdict.judgement import Judgement, by_class, judge
 from proxyreload.verdict.observation import NAME as VERDICT
 from proxyreload.verdict.observation import Observation
@@ -151,13 +153,20 @@ class Run:
             choice.name if choice else "",
         )
         self.bus.start(self.reactor)
+        stall = StallWatch(self.clock_ns)
+        stall.start(self.reactor)
         start_ns = self.clock_ns()
         self.bus.publish(Started(start_ns))
         load.start()
         await self._interruptible(self.play.run(start_ns))
         self.observation.undone += self.play.undone()
         await load.stop()
+        stall.stop()
         self.observation.punctuality = load.punctuality()
+        self.observation.stall_ns = stall.peak_ns
+        if stall.peak_ns >= ns(self.settings.timeout_s) and TIMEOUT in self.observation.counts.by_failure:
+            reason = f"proxyreload itself stood still for {seconds(stall.peak_ns):.1f} s: time-outs may be its own"
+            self.observation.broken.append(reason)
         self.bus.publish(Ended(self.clock_ns()))
 
     async def _measure_floor(self, prepared: PreparedRequest, upstreams: Sequence[Upstream]) -> None:

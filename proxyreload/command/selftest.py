@@ -20,7 +20,10 @@ from proxyreload.selftest import SelfTest, execute
 from proxyreload.settings import Settings, Target
 
 #: Short, for every time-out that is injected is waited for.
-TIMEOUT_S = 0.5
+TIMEOUT_S = 1.5
+
+
+_ANNOUNCEMENT = "injecting every kind of fault, one at a time; this takes about half a minute"
 
 
 class SelfTestOptions(Options):
@@ -58,6 +61,7 @@ def run_selftest(words: list[str]) -> int:
             reactor.stop()
 
         reactor.callWhenRunning(on_signals, reactor, run.interrupt)
+        reactor.callWhenRunning(print, _ANNOUNCEMENT, flush=True)
         reactor.callWhenRunning(lambda: Deferred.fromCoroutine(execute(run, exchanges)).addBoth(over))
         reactor.run()
     result = outcome[0]

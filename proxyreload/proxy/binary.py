@@ -54,7 +54,8 @@ class Binary:
         except (OSError, subprocess.TimeoutExpired):
             return ""
         lines = (said.stdout + said.stderr).decode("utf-8", "replace").splitlines()
-        return next((printable(line.strip(), 80) for line in lines if any(map(str.isdigit, line))), "")
+        told = (" ".join(line.replace(str(path), self.name).split()) for line in lines)
+        return next((printable(line, 80) for line in told if any(map(str.isdigit, line))), "")
 
     def _places(self) -> list[str | None]:
         packaged = None

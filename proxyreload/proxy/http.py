@@ -1,19 +1,22 @@
 """Talks to a proxy's admin API: one request, one connection, no retry, JSON both ways."""
 
 import json
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import attrs
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
 from proxyreload.reactor import IReactor
 from proxyreload.untrusted import printable
-from proxyreload.waiting import LateError, within
+from proxyreload.waiting import LateError
+
+T = TypeVar("T")
 
 _REPLY_LIMIT = 1024 * 1024
 _WORDS_LIMIT = 500
@@ -60,7 +63,8 @@ class Admin:
     async def _ask(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
         what = f"{method} {path}"
         try:
-            status, body = await within(self.reactor, self._exchange(method, path, options), COMMAND_TIMEOUT_S)
+            exchange = _cancellable(self._exchange(method, path, options))
+            status, body = await exchange.addTimeout(COMMAND_TIMEOUT_S, self.reactor)
         except LateError:
             msg = f"{what}: no answer within {COMMAND_TIMEOUT_S:g} s"
             raise ChangeError(msg) from None
@@ -86,27 +90,34 @@ class Admin:
         def received(data: bytes) -> None:
             body.extend(data[: _REPLY_LIMIT - len(body)])
 
-        try:
-            response = await self._client.request(
-                method, self.base_url + path, allow_redirects=False, unbuffered=True, reactor=reactor, **options
-            )
-            await response.collect(received)
-        except Exception as error:
-            if _cancelled(error):
-                raise CancelledError from error
-            raise
+        response = await self._client.request(
+            method, self.base_url + path, allow_redirects=False, unbuffered=True, reactor=reactor, **options
+        )
+        await response.collect(received)
         return response.code, bytes(body)
+
+
+def _cancellable(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """Return a Deferred whose cancellation is just that: Twisted's agent makes other errors of it, as it likes."""
+    doing = Deferred.fromCoroutine(work)
+
+    def cancel(done: Deferred[T]) -> None:
+        done.errback(CancelledError())
+        doing.cancel()
+
+    def finish(outcome: T | Failure) -> None:
+        if not done.called:
+            done.callback(outcome)
+
+    done: Deferred[T] = Deferred(cancel)
+    doing.addBoth(finish)
+    return done
 
 
 def _causes(error: BaseException) -> list[BaseException]:
     """Return what Twisted's agent wraps, down to what it is about."""
     reasons = [reason.value for reason in getattr(error, "reasons", ())]
     return [cause for reason in reasons for cause in _causes(reason)] or [error]
-
-
-def _cancelled(error: BaseException) -> bool:
-    """Whether this is what has become of a cancellation, at whatever stage of the request."""
-    return any(isinstance(cause, CancelledError | ConnectingCancelledError) for cause in _causes(error))
 
 
 def _words(error: BaseException) -> str:

@@ -166,6 +166,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "arrivals_by_instance": observation.arrivals_by_instance,
         "before_changes": _closures(observation.before),
         "floor": _floor(observation.floor),
+        "stall_max_us": observation.stall_ns // NS_PER_US,
         "schedule": _schedule(observation.punctuality),
         "latency": {phase.name: _latency(phase.latency) for phase in observation.phases},
     }

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from proxyreload.client.load import Punctuality
 from proxyreload.client.schedule import SLIP_NS
 from proxyreload.clock import NS_PER_MS, seconds
+from proxyreload.stall import WORTH_SAYING_NS
 from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation, ObservedChange
@@ -18,6 +19,8 @@ def summary_lines(observation: Observation, judgement: Judgement, what: str) -> 
         yield from _change_lines(change)
     yield from _latency_lines(observation)
     yield from _punctuality_lines(observation.punctuality)
+    if observation.stall_ns > WORTH_SAYING_NS:
+        yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
     yield from _ledger_lines(observation)
     counts = observation.counts
     if counts.failure:

@@ -91,6 +91,7 @@ class Observation:
     broken: list[str] = attrs.field(factory=list)
     floor: Floor | None = None
     punctuality: Punctuality | None = None
+    stall_ns: int = 0  #: the longest that the instrument itself stood still
     undone: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)

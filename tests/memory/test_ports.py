@@ -1,4 +1,4 @@
-"""Whether a port is free, and who has it."""
+"""Whether a port is free, who has it, and which one may be had."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from proxyreload.errors import StartError, UsageError
 from proxyreload.proxy import ports
-from proxyreload.proxy.ports import holder, require_free
+from proxyreload.proxy.ports import free_port, holder, require_free
 
 
 @pytest.fixture(name="listening")
@@ -70,3 +70,18 @@ def test_where_it_cannot_be_told_nobody_is_named(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(psutil, "net_connections", denied)
     assert holder(8080) == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_port_that_may_be_had_can_be_listened_on(host: str) -> None:
+    port = free_port(host)
+    with socket.socket() as listening:
+        listening.bind((host, port))
+        listening.listen(1)
+        assert listening.getsockname() == (host, port)
+
+
+def test_where_no_port_may_be_had_the_system_says_why() -> None:
+    # Of TEST-NET-1, an address that no machine has.
+    with pytest.raises(StartError, match=r"no port of 192\.0\.2\.1 is free: Cannot assign requested address"):
+        free_port("192.0.2.1")

@@ -1,0 +1,41 @@
+"""This program standing still."""
+
+import pytest
+
+from proxyreload.clock import ns
+from proxyreload.stall import INTERVAL_S, StallWatch
+
+from .fakes import Time
+
+
+@pytest.fixture(name="time")
+def _time() -> Time:
+    return Time()
+
+
+def test_a_program_that_goes_on_has_not_stood_still(time: Time) -> None:
+    watch = StallWatch(time.ns)
+    watch.start(time)
+    time.pump([INTERVAL_S] * 20)
+    watch.stop()
+    assert watch.peak_ns == 0
+
+
+def test_the_longest_stall_is_kept(time: Time) -> None:
+    watch = StallWatch(time.ns)
+    watch.start(time)
+    for stall_s in (0.2, 0.7, 0.3):
+        time.rightNow += stall_s
+        time.advance(INTERVAL_S)
+        time.pump([INTERVAL_S] * 3)
+    watch.stop()
+    assert watch.peak_ns == ns(0.7)
+
+
+def test_a_stall_at_the_very_end_is_seen(time: Time) -> None:
+    watch = StallWatch(time.ns)
+    watch.start(time)
+    time.rightNow += 2.0
+    watch.stop()
+    assert watch.peak_ns == pytest.approx(ns(2.0 - INTERVAL_S))
+    assert time.getDelayedCalls() == []

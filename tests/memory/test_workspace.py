@@ -1,0 +1,171 @@
+"""A process that takes over from another: whose end is then a death, and whose is not."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+
+from proxyreload.errors import ChangeError
+from proxyreload.proxy.child import ChildProcess, Exit
+from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
+
+from .fakes import Time, error_of, result_of, waits
+
+
+@attrs.define(eq=False)
+class FakeProcess:
+    """A process that ends when it is told to, or is killed."""
+
+    pid: int
+    ended: Deferred[None]
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if number == signal.SIGKILL:
+            self.end(-number)
+
+    def end(self, code: int) -> None:
+        self.returncode = code
+        self.ended.callback(None)
+
+
+@attrs.define(eq=False)
+class Takeover:
+    """An old process, and another that is to take over from it."""
+
+    clock: Time = attrs.field(factory=Time)
+    workspace: Workspace = attrs.field(init=False)
+    processes: list[FakeProcess] = attrs.field(factory=list)
+    deaths: list[ChildProcess] = attrs.field(factory=list)
+    old: ChildProcess = attrs.field(init=False)
+    in_charge: bool = False
+    refuses: bool = False
+    asked: list[ChildProcess] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.workspace = Workspace(
+            reactor=cast(Any, self.clock),
+            binary=Path("proxy"),
+            front_host="127.0.0.1",
+            front_port=1,
+            hostname="localhost",
+            answers=self.answers,
+            on_death=self.deaths.append,
+        )
+
+    async def answers(self) -> bool:
+        return True
+
+    async def is_in_charge(self, child: ChildProcess) -> bool:
+        self.asked.append(child)
+        if self.refuses:
+            raise ChangeError
+        return self.in_charge
+
+    def spawn(self, _reactor: object, arguments: Sequence[str], *, log: Path, **_more: object) -> ChildProcess:
+        watch = Exit(cast(Any, self.clock))
+        process = FakeProcess(100 + len(self.processes), watch.fired)
+        self.processes.append(process)
+        child = ChildProcess(arguments[0], log, cast(Any, process), watch)
+        watch.fired.addCallback(child._exited)
+        return child
+
+    def begin(self) -> Deferred[ChildProcess]:
+        self.old = self.workspace.spawn("old")
+        return Deferred.fromCoroutine(self.workspace.replace(self.old, ["new", "-x"], self.is_in_charge))
+
+    def look_again(self) -> None:
+        self.clock.advance(0.1)
+
+
+@pytest.fixture
+def takeover(monkeypatch: pytest.MonkeyPatch) -> Iterator[Takeover]:
+    takeover = Takeover()
+    monkeypatch.setattr(ChildProcess, "spawn", takeover.spawn)
+    yield takeover
+    takeover.workspace.folder.rmdir()
+
+
+def test_it_is_returned_once_it_is_in_charge_and_the_old_one_may_end(takeover: Takeover) -> None:
+    replacing = takeover.begin()
+    takeover.look_again()
+    assert waits(replacing)
+    takeover.in_charge = True
+    takeover.look_again()
+    successor = result_of(replacing)
+    assert set(takeover.asked) == {successor}
+    assert successor.pid == takeover.processes[1].pid
+    takeover.processes[0].end(0)
+    assert takeover.deaths == []
+    takeover.processes[1].end(1)
+    assert takeover.deaths == [successor]
+
+
+def test_the_old_one_may_end_before_the_other_says_that_it_is_in_charge(takeover: Takeover) -> None:
+    replacing = takeover.begin()
+    takeover.processes[0].end(0)
+    takeover.look_again()
+    assert waits(replacing)
+    takeover.in_charge = True
+    takeover.look_again()
+    assert result_of(replacing).pid == takeover.processes[1].pid
+    assert takeover.deaths == []
+
+
+def test_who_cannot_be_asked_is_not_in_charge_yet(takeover: Takeover) -> None:
+    takeover.refuses = True
+    replacing = takeover.begin()
+    takeover.look_again()
+    assert waits(replacing)
+    takeover.refuses, takeover.in_charge = False, True
+    takeover.look_again()
+    assert result_of(replacing).pid == takeover.processes[1].pid
+
+
+def test_one_that_ends_is_a_change_that_failed_and_the_old_one_must_go_on(takeover: Takeover) -> None:
+    replacing = takeover.begin()
+    log = takeover.workspace.path("output.log")
+    log.write_text("no such \x1bword\n", encoding="utf-8")
+    takeover.processes[1].end(1)
+    takeover.look_again()
+    log.unlink()
+    assert str(error_of(replacing, ChangeError)) == "new exited with status 1; it said:\n  no such \\x1bword"
+    assert takeover.deaths == []
+    takeover.processes[0].end(0)
+    assert takeover.deaths == [takeover.old]
+
+
+def test_one_that_ends_as_it_comes_into_charge_has_not_taken_over(takeover: Takeover) -> None:
+    replacing = takeover.begin()
+    takeover.in_charge = True
+    takeover.processes[1].end(-signal.SIGSEGV)
+    takeover.look_again()
+    assert str(error_of(replacing, ChangeError)) == "new was ended by SIGSEGV; it said:\n  nothing"
+
+
+def test_one_that_takes_too_long_is_killed(takeover: Takeover) -> None:
+    replacing = takeover.begin()
+    takeover.clock.pump([1.0] * int(COMMAND_TIMEOUT_S + GRACE_S))
+    assert str(error_of(replacing, ChangeError)) == "new is not in charge after 30 s; it said:\n  nothing"
+    assert takeover.processes[1].returncode == -signal.SIGKILL
+    assert takeover.deaths == []
+
+
+def test_without_the_old_one_either_the_proxy_is_dead(takeover: Takeover) -> None:
+    replacing = takeover.begin()
+    takeover.processes[0].end(0)
+    assert takeover.deaths == []
+    takeover.processes[1].end(1)
+    takeover.look_again()
+    error_of(replacing, ChangeError)
+    assert takeover.deaths == [takeover.old]
