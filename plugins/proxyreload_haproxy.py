@@ -1,11 +1,13 @@
-"""HAProxy, changed over its runtime API.
+"""HAProxy, changed over its runtime API or by a reload.
 
-https://docs.haproxy.org/2.8/management.html#9.3
+https://docs.haproxy.org/2.8/management.html
 """
 
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 from zope.interface import implementer
@@ -17,11 +19,13 @@ from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
+# HAProxy runs in the workspace's folder, so file names are enough.
+CONFIG_FILE, SOCKET, MASTER_SOCKET = "haproxy.cfg", "api.sock", "master.sock"
 CONFIG = """\
 global
     maxconn 2000
     nbthread 2
-    stats socket {socket} mode 600 level admin expose-fd listeners
+    stats socket unix@api.sock mode 600 level admin expose-fd listeners
     hard-stop-after 30s
 
 defaults
@@ -29,7 +33,7 @@ defaults
     timeout connect 2s
     timeout client 60s
     timeout server 60s
-    timeout http-keep-alive 60s
+    timeout http-keep-alive 60s{options}
 
 frontend front
     bind {front}
@@ -46,83 +50,226 @@ backend app
 # these the pool is as large as it must be and stays, so that what a change closes stands out.
 POOL = "pool-max-conn 100 pool-purge-delay 10m"
 
-#: The column of ``show servers conn`` with the connections in use.
-USED_COLUMN = 6
+#: The columns of ``show servers conn`` with the address, the port and the connections in use.
+ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
+
+#: How many backends can be added to those of the start with `Slots`, and what stands in a slot that is free.
+SPARE_SLOTS, FREE = 8, "127.0.0.1:1 disabled"
 
 
-@implementer(IProxy)
 @attrs.define
-class Runtime:
-    """Servers are added and deleted in the running process; no connection of a client is touched."""
+class HAProxy:
+    """A HAProxy that runs from a configuration file: what all mechanisms share."""
 
+    OPTIONS: ClassVar[str] = ""  #: more lines of the section ``defaults``
     workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _servers: dict[str, str] = attrs.field(factory=dict, init=False)  #: names and addresses, as configured
     _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
-        self._upstreams = list(upstreams)
-        config = self._write_config()
-        self._child = self.workspace.spawn(self.workspace.binary, "-db", "-f", config)
+        await self._start({upstream.name: upstream.address for upstream in upstreams})
+
+    async def _start(self, servers: dict[str, str]) -> None:
+        self._write_config(servers)
+        self._child = self.workspace.spawn(*self._program())
         await self.workspace.until_answering(self._child)
-
-    async def add_backend(self, upstream: Upstream) -> None:
-        """``add server``; it is added in maintenance, so ``enable server``."""
-        await self._command(f"add server app/{upstream.name} {upstream.address} {POOL}", "registered")
-        await self._command(f"enable server app/{upstream.name}")
-        self._upstreams.append(upstream)
-        self._write_config()
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Drain, wait until no connection is in use, then maintenance and ``del server``.
-
-        The order matters: ``maint`` purges only what is idle at that instant, and ``del`` refuses for seconds if
-        anything is left.
-        """
-        server = f"app/{upstream.name}"
-        await self._command(f"set server {server} state drain")
-
-        async def unused() -> bool:
-            rows = await self._command("show servers conn app")
-            used = [row.split()[USED_COLUMN] for row in rows.splitlines() if row.startswith(f"{server} ")]
-            return used == ["0"]
-
-        await self.workspace.until(unused, f"no connection of {server} in use")
-        await self._command(f"set server {server} state maint")
-
-        async def deleted() -> bool:
-            said = await self._command(f"del server {server}")
-            if "still has" not in said and "deleted" not in said.lower():
-                raise ChangeError(said)
-            return "deleted" in said.lower()
-
-        await self.workspace.until(deleted, f"{server} deleted")
-        self._upstreams.remove(upstream)
-        self._write_config()
 
     async def stop(self) -> None:
         """SIGUSR1: finish what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGUSR1)
 
-    def _write_config(self) -> Path:
-        """Write what runs: servers that were added at runtime are lost at the next reload."""
-        servers = "\n".join(f"    server {upstream.name} {upstream.address}" for upstream in self._upstreams)
-        return self.workspace.write(
-            "haproxy.cfg",
-            CONFIG.format(socket=self._socket, front=self.workspace.front, pool=POOL, servers=servers),
-        )
+    def _program(self) -> list[str | Path]:
+        return [self.workspace.binary, "-db", "-f", CONFIG_FILE]
 
-    @property
-    def _socket(self) -> Path:
-        return self.workspace.path("api.sock")
+    def _write_config(self, servers: dict[str, str]) -> None:
+        self._servers = servers
+        lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
+        config = CONFIG.format(front=self.workspace.front, options=self.OPTIONS, pool=POOL, servers=lines)
+        self.workspace.write(CONFIG_FILE, config)
 
-    async def _command(self, command: str, expected: str | None = "") -> str:
+    async def _ask(self, command: str, socket: str = SOCKET) -> str:
+        return (await self.workspace.ask(self.workspace.path(socket), command)).strip()
+
+    async def _command(self, command: str, expected: str = "") -> None:
         """Send one command; HAProxy answers success with an empty line, or with `expected`."""
-        said = (await self.workspace.ask(self._socket, command)).strip()
-        if command.split(maxsplit=1)[0] in {"show", "del"} or (expected in said if expected else not said):
-            return said
-        raise ChangeError(said)
+        said = await self._ask(command)
+        if expected not in said or (said and not expected):
+            raise ChangeError(said)
+
+    async def _connections(self, server: str) -> list[str]:
+        """Return the columns of ``show servers conn`` for a server."""
+        rows = map(str.split, (await self._ask("show servers conn app")).splitlines())
+        return {row[0]: row for row in rows}[server]
+
+    async def _drain(self, server: str) -> None:
+        """Drain, wait until no connection is in use, then maintenance, which purges what is idle at that instant."""
+        await self._command(f"set server {server} state drain")
+
+        async def unused() -> bool:
+            return (await self._connections(server))[USED_COLUMN] == "0"
+
+        await self.workspace.until(unused, f"no connection of {server} in use")
+        await self._command(f"set server {server} state maint")
+
+
+@implementer(IProxy)
+@attrs.define
+class Runtime(HAProxy):
+    """Servers are added and deleted in the running process; no connection of a client is touched.
+
+    https://docs.haproxy.org/2.8/management.html#9.3-add%20server
+    """
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """``add server``; it is added in maintenance, so ``enable server``."""
+        await self._command(f"add server app/{upstream.name} {upstream.address} {POOL}", "registered")
+        await self._command(f"enable server app/{upstream.name}")
+        self._write_config({**self._servers, upstream.name: upstream.address})  # or a reload would lose it
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Drain it, then ``del server``, which refuses for seconds if any connection is left."""
+        server = f"app/{upstream.name}"
+        await self._drain(server)
+
+        async def deleted() -> bool:
+            said = await self._ask(f"del server {server}")
+            if "still has" not in said and "deleted" not in said.lower():
+                raise ChangeError(said)
+            return "deleted" in said.lower()
+
+        await self.workspace.until(deleted, f"{server} deleted")
+        self._write_config({name: self._servers[name] for name in self._servers if name != upstream.name})
+
+
+@implementer(IProxy)
+@attrs.define
+class Slots(HAProxy):
+    """Servers that stand ready without an address, in maintenance, are given one: what was done before ``add server``.
+
+    https://docs.haproxy.org/2.8/management.html#9.3-set%20server
+    """
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start with a slot for each of them, and spare ones."""
+        addresses = [*(upstream.address for upstream in upstreams), *[FREE] * SPARE_SLOTS]
+        await self._start({f"slot{index}": address for index, address in enumerate(addresses)})
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """``set server addr`` of a free slot, then ``state ready``."""
+        slot = self._slot(FREE)
+        said = await self._ask(f"set server app/{slot} addr {upstream.host} port {upstream.port}")
+        if (await self._connections(f"app/{slot}"))[ADDRESS_COLUMNS] != [upstream.host, str(upstream.port)]:
+            raise ChangeError(said)
+        await self._command(f"set server app/{slot} state ready")
+        self._write_config({**self._servers, slot: upstream.address})
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Drain it and leave it in maintenance: a free slot."""
+        slot = self._slot(upstream.address)
+        await self._drain(f"app/{slot}")
+        self._write_config({**self._servers, slot: FREE})
+
+    def _slot(self, address: str) -> str:
+        slot = next((slot for slot, holds in self._servers.items() if holds == address), None)
+        if slot is None:
+            msg = f"none of the {len(self._servers)} slots has {address}"
+            raise ChangeError(msg)
+        return slot
+
+
+@implementer(IProxy)
+@attrs.define
+class Reload(HAProxy):
+    """A new process takes the listening sockets over; the old one closes idle connections and finishes what it has.
+
+    https://docs.haproxy.org/2.8/management.html#4
+    """
+
+    FINISH: ClassVar[str] = "-sf"  #: how the old process is told to go
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Add it to the configuration and reload."""
+        await self._change({**self._servers, upstream.name: upstream.address})
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Take it out of the configuration and reload."""
+        await self._change({name: self._servers[name] for name in self._servers if name != upstream.name})
+
+    async def _change(self, servers: dict[str, str]) -> None:
+        before = self._servers
+        self._write_config(servers)
+        try:
+            await self._reload()
+        except ChangeError:
+            self._write_config(before)  # or the next change would bring this one along
+            raise
+
+    async def _reload(self) -> None:
+        """Check the configuration and start a process with it; in effect when ``show info`` has its pid."""
+        assert self._child is not None  # noqa: S101
+        await self.workspace.run(*self._program(), "-c")
+
+        async def in_charge(successor: ChildProcess) -> bool:
+            return f"\nPid: {successor.pid}\n" in await self._ask("show info")
+
+        command = [*self._program(), "-x", SOCKET, self.FINISH, str(self._child.pid)]
+        self._child = await self.workspace.replace(self._child, command, in_charge)
+
+
+@attrs.define
+class ReloadIdle(Reload):
+    """As `Reload`, but an idle connection is only closed after one more answer, which announces it.
+
+    https://docs.haproxy.org/2.8/configuration.html#4.2-option%20idle-close-on-response
+    """
+
+    OPTIONS: ClassVar[str] = "\n    option idle-close-on-response"
+
+
+@attrs.define
+class Hard(Reload):
+    """As `Reload`, but the old process ends at once, whatever is under way."""
+
+    FINISH: ClassVar[str] = "-st"
+
+
+@attrs.define
+class MasterWorker(Reload):
+    """A master process starts a new worker with the new configuration; the old one finishes as in `Reload`.
+
+    https://docs.haproxy.org/2.8/management.html#9.4-reload
+    """
+
+    def _program(self) -> list[str | Path]:
+        return [*super()._program(), "-W", "-S", f"unix@{MASTER_SOCKET}"]
+
+    async def _reload(self) -> None:
+        """``reload``; in effect when ``show proc`` has none but new workers."""
+        old, failed_before = await self._processes()
+        said = await self._ask("reload", MASTER_SOCKET)
+        if "Success=0" in said:  # 2.7 and later answer, when it is done
+            raise ChangeError(re.sub(r"^(Success=0|--|\[NOTICE\].*)\n", "", said, flags=re.MULTILINE))
+
+        async def replaced() -> bool:
+            try:
+                workers, failed = await self._processes()
+            except ChangeError:
+                return False  # up to 2.6 the master's socket is away meanwhile
+            if failed > failed_before:
+                msg = f"the reload failed:\n{self.workspace.last_words()}"
+                raise ChangeError(msg)
+            return bool(workers) and not workers & old
+
+        await self.workspace.until(replaced, "a new worker in place of the old one")
+
+    async def _processes(self) -> tuple[set[str], int]:
+        """Return the pids of the current workers, and how many reloads have failed since the last that did not."""
+        said = await self._ask("show proc", MASTER_SOCKET)
+        workers = re.findall(r"^(\d+) +worker ", said.partition("# old workers")[0], re.MULTILINE)
+        failed = re.search(r"\[failed: (\d+)\]", said)
+        return set(workers), int(failed[1]) if failed is not None else 0
 
 
 def packaged() -> str | None:
@@ -141,5 +288,12 @@ plugin = ProxyPlugin(
         version_args=("-v",),
         packaged=packaged,
     ),
-    mechanisms=(Mechanism("runtime", "the runtime API: add server, del server", Runtime),),
+    mechanisms=(
+        Mechanism("runtime", "the runtime API: add server, del server", Runtime),
+        Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots),
+        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload),
+        Mechanism("reload-idle", "a new process (-sf) and option idle-close-on-response", ReloadIdle),
+        Mechanism("master-worker", "a new worker (-W), with HAProxy's defaults", MasterWorker),
+        Mechanism("hard", "a new process that ends the old one at once (-st)", Hard),
+    ),
 )

@@ -6,10 +6,12 @@ https://nginx.org/en/docs/control.html
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 from zope.interface import implementer
 
+from proxyreload.errors import ChangeError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
@@ -28,7 +30,7 @@ http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    keepalive_timeout 60s;
+    keepalive_timeout 60s;{options}
     keepalive_requests 100000000;
     upstream app {{
 {servers}
@@ -56,6 +58,7 @@ SERVING = "nginx: worker process"
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
 
+    OPTIONS: ClassVar[str] = ""  #: more lines of the block ``http``
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
@@ -69,23 +72,30 @@ class Reload:
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Add it to the configuration and reload."""
-        self._upstreams.append(upstream)
-        await self._reload()
+        await self._change([*self._upstreams, upstream])
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Take it out of the configuration and reload."""
-        self._upstreams.remove(upstream)
-        await self._reload()
+        await self._change([each for each in self._upstreams if each != upstream])
 
     async def stop(self) -> None:
         """SIGQUIT: finish what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGQUIT)
 
+    async def _change(self, upstreams: list[Upstream]) -> None:
+        before, self._upstreams = self._upstreams, upstreams
+        self._write_config()
+        try:
+            await self._reload()
+        except ChangeError:
+            self._upstreams = before  # or the next change would bring this one along
+            self._write_config()
+            raise
+
     async def _reload(self) -> None:
         """Check the configuration and send SIGHUP; in effect when every old worker is shutting down."""
         assert self._child is not None  # noqa: S101
-        self._write_config()
         await self.workspace.run(*self._command(), "-t", "-q")
         master = self._child.pid
         old = set(tree.children(master))
@@ -103,9 +113,19 @@ class Reload:
 
     def _write_config(self) -> None:
         servers = "\n".join(f"        server {upstream.address};" for upstream in self._upstreams)
-        self.workspace.write(
-            "nginx.conf", CONFIG.format(folder=self.workspace.folder, front=self.workspace.front, servers=servers)
-        )
+        folder, front = self.workspace.folder, self.workspace.front
+        text = CONFIG.format(folder=folder, front=front, servers=servers, options=self.OPTIONS)
+        self.workspace.write("nginx.conf", text)
+
+
+@attrs.define
+class ReloadMinTimeout(Reload):
+    """As `Reload`, but an old worker keeps an idle connection for another request, whose answer announces the end.
+
+    nginx 1.27.4 and later: https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout
+    """
+
+    OPTIONS: ClassVar[str] = "\n    keepalive_min_timeout 10s;"
 
 
 def packaged() -> str | None:
@@ -123,5 +143,8 @@ plugin = ProxyPlugin(
         version_args=("-v",),
         packaged=packaged,
     ),
-    mechanisms=(Mechanism("reload", "SIGHUP with nginx's defaults", Reload),),
+    mechanisms=(
+        Mechanism("reload", "SIGHUP with nginx's defaults", Reload),
+        Mechanism("reload-min-timeout", "SIGHUP with keepalive_min_timeout (nginx 1.27.4 and later)", ReloadMinTimeout),
+    ),
 )

@@ -56,11 +56,10 @@ class RunService(Service):
             str(self.settings.csv),
             monotonic_ns,
             lambda elapsed_s: run.play.ahead(elapsed_s) if run.play is not None else "",
+            _announcement(self.settings),
         )
         terminal.subscribe(run.bus)
         terminal.start(self.reactor)
-        if self.settings.log != "none":
-            terminal.announce(_announcement(self.settings))
         status, complaint = int(ExitStatus.INVALID), ""
         try:
             judgement = await run.execute()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 import psutil
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
@@ -166,6 +166,8 @@ class Workspace:
             connection = await UNIXClientEndpoint(self.reactor, str(socket), timeout=5).connect(
                 Factory.forProtocol(lambda: _Reply(reply))
             )
+        except CancelledError:
+            raise
         except Exception as error:
             msg = f"{socket.name}: {printable(str(error))}"
             raise ChangeError(msg) from error

@@ -33,6 +33,7 @@ class Terminal:
     csv_name: str
     clock_ns: ClockNs
     progress: Callable[[float], str]  #: what comes next, told by seconds since the start
+    announcement: str = ""  #: what is about to happen, in a line
     _start_ns: int = attrs.field(default=0, init=False)
     _lines: list[str] = attrs.field(factory=list, init=False)
     _closing: list[str] = attrs.field(factory=list, init=False)
@@ -67,10 +68,6 @@ class Terminal:
         self.draw(last=True)
         self.display.close()
 
-    def announce(self, line: str) -> None:
-        """Show what is about to happen."""
-        self._lines.append(line)
-
     def conclude(self, lines: Iterable[str], ended_ns: int) -> None:
         """Show these lines last, and below them the elapsed time and the four counts."""
         elapsed_s = seconds(ended_ns - self._start_ns) if self._start_ns and ended_ns else 0.0
@@ -80,6 +77,8 @@ class Terminal:
         """Note the zero of all times."""
         self._start_ns = events[0].at_ns
         self._drawn = (self._start_ns, 0)
+        if self.announcement and self.log != "none":
+            self._lines.append(self.announcement)
 
     def broke(self, events: Sequence[Broken]) -> None:
         """Show why the run is not valid."""

