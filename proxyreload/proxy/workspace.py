@@ -193,10 +193,6 @@ class Workspace:
         child.signal(signal.SIGKILL)
         await child.exited()
 
-    def expect_end(self, child: ChildProcess) -> None:
-        """Let a process end without that being a death: its successor has taken over."""
-        self._asked_to_end.add(child)
-
     async def close(self, *, at_once: bool = False) -> None:
         """End and reap whatever still runs, by force if it takes long or must be `at_once`, and remove the folder."""
         self._asked_to_end.update(self._children)
