@@ -7,7 +7,7 @@ https://caddyserver.com/docs/command-line#signals
 
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,6 @@ def configuration(front: str, admin: str, upstreams: Sequence[Upstream]) -> dict
     }
 
 
-def homes(workspace: Workspace) -> Mapping[str, str]:
-    """Return an environment in which whatever Caddy keeps is below the workspace's folder."""
-    kept = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
-    return {name: str(workspace.path(name.lower())) for name in kept}
-
-
 @implementer(IProxy)
 @attrs.define
 class Api:
@@ -76,7 +70,7 @@ class Api:
         self._address = f"{workspace.front_host}:{free_port(workspace.front_host)}"
         self._admin = Admin(workspace.reactor, f"http://{self._address}")
         config = self._write_config(upstreams)
-        self._child = workspace.spawn(workspace.binary, "run", "--config", config, environment=homes(workspace))
+        self._child = workspace.spawn(workspace.binary, "run", "--config", config, environment=workspace.homes)
         await workspace.until_answering(self._child)
 
     async def add_backend(self, upstream: Upstream) -> None:

@@ -8,7 +8,7 @@ https://doc.traefik.io/traefik/reference/install-configuration/providers/others/
 
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -52,12 +52,6 @@ def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
     router = {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}
     service = {"loadBalancer": {"passHostHeader": True, "servers": servers}}
     return {"http": {"routers": {"app": router}, "services": {"app": service}}}
-
-
-def homes(workspace: Workspace) -> Mapping[str, str]:
-    """Return an environment in which whatever Traefik keeps is below the workspace's folder."""
-    kept = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
-    return {name: str(workspace.path(name.lower())) for name in kept}
 
 
 @implementer(IProxy)
@@ -114,7 +108,7 @@ class File:
         config = workspace.write(
             "traefik.yml", STATIC.format(front=workspace.front, admin=admin, provider=self._settings())
         )
-        self._child = workspace.spawn(workspace.binary, f"--configFile={config}", environment=homes(workspace))
+        self._child = workspace.spawn(workspace.binary, f"--configFile={config}", environment=workspace.homes)
         return self._child
 
     async def _change(self, upstreams: list[Upstream]) -> None:

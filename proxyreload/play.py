@@ -12,14 +12,13 @@ from proxyreload.events import Change, Phase
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.scenario import Scenario, Step
-from proxyreload.untrusted import printable
+from proxyreload.untrusted import WORDS_LIMIT, one_line
 from proxyreload.waiting import LateError, within
 
 #: A change that takes longer has failed.
 CHANGE_TIMEOUT_S = 60.0
 #: Without an end of its own, a run looks this often whether it is over.
 _FOREVER_S = 86_400.0
-_WORDS_LIMIT = 1000
 
 
 @attrs.define(eq=False)
@@ -91,16 +90,12 @@ class Play:
         except LateError:
             publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
         except ProxyreloadError as error:
-            publish(Phase.FAILED, _one_line(str(error)))
+            publish(Phase.FAILED, one_line(str(error), WORDS_LIMIT))
         except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code)
-            publish(Phase.FAILED, _one_line(f"{type(error).__name__}: {error}"))
+            publish(Phase.FAILED, one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
         else:
             publish(Phase.APPLIED)
 
 
 def _name(step: Step) -> str:
     return step.action if step.action == "pause" else f"{step.action} backend {step.instance}"
-
-
-def _one_line(text: str) -> str:
-    return printable(" / ".join(line.strip() for line in text.splitlines() if line.strip()), _WORDS_LIMIT)

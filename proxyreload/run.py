@@ -39,6 +39,7 @@ from proxyreload.reporters.runfile import RunFile
 from proxyreload.settings import FRONT_HOST, HOSTNAME, Settings
 from proxyreload.sockets import SocketGroup
 from proxyreload.stall import StallWatch
+from proxyreload.untrusted import WORDS_LIMIT, one_line
 from proxyreload.verdict.judgement import Judgement, by_class, judge
 from proxyreload.verdict.observation import NAME as VERDICT
 from proxyreload.verdict.observation import Observation
@@ -278,7 +279,7 @@ class Run:
 
     def _died(self, child: ChildProcess) -> None:
         words = child.tail(3)
-        said = f"; it said: {' / '.join(line.strip() for line in words.splitlines())}" if words else ""
+        said = f"; it said: {one_line(words, WORDS_LIMIT)}" if words else ""
         self.bus.publish(Broken(f"the proxy died: {child.ending()}{said}", self.clock_ns()))
 
     def _broke(self, events: Sequence[Broken]) -> None:  # noqa: ARG002

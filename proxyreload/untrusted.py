@@ -2,6 +2,8 @@
 
 #: What is kept of a header's value, a body or a log line that is quoted.
 QUOTE_LIMIT = 200
+#: And of several lines that a proxy said.
+WORDS_LIMIT = 1000
 
 
 def printable(text: str | bytes, limit: int = QUOTE_LIMIT) -> str:
@@ -11,3 +13,8 @@ def printable(text: str | bytes, limit: int = QUOTE_LIMIT) -> str:
     cut = text[:limit]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
     return escaped + ("…" if len(text) > limit else "")
+
+
+def one_line(text: str, limit: int = QUOTE_LIMIT) -> str:
+    """Return the lines of `text` as one, made printable and bounded."""
+    return printable(" / ".join(line.strip() for line in text.splitlines() if line.strip()), limit)

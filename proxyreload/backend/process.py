@@ -22,6 +22,7 @@ from proxyreload.errors import StartError
 from proxyreload.events import Broken
 from proxyreload.proxy.child import ChildProcess
 from proxyreload.reactor import IReactor
+from proxyreload.untrusted import WORDS_LIMIT, one_line
 
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 5.0
@@ -108,4 +109,4 @@ class BackendProcess:
         if not self._listening.called:
             self._listening.errback(StartError(reason))
         else:
-            self.bus.publish(Broken(" / ".join(line.strip() for line in reason.splitlines()), self.clock_ns()))
+            self.bus.publish(Broken(one_line(reason, WORDS_LIMIT), self.clock_ns()))

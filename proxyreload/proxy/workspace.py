@@ -61,6 +61,12 @@ class Workspace:
         """``host:port`` of the front."""
         return f"{self.front_host}:{self.front_port}"
 
+    @property
+    def homes(self) -> Mapping[str, str]:
+        """An environment in which whatever a process keeps for its user is below the folder."""
+        kept = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+        return {name: str(self.path(name.lower())) for name in kept}
+
     def path(self, name: str) -> Path:
         """Return the path of a file in the folder."""
         return self.folder / name

@@ -27,7 +27,6 @@ from proxyreload.verdict.latency import Latency
 #: A change's surroundings end so long after it was applied.
 SETTLE_NS = 1 * NS_PER_S
 
-
 #: An instance's share of the answers is told from at least so many, from before the change before if need be.
 SHARE_FROM = 100
 

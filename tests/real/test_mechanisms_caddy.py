@@ -1,10 +1,9 @@
 """Caddy, changed by each of its mechanisms."""
 
-import os
-
 import pytest
 
-from .command import EXIT_STATUS, Place, Result, rolling
+from .command import Place, Result, rolling
+from .mechanisms import assert_shown, assert_whole, third_party
 
 pytestmark = pytest.mark.real
 
@@ -44,10 +43,7 @@ plugin = ProxyPlugin("mistaken", proxyreload_caddy.plugin.binary, mechanisms)
 def run(place: Place, plugin: str, *words: str) -> Result:
     """Run to the end, and check what every run must be like."""
     result = place.run("--plugin", plugin, *words, *place.ports)
-    assert result.stderr == ""
-    assert result.status == EXIT_STATUS[result.verdict]
-    result.assert_complete()
-    assert place.left() == []
+    assert_whole(place, result)
     return result
 
 
@@ -63,17 +59,7 @@ def test_both_changes_take_effect(place: Place, mechanism: str) -> None:
     result = run(place, f"caddy:{mechanism}", "--duration", "4")
     assert result.run_json["mechanism"] == mechanism
     assert_effective(result)
-    add, remove = result.changes
-    assert (add["action"], add["instance"]) == ("add", "2")
-    assert (remove["action"], remove["instance"]) == ("remove", "0")
-    times = {instance: [row.time for row in result.rows if row.instance == instance] for instance in ("0", "1", "2")}
-    assert add["requested_us"] < min(times["2"])
-    assert max(times["2"]) > remove["applied_us"] > add["applied_us"]
-    assert max(times["0"]) > add["applied_us"]
-    over_us = max(remove["applied_us"], remove["effective_us"])
-    late = [row.instance for row in result.rows if row.time > over_us and row.instance]
-    assert len(late) > 100
-    assert set(late) == {"1", "2"}
+    assert_shown(result)
 
 
 def test_the_api_is_what_is_recommended(place: Place) -> None:
@@ -93,15 +79,8 @@ def test_ten_changes_take_effect(place: Place, mechanism: str) -> None:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_change_that_caddy_refuses_is_told_in_its_words_and_the_run_goes_on(place: Place, mechanism: str) -> None:
-    site = place.folder / "site"
-    described = site / "mistaken-0.dist-info"
-    described.mkdir(parents=True)
-    (site / "mistaken.py").write_text(MISTAKEN, encoding="utf-8")
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: mistaken\nVersion: 0\n", encoding="utf-8")
-    (described / "entry_points.txt").write_text("[proxyreload.plugins]\nmistaken = mistaken:plugin\n", encoding="utf-8")
-    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     words = ("--plugin", f"mistaken:{mechanism}", "--duration", "4", *place.ports)
-    result = place.run(*words, environment={**place.environment, "PYTHONPATH": path})
+    result = place.run(*words, environment=third_party(place, "mistaken", MISTAKEN))
     add, remove = result.changes
     assert "json: cannot unmarshal number into Go struct field Upstream.upstreams.dial" in add["error"]
     assert add["verdict"] == "ineffective"

@@ -1,11 +1,11 @@
 """Envoy, changed by each of its mechanisms."""
 
-import os
 from collections.abc import Mapping
 
 import pytest
 
-from .command import EXIT_STATUS, Place, Result, rolling
+from .command import Place, Result, rolling
+from .mechanisms import assert_shown, assert_whole, third_party
 
 pytestmark = pytest.mark.real
 
@@ -42,10 +42,7 @@ plugin = ProxyPlugin("refused", proxyreload_envoy.plugin.binary, mechanisms)
 def run(place: Place, plugin: str, *words: str, environment: Mapping[str, str] | None = None) -> Result:
     """Run to the end, and check what every run must be like."""
     result = place.run("--plugin", plugin, *words, *place.ports, environment=environment)
-    assert result.stderr == ""
-    assert result.status == EXIT_STATUS[result.verdict]
-    result.assert_complete()
-    assert place.left() == []
+    assert_whole(place, result)
     return result
 
 
@@ -61,16 +58,7 @@ def test_both_changes_take_effect(place: Place, plugin: str, mechanism: str) -> 
     result = run(place, plugin, "--duration", "4")
     assert result.run_json["mechanism"] == mechanism
     assert_effective(result)
-    add, remove = result.changes
-    assert (add["action"], add["instance"]) == ("add", "2")
-    assert (remove["action"], remove["instance"]) == ("remove", "0")
-    times = {instance: [row.time for row in result.rows if row.instance == instance] for instance in ("0", "1", "2")}
-    assert add["requested_us"] < min(times["2"])
-    assert max(times["2"]) > remove["applied_us"] > add["applied_us"]
-    over_us = max(remove["applied_us"], remove["effective_us"])
-    late = [row.instance for row in result.rows if row.time > over_us and row.instance]
-    assert len(late) > 100
-    assert set(late) == {"1", "2"}
+    assert_shown(result)
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -85,14 +73,7 @@ def test_twenty_changes_lose_nothing(place: Place, mechanism: str) -> None:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_change_that_envoy_refuses_is_told_in_its_words_and_the_run_goes_on(place: Place, mechanism: str) -> None:
-    site = place.folder / "site"
-    described = site / "refused-0.dist-info"
-    described.mkdir(parents=True)
-    (site / "refused.py").write_text(REFUSED, encoding="utf-8")
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: refused\nVersion: 0\n", encoding="utf-8")
-    (described / "entry_points.txt").write_text("[proxyreload.plugins]\nrefused = refused:plugin\n", encoding="utf-8")
-    path = f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    environment = {**place.environment, "PYTHONPATH": path}
+    environment = third_party(place, "refused", REFUSED)
     result = run(place, f"refused:{mechanism}", "--duration", "4", environment=environment)
     add, remove = result.changes
     assert "malformed IP address: localhost" in add["error"]

@@ -6,7 +6,8 @@ import pytest
 
 from proxyreload.proxy.finding import choose
 
-from .command import EXIT_STATUS, TRAFFIC, Exits, Place, Result, rolling, scenario
+from .command import TRAFFIC, Exits, Place, rolling, scenario
+from .mechanisms import assert_whole
 from .proxies import binary
 
 pytestmark = pytest.mark.real
@@ -15,13 +16,6 @@ CHANGES = 20
 PACE_S = 0.3
 #: What a change that was seen in the traffic may have done.
 EFFECTIVE = {"seamless", "graceful", "lossy"}
-
-
-def assert_whole(place: Place, result: Result) -> None:
-    assert result.stderr == ""
-    assert result.status == EXIT_STATUS[result.verdict]
-    result.assert_complete()
-    assert place.left() == []
 
 
 def test_the_runtime_api_is_recommended() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from proxyreload.proxy.finding import choose
 
-from .command import EXIT_STATUS, Place, Result, rolling
+from .command import Place, rolling
+from .mechanisms import assert_whole
 
 pytestmark = pytest.mark.real
 
@@ -12,13 +13,6 @@ CHANGES = 20
 PACE_S = 0.3
 #: What a change that was seen in the traffic may have done.
 EFFECTIVE = {"seamless", "graceful", "lossy"}
-
-
-def assert_whole(place: Place, result: Result) -> None:
-    assert result.stderr == ""
-    assert result.status == EXIT_STATUS[result.verdict]
-    result.assert_complete()
-    assert place.left() == []
 
 
 def test_the_reload_is_recommended() -> None:

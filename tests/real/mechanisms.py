@@ -1,0 +1,42 @@
+"""What the tests of all mechanisms have in common."""
+
+import os
+from collections.abc import Mapping
+
+from .command import EXIT_STATUS, Place, Result
+
+
+def assert_whole(place: Place, result: Result) -> None:
+    """Check what every run must be like, whatever its verdict."""
+    assert result.stderr == ""
+    assert result.status == EXIT_STATUS[result.verdict]
+    result.assert_complete()
+    assert place.left() == []
+
+
+def assert_shown(result: Result) -> None:
+    """Check that the rows show both changes of the default scenario: backend 2 comes, backend 0 goes."""
+    add, remove = result.changes
+    assert (add["action"], add["instance"]) == ("add", "2")
+    assert (remove["action"], remove["instance"]) == ("remove", "0")
+    times = {instance: [row.time for row in result.rows if row.instance == instance] for instance in ("0", "1", "2")}
+    assert add["requested_us"] < min(times["2"])
+    assert max(times["2"]) > remove["applied_us"] > add["applied_us"]
+    assert max(times["0"]) > add["applied_us"]
+    over_us = max(remove["applied_us"], remove["effective_us"])
+    late = [row.instance for row in result.rows if row.time > over_us and row.instance]
+    assert len(late) > 100
+    assert set(late) == {"1", "2"}
+
+
+def third_party(place: Place, name: str, text: str) -> Mapping[str, str]:
+    """Install a plugin of somebody else, outside the project's tree, and return an environment in which it is found."""
+    site = place.folder / "site"
+    described = site / f"{name}-0.dist-info"
+    described.mkdir(parents=True)
+    (site / f"{name}.py").write_text(text, encoding="utf-8")
+    (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n", encoding="utf-8")
+    points = f"[proxyreload.plugins]\n{name} = {name}:plugin\n"
+    (described / "entry_points.txt").write_text(points, encoding="utf-8")
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    return {**place.environment, "PYTHONPATH": path}
