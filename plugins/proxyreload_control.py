@@ -255,4 +255,5 @@ plugin = ProxyPlugin(
         Mechanism("runtime", "proxyreload's own small proxy, honest", Runtime),
         Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults),
     ),
+    testing=True,
 )

@@ -24,6 +24,10 @@ class UsageError(ProxyreloadError):
     status = ExitStatus.USAGE
 
 
+class CannotError(UsageError):
+    """What was asked for is beyond what the mechanism can do."""
+
+
 class StartError(ProxyreloadError):
     """The run could not start, or not go on: a port in use, a proxy that died, a missing binary."""
 

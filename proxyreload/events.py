@@ -105,6 +105,19 @@ class BackClosed:
     closed_ns: int
 
 
+@attrs.frozen
+class BackendKilled:
+    """A removed backend was killed, as a deployment would: from here on, who still sends to it loses."""
+
+    instance: str
+    killed_ns: int
+
+
+def change_name(action: str, instance: str) -> str:
+    """Return ``add backend 2`` or ``reload``."""
+    return f"{action} backend {instance}" if instance else action
+
+
 class Phase(Enum):
     """How far a change has come."""
 
@@ -118,12 +131,17 @@ class Change:
     """One step that a proxy plugin carries out, at one point of its way."""
 
     number: int
-    action: str  #: ``add`` or ``remove``
-    instance: str
+    action: str  #: ``add``, ``remove``, ``reload`` or ``upgrade``
+    instance: str  #: the backend, empty where a change is not about one
     mechanism: str
     phase: Phase
     at_ns: int
     message: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return change_name(self.action, self.instance)
 
 
 @attrs.frozen
@@ -161,6 +179,7 @@ Event = (
     | FrontClosed
     | ConnectionChanged
     | BackClosed
+    | BackendKilled
     | Change
     | Broken
     | ReporterFailed

@@ -26,6 +26,7 @@ from proxyreload.events import Broken, Ended, ReporterFailed, Started
 from proxyreload.failures import TIMEOUT
 from proxyreload.floor import measure_floor
 from proxyreload.hang import HangWatch
+from proxyreload.operations import Operations
 from proxyreload.play import Play
 from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.finding import Choice
@@ -57,7 +58,9 @@ class Run:
     bus: EventBus = attrs.field(init=False)
     observation: Observation = attrs.field(init=False)
     play: Play | None = attrs.field(default=None, init=False)
+    operations: Operations | None = attrs.field(default=None, init=False)
     proxy_version: str = attrs.field(default="", init=False)
+    _successor_version: str = attrs.field(default="", init=False)
     _csv: CsvFile = attrs.field(init=False)
     _run_file: RunFile = attrs.field(init=False)
     _backends: list[IBackend] = attrs.field(factory=list, init=False)
@@ -105,15 +108,12 @@ class Run:
 
     async def _execute(self) -> None:
         settings, choice = self.settings, self.settings.choice
-        binary = None
-        if choice is not None:
-            binary = choice.plugin.binary.find(settings.binary)
-            self.proxy_version = choice.plugin.binary.version(binary)
+        binary, successor = self._programs()
         self._require_ports()
         address = await self._resolve(settings.target.host)
         # From here on the record of the run before is gone.
         self._csv.open()
-        self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version})
+        self._run_file.open({**settings.as_run(), "proxy_version": self.proxy_version, **self._upgrade_as_run()})
         upstreams = await self._start_backends()
         initial = [upstreams[instance] for instance in settings.scenario.initial]
         self._group = SocketGroup.on(self.reactor, self.clock_ns)
@@ -123,11 +123,23 @@ class Run:
         prepared = await prepare("GET", settings.target.url)
         if settings.host_backends:
             await self._interruptible(self._measure_floor(prepared, initial))
-        if choice is not None and binary is not None:
+        if choice is not None:
             await self._interruptible(self._start_proxy(choice, binary, connector, initial))
         if self._interrupted:
             self.observation.undone.append("the clients started")
             return
+        if self.proxy is not None and choice is not None:
+            self.operations = Operations(
+                self.reactor,
+                self.clock_ns,
+                self.bus,
+                self.proxy,
+                upstreams,
+                choice.name,
+                successor=successor,
+                backends={backend.instance: backend for backend in self._backends},
+                kill_after_s=settings.kill_removed_s,
+            )
         self._load = Load(
             reactor=self.reactor,
             clock_ns=self.clock_ns,
@@ -140,19 +152,10 @@ class Run:
             rate_per_s=settings.rate_per_s,
             probe_rate_per_s=settings.probe_rate_per_s,
         )
-        await self._traffic(self._load, upstreams)
+        await self._traffic(self._load)
 
-    async def _traffic(self, load: Load, upstreams: dict[int, Upstream]) -> None:
-        choice = self.settings.choice
-        self.play = Play(
-            self.reactor,
-            self.clock_ns,
-            self.bus,
-            self.settings.scenario,
-            self.proxy,
-            upstreams,
-            choice.name if choice else "",
-        )
+    async def _traffic(self, load: Load) -> None:
+        self.play = Play(self.reactor, self.clock_ns, self.settings.scenario, self.operations)
         self.bus.start(self.reactor)
         stall = StallWatch(self.clock_ns)
         stall.start(self.reactor)
@@ -192,6 +195,7 @@ class Run:
             on_death=self._died,
             seed=self.settings.seed,
             patience_s=self.settings.timeout_s,
+            commands=self.settings.commands,
         )
         self.proxy = choice.mechanism.proxy(self._workspace)
         await self.proxy.start(upstreams)
@@ -212,6 +216,8 @@ class Run:
 
     async def _give_back(self) -> None:
         """Stop what was started, in the reverse order; one failure does not keep the rest."""
+        if self.operations is not None:
+            self.operations.stop()
         broken = bool(self.observation.broken)
         if self.proxy is not None and not broken:  # one that is dead or hangs has no use for a graceful stop
             try:
@@ -229,12 +235,35 @@ class Run:
 
     # Its parts.
 
+    def _programs(self) -> tuple[Path, Path]:
+        """Return the proxy's program, and the one to upgrade to; raises `ProxyreloadError` if one is missing.
+
+        Raises it as well if the scenario has what the mechanism cannot do.
+        """
+        settings, choice = self.settings, self.settings.choice
+        if choice is None:
+            return Path(), Path()
+        choice.require(settings.scenario.actions)
+        program = choice.plugin.binary
+        if program is None:
+            return Path(), Path()
+        binary = program.find(settings.binary)
+        self.proxy_version = program.version(binary)
+        successor = binary
+        if settings.upgrade_to is not None:
+            successor = program.find(settings.upgrade_to, "--upgrade-to")
+            self._successor_version = program.version(successor)
+        return binary, successor
+
+    def _upgrade_as_run(self) -> dict[str, str]:
+        return {"successor_version": self._successor_version} if self._successor_version else {}
+
     def _require_ports(self) -> None:
         settings = self.settings
         if settings.host_backends:
             for instance in range(settings.backends):
                 require_free(settings.backend_host, settings.first_port + instance, f"backend {instance}")
-        if settings.choice is not None:
+        if settings.choice is not None and settings.choice.plugin.binary is not None:
             require_free(FRONT_HOST, settings.target.port, "the front")
 
     async def _start_backends(self) -> dict[int, Upstream]:

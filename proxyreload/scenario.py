@@ -12,24 +12,32 @@ from typing import Any
 import attrs
 
 from proxyreload.errors import UsageError
+from proxyreload.events import change_name
 
 _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 #: Where a value stands in a scenario: keys of tables and indices of arrays.
 Keys = tuple[str | int, ...]
-ACTIONS = ("add", "remove", "pause")
+#: Changes that are about a backend, and those that are not.
+OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade")
+ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
 _TOP_KEYS = ("title", "duration", "backends", "step")
 _STEP_KEYS = ("at", *ACTIONS)
 
 
 @attrs.frozen
 class Step:
-    """One thing to do: ``add`` or ``remove`` a backend, or ``pause``."""
+    """One thing to do: ``add`` or ``remove`` a backend, ``reload``, ``upgrade`` or ``pause``."""
 
     action: str
-    instance: int = -1  #: the backend's number
+    instance: int = -1  #: the backend's number, where it is about one
     at_s: float | None = None  #: seconds since the clients started; None: right after the step before
     pause_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return change_name(self.action, str(self.instance) if self.action in OF_BACKENDS else "")
 
 
 @attrs.frozen
@@ -44,7 +52,12 @@ class Scenario:
     @property
     def instances(self) -> frozenset[int]:
         """Every backend it names."""
-        return frozenset(self.initial) | {step.instance for step in self.steps if step.action != "pause"}
+        return frozenset(self.initial) | {step.instance for step in self.steps if step.action in OF_BACKENDS}
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """Every kind of change in it."""
+        return frozenset(step.action for step in self.steps) - {"pause"}
 
 
 @attrs.frozen
@@ -99,6 +112,29 @@ def default(duration_s: float | None = None) -> Scenario:
 def watching(duration_s: float | None, backends: int = 2) -> Scenario:
     """Return the scenario of a proxy that somebody else changes: nothing of ours, for as long as is asked."""
     return Scenario("watch", float("inf") if duration_s is None else duration_s, tuple(range(min(2, backends))), ())
+
+
+def rolling(cycles: int, pace_s: float, backends: int) -> Scenario:
+    """Return the scenario that rolls through the backends: in each cycle the next is added and the oldest removed.
+
+    `pace_s` passes before each change since the one before it was applied, and after the last.
+    """
+    steps: list[Step] = []
+    for cycle in range(cycles):
+        steps += [Step("pause", pause_s=pace_s), Step("add", (cycle + 2) % backends)]
+        steps += [Step("pause", pause_s=pace_s), Step("remove", cycle % backends)]
+    return _paced(f"add a backend, remove one: {cycles} times", (0, 1), steps, pace_s)
+
+
+def repeated(action: str, times: int, pace_s: float) -> Scenario:
+    """Return the scenario that reloads, or upgrades, again and again, paced likewise."""
+    steps = [step for _time in range(times) for step in (Step("pause", pause_s=pace_s), Step(action))]
+    return _paced(f"{action}: {times} times", (0, 1), steps, pace_s)
+
+
+def _paced(title: str, initial: tuple[int, ...], steps: list[Step], pace_s: float) -> Scenario:
+    after = Step("pause", pause_s=pace_s)
+    return Scenario(title, pace_s * (1 + sum(step.action != "pause" for step in steps)), initial, (*steps, after))
 
 
 def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
@@ -164,6 +200,10 @@ def _step(source: _Source, index: int, table: Mapping[str, Any], duration_s: flo
         if pause_s < 0:
             raise source.wrong((*path, action), "pause must not be negative")
         return Step(action, at_s=at_s, pause_s=pause_s)
+    if action in OF_THE_PROXY:
+        if value is not True:
+            raise source.wrong((*path, action), f"write {action} = true")
+        return Step(action, at_s=at_s)
     if not _is_instance(value):
         raise source.wrong((*path, action), f"{action} takes a backend's number")
     return Step(action, instance=value, at_s=at_s)

@@ -1,5 +1,6 @@
 """What a run is asked to do."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,7 +9,7 @@ import attrs
 from proxyreload.client.load import PROBE_RATE_PER_S
 from proxyreload.errors import UsageError
 from proxyreload.proxy.finding import Choice
-from proxyreload.scenario import Scenario, Step
+from proxyreload.scenario import OF_BACKENDS, Scenario, Step
 
 #: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
@@ -71,6 +72,9 @@ class Settings:
     run: Path = Path("run.json")
     log: str = "all"
     binary: str | None = None
+    upgrade_to: str | None = None  #: the program that an upgrade replaces it by; None: the same one
+    commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action, for a plugin that runs them
+    kill_removed_s: float | None = None  #: so long after its removal was applied a backend is killed
     seed: int = 0
     ca: Path | None = None  #: certificates (PEM) to trust in place of the system's
     insecure: bool = False  #: trust any certificate
@@ -93,6 +97,9 @@ class Settings:
                 "timeout": self.timeout_s,
                 "csv": str(self.csv),
                 "seed": self.seed,
+                "kill_removed": self.kill_removed_s,
+                **({"upgrade_to": self.upgrade_to} if "upgrade" in scenario.actions else {}),
+                **({"commands": dict(self.commands)} if self.commands else {}),
             },
             "scenario": {
                 "title": scenario.title,
@@ -104,5 +111,9 @@ class Settings:
 
 def _step_as_run(step: Step) -> dict[str, object]:
     when: dict[str, object] = {} if step.at_s is None else {"at_s": step.at_s}
-    what: dict[str, object] = {"pause_s": step.pause_s} if step.action == "pause" else {"instance": step.instance}
+    what: dict[str, object] = {}
+    if step.action == "pause":
+        what["pause_s"] = step.pause_s
+    elif step.action in OF_BACKENDS:
+        what["instance"] = step.instance
     return {"action": step.action, **what, **when}

@@ -52,6 +52,10 @@ class Backend:
             raise StartError(msg) from error
         self.port = cast(IPv4Address, self._listening.getHost()).port
 
+    async def kill(self) -> None:
+        """As the kernel does when a process dies: close every socket."""
+        await self.stop()
+
     async def stop(self) -> None:
         """Listen no more, and drop every connection."""
         listening, self._listening = self._listening, None

@@ -15,7 +15,10 @@ class IBackend(Interface):
     port: int = Attribute("its port")
 
     def start(reactor: IReactor) -> Awaitable[None]:
-        """Listen; raises `proxyreload.errors.StartError` if that cannot be done."""
+        """Listen; raises `proxyreload.errors.StartError` if that cannot be done. One that was killed can start anew."""
+
+    def kill() -> Awaitable[None]:
+        """Crash it: from now on nobody listens, and every connection is gone. Done when its port may be had again."""
 
     def stop() -> Awaitable[None]:
         """Listen no more, and drop every connection."""

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -20,17 +19,13 @@ from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs
 from proxyreload.errors import StartError
 from proxyreload.events import Broken
+from proxyreload.frozen import its_environment, this_program
 from proxyreload.proxy.child import ChildProcess
 from proxyreload.reactor import IReactor
 from proxyreload.untrusted import WORDS_LIMIT, one_line
 
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 5.0
-
-
-def this_program() -> list[str]:
-    """Return the words that start this very program again, installed or frozen."""
-    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "proxyreload"]
 
 
 @implementer(IBackend)
@@ -53,10 +48,12 @@ class BackendProcess:
     async def start(self, reactor: IReactor) -> None:
         """Start it, and wait until it listens."""
         self._reactor = reactor
+        self._listening, self._reported, self._asked_to_end = Deferred(), Deferred(), False
         ours, its = socket.socketpair()
-        descriptor, log = tempfile.mkstemp(prefix="proxyreload-backend-")
-        os.close(descriptor)
-        self._log = Path(log)
+        if self._log is None:
+            descriptor, log = tempfile.mkstemp(prefix="proxyreload-backend-")
+            os.close(descriptor)
+            self._log = Path(log)
         words = [*this_program(), "backend", "--host", self.host, "--report", str(its.fileno())]
         with its:
             self._child = ChildProcess.spawn(
@@ -64,7 +61,7 @@ class BackendProcess:
                 [*words, str(self.instance), str(self.port)],
                 folder=Path.cwd(),
                 log=self._log,
-                environment=os.environ,
+                environment=its_environment(),
                 pass_fds=[its.fileno()],
                 own_session=False,
             )
@@ -79,11 +76,12 @@ class BackendProcess:
             msg = f"backend {self.instance} does not listen after {_START_TIMEOUT_S:g} s"
             raise StartError(msg) from error
 
-    def kill(self) -> None:
-        """Crash it."""
+    async def kill(self) -> None:
+        """Crash it; what it had not reported yet is lost."""
         self._asked_to_end = True
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
+            await self._child.exited()
 
     async def stop(self) -> None:
         """End it, and take the rest of its report."""

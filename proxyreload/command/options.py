@@ -5,12 +5,12 @@ from typing import Any
 
 from twisted.python import usage
 
-import proxyreload
 from proxyreload import errors
 from proxyreload.command.base import Options
 from proxyreload.command.numbers import positive, whole
+from proxyreload.command.scenarios import CHANGES, named, ports, repetition
 from proxyreload.proxy.finding import choose
-from proxyreload.scenario import Scenario, default, read, watching
+from proxyreload.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.settings import Settings, Target
 
 LOGS = ("all", "changes", "none")
@@ -42,7 +42,16 @@ class RunOptions(Options):
         ["csv", None, "data.csv", "Where every exchange is written"],
         ["run", None, "run.json", "Where the run and its verdict are written"],
         ["log", None, "all", "What the terminal shows of the exchanges: all, changes or none"],
+        ["repeat", None, None, "Roll through the backends so many times: add one, remove one; in place of a scenario"],
+        ["change", None, "backends", "What --repeat repeats: backends, reload or upgrade"],
+        ["pace", None, "0.5", "Seconds with --repeat between a change that is done and the next"],
+        ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
         ["binary", None, None, "The proxy's program"],
+        ["upgrade-to", None, None, "The program that an upgrade replaces it by, if not the same one"],
+        ["add-command", None, None, "For --plugin external: what adds a backend"],
+        ["remove-command", None, None, "For --plugin external: what removes one"],
+        ["reload-command", None, None, "For --plugin external: what reloads"],
+        ["upgrade-command", None, None, "For --plugin external: what upgrades"],
         ["ca", None, None, "Certificates (PEM) to trust, for an https URL, in place of the system's"],
         ["seed", None, "0", "For whatever is drawn by chance"],
     ]  # fmt: skip
@@ -57,14 +66,11 @@ class RunOptions(Options):
             "csv": usage.CompleteFiles("*.csv"),
             "run": usage.CompleteFiles("*.json"),
             "binary": usage.CompleteFiles(),
+            "upgrade-to": usage.CompleteFiles(),
+            "change": usage.CompleteList(list(CHANGES)),
             "log": usage.CompleteList(list(LOGS)),
         }
     )
-
-    def opt_version(self) -> None:
-        """Print the version and exit."""
-        print(f"proxyreload {proxyreload.__version__}")  # noqa: T201
-        raise SystemExit(0)
 
     def parseArgs(self, *urls: str) -> None:
         """Take the URL."""
@@ -83,20 +89,17 @@ class RunOptions(Options):
 
 def _settings(options: dict[str, Any]) -> Settings:
     plugin, url = options["plugin"], options["url"]
-    if (plugin is None) == (url is None):
-        msg = "give either --plugin NAME or the URL of a proxy (--help says more)"
-        raise errors.UsageError(msg)
     if options["log"] not in LOGS:
         msg = f"--log takes {', '.join(LOGS)}, not {options['log']!r}"
         raise errors.UsageError(msg)
     duration_s = None if options["duration"] is None else positive("--duration", options["duration"])
     choice = None if plugin is None else choose(plugin)
-    backends = whole("--backends", options["backends"], 1, 1000)
-    first_port = whole("--first-port", options["first-port"], 1, 65536 - backends)
-    front_port = whole("--front-port", options["front-port"], 1, 65535)
-    if choice is not None and first_port <= front_port < first_port + backends:
-        msg = f"--front-port {front_port} is one of the backends' ports, {first_port} to {first_port + backends - 1}"
+    somebody_elses = choice is not None and choice.plugin.binary is None
+    if (choice is None or somebody_elses) != (url is not None) and not somebody_elses:
+        msg = "give either --plugin NAME or the URL of a proxy (--help says more)"
         raise errors.UsageError(msg)
+    backends = whole("--backends", options["backends"], 1, 1000)
+    first_port, front_port = ports(options, backends, front=choice is not None)
     return Settings(
         target=Target.front(front_port) if url is None else Target.parse(url),
         scenario=_scenario(options, duration_s, backends),
@@ -112,6 +115,9 @@ def _settings(options: dict[str, Any]) -> Settings:
         run=Path(options["run"]),
         log=options["log"],
         binary=options["binary"],
+        upgrade_to=options["upgrade-to"],
+        commands=_commands(options, somebody_elses=somebody_elses),
+        kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
         ca=None if options["ca"] is None else Path(options["ca"]),
         insecure=bool(options["insecure"]),
         backend_processes=bool(options["backend-processes"]),
@@ -121,13 +127,25 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) -> Scenario:
     if options["plugin"] is None:
-        if options["scenario"] is not None:
-            msg = "--scenario needs --plugin: whoever runs the proxy makes the changes"
-            raise errors.UsageError(msg)
+        for option in ("scenario", "repeat"):
+            if options[option] is not None:
+                msg = f"--{option} needs --plugin: whoever runs the proxy makes the changes"
+                raise errors.UsageError(msg)
         return watching(duration_s, backends)
-    scenario = default(duration_s) if options["scenario"] is None else read(Path(options["scenario"]), duration_s)
-    missing = sorted(instance for instance in scenario.instances if instance >= backends)
-    if missing:
-        msg = f"the scenario names backend {missing[0]}, but --backends {backends} are 0 to {backends - 1}"
+    if options["repeat"] is None:
+        return named(options["scenario"], duration_s, backends)
+    for option in ("scenario", "duration"):
+        if options[option] is not None:
+            msg = f"--repeat makes its own scenario, whose length --pace sets: --{option} does not go with it"
+            raise errors.UsageError(msg)
+    return repetition(options, backends)
+
+
+def _commands(options: dict[str, Any], *, somebody_elses: bool) -> dict[str, str]:
+    """Return the user's commands by action."""
+    given = {action: options[f"{action}-command"] for action in (*OF_BACKENDS, *OF_THE_PROXY)}
+    commands = {action: command for action, command in given.items() if command is not None}
+    if commands and not somebody_elses:
+        msg = f"--{next(iter(commands))}-command is for proxies that somebody else runs: --plugin external"
         raise errors.UsageError(msg)
-    return scenario
+    return commands

@@ -31,12 +31,12 @@ class Binary:
     version_args: Sequence[str] = ("--version",)
     packaged: Callable[[], str | None] | None = None  #: the path inside a Python package, if that is installed
 
-    def find(self, asked_for: str | None = None) -> Path:
-        """Return where it is; raises `UsageError` or `StartError` with what to do."""
+    def find(self, asked_for: str | None = None, option: str = "--binary") -> Path:
+        """Return where it is, or what `option` asks for; raises `UsageError` or `StartError` with what to do."""
         if asked_for is not None:
             found = shutil.which(asked_for)
             if found is None:
-                msg = f"--binary {asked_for}: no such program"
+                msg = f"{option} {asked_for}: no such program"
                 raise UsageError(msg)
             return Path(found).absolute()
         for place in self._places():

@@ -78,6 +78,30 @@ class Exit:
             self._descriptor = -1
 
 
+@attrs.define
+class Adopted:
+    """What `subprocess.Popen` is for our own children, for a process that became ours, or has another parent still."""
+
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while it runs."""
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """Reap it, now that it has exited, and return its exit status: 0 if its own parent was the one to be told."""
+        status = 0
+        with suppress(ChildProcessError):
+            _pid, status = os.waitpid(self.pid, 0)
+        self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+
 @attrs.define(eq=False)
 class ChildProcess:
     """One child process.
@@ -88,7 +112,7 @@ class ChildProcess:
 
     name: str
     log: Path
-    _process: subprocess.Popen[bytes]
+    _process: "subprocess.Popen[bytes] | Adopted"
     _exit: Exit
     _waiting: list[Deferred[int]] = attrs.field(factory=list, init=False)
 
@@ -125,10 +149,22 @@ class ChildProcess:
         child._exit.fired.addCallback(child._exited)
         return child
 
+    @classmethod
+    def adopt(cls, reactor: IReactor, pid: int, name: str, log: Path) -> "ChildProcess":
+        """Watch a process that another one has started; raises `OSError` if there is none."""
+        child = cls(name, log, Adopted(pid), Exit.of(reactor, pid))
+        child._exit.fired.addCallback(child._exited)
+        return child
+
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def adopted(self) -> bool:
+        """Whether another process has started it."""
+        return isinstance(self._process, Adopted)
 
     @property
     def exit_code(self) -> int | None:

@@ -1,11 +1,13 @@
-"""Finds proxy plugins through the entry point group."""
+"""Finds proxy plugins: by the entry point group, and in the folders of the plugin path."""
 
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
 from zope.interface.verify import verifyObject
 
-from proxyreload.errors import UsageError
+from proxyreload.errors import CannotError, UsageError
+from proxyreload.proxy import pluginpath
 from proxyreload.proxy.interfaces import IProxyPlugin, Mechanism
 
 GROUP = "proxyreload.plugins"
@@ -23,15 +25,35 @@ class Choice:
         """``plugin:mechanism``."""
         return f"{self.plugin.name}:{self.mechanism.name}"
 
+    def require(self, actions: Iterable[str]) -> None:
+        """Raise `CannotError` if the mechanism cannot do one of `actions`."""
+        for action in sorted(actions):
+            why_not = self.mechanism.why_not(action)
+            if why_not:
+                msg = f"{self.name} cannot {action}: {why_not}"
+                raise CannotError(msg)
+
 
 def installed() -> dict[str, EntryPoint]:
-    """Return every plugin's entry point by its name; none is loaded."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+    """Return all plugins there are, by name, none of them loaded.
+
+    Raises `UsageError` if two have one name: a run must not depend on which of them comes first.
+    """
+    folders = pluginpath.searched()
+    found = [(_distribution(point), point) for point in entry_points(group=GROUP)]
+    for folder in folders:
+        found += [(f"{folder}/{point.module}.py", point) for point in pluginpath.modules(folder, GROUP)]
+    homes: dict[str, str] = {}
+    for home, point in found:
+        if point.name in homes:
+            msg = f"there are two plugins {point.name}: one of {homes[point.name]}, one of {home}"
+            raise UsageError(msg)
+        homes[point.name] = home
+    return {point.name: point for _home, point in sorted(found, key=lambda pair: pair[1].name)}
 
 
 def load(point: EntryPoint) -> IProxyPlugin:
     """Load one plugin; raises `UsageError` naming the distribution if that fails."""
-    distribution = point.dist.name if point.dist is not None else "an unknown distribution"
     try:
         plugin: IProxyPlugin = point.load()
         verifyObject(IProxyPlugin, plugin)
@@ -39,7 +61,7 @@ def load(point: EntryPoint) -> IProxyPlugin:
             msg = "it has no mechanism"
             raise ValueError(msg)  # noqa: TRY301
     except Exception as error:
-        msg = f"plugin {point.name} of {distribution} cannot be loaded: {type(error).__name__}: {error}"
+        msg = f"plugin {point.name} of {_home(point)} cannot be loaded: {type(error).__name__}: {error}"
         raise UsageError(msg) from error
     return plugin
 
@@ -61,3 +83,13 @@ def choose(name: str) -> Choice:
     names = ", ".join(mechanism.name for mechanism in plugin.mechanisms)
     msg = f"plugin {plugin_name} has no mechanism {mechanism_name!r}; there are: {names}"
     raise UsageError(msg)
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "an unknown distribution"
+
+
+def _home(point: EntryPoint) -> str:
+    """Say where a plugin is from: its distribution, or its file in a folder of the plugin path."""
+    files = (folder / f"{point.module}.py" for folder in pluginpath.searched() if point.dist is None)
+    return next((str(file) for file in files if file.is_file()), _distribution(point))

@@ -1,6 +1,7 @@
 """The roles of a proxy plugin."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -33,6 +34,30 @@ class IProxy(Interface):
         """Stop the proxy, gracefully. Whatever is left afterwards is killed by the workspace."""
 
 
+class IReloads(IProxy):
+    """A proxy that can also read its configuration again."""
+
+    def reload() -> Awaitable[None]:
+        """Reload with nothing changed; done when what was reloaded serves.
+
+        Raises `proxyreload.errors.ChangeError`, with the proxy's own words, if it refuses.
+        """
+
+
+class IUpgrades(IProxy):
+    """A proxy whose program can also be replaced while it serves."""
+
+    def upgrade(binary: Path) -> Awaitable[None]:
+        """Let `binary`, which may be the same program, take over; done when it serves and the old one accepts no more.
+
+        Raises `proxyreload.errors.ChangeError`, with the proxy's own words, if it does not.
+        """
+
+
+#: What a mechanism's proxy must provide for an action, beyond `IProxy`.
+ROLES = {"reload": IReloads, "upgrade": IUpgrades}
+
+
 #: What a fault injector counts besides failures by class.
 FRONT_CHANGED = "front changed"
 BACK_CHANGED = "back changed"
@@ -48,20 +73,42 @@ class IFaultInjector(Interface):
 
 
 @attrs.frozen
+class Cure:
+    """What is known to help where a mechanism loses requests."""
+
+    advice: str  #: in a line: the setting, or the other mechanism
+    link: str  #: where the proxy's documentation or its issue tracker says so
+
+
+@attrs.frozen
 class Mechanism:
-    """One of the ways a proxy can be changed."""
+    """One of the ways a proxy can be changed.
+
+    ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads and upgrades. ``cannot`` says
+    why it does not, by action.
+    """
 
     name: str
     summary: str  #: in a line
-    proxy: Callable[[Workspace], IProxy]  #: makes one run's proxy
+    proxy: Callable[[Workspace], IProxy]
+    cure: Cure | None = None
+    cannot: Mapping[str, str] = attrs.field(factory=dict)
+
+    def why_not(self, action: str) -> str:
+        """Say why it cannot do `action`, empty if it can."""
+        role = ROLES.get(action)
+        if role is None or (isinstance(self.proxy, type) and role.implementedBy(self.proxy)):
+            return ""
+        return self.cannot.get(action, "its plugin knows no way")
 
 
 class IProxyPlugin(Interface):
     """What an entry point of the group ``proxyreload.plugins`` names."""
 
     name: str = Attribute("as on the command line")
-    binary: Binary = Attribute("where its program is found")
+    binary: Binary | None = Attribute("where its program is found; None: somebody else runs the proxy")
     mechanisms: Sequence[Mechanism] = Attribute("the recommended one first")
+    testing: bool = Attribute("it is no proxy that anybody would run: left out where all are compared")
 
 
 @implementer(IProxyPlugin)
@@ -70,5 +117,6 @@ class ProxyPlugin:
     """A proxy plugin as plain data: all that most need."""
 
     name: str
-    binary: Binary
+    binary: Binary | None
     mechanisms: Sequence[Mechanism]
+    testing: bool = False

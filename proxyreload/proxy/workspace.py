@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.child import ChildProcess, OnDeath, become_subreaper, tail
+from proxyreload.proxy.guard import Guard
 from proxyreload.reactor import IReactor
 from proxyreload.untrusted import printable
 from proxyreload.waiting import LateError, until
@@ -46,7 +47,9 @@ class Workspace:
     on_death: OnDeath  #: called when a process ends that was not asked to
     seed: int = 0  #: for whatever is drawn by chance
     patience_s: float = 5.0  #: how long the clients wait for an answer
+    commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
     folder: Path = attrs.field(init=False)
+    _guard: Guard = attrs.field(init=False)
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
     _commands: int = attrs.field(default=0, init=False)
@@ -55,6 +58,7 @@ class Workspace:
         """Make the folder, for this user only."""
         self.folder = Path(tempfile.mkdtemp(prefix="proxyreload-"))
         become_subreaper()
+        self._guard = Guard.of(self.folder)
 
     @property
     def front(self) -> str:
@@ -80,6 +84,14 @@ class Workspace:
         beside.rename(path)
         return path
 
+    def link(self, name: str, target: Path) -> Path:
+        """Let a symbolic link in the folder lead to `target`, atomically, and return its path: a program to replace."""
+        link = self.path(name)
+        beside = link.with_name(name + ".new")
+        beside.symlink_to(target)
+        beside.rename(link)
+        return link
+
     def spawn(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> ChildProcess:
         """Start a process that is to run until it is stopped; raises `StartError` if it cannot be started."""
         log = self.path("output.log")
@@ -91,6 +103,30 @@ class Workspace:
         self._children.append(child)
         child.exited().addCallback(lambda _code: self._exited(child))
         return child
+
+    def adopt(self, pid: int, name: str) -> ChildProcess:
+        """Treat a process as one that was spawned here: a daemon, or what a process of ours has started in its place.
+
+        Raises `ChangeError` if there is none.
+        """
+        try:
+            child = ChildProcess.adopt(self.reactor, pid, name, self.path("output.log"))
+        except OSError as error:
+            msg = f"{name} (pid {pid}) is gone: {error.strerror}; it said:\n{self.last_words()}"
+            raise ChangeError(msg) from error
+        self._children.append(child)
+        child.exited().addCallback(lambda _code: self._exited(child))
+        return child
+
+    def retire(self, child: ChildProcess) -> None:
+        """Take a process's end for what was asked for: it hands over to another."""
+        self._asked_to_end.add(child)
+
+    def reinstate(self, child: ChildProcess) -> None:
+        """Take a process's end for a death again, also one that has come already: it has not handed over."""
+        self._asked_to_end.discard(child)
+        if child.exit_code is not None:
+            self.on_death(child)
 
     async def until_answering(self, child: ChildProcess) -> None:
         """Wait until the front port answers from a backend; raises `StartError` with the child's last words."""
@@ -112,12 +148,13 @@ class Workspace:
         old: ChildProcess,
         arguments: Sequence[str | Path],
         in_charge: Callable[[ChildProcess], Awaitable[bool]],
+        environment: Mapping[str, str] | None = None,
     ) -> ChildProcess:
         """Start a process that takes over from `old`; return it once it is `in_charge`. `old` may end.
 
         Raises `ChangeError` with its last words if it ends before that, or is too slow: then `old` must go on.
         """
-        successor = self.spawn(*arguments)
+        successor = self.spawn(*arguments, environment=environment)
         self._asked_to_end |= {old, successor}
 
         async def settled() -> bool:
@@ -132,9 +169,7 @@ class Workspace:
         what = successor.ending() if in_time else f"{successor.name} is not in charge after {COMMAND_TIMEOUT_S:g} s"
         msg = f"{what}; it said:\n{successor.tail(3) or '  nothing'}"
         await self.stop(successor, signal.SIGKILL)
-        self._asked_to_end.discard(old)
-        if old.exit_code is not None:
-            self.on_death(old)
+        self.reinstate(old)
         raise ChangeError(msg)
 
     async def until(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -202,19 +237,34 @@ class Workspace:
     async def close(self, *, at_once: bool = False) -> None:
         """End and reap whatever still runs, by force if it takes long or must be `at_once`, and remove the folder."""
         self._asked_to_end.update(self._children)
-        ours = {child.pid for child in self._children}
+        ours = {child.pid for child in self._children if not child.adopted}
         await self._end_strangers(ours, 0.0 if at_once else GRACE_S)
         await DeferredList([child.exited() for child in self._children])
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._guard.dismiss()
 
     def last_words(self, lines: int = 5) -> str:
         """Return the last lines of what the proxy said."""
         return tail(self.path("output.log"), lines)
 
+    def said_from_now(self) -> Callable[[], list[str]]:
+        """Return what returns the whole lines that the proxy has said since: escaped, and bounded."""
+        log = self.path("output.log")
+        so_far = log.stat().st_size
+
+        def said() -> list[str]:
+            with log.open("rb") as file:
+                file.seek(so_far)
+                text = file.read(_REPLY_LIMIT)
+            whole, _end, _rest = text.rpartition(b"\n")
+            return [printable(line) for line in whole.decode("utf-8", "replace").splitlines()]
+
+        return said
+
     async def _end_strangers(self, ours: set[int], grace_s: float) -> None:
         """End what is left: first what a stopped proxy is about to end itself, then by force."""
         for attempt in range(int(GRACE_S / 0.05) + 20):
-            left = tree.strangers()
+            left = [process for process in tree.strangers() if process.pid != self._guard.pid]
             if not left:
                 return
             for process in left:

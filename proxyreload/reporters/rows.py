@@ -1,7 +1,7 @@
 """Lines of the terminal's log."""
 
 from proxyreload.clock import NS_PER_S
-from proxyreload.events import Change, Exchange, FrontClosed, Phase
+from proxyreload.events import BackendKilled, Change, Exchange, FrontClosed, Phase
 from proxyreload.failures import UNASKED
 from proxyreload.reporters.csvfile import status_text
 
@@ -27,10 +27,15 @@ def unasked_line(closed: FrontClosed, start_ns: int) -> str:
     return f"{when}  {who:<10} front {closed.front_port:<6} {UNASKED} while idle: {closed.message}"
 
 
+def killed_line(killed: BackendKilled, start_ns: int) -> str:
+    """Return that a backend is gone."""
+    return f"{clock_text(killed.killed_ns, start_ns)}  backend {killed.instance} killed"
+
+
 def change_line(change: Change, start_ns: int) -> str:
     """Return how far a change has come."""
     line = (
-        f"{clock_text(change.at_ns, start_ns)}  change {change.number}: {change.action} backend {change.instance} "
-        f"({change.mechanism}) {change.phase.value}"
+        f"{clock_text(change.at_ns, start_ns)}  change {change.number}: {change.name} ({change.mechanism}) "
+        f"{change.phase.value}"
     )
     return f"{line}: {change.message}" if change.phase is Phase.FAILED and change.message else line

@@ -88,7 +88,6 @@ def _since_us(at_ns: int, start_ns: int) -> int | None:
 
 def _change(change: ObservedChange, start_ns: int) -> dict[str, object]:
     judgement = judge_change(change)
-    effective_ns = change.first_answer_ns if change.action == "add" else change.last_answer_ns
     return {
         "number": change.number,
         "action": change.action,
@@ -96,7 +95,7 @@ def _change(change: ObservedChange, start_ns: int) -> dict[str, object]:
         "mechanism": change.mechanism,
         "requested_us": _since_us(change.requested_ns, start_ns),
         "applied_us": _since_us(change.applied_ns, start_ns),
-        "effective_us": _since_us(effective_ns, start_ns),
+        "effective_us": _since_us(change.effective_ns, start_ns),
         "error": change.refused or None,
         "verdict": judgement.verdict.value,
         "reasons": list(judgement.reasons),
@@ -149,7 +148,7 @@ def _schedule(punctuality: Punctuality | None) -> dict[str, object] | None:
 
 
 def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
-    counts = observation.counts
+    counts, repetition = observation.counts, observation.repetition
     return {
         "verdict": judgement.verdict.value,
         "exit_status": int(judgement.verdict.exit_status),
@@ -161,6 +160,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
+        "per_change": repetition.as_run() if repetition is not None else None,
         "duration_us": _since_us(observation.ended_ns, observation.started_ns),
         "answers_by_instance": observation.answers_by_instance,
         "arrivals_by_instance": observation.arrivals_by_instance,

@@ -1,13 +1,14 @@
 """The summary at the end of a run, for people."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
 
 from proxyreload.client.load import Punctuality
 from proxyreload.client.schedule import SLIP_NS
 from proxyreload.clock import NS_PER_MS, seconds
 from proxyreload.stall import WORTH_SAYING_NS
 from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
-from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation, ObservedChange
 
 
@@ -15,8 +16,13 @@ def summary_lines(observation: Observation, judgement: Judgement, what: str) -> 
     """Yield the lines that say what happened; the last but the status line is the verdict's."""
     yield ""
     yield what
-    for change in observation.changes:
-        yield from _change_lines(change)
+    repetition = observation.repetition
+    if repetition is None:
+        for change in observation.changes:
+            yield from _change_lines(change)
+    else:
+        yield from _repetition_lines(observation.changes)
+        yield repetition.line()
     yield from _latency_lines(observation)
     yield from _punctuality_lines(observation.punctuality)
     if observation.stall_ns > WORTH_SAYING_NS:
@@ -32,12 +38,13 @@ def summary_lines(observation: Observation, judgement: Judgement, what: str) -> 
 
 def _change_lines(change: ObservedChange) -> Iterator[str]:
     judgement = judge_change(change)
-    yield f"change {change.number}, {change.action} backend {change.instance}: {judgement.verdict.value}"
+    yield f"change {change.number}, {change.name}: {judgement.verdict.value}"
     if change.applied_ns:
         times = [f"applied after {_ms(change.applied_ns - change.requested_ns)}"]
-        effective_ns = change.first_answer_ns if change.action == "add" else change.last_answer_ns
-        if change.action == "add" and effective_ns:
-            times.append(f"first answer after {_ms(effective_ns - change.requested_ns)}")
+        effective_ns = change.effective_ns
+        if change.action != "remove" and effective_ns:
+            first = "first answer" if change.instance else "first answer over a new connection"
+            times.append(f"{first} after {_ms(effective_ns - change.requested_ns)}")
         if change.action == "remove" and judgement.verdict is not Verdict.INEFFECTIVE:
             last = f"last answer after {_ms(effective_ns - change.requested_ns)}" if effective_ns else "no answer after"
             times.append(last)
@@ -49,10 +56,24 @@ def _change_lines(change: ObservedChange) -> Iterator[str]:
         yield f"    0 failures in {counted(change.exchanges, 'exchange')}"
 
 
+def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
+    """Yield what is worth a line of many changes: those that were not seamless, and how long all took."""
+    for change in changes:
+        judgement = judge_change(change)
+        if judgement.verdict is not Verdict.SEAMLESS:
+            yield f"change {change.number}, {change.name}: {judgement.verdict.value} ({'; '.join(judgement.reasons)})"
+    verdicts = Counter(judge_change(change).verdict for change in changes)
+    yield f"changes: {', '.join(f'{number} {verdict.value}' for verdict, number in verdicts.items())}"
+    applied = [change.applied_ns - change.requested_ns for change in changes if change.applied_ns]
+    effective = [change.effective_ns - change.requested_ns for change in changes if change.effective_ns]
+    for word, times_ns in (("applied", applied), ("effective", effective)):
+        if times_ns:
+            yield f"{word} after {_ms(round(median(times_ns)))} (median; at most {_ms(max(times_ns))})"
+    yield f"stragglers: {sum(change.stragglers for change in changes)}"
+
+
 def _latency_lines(observation: Observation) -> Iterator[str]:
-    steady, around = Latency(), Latency()
-    for phase in observation.phases:
-        (around if phase.name.startswith("around") else steady).add(phase.latency)
+    steady, around = observation.steady_and_around()
     for name, latency in (("steady", steady), ("around the changes", around)):
         if latency.count:
             p50, p99 = latency.percentile_us(50), latency.percentile_us(99)

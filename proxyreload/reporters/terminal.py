@@ -8,9 +8,19 @@ from twisted.internet.task import LoopingCall
 
 from proxyreload.bus import EventBus
 from proxyreload.clock import ClockNs, seconds
-from proxyreload.events import Broken, Change, ConnectionChanged, Ending, Exchange, FrontClosed, ReporterFailed, Started
+from proxyreload.events import (
+    BackendKilled,
+    Broken,
+    Change,
+    ConnectionChanged,
+    Ending,
+    Exchange,
+    FrontClosed,
+    ReporterFailed,
+    Started,
+)
 from proxyreload.reporters.display import IDisplay
-from proxyreload.reporters.rows import change_line, clock_text, exchange_line, unasked_line
+from proxyreload.reporters.rows import change_line, clock_text, exchange_line, killed_line, unasked_line
 from proxyreload.verdict.counts import Counts
 
 #: How often the terminal is drawn, and how many ordinary exchanges it gets each time.
@@ -54,6 +64,7 @@ class Terminal:
             bus.subscribe(ConnectionChanged, self.connection_changed, name)
             bus.subscribe(Change, self.changed, name)
             bus.subscribe(FrontClosed, self.front_closed, name)
+            bus.subscribe(BackendKilled, self.killed, name)
 
     def start(self, reactor: IReactorTime) -> None:
         """Draw from now on."""
@@ -93,6 +104,10 @@ class Terminal:
     def changed(self, events: Sequence[Change]) -> None:
         """Show how far a change has come."""
         self._lines += [change_line(event, self._start_ns) for event in events]
+
+    def killed(self, events: Sequence[BackendKilled]) -> None:
+        """Show which backend is gone."""
+        self._lines += [killed_line(event, self._start_ns) for event in events]
 
     def connection_changed(self, events: Sequence[ConnectionChanged]) -> None:
         """Show a changed connection, unless its failure is shown already."""

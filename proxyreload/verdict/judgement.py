@@ -62,6 +62,8 @@ def is_effective(change: ObservedChange) -> tuple[bool, str]:
         return False, f"the proxy refused it: {change.refused}"
     if not change.applied_ns:
         return False, "it was not applied"
+    if not change.instance:
+        return (True, "") if change.answers else (False, "no connection that was opened after it was answered")
     if change.action == "add":
         if change.answers:
             return True, ""

@@ -37,6 +37,13 @@ class Latency:
         """Add all of another."""
         self._histogram.add(other._counted())  # noqa: SLF001  (one of its own kind)
 
+    def plus(self, other: "Latency") -> "Latency":
+        """Return both together."""
+        both = Latency()
+        both.add(self)
+        both.add(other)
+        return both
+
     @property
     def count(self) -> int:
         """How many were recorded."""

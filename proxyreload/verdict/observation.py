@@ -19,10 +19,12 @@ from proxyreload.events import (
     FrontClosed,
     Phase,
     Started,
+    change_name,
 )
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.floor import Floor
 from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.repetition import Repetition, repetition
 
 #: A change's surroundings end so long after it was applied.
 SETTLE_NS = 1 * NS_PER_S
@@ -77,6 +79,20 @@ class ObservedChange:
     closures: Closures = attrs.field(factory=Closures)
     answers_mark: int = 0  #: how many answers the run had had at its last one
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return change_name(self.action, self.instance)
+
+    @property
+    def effective_ns(self) -> int:
+        """When the traffic first showed it, or last contradicted it; 0 if that was never.
+
+        An added backend's first answer, a removed one's last; after a reload or an upgrade the first answer over a
+        connection that was opened when it had been applied.
+        """
+        return self.last_answer_ns if self.action == "remove" else self.first_answer_ns
+
 
 @attrs.define
 class Observation:
@@ -102,6 +118,19 @@ class Observation:
     _open: dict[str, ObservedChange] = attrs.field(factory=dict)  # each instance's latest change
     _removed: set[str] = attrs.field(factory=set)
     _settled_ns: int = 0  # when the surroundings of the last change end, 0 if that is over or not known
+
+    @property
+    def repetition(self) -> Repetition | None:
+        """What the changes lost, each and all; None if there are too few."""
+        losses = [sum(change.failures.values()) for change in self.changes]
+        return repetition(losses, sum(change.exchanges for change in self.changes))
+
+    def steady_and_around(self) -> tuple[Latency, Latency]:
+        """Return the latencies away from the changes, and those around them."""
+        steady, around = Latency(), Latency()
+        for phase in self.phases:
+            (around if phase.name.startswith("around") else steady).add(phase.latency)
+        return steady, around
 
     def __attrs_post_init__(self) -> None:
         """Watch the bus."""
@@ -155,6 +184,8 @@ class Observation:
             for exchange in exchanges:
                 if exchange.failure:
                     failures[exchange.failure] = failures.get(exchange.failure, 0) + 1
+            if not change.instance and change.applied_ns and not change.answers:
+                _look_for_new_connection(change, exchanges)
         self._answered(exchanges)
 
     def changed(self, events: Sequence[Change]) -> None:
@@ -215,7 +246,8 @@ class Observation:
             answers_mark=self._answers,
         )
         self.changes.append(change)
-        self._open[instance] = change
+        if instance:
+            self._open[instance] = change
         self._removed.discard(instance)
         self.phases.append(LatencyPhase(f"around {event.number}"))
         self._settled_ns = 0
@@ -238,6 +270,16 @@ class Observation:
                     if change is not None:
                         _answer_to(change, exchange, answers)
         self._answers += batch.total()
+
+
+def _look_for_new_connection(change: ObservedChange, exchanges: Sequence[Exchange]) -> None:
+    """Note the first answer over a connection that was opened after the change, which is about no one backend."""
+    for exchange in exchanges:
+        opened_ns = exchange.written_ns - exchange.connect_ns
+        if exchange.connect_ns and opened_ns > change.applied_ns and not exchange.failure:
+            change.answers = 1
+            change.first_answer_ns = exchange.ended_ns
+            return
 
 
 def _answer_to(change: ObservedChange, exchange: Exchange, answers: int) -> None:

@@ -32,6 +32,7 @@ from proxyreload.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.events import (
     Arrival,
     BackClosed,
+    BackendKilled,
     Broken,
     Change,
     ConnectionChanged,
@@ -53,7 +54,7 @@ from proxyreload.sockets import SocketGroup
 START_NS = 1000 * NS_PER_S
 FRONT_PORT = 8080
 EVENTS: tuple[type, ...] = (
-    *(Exchange, Arrival, FrontClosed, ConnectionChanged, BackClosed, Change, Broken, ReporterFailed, Started, Ended),
+    *(Exchange, Arrival, FrontClosed, ConnectionChanged, BackClosed, BackendKilled, Change, Broken, ReporterFailed, Started, Ended),
 )
 
 #: For property-based tests: few examples, and no limit on how long one takes.
@@ -533,9 +534,10 @@ class FakeProxy:
         self.cancelled += 1
 
 
+BINARY = Binary("fakeproxy", how_to_get="build it yourself")
 plugin = ProxyPlugin(
     name="fake",
-    binary=Binary("fakeproxy", how_to_get="build it yourself"),
+    binary=BINARY,
     mechanisms=(
         Mechanism("quick", "at once", lambda _workspace: FakeProxy()),
         Mechanism("slow", "after a while", lambda _workspace: FakeProxy()),

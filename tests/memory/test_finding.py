@@ -14,7 +14,7 @@ from proxyreload.proxy.binary import CACHE_VARIABLE, Binary, cache_folder
 from proxyreload.proxy.finding import choose, installed, load
 from proxyreload.proxy.interfaces import IProxyPlugin
 
-from .fakes import PLUGINS, plugin
+from .fakes import BINARY, PLUGINS, plugin
 
 
 @pytest.fixture(autouse=True)
@@ -111,13 +111,13 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_path_that_was_asked_for_is_taken(program: Path) -> None:
-    assert plugin.binary.find(str(program)) == program
+    assert BINARY.find(str(program)) == program
 
 
 @pytest.mark.parametrize("name", ["no/such/program", "/dev/null", ""])
 def test_a_path_that_is_no_program_is_told_with_its_option(name: str) -> None:
     with pytest.raises(UsageError, match=rf"--binary {name}: no such program"):
-        plugin.binary.find(name)
+        BINARY.find(name)
 
 
 def test_a_packages_program_comes_first(program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_package_that_is_not_installed_is_passed_over(
 def test_one_beside_this_python_is_found(program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     nowhere(monkeypatch, tmp_path)
     monkeypatch.setattr(sys, "executable", str(program.parent / "python"))
-    assert plugin.binary.find() == program
+    assert BINARY.find() == program
 
 
 def test_one_that_was_built_by_hand_is_found_in_the_cache(
@@ -149,7 +149,7 @@ def test_one_that_was_built_by_hand_is_found_in_the_cache(
     built = cache_folder() / "bin" / "fakeproxy"
     built.parent.mkdir(parents=True)
     built.symlink_to(program)
-    assert plugin.binary.find() == built
+    assert BINARY.find() == built
 
 
 def test_one_that_is_nowhere_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_one_that_is_nowhere_is_told_with_how_to_get_it(monkeypatch: pytest.Monk
     with pytest.raises(
         StartError, match="fakeproxy is not installed: build it yourself, or say where it is with --binary"
     ):
-        plugin.binary.find()
+        BINARY.find()
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_one_that_is_nowhere_is_told_with_how_to_get_it(monkeypatch: pytest.Monk
 )
 def test_a_version_is_the_first_line_with_a_digit(program: Path, script: str, version: str) -> None:
     program.write_text(f"#!/bin/sh\n{script}\n")
-    assert plugin.binary.version(program) == version
+    assert BINARY.version(program) == version
 
 
 def test_a_program_that_cannot_be_run_has_no_version(tmp_path: Path) -> None:
-    assert plugin.binary.version(tmp_path / "nothing") == ""
+    assert BINARY.version(tmp_path / "nothing") == ""

@@ -287,3 +287,25 @@ def test_latency_is_counted_from_when_the_request_was_due(watched: Watched) -> N
     watched.answers("0", 1, latency_s=0.25)
     watched.bus.flush()
     assert watched.observation.phases[0].latency.max_us == pytest.approx(250_000, rel=1e-3)
+
+
+def opened(watched: Watched, opened_s: float, ended_s: float, failure: str = "") -> None:
+    """Let there be an answer over a connection that was opened then."""
+    times = {"written_ns": START_NS + ns(opened_s) + 1000, "connect_ns": 1000, "ended_ns": START_NS + ns(ended_s)}
+    watched.bus.exchanged(failed(failure, **times) if failure else exchange(**times))
+
+
+def test_a_reload_is_seen_by_the_first_answer_over_a_connection_that_was_opened_after_it(watched: Watched) -> None:
+    watched.changes(Phase.REQUESTED, 1, "reload", "")
+    opened(watched, 1.05, 1.06)
+    watched.changes(Phase.APPLIED, 1.1, "reload", "")
+    (change,) = watched.observation.changes
+    watched.answers("0", 1.2)  # over a connection from before
+    opened(watched, 1.05, 1.3)  # opened before it was applied
+    opened(watched, 1.35, 1.4, "refused")
+    watched.bus.flush()
+    assert (change.name, change.answers, change.effective_ns) == ("reload", 0, 0)
+    opened(watched, 1.5, 1.6)
+    opened(watched, 1.7, 1.8)
+    watched.bus.flush()
+    assert (change.answers, change.effective_ns) == (1, START_NS + ns(1.6))

@@ -1,5 +1,7 @@
 """Playing a scenario: each step at its time, each change told from its request to its end."""
 
+from typing import Any, cast
+
 import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -8,7 +10,8 @@ from proxyreload.bus import EventBus
 from proxyreload.clock import ns
 from proxyreload.errors import ChangeError
 from proxyreload.events import Change, Event, Phase
-from proxyreload.play import CHANGE_TIMEOUT_S, Play
+from proxyreload.operations import CHANGE_TIMEOUT_S, Operations
+from proxyreload.play import Play
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.scenario import Scenario, Step
 
@@ -35,7 +38,8 @@ class Stage:
         self.events = record(bus)
         upstreams = {number: Upstream(number, "127.0.0.1", 1030 + number) for number in range(4)}
         scenario = Scenario("test", self.duration_s, (0, 1), self.steps)
-        self.play = Play(self.time, self.time.ns, bus, scenario, self.proxy, upstreams, "test:runtime")
+        operations = Operations(cast(Any, self.time), self.time.ns, bus, self.proxy, upstreams, "test:runtime")
+        self.play = Play(self.time, self.time.ns, scenario, operations)
         self.ended = Deferred.fromCoroutine(self.play.run(START_NS))
 
     @property
@@ -209,7 +213,7 @@ def test_without_an_end_ctrl_c_comes_next() -> None:
 def test_times_are_those_of_the_runs_clock_not_of_the_reactors() -> None:
     time = Time()
     scenario = Scenario("test", 15.0, (0, 1), ())
-    slow = Play(time, lambda: START_NS + ns(time.seconds() / 2), EventBus(), scenario, None, {}, "")
+    slow = Play(time, lambda: START_NS + ns(time.seconds() / 2), scenario, None)
     ended = Deferred.fromCoroutine(slow.run(START_NS))
     time.pump([1] * 29)
     assert waits(ended)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyreload.errors import UsageError
-from proxyreload.scenario import Scenario, Step, default, parse, read, watching
+from proxyreload.scenario import Scenario, Step, default, parse, read, repeated, rolling, watching
 
 from .fakes import some_examples
 
@@ -90,8 +90,11 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         # Keys.
         ("titel = 1", "my.toml:1: unknown key 'titel'; there are: title, duration, backends, step"),
         ("\n\nduration = 5\nsteps = 1", "my.toml:4: unknown key 'steps'; there are: title, duration, backends, step"),
-        (step("add = 2", "when = 3"), "my.toml:3: unknown key 'when'; there are: at, add, remove, pause"),
-        (WHOLE + "after = 1", "my.toml:15: unknown key 'after'; there are: at, add, remove, pause"),
+        (
+            step("add = 2", "when = 3"),
+            "my.toml:3: unknown key 'when'; there are: at, add, remove, reload, upgrade, pause",
+        ),
+        (WHOLE + "after = 1", "my.toml:15: unknown key 'after'; there are: at, add, remove, reload, upgrade, pause"),
         # Types.
         ('duration = "long"', "my.toml:1: duration must be a number of seconds"),
         ("\nduration = true", "my.toml:2: duration must be a number of seconds"),
@@ -123,8 +126,8 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         (step("pause = 15"), "my.toml:2: this step comes at 15 s, but the run ends after 15 s"),
         (step("pause = -1"), "my.toml:2: pause must not be negative"),
         # Steps.
-        (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, pause"),
-        (step("add = 2", "remove = 0"), "my.toml:1: a step needs exactly one of add, remove, pause"),
+        (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, pause"),
+        (step("add = 2", "remove = 0"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, pause"),
         ("backends = [1, 1]", "my.toml:1: backends names one twice"),
         (step("add = 1"), "my.toml:2: backend 1 is behind the proxy already"),
         (step("remove = 3"), "my.toml:2: backend 3 is not behind the proxy"),
@@ -248,3 +251,45 @@ def test_a_file_that_is_not_text_is_told_so(tmp_path: Path) -> None:
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(UsageError, match="/dev/zero: longer than 65536 bytes"):
         read(Path("/dev/zero"))
+
+
+def test_a_step_reloads_or_upgrades() -> None:
+    scenario = parse("[[step]]\nat = 1\nreload = true\n[[step]]\nupgrade = true\n", "my.toml")
+    assert scenario.steps == (Step("reload", at_s=1.0), Step("upgrade"))
+    assert scenario.actions == {"reload", "upgrade"}
+    assert scenario.instances == {0, 1}
+    assert [step.name for step in scenario.steps] == ["reload", "upgrade"]
+
+
+@pytest.mark.parametrize("value", ["false", "1", '"yes"'])
+def test_a_reload_that_is_none_is_wrong(value: str) -> None:
+    with pytest.raises(UsageError, match=r"my\.toml:2: write reload = true"):
+        parse(f"[[step]]\nreload = {value}\n", "my.toml")
+
+
+def test_rolling_adds_the_next_and_removes_the_oldest() -> None:
+    scenario = rolling(3, 0.5, 4)
+    changes = [(step.action, step.instance) for step in scenario.steps if step.action != "pause"]
+    assert changes == [("add", 2), ("remove", 0), ("add", 3), ("remove", 1), ("add", 0), ("remove", 2)]
+    assert {step.pause_s for step in scenario.steps if step.action == "pause"} == {0.5}
+    assert [step.action == "pause" for step in scenario.steps] == [True, False] * 6 + [True]
+    assert scenario.duration_s == 3.5
+
+
+@given(st.integers(1, 30), st.integers(3, 7))
+def test_rolling_never_adds_what_is_there_nor_removes_what_is_not(cycles: int, backends: int) -> None:
+    behind = {0, 1}
+    for step in rolling(cycles, 0.1, backends).steps:
+        if step.action == "add":
+            assert step.instance not in behind
+            behind.add(step.instance)
+        elif step.action == "remove":
+            behind.remove(step.instance)
+    assert len(behind) == 2
+
+
+def test_a_reload_is_repeated() -> None:
+    scenario = repeated("reload", 2, 0.25)
+    pause = Step("pause", pause_s=0.25)
+    assert scenario.steps == (pause, Step("reload"), pause, Step("reload"), pause)
+    assert scenario.duration_s == 0.75

@@ -10,7 +10,9 @@ from proxyreload.proxy.finding import choose
 
 def binary(name: str) -> Path:
     """Return the program of the plugin `name`."""
-    return choose(name).plugin.binary.find()
+    program = choose(name).plugin.binary
+    assert program is not None
+    return program.find()
 
 
 def _why_no_sozu() -> str:

@@ -1,0 +1,53 @@
+"""The scenario that the options of a command ask for, and the ports."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from proxyreload.command.numbers import positive, whole
+from proxyreload.errors import UsageError
+from proxyreload.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
+
+#: What --repeat can repeat.
+CHANGES = ("backends", *OF_THE_PROXY)
+#: Rolling through the backends takes two that stay and one that comes.
+_ROLLING_BACKENDS = 3
+_PACE_MAX_S = 3600.0
+
+
+def repetition(options: Mapping[str, Any], backends: int) -> Scenario:
+    """Return the scenario of ``--repeat``, ``--pace`` and ``--change``."""
+    times = whole("--repeat", options["repeat"], 1, 100_000)
+    pace_s = positive("--pace", options["pace"])
+    if pace_s > _PACE_MAX_S:
+        msg = f"--pace takes {_PACE_MAX_S:g} seconds at most, not {options['pace']}"
+        raise UsageError(msg)
+    if options["change"] not in CHANGES:
+        msg = f"--change takes {', '.join(CHANGES)}, not {options['change']!r}"
+        raise UsageError(msg)
+    if options["change"] != "backends":
+        return repeated(options["change"], times, pace_s)
+    if backends < _ROLLING_BACKENDS:
+        msg = f"--repeat needs {_ROLLING_BACKENDS} backends at least, not --backends {backends}"
+        raise UsageError(msg)
+    return rolling(times, pace_s, backends)
+
+
+def named(path: str | None, duration_s: float | None, backends: int) -> Scenario:
+    """Return the scenario of a file, or the default one."""
+    scenario = default(duration_s) if path is None else read(Path(path), duration_s)
+    missing = sorted(instance for instance in scenario.instances if instance >= backends)
+    if missing:
+        msg = f"the scenario names backend {missing[0]}, but --backends {backends} are 0 to {backends - 1}"
+        raise UsageError(msg)
+    return scenario
+
+
+def ports(options: Mapping[str, Any], backends: int, *, front: bool = True) -> tuple[int, int]:
+    """Return the first backend's port and the front's, where the `front` is ours."""
+    first_port = whole("--first-port", options["first-port"], 1, 65536 - backends)
+    front_port = whole("--front-port", options["front-port"], 1, 65535)
+    if front and first_port <= front_port < first_port + backends:
+        msg = f"--front-port {front_port} is one of the backends' ports, {first_port} to {first_port + backends - 1}"
+        raise UsageError(msg)
+    return first_port, front_port

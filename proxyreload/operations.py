@@ -1,0 +1,115 @@
+"""What an operator does to a proxy while clients use it, one change after another."""
+
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.bus import EventBus
+from proxyreload.clock import ClockNs
+from proxyreload.errors import ChangeError, ProxyreloadError
+from proxyreload.events import BackendKilled, Broken, Change, Phase
+from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.reactor import IReactor
+from proxyreload.untrusted import WORDS_LIMIT, one_line
+from proxyreload.waiting import LateError, within
+
+#: A change that takes longer has failed.
+CHANGE_TIMEOUT_S = 60.0
+
+
+@attrs.define(eq=False)
+class Operations:
+    """Makes changes through a proxy plugin, and tells the bus how far each has come.
+
+    With `kill_after_s` a removed backend is killed so long after its removal was applied, as a deployment would, and
+    started anew before it is added again.
+    """
+
+    reactor: IReactor
+    clock_ns: ClockNs
+    bus: EventBus
+    proxy: IProxy
+    upstreams: Mapping[int, Upstream]
+    mechanism: str
+    successor: Path = attrs.field(factory=Path)  #: the program to upgrade to
+    backends: Mapping[int, IBackend] = attrs.field(factory=dict)
+    kill_after_s: float | None = None
+    _requested: int = attrs.field(default=0, init=False)
+    _doomed: dict[int, IDelayedCall] = attrs.field(factory=dict, init=False)
+    _killed: dict[int, Deferred[None]] = attrs.field(factory=dict, init=False)
+
+    async def carry_out(self, action: str, instance: int = -1) -> None:
+        """Make one change; a refusal is published, and raised is only a cancellation: the run is ended."""
+        number = self._requested = self._requested + 1
+        backend = "" if instance < 0 else str(instance)
+
+        def publish(phase: Phase, message: str = "") -> None:
+            self.bus.publish(Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message))
+
+        if action == "add":
+            await self._revive(instance)
+
+        async def change() -> None:
+            await self._asked(action, instance)
+
+        publish(Phase.REQUESTED)
+        try:
+            await within(self.reactor, change(), CHANGE_TIMEOUT_S)
+        except CancelledError:
+            raise
+        except LateError:
+            publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
+        except ProxyreloadError as error:
+            publish(Phase.FAILED, one_line(str(error), WORDS_LIMIT))
+        except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code)
+            publish(Phase.FAILED, one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
+        else:
+            publish(Phase.APPLIED)
+            if action == "remove" and self.kill_after_s is not None:
+                self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
+
+    def stop(self) -> None:
+        """Kill no more backends."""
+        for call in self._doomed.values():
+            call.cancel()
+        self._doomed.clear()
+
+    def _asked(self, action: str, instance: int) -> Awaitable[None]:
+        proxy = self.proxy
+        if action == "add":
+            return proxy.add_backend(self.upstreams[instance])
+        if action == "remove":
+            return proxy.remove_backend(self.upstreams[instance])
+        if action == "reload" and IReloads.providedBy(proxy):
+            return proxy.reload()
+        if action == "upgrade" and IUpgrades.providedBy(proxy):
+            return proxy.upgrade(self.successor)
+        msg = f"{self.mechanism} cannot {action}"
+        raise ChangeError(msg)
+
+    def _kill(self, instance: int) -> None:
+        del self._doomed[instance]
+        backend = self.backends[instance]
+
+        async def kill() -> None:
+            await backend.kill()
+
+        self._killed[instance] = Deferred.fromCoroutine(kill())
+        self.bus.publish(BackendKilled(str(instance), self.clock_ns()))
+
+    async def _revive(self, instance: int) -> None:
+        """See to it that the backend lives."""
+        if instance in self._doomed:
+            self._doomed.pop(instance).cancel()
+        if instance not in self._killed:
+            return
+        await self._killed.pop(instance)
+        try:
+            await self.backends[instance].start(self.reactor)
+        except ProxyreloadError as error:
+            self.bus.publish(Broken(str(error), self.clock_ns()))

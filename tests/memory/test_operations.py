@@ -1,0 +1,176 @@
+"""What an operator does: changes with their roles, and removed backends that are killed."""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.bus import EventBus
+from proxyreload.errors import StartError
+from proxyreload.events import BackendKilled, Broken, Change, Event, Phase
+from proxyreload.operations import Operations
+from proxyreload.proxy.interfaces import IProxy, IUpgrades, Mechanism
+from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.reactor import IReactor
+
+from .fakes import FakeProxy, Time, record, result_of
+
+SUCCESSOR = Path("successor")
+
+
+@implementer(IBackend)
+@attrs.define(eq=False)
+class FakeBackend:
+    """A backend of which each call is written down."""
+
+    instance: int
+    host: str = "127.0.0.1"
+    port: int = 1030
+    calls: list[str] = attrs.field(factory=list)
+    obstacle: StartError | None = None
+
+    async def start(self, reactor: IReactor) -> None:
+        self.calls.append("start")
+        if self.obstacle is not None:
+            raise self.obstacle
+
+    async def kill(self) -> None:
+        self.calls.append("kill")
+
+    async def stop(self) -> None:
+        self.calls.append("stop")
+
+
+@implementer(IUpgrades)
+class UpgradableProxy(FakeProxy):
+    """One that can be upgraded, but not reloaded."""
+
+    async def upgrade(self, binary: Path) -> None:
+        self.calls.append(("upgrade", binary))
+
+
+@attrs.define(eq=False)
+class Scene:
+    """Operations on a fake proxy."""
+
+    proxy: FakeProxy = attrs.field(factory=FakeProxy)
+    kill_after_s: float | None = None
+    time: Time = attrs.field(factory=Time)
+    backends: dict[int, FakeBackend] = attrs.field(factory=lambda: {number: FakeBackend(number) for number in range(4)})
+    events: list[Event] = attrs.field(init=False)
+    operations: Operations = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        bus = EventBus()
+        self.events = record(bus)
+        upstreams = {number: Upstream(number, "127.0.0.1", 1030 + number) for number in range(4)}
+        self.operations = Operations(
+            cast(Any, self.time),
+            self.time.ns,
+            bus,
+            self.proxy,
+            upstreams,
+            "test:runtime",
+            successor=SUCCESSOR,
+            backends=self.backends,
+            kill_after_s=self.kill_after_s,
+        )
+
+    def change(self, action: str, instance: int = -1) -> None:
+        """Make a change that the proxy applies at once."""
+        deferred = Deferred.fromCoroutine(cast(Coroutine[Any, Any, None], self.operations.carry_out(action, instance)))
+        if self.proxy.under_way:
+            self.proxy.done()
+        result_of(deferred)
+
+    @property
+    def killed(self) -> list[str]:
+        return [event.instance for event in self.events if isinstance(event, BackendKilled)]
+
+    @property
+    def last(self) -> Change:
+        return [event for event in self.events if isinstance(event, Change)][-1]
+
+
+def test_an_upgrade_gets_the_successor() -> None:
+    scene = Scene(UpgradableProxy())
+    scene.change("upgrade")
+    assert scene.proxy.calls == [("upgrade", SUCCESSOR)]
+    assert (scene.last.name, scene.last.instance, scene.last.phase) == ("upgrade", "", Phase.APPLIED)
+
+
+def test_what_a_proxy_cannot_do_is_a_failed_change() -> None:
+    scene = Scene(UpgradableProxy())
+    scene.change("reload")
+    assert (scene.last.phase, scene.last.message) == (Phase.FAILED, "test:runtime cannot reload")
+
+
+def test_a_mechanism_tells_what_it_cannot_do_and_why() -> None:
+    plain = Mechanism("plain", "", FakeProxy)
+    told = Mechanism("told", "", UpgradableProxy, cannot={"reload": "it has no configuration"})
+    unknown = Mechanism("unknown", "", lambda _workspace: cast(IProxy, FakeProxy()))
+    assert [plain.why_not(action) for action in ("add", "remove")] == ["", ""]
+    assert plain.why_not("upgrade") == "its plugin knows no way"
+    assert (told.why_not("upgrade"), told.why_not("reload")) == ("", "it has no configuration")
+    assert unknown.why_not("upgrade") == "its plugin knows no way"
+    assert [Mechanism("restart", "", Restarting).why_not(action) for action in ("reload", "upgrade")] == ["", ""]
+
+
+def test_a_removed_backend_lives_on_unless_it_is_to_be_killed() -> None:
+    scene = Scene()
+    scene.change("remove", 0)
+    scene.time.advance(3600)
+    assert scene.backends[0].calls == []
+
+
+def test_a_removed_backend_is_killed_after_its_time() -> None:
+    scene = Scene(kill_after_s=2)
+    scene.change("remove", 0)
+    scene.time.advance(1.75)
+    assert (scene.backends[0].calls, scene.killed) == ([], [])
+    scene.time.advance(0.25)
+    assert (scene.backends[0].calls, scene.killed) == (["kill"], ["0"])
+    assert [backend.calls for number, backend in scene.backends.items() if number] == [[], [], []]
+
+
+def test_a_killed_backend_is_started_before_it_is_added_again() -> None:
+    scene = Scene(kill_after_s=2)
+    scene.change("remove", 0)
+    scene.time.advance(2)
+    scene.change("add", 0)
+    assert scene.backends[0].calls == ["kill", "start"]
+    assert scene.last.phase is Phase.APPLIED
+    scene.time.advance(3600)
+    assert scene.backends[0].calls == ["kill", "start"]
+
+
+def test_a_backend_that_is_added_again_in_time_is_not_killed() -> None:
+    scene = Scene(kill_after_s=2)
+    scene.change("remove", 0)
+    scene.time.advance(1)
+    scene.change("add", 0)
+    scene.time.advance(3600)
+    assert (scene.backends[0].calls, scene.killed) == ([], [])
+
+
+def test_a_backend_that_does_not_start_again_makes_the_run_invalid() -> None:
+    scene = Scene(kill_after_s=2)
+    scene.change("remove", 0)
+    scene.time.advance(2)
+    scene.backends[0].obstacle = StartError("port 1030 is in use")
+    scene.change("add", 0)
+    assert [event.reason for event in scene.events if isinstance(event, Broken)] == ["port 1030 is in use"]
+
+
+def test_once_stopped_nobody_is_killed_any_more() -> None:
+    scene = Scene(kill_after_s=2)
+    scene.change("remove", 0)
+    scene.operations.stop()
+    scene.time.advance(3600)
+    assert scene.backends[0].calls == []
+    assert scene.time.getDelayedCalls() == []
