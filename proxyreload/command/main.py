@@ -5,20 +5,29 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import proxyreload
+from proxyreload import frozen
 from proxyreload.errors import ExitStatus, ProxyreloadError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    frozen.settle()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:  # asked by scripts, often: nothing else is imported for it
-        print(f"proxyreload {proxyreload.__version__}")  # noqa: T201
+        print(frozen.version())  # noqa: T201
         sys.exit(0)
     from twisted.python import usage
 
-    commands: dict[str, Callable[[list[str]], int]] = {"plugins": _plugins, "backend": _backend, "selftest": _selftest}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "compare": _compare,
+        "report": _report,
+        "plugins": _plugins,
+        "backend": _backend,
+        "selftest": _selftest,
+        "twistd": _twistd,
+    }
     try:
+        words = _take_plugin_path(words)
         status = commands[words[0]](words[1:]) if words and words[0] in commands else _run(words)
     except usage.UsageError as error:
         _complain(str(error))
@@ -33,6 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _complain(text: str) -> None:
     print(f"proxyreload: {text}", file=sys.stderr)  # noqa: T201
+
+
+def _take_plugin_path(words: list[str]) -> list[str]:
+    """Take ``--plugin-path``, which may stand before a command's name too, and return what is left."""
+    option, equals, folders = words[0].partition("=") if words else ("", "", "")
+    if option != "--plugin-path" or not (equals or words[1:]):
+        return words
+    from proxyreload.proxy import pluginpath
+
+    pluginpath.search(folders if equals else words[1])
+    return words[1:] if equals else words[2:]
 
 
 def _run(words: list[str]) -> int:
@@ -61,6 +81,18 @@ def _run(words: list[str]) -> int:
     return statuses[0] if statuses else ExitStatus.INVALID
 
 
+def _compare(words: list[str]) -> int:
+    from proxyreload.command.compare import run_comparison
+
+    return run_comparison(words)
+
+
+def _report(words: list[str]) -> int:
+    from proxyreload.command.report import make_report
+
+    return make_report(words)
+
+
 def _plugins(words: list[str]) -> int:
     from proxyreload.command.plugins import list_plugins
 
@@ -77,3 +109,9 @@ def _selftest(words: list[str]) -> int:
     from proxyreload.command.selftest import run_selftest
 
     return run_selftest(words)
+
+
+def _twistd(words: list[str]) -> int:
+    from proxyreload.command.twistd import run_twistd
+
+    return run_twistd(words)

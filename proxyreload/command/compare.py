@@ -1,0 +1,184 @@
+"""``proxyreload compare``: many mechanisms side by side."""
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.text import Text
+from twisted.internet.defer import Deferred
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+import proxyreload
+from proxyreload.clock import monotonic_ns
+from proxyreload.command.base import Options
+from proxyreload.command.numbers import positive, whole
+from proxyreload.command.scenarios import CHANGES, named, ports, repetition
+from proxyreload.command.signals import on_signals
+from proxyreload.comparison.comparison import Comparison
+from proxyreload.comparison.contender import Contender, contenders, everyone
+from proxyreload.comparison.row import Row, row_of
+from proxyreload.comparison.table import as_json, markdown, print_table, versions
+from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.reactor import IReactor
+from proxyreload.reporters.progress import ProgressBar
+from proxyreload.settings import Settings, Target
+from proxyreload.verdict.judgement import counted
+
+#: Into a file or a pipe no line is broken.
+_WIDE = 200
+
+
+class CompareOptions(Options):
+    """proxyreload compare."""
+
+    synopsis = "proxyreload compare [options] NAME[:MECHANISM][@PROGRAM] … | --all"
+    longdesc = (
+        "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
+        "each in an order of its own. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to "
+        "a verdict; what a mechanism cannot do counts for nothing."
+    )
+    optParameters = [  # noqa: RUF012
+        ["rounds", None, "1", "How often each mechanism has its turn"],
+        ["repeat", None, "10", "How often backends are added and removed in each run, or what --change says"],
+        ["change", None, "backends", "What is repeated: backends, reload or upgrade"],
+        ["pace", None, "0.5", "Seconds between a change that is done and the next"],
+        ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
+        ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
+        ["upgrade-to", None, None, "The program that an upgrade replaces a proxy's by, if not the same one"],
+        ["clients", None, "10", "Clients, with one persistent connection each"],
+        ["rate", None, "2000", "Requests/s over all clients; 0: each sends as soon as it has its answer"],
+        ["backends", None, "4", "How many numbered backends there are"],
+        ["first-port", None, "1030", "The port of backend 0; the others follow"],
+        ["front-port", None, "8080", "The port that the proxies listen on"],
+        ["timeout", None, "5", "Seconds for one exchange, its body included"],
+        ["seed", None, "0", "For the order of the rounds and whatever else is drawn by chance"],
+        ["folder", None, "compare", "Where each run's data.csv and run.json are written"],
+        ["json", None, "compare.json", "Where the table is written as JSON"],
+        ["markdown", None, None, "Where it is written as Markdown"],
+    ]  # fmt: skip
+    optFlags = [["all", None, "Every mechanism of every installed plugin"]]  # noqa: RUF012
+    compData = usage.Completions(
+        optActions={
+            "scenario": usage.CompleteFiles("*.toml"),
+            "json": usage.CompleteFiles("*.json"),
+            "markdown": usage.CompleteFiles("*.md"),
+            "change": usage.CompleteList(list(CHANGES)),
+            "folder": usage.CompleteDirs(),
+        }
+    )
+
+    def parseArgs(self, *names: str) -> None:
+        """Take the mechanisms."""
+        self["names"] = names
+        if bool(names) == bool(self["all"]):
+            msg = "name the mechanisms to compare, or say --all (--help says more)"
+            raise usage.UsageError(msg)
+
+
+def run_comparison(words: list[str]) -> int:
+    """Compare, and print the table."""
+    options = CompareOptions()
+    options.parseOptions(words)
+    settings = _settings(options)
+    found = list(everyone()) if options["all"] else contenders(options["names"])
+    broken = [row_of(each.partition(" of ")[0], (), why=each) for each in found if isinstance(each, str)]
+    from twisted.internet import reactor as installed
+
+    reactor = cast(IReactor, installed)
+    comparison = Comparison(
+        reactor,
+        monotonic_ns,
+        [each for each in found if isinstance(each, Contender)],
+        settings,
+        Path(options["folder"]),
+        whole("--rounds", options["rounds"], 1, 1000),
+    )
+    progress = ProgressBar(lambda: comparison.share, comparison.doing)
+    comparison.tell = progress.tell
+    _write(options, [], comparison)  # that it can be written is better known before than after an hour
+    outcomes: list[list[Row] | Failure] = []
+
+    def over(outcome: list[Row] | Failure) -> None:
+        progress.stop()
+        outcomes.append(outcome)
+        reactor.stop()
+
+    def start() -> None:
+        on_signals(reactor, comparison.interrupt)
+        progress.start(reactor)
+        Deferred.fromCoroutine(comparison.execute()).addBoth(over)
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    outcome = outcomes[0]
+    if isinstance(outcome, Failure):
+        outcome.raiseException()
+        return ExitStatus.INVALID
+    rows = [*outcome, *broken]
+    _write(options, rows, comparison)
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
+    for line in (_what(comparison), *versions(rows), ""):
+        console.print(Text(line), soft_wrap=True)
+    print_table(console, rows)
+    return status(rows)
+
+
+def status(rows: Sequence[Row]) -> ExitStatus:
+    """Return the worst of the rows' exit statuses; what a mechanism cannot do counts for nothing."""
+    statuses = [ExitStatus.LOSSLESS]
+    statuses += [row.verdict.exit_status if row.verdict else ExitStatus.INVALID for row in rows if not row.cannot]
+    return max(statuses)
+
+
+def _settings(options: Options) -> Settings:
+    backends = whole("--backends", options["backends"], 1, 1000)
+    first_port, front_port = ports(options, backends)
+    scenario = repetition(options, backends)
+    if options["scenario"] is not None:
+        scenario = named(options["scenario"], None, backends)
+    return Settings(
+        target=Target.front(front_port),
+        scenario=scenario,
+        clients=whole("--clients", options["clients"], 1, 10_000),
+        rate_per_s=None if options["rate"] == "0" else positive("--rate", options["rate"]),
+        backends=backends,
+        first_port=first_port,
+        timeout_s=positive("--timeout", options["timeout"]),
+        upgrade_to=options["upgrade-to"],
+        kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
+        seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+    )
+
+
+def _what(comparison: Comparison) -> str:
+    """Say what was compared, on what and when."""
+    settings = comparison.settings
+    rate = "closed loop" if settings.rate_per_s is None else f"{settings.rate_per_s:g} requests/s"
+    killed = "" if settings.kill_removed_s is None else f"; removed backends killed after {settings.kill_removed_s:g} s"
+    return (
+        f"proxyreload {proxyreload.__version__}, {datetime.now(UTC).date()}: {settings.scenario.title}, "
+        f"{counted(settings.clients, 'client')}, {rate}{killed}, {counted(comparison.rounds, 'round')}, "
+        f"seed {settings.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
+    )
+
+
+def _write(options: Options, rows: Sequence[Row], comparison: Comparison) -> None:
+    """Write the files; raises `UsageError` if one cannot be written."""
+    what = _what(comparison)
+    ran = comparison.settings.as_run()
+    compared = {"what": what, "rounds": comparison.rounds, "options": ran["options"], "scenario": ran["scenario"]}
+    written = {options["json"]: as_json(rows, compared)}
+    if options["markdown"] is not None:
+        written[options["markdown"]] = markdown(rows, [what, *versions(rows)])
+    for path, text in written.items():
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            msg = f"{path} cannot be written: {error.strerror}"
+            raise UsageError(msg) from error

@@ -1,0 +1,1 @@
+"""Many mechanisms, the same scenario on each, side by side."""

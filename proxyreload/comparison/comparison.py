@@ -1,0 +1,109 @@
+"""Runs the same scenario on every contender, in interleaved rounds."""
+
+import gc
+import random
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+
+from proxyreload.clock import ClockNs
+from proxyreload.comparison.contender import Contender
+from proxyreload.comparison.row import Row, row_of
+from proxyreload.comparison.trial import Trial, attempt
+from proxyreload.reactor import IReactor
+from proxyreload.run import Run
+from proxyreload.settings import Settings
+from proxyreload.verdict.judgement import counted
+
+
+@attrs.define(eq=False)
+class Comparison:
+    """Every contender once a round, one at a time, each round in an order of its own that `seed` draws."""
+
+    reactor: IReactor
+    clock_ns: ClockNs
+    contenders: Sequence[Contender]
+    settings: Settings  #: of each run but for the contender and its files
+    folder: Path  #: for the files of each run
+    rounds: int
+    tell: Callable[[str], None] = lambda _line: None  #: called with a line after each trial
+    trials: dict[str, list[Trial]] = attrs.field(factory=dict, init=False)  #: by the contender's name
+    _name: str = attrs.field(default="", init=False)
+    _run: Run | None = attrs.field(default=None, init=False)  # the one under way
+    _round: int = attrs.field(default=0, init=False)
+    _over: int = attrs.field(default=0, init=False)  # how many trials are
+    _interrupted: bool = attrs.field(default=False, init=False)
+
+    @property
+    def total(self) -> int:
+        """How many trials there are."""
+        return self.rounds * len(self.contenders)
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, from 0 to 1."""
+        run = self._run
+        steps = len(self.settings.scenario.steps)
+        part = run.play.done / steps if run is not None and run.play is not None and steps else 0.0
+        return (self._over + part) / self.total if self.total else 1.0
+
+    def doing(self) -> str:
+        """Say what is being done."""
+        failures = self._run.observation.counts.failure if self._run is not None else 0
+        lost = f", {counted(failures, 'failure')}" if failures else ""
+        return f"round {self._round} of {self.rounds}: {self._name}{lost}"
+
+    def interrupt(self) -> None:
+        """End the run that is under way, and start no other; a second time, without waiting."""
+        self._interrupted = True
+        if self._run is not None:
+            self._run.interrupt()
+
+    async def execute(self) -> list[Row]:
+        """Run them all; return a row for each, in the order they were named."""
+        chance = random.Random(self.settings.seed)  # noqa: S311
+        for number in range(1, self.rounds + 1):
+            self._round = number
+            for contender in chance.sample(self.contenders, len(self.contenders)):
+                if not self._interrupted:
+                    await self._try(contender, number)
+        return [self._row(contender) for contender in self.contenders]
+
+    async def _try(self, contender: Contender, number: int) -> None:
+        self._name = contender.name
+        files = self.folder / file_name(f"{contender.name} {number}")
+        run_file = files / "run.json"
+        why_not = contender.why_not(sorted(self.settings.scenario.actions))
+        if why_not:
+            trial = Trial(number, run_file, why=why_not, cannot=True)
+        else:
+            files.mkdir(parents=True, exist_ok=True)
+            settings = attrs.evolve(
+                self.settings,
+                choice=contender.choice,
+                binary=contender.binary,
+                csv=files / "data.csv",
+                run=run_file,
+            )
+            # What the run before has left in memory must not be collected at the cost of this one.
+            gc.collect()
+            self._run = Run(settings, self.reactor, self.clock_ns)
+            trial = await attempt(self._run, number)
+            self._run = None
+        self._over += 1
+        self.trials.setdefault(contender.name, []).append(trial)
+        outcome = trial.judgement.verdict.value if trial.judgement is not None else trial.why
+        lost = f", {counted(trial.failures.total(), 'failure')}" if trial.failures else ""
+        self.tell(f"{self._over} of {self.total}: {contender.name}: {outcome}{lost}")
+
+    def _row(self, contender: Contender) -> Row:
+        trials = self.trials.get(contender.name, [])
+        why = "" if trials else "not run: ended before its turn"
+        return row_of(contender.name, trials, contender.choice.mechanism.cure, why)
+
+
+def file_name(name: str) -> str:
+    """Return a name as a file may have it."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")

@@ -1,0 +1,118 @@
+"""All of a contender's trials in one row."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
+from statistics import median
+
+import attrs
+
+from proxyreload.clock import NS_PER_MS
+from proxyreload.comparison.trial import Trial
+from proxyreload.proxy.interfaces import Cure
+from proxyreload.verdict.judgement import Verdict, worst
+from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.repetition import Repetition, repetition
+
+
+@attrs.frozen
+class Row:
+    """What a contender's trials came to; ``why`` says what kept it from coming to anything, or spoilt it."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    verdict: Verdict | None  #: the worst of the trials; None if none came to one
+    cannot: bool
+    why: str
+    cure: Cure | None
+
+    @property
+    def proxy_version(self) -> str:
+        """As the program told it."""
+        return next((trial.proxy_version for trial in self.trials if trial.proxy_version), "")
+
+    @property
+    def exchanges(self) -> int:
+        """In all trials."""
+        return sum(trial.exchanges for trial in self.trials)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """By class, in all trials."""
+        return sum((trial.failures for trial in self.trials), Counter())
+
+    @property
+    def losses(self) -> list[int]:
+        """The failures in the window of each change."""
+        return [loss for trial in self.trials for loss in trial.losses]
+
+    @property
+    def repetition(self) -> Repetition | None:
+        """Failures per change and per million; None if there were too few changes."""
+        return repetition(self.losses, sum(trial.in_windows for trial in self.trials))
+
+    @property
+    def front_closed(self) -> Counter[str]:
+        """By ending, in all trials."""
+        return sum((trial.front_closed for trial in self.trials), Counter())
+
+    @property
+    def back_closed(self) -> int:
+        """Backend connections replaced beyond need, in all trials."""
+        return sum(trial.back_closed for trial in self.trials)
+
+    @property
+    def stragglers(self) -> int:
+        """In all trials."""
+        return sum(trial.stragglers for trial in self.trials)
+
+    @property
+    def applied_ms(self) -> float | None:
+        """The median, from a change's request."""
+        return _median_ms([time_ns for trial in self.trials for time_ns in trial.applied_ns])
+
+    @property
+    def effective_ms(self) -> float | None:
+        """The median, from a change's request."""
+        return _median_ms([time_ns for trial in self.trials for time_ns in trial.effective_ns])
+
+    @property
+    def steady_p99_us(self) -> int | None:
+        """The 99th percentile away from the changes."""
+        return _p99_us([trial.steady for trial in self.trials])
+
+    @property
+    def around_p99_us(self) -> int | None:
+        """The 99th percentile around the changes."""
+        return _p99_us([trial.around for trial in self.trials])
+
+    @property
+    def floor_p99_us(self) -> int | None:
+        """The 99th percentile without the proxy."""
+        return _p99_us([trial.floor for trial in self.trials])
+
+
+def row_of(name: str, trials: Sequence[Trial], cure: Cure | None = None, why: str = "") -> Row:
+    """Make a row of a contender's trials; `why` it has none."""
+    judgements = [trial.judgement for trial in trials if trial.judgement is not None]
+    verdict = worst([judgement.verdict for judgement in judgements]) if judgements else None
+    whys = [why, *(trial.why for trial in trials)]
+    whys += ["; ".join(each.reasons) for each in judgements if each.verdict in (Verdict.INVALID, Verdict.INEFFECTIVE)]
+    whys += [f"it refused a change: {words}" for trial in trials for words in trial.refusals[:1]]
+    return Row(
+        name,
+        tuple(trials),
+        verdict,
+        cannot=any(trial.cannot for trial in trials),
+        why=next(filter(None, whys), ""),
+        cure=cure if verdict is Verdict.LOSSY else None,
+    )
+
+
+def _median_ms(times_ns: Sequence[int]) -> float | None:
+    return median(times_ns) / NS_PER_MS if times_ns else None
+
+
+def _p99_us(latencies: Sequence[Latency]) -> int | None:
+    whole = reduce(Latency.plus, latencies, Latency())
+    return whole.percentile_us(99) if whole.count else None

@@ -1,0 +1,186 @@
+"""The rows as a table: for a terminal, for Markdown, and as JSON."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proxyreload.comparison.row import Row
+from proxyreload.events import Ending
+from proxyreload.verdict.judgement import by_class
+from proxyreload.verdict.repetition import short
+
+#: Changes with a note in the changelog.
+FORMAT = 1
+
+
+@attrs.frozen
+class Column:
+    """One figure of a row."""
+
+    title: str
+    text: Callable[[Row], str]
+    right: bool = True
+
+
+def _verdict(row: Row) -> str:
+    if row.verdict is not None:
+        return row.verdict.value
+    return "cannot" if row.cannot else "not run"
+
+
+def _failures(row: Row) -> str:
+    return str(row.failures.total()) if row.verdict is not None else ""
+
+
+def _per_change(row: Row) -> str:
+    return row.repetition.interval() if row.repetition is not None else ""
+
+
+def _per_million(row: Row) -> str:
+    return short(row.repetition.per_million) if row.repetition is not None else ""
+
+
+def _front_closed(row: Row) -> str:
+    if row.verdict is None:
+        return ""
+    announced = row.front_closed[Ending.ANNOUNCED.value]
+    total = row.front_closed.total()
+    return f"{total} ({announced})" if total else "0"
+
+
+def _back_closed(row: Row) -> str:
+    return str(row.back_closed) if row.verdict is not None else ""
+
+
+def _stragglers(row: Row) -> str:
+    return str(row.stragglers) if row.verdict is not None else ""
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004
+
+
+def _whole(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+NAME = Column("mechanism", lambda row: row.name, right=False)
+VERDICT = Column("verdict", _verdict, right=False)
+LOSSES = (
+    NAME,
+    VERDICT,
+    Column("failures", _failures),
+    Column("per change", _per_change),
+    Column("per million", _per_million),
+    Column("front closed (announced)", _front_closed),
+    Column("back replaced", _back_closed),
+)
+TIMES = (
+    NAME,
+    Column("applied ms", lambda row: _ms(row.applied_ms)),
+    Column("effective ms", lambda row: _ms(row.effective_ms)),
+    Column("stragglers", _stragglers),
+    Column("p99 steady µs", lambda row: _whole(row.steady_p99_us)),
+    Column("p99 around µs", lambda row: _whole(row.around_p99_us)),
+    Column("floor µs", lambda row: _whole(row.floor_p99_us)),
+)
+
+
+def print_table(console: Console, rows: Sequence[Row]) -> None:
+    """Print two tables, of losses and of times, that fit 80 columns, and the notes below."""
+    for columns in (LOSSES, TIMES):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for column in columns:
+            justify: Any = "right" if column.right else "left"
+            table.add_column(column.title, justify=justify, overflow="fold", vertical="bottom")
+        for row in rows:
+            if columns is LOSSES or row.verdict is not None:
+                table.add_row(*(Text(column.text(row)) for column in columns))
+        console.print(table)
+        console.print()
+    for note in notes(rows):
+        console.print(Text(note), soft_wrap=True)
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """Return what was lost and why, and what is known to help."""
+    found = []
+    for row in rows:
+        if row.why:
+            found.append(f"{row.name}: {row.why}")
+        if row.failures:
+            found.append(f"{row.name}: lost {by_class(row.failures)}")
+        if row.cure is not None:
+            found.append(f"{row.name}: what helps: {row.cure.advice}, {row.cure.link}")
+    return found
+
+
+def versions(rows: Sequence[Row]) -> list[str]:
+    """Return which programs were run, a line each."""
+    told = {f"{row.name.partition(':')[0]}: {row.proxy_version}": None for row in rows if row.proxy_version}
+    return list(told)
+
+
+def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
+    """Return one wide table, with what was compared `above` and the notes below."""
+    lost = Column("failures by class", lambda row: by_class(row.failures), right=False)
+    columns = (*LOSSES[:3], lost, *LOSSES[3:], *TIMES[1:])
+    lines = [line for text in above for line in (_escaped(text), "")]
+    lines += [_cells([column.title for column in columns])]
+    lines.append(_cells(["---:" if column.right else "---" for column in columns]))
+    lines += [_cells([column.text(row) for column in columns]) for row in rows]
+    listed = [f"- {_escaped(note)}" for note in notes(rows)]
+    return "\n".join([*lines, "", *listed, ""])
+
+
+def _cells(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_escaped, texts))} |"
+
+
+def _escaped(text: str) -> str:
+    """Return text in which Markdown finds no table and no HTML."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def as_json(rows: Sequence[Row], compared: dict[str, object]) -> str:
+    """Return all figures; `compared` says what was run."""
+    content = {"format": FORMAT, **compared, "rows": [_row(row) for row in rows]}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _row(row: Row) -> dict[str, object]:
+    repetition = row.repetition
+    return {
+        "mechanism": row.name,
+        "proxy_version": row.proxy_version,
+        "verdict": _verdict(row),
+        "why": row.why or None,
+        "cure": None if row.cure is None else attrs.asdict(row.cure),
+        "exchanges": row.exchanges,
+        "changes": len(row.losses),
+        "failures": dict(row.failures),
+        "per_change": None if repetition is None else repetition.as_run(),
+        "front_closed": dict(row.front_closed),
+        "back_closed": row.back_closed,
+        "applied_ms": row.applied_ms,
+        "effective_ms": row.effective_ms,
+        "stragglers": row.stragglers,
+        "p99_steady_us": row.steady_p99_us,
+        "p99_around_us": row.around_p99_us,
+        "p99_floor_us": row.floor_p99_us,
+        "trials": [
+            {
+                "round": trial.round,
+                "verdict": trial.judgement.verdict.value if trial.judgement is not None else None,
+                "why": trial.why or None,
+                "run": str(trial.run_file) if trial.judgement is not None else None,
+            }
+            for trial in row.trials
+        ],
+    }

@@ -1,0 +1,79 @@
+"""One run of one contender, and what it came to."""
+
+from collections import Counter
+from pathlib import Path
+
+import attrs
+
+from proxyreload.errors import CannotError, ProxyreloadError
+from proxyreload.run import Run
+from proxyreload.untrusted import WORDS_LIMIT, one_line
+from proxyreload.verdict.judgement import Judgement
+from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.observation import Observation
+
+
+@attrs.frozen
+class Trial:
+    """One run's figures; without a judgement it did not come to one, and ``why`` says why."""
+
+    round: int
+    run_file: Path
+    judgement: Judgement | None = None
+    why: str = ""
+    cannot: bool = False  #: the mechanism cannot do what was asked
+    proxy_version: str = ""
+    exchanges: int = 0
+    failures: Counter[str] = attrs.field(factory=Counter)  #: by class
+    losses: tuple[int, ...] = ()  #: failures in each change's window
+    in_windows: int = 0  #: exchanges there
+    refusals: tuple[str, ...] = ()  #: the proxy's words on changes that it refused
+    front_closed: Counter[str] = attrs.field(factory=Counter)  #: since the first change, by ending
+    back_closed: int = 0  #: likewise, of backends that were not removed
+    applied_ns: tuple[int, ...] = ()  #: from request to applied, of each change
+    effective_ns: tuple[int, ...] = ()  #: from request to effective
+    stragglers: int = 0
+    steady: Latency = attrs.field(factory=Latency)
+    around: Latency = attrs.field(factory=Latency)
+    floor: Latency = attrs.field(factory=Latency)
+
+
+async def attempt(run: Run, number: int) -> Trial:
+    """Execute a run; whatever goes wrong is in the trial."""
+    run_file = run.settings.run
+    try:
+        judgement = await run.execute()
+    except CannotError as error:
+        return Trial(number, run_file, why=str(error), cannot=True)
+    except ProxyreloadError as error:
+        return Trial(number, run_file, why=one_line(str(error), WORDS_LIMIT))
+    except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the others go on)
+        return Trial(number, run_file, why=one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
+    return attrs.evolve(
+        _figures(run.observation, number, run_file), judgement=judgement, proxy_version=run.proxy_version
+    )
+
+
+def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
+    changes = observation.changes
+    steady, around = observation.steady_and_around()
+    front_closed: Counter[str] = Counter()
+    for change in changes:
+        front_closed.update({ending.value: times for ending, times in change.closures.front.items()})
+    return Trial(
+        number,
+        run_file,
+        exchanges=observation.counts.total,
+        failures=Counter(observation.counts.by_failure),
+        losses=tuple(sum(change.failures.values()) for change in changes),
+        in_windows=sum(change.exchanges for change in changes),
+        refusals=tuple(change.refused for change in changes if change.refused),
+        front_closed=front_closed,
+        back_closed=sum(change.closures.back for change in changes),
+        applied_ns=tuple(change.applied_ns - change.requested_ns for change in changes if change.applied_ns),
+        effective_ns=tuple(change.effective_ns - change.requested_ns for change in changes if change.effective_ns),
+        stragglers=sum(change.stragglers for change in changes),
+        steady=steady,
+        around=around,
+        floor=observation.floor.latency if observation.floor is not None else Latency(),
+    )

@@ -1,0 +1,199 @@
+"""Rows and tables of a comparison."""
+
+import json
+import re
+from collections import Counter
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from proxyreload.command.compare import status
+from proxyreload.comparison.comparison import file_name
+from proxyreload.comparison.contender import contenders, everyone
+from proxyreload.comparison.row import Row, row_of
+from proxyreload.comparison.table import as_json, markdown, notes, print_table, versions
+from proxyreload.comparison.trial import Trial
+from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.proxy import finding
+from proxyreload.proxy.interfaces import Cure
+from proxyreload.verdict.judgement import Judgement, Verdict
+from proxyreload.verdict.latency import Latency
+
+from .fakes import PLUGINS
+
+CURE = Cure("turn it off", "https://example.test/off")
+RUN = Path("run.json")
+
+
+def latency(*values_us: int) -> Latency:
+    recorded = Latency()
+    recorded.record(values_us)
+    return recorded
+
+
+def trial(verdict: Verdict, *losses: int, failure: str = "timeout", reasons: tuple[str, ...] = ()) -> Trial:
+    return Trial(
+        1,
+        RUN,
+        Judgement(verdict, reasons),
+        proxy_version="fake 1.2",
+        exchanges=1000,
+        failures=Counter({failure: sum(losses)}) if sum(losses) else Counter(),
+        losses=losses,
+        in_windows=1000,
+        applied_ns=(1_000_000, 3_000_000),
+        effective_ns=(2_000_000,),
+        front_closed=Counter({"announced": 2, "idle": 1}),
+        back_closed=4,
+        stragglers=5,
+        steady=latency(100),
+        around=latency(300),
+        floor=latency(50),
+    )
+
+
+SEAMLESS = row_of("fake:quick", [trial(Verdict.SEAMLESS, *[0] * 10)], CURE)
+LOSSY = row_of("fake:slow", [trial(Verdict.SEAMLESS, *[0] * 5), trial(Verdict.LOSSY, 0, 3, 0, 1, 0)], CURE)
+CANNOT = row_of("fake:old", [Trial(1, RUN, why="cannot upgrade: it has no way", cannot=True)])
+MISSING = row_of("fake:gone", [Trial(1, RUN, why="fake is not installed")])
+ROWS = [SEAMLESS, LOSSY, CANNOT, MISSING]
+
+
+def test_a_row_sums_up_its_trials() -> None:
+    assert (LOSSY.exchanges, LOSSY.losses, LOSSY.failures) == (2000, [0] * 6 + [3, 0, 1, 0], {"timeout": 4})
+    assert (LOSSY.front_closed, LOSSY.back_closed, LOSSY.stragglers) == ({"announced": 4, "idle": 2}, 8, 10)
+    assert (LOSSY.applied_ms, LOSSY.effective_ms) == (2, 2)
+    assert (LOSSY.steady_p99_us, LOSSY.around_p99_us, LOSSY.floor_p99_us) == (100, 300, 50)
+    assert LOSSY.repetition is not None
+    assert (LOSSY.repetition.changes, LOSSY.repetition.per_change, LOSSY.repetition.per_million) == (10, 0.4, 2000)
+
+
+def test_a_row_has_the_worst_verdict_of_its_trials() -> None:
+    assert (SEAMLESS.verdict, LOSSY.verdict, MISSING.verdict) == (Verdict.SEAMLESS, Verdict.LOSSY, None)
+
+
+def test_only_a_lossy_row_needs_a_cure() -> None:
+    assert [row.cure for row in ROWS] == [None, CURE, None, None]
+
+
+def test_a_row_says_why_it_came_to_nothing() -> None:
+    spoilt = row_of("fake:odd", [trial(Verdict.INVALID, reasons=("the proxy died",))])
+    assert [row.why for row in (*ROWS, spoilt)] == [
+        *("", "", "cannot upgrade: it has no way", "fake is not installed", "the proxy died")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], ExitStatus.LOSSLESS),
+        ([SEAMLESS], ExitStatus.LOSSLESS),
+        ([SEAMLESS, CANNOT], ExitStatus.LOSSLESS),
+        ([LOSSY, SEAMLESS], ExitStatus.LOST),
+        ([LOSSY, MISSING], ExitStatus.INVALID),
+        ([row_of("fake:odd", [trial(Verdict.INEFFECTIVE)])], ExitStatus.INVALID),
+    ],
+)
+def test_the_exit_status_is_the_worst_rows(rows: list[Row], expected: ExitStatus) -> None:
+    assert status(rows) is expected
+
+
+def printed(width: int) -> str:
+    console = Console(file=StringIO(), width=width, highlight=False)
+    print_table(console, ROWS)
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
+
+
+def test_the_table_shows_every_row() -> None:
+    losses, times, below = re.split(r"\n\s*\n", printed(200), maxsplit=2)
+    assert [line.split()[:3] for line in losses.splitlines()[2:]] == [
+        ["fake:quick", "seamless", "0"],
+        ["fake:slow", "lossy", "4"],
+        ["fake:old", "cannot"],
+        ["fake:gone", "not", "run"],
+    ]
+    assert [line.split()[0] for line in times.splitlines()[2:]] == ["fake:quick", "fake:slow"]
+    assert "0.4 (95 %: " in losses
+    assert "6 (4)" in losses
+    assert below.splitlines() == notes(ROWS)
+
+
+def test_the_table_fits_80_columns() -> None:
+    tables = [line for line in printed(80).splitlines() if line not in notes(ROWS)]
+    assert max(map(len, tables)) <= 80
+    assert any("fake:quick" in line for line in tables)
+
+
+def test_notes_say_what_was_lost_and_what_helps() -> None:
+    assert notes(ROWS) == [
+        "fake:slow: lost 4 timeout",
+        "fake:slow: what helps: turn it off, https://example.test/off",
+        "fake:old: cannot upgrade: it has no way",
+        "fake:gone: fake is not installed",
+    ]
+
+
+def test_in_markdown_a_row_is_a_line_and_the_proxys_words_are_only_text() -> None:
+    hostile = row_of("fake:bad", [Trial(1, RUN, why="<b>|x\\")])
+    text = markdown([SEAMLESS, hostile], ["compared"])
+    assert text.startswith("compared\n\n| mechanism | verdict |")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert "- fake:bad: &lt;b>\\|x\\\\" in text
+
+
+def test_json_has_every_figure() -> None:
+    content = json.loads(as_json(ROWS, {"what": "compared"}))
+    assert (content["format"], content["what"]) == (1, "compared")
+    quick, slow, old, gone = content["rows"]
+    assert (quick["verdict"], old["verdict"], gone["verdict"]) == ("seamless", "cannot", "not run")
+    assert slow["failures"] == {"timeout": 4}
+    assert slow["cure"] == {"advice": "turn it off", "link": "https://example.test/off"}
+    assert [each["verdict"] for each in slow["trials"]] == ["seamless", "lossy"]
+    assert gone["trials"] == [{"round": 1, "verdict": None, "why": "fake is not installed", "run": None}]
+
+
+def test_each_proxys_version_is_told_once() -> None:
+    assert versions(ROWS) == ["fake: fake 1.2"]
+
+
+@pytest.fixture(name="_plugins")
+def _fixture_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "entry_points", lambda group: PLUGINS if group == "proxyreload.plugins" else ())
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_contenders_are_named_with_or_without_a_program_and_once() -> None:
+    found = contenders(["fake:slow", "fake", "fake:quick", "fake:quick@/opt/fake"])
+    assert [each.name for each in found] == ["fake:slow", "fake:quick", "fake:quick@/opt/fake"]
+    assert found[2].binary == "/opt/fake"
+    with pytest.raises(UsageError, match="no plugin 'bogus'"):
+        contenders(["bogus"])
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_everyone_is_every_mechanism_and_every_broken_plugin() -> None:
+    found = list(everyone())
+    assert [each if isinstance(each, str) else each.name for each in found][1:3] == ["fake:quick", "fake:slow"]
+    assert [str(each).partition(":")[0] for each in (found[0], found[3])] == [
+        "plugin broken of an unknown distribution cannot be loaded",
+        "plugin incomplete of an unknown distribution cannot be loaded",
+    ]
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_a_contender_tells_what_it_cannot_do() -> None:
+    (contender,) = contenders(["fake"])
+    assert contender.why_not(["add", "remove"]) == ""
+    assert contender.why_not(["upgrade"]) == "cannot upgrade: its plugin knows no way"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("haproxy:reload 1", "haproxy-reload-1"), ("nginx@../../opt/nginx 2", "nginx-..-..-opt-nginx-2")]
+)
+def test_a_runs_folder_is_one_folder(name: str, file: str) -> None:
+    assert file_name(name) == file

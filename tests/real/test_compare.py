@@ -1,0 +1,90 @@
+"""``proxyreload compare``: the same changes with several mechanisms."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from .command import PROXYRELOAD, Exits, Place
+
+pytestmark = pytest.mark.real
+
+SHORT = ("--repeat", "3", "--pace", "0.2", "--rate", "1000")
+
+
+def compared(place: Place) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))
+    return {row["mechanism"]: row for row in content["rows"]}
+
+
+def test_mechanisms_stand_side_by_side_and_one_that_fails_does_not_keep_the_others(place: Place) -> None:
+    names = ("haproxy:runtime", "nginx:reload", "haproxy:runtime@/no/such/program")
+    result = place.run("compare", *names, *SHORT, "--rounds", "2", "--markdown", "table.md", *place.ports)
+    assert result.status == 3
+    rows = compared(place)
+    assert list(rows) == list(names)
+    runtime, reload, missing = rows.values()
+    assert runtime["verdict"] in {"seamless", "graceful"}
+    assert (runtime["changes"], reload["changes"], missing["changes"]) == (12, 12, 0)
+    assert reload["front_closed"], "nginx closes its clients' connections"
+    assert (missing["verdict"], missing["why"]) == ("not run", "--binary /no/such/program: no such program")
+    for row in (runtime, reload):
+        assert [trial["round"] for trial in row["trials"]] == [1, 2]
+        runs = [json.loads((place.folder / trial["run"]).read_text(encoding="utf-8")) for trial in row["trials"]]
+        assert sum(run["summary"]["exchanges"] for run in runs) == row["exchanges"]
+        assert sum(run["summary"]["failure"] for run in runs) == sum(row["failures"].values())
+        assert {run["options"]["rate"] for run in runs} == {1000}
+    # Two rounds, each with all of them.
+    told = [line.split(": ")[1] for line in result.stderr.splitlines()]
+    assert [sorted(told[:3]), sorted(told[3:])] == [sorted(names)] * 2
+    for name in names:
+        assert f"| {name} |" in (place.folder / "table.md").read_text(encoding="utf-8")
+        assert name in result.stdout
+    assert "haproxy: HAProxy version" in result.stdout
+    assert place.left() == []
+
+
+def test_what_a_mechanism_cannot_do_is_said_and_counts_for_nothing(place: Place) -> None:
+    result = place.run("compare", "control:runtime", "haproxy:reload-idle", "--change", "reload", *SHORT, *place.ports)
+    rows = compared(place)
+    assert rows["control:runtime"]["verdict"] == "cannot"
+    assert rows["control:runtime"]["why"].startswith("cannot reload: ")
+    assert rows["haproxy:reload-idle"]["verdict"] in {"seamless", "graceful"}
+    assert rows["haproxy:reload-idle"]["changes"] == 3
+    assert result.status == 0
+
+
+def test_ended_half_way_it_shows_what_it_has(place: Place) -> None:
+    words = ("compare", "haproxy:runtime", "nginx:reload", "--repeat", "2", "--rounds", "9", *place.ports)
+    session = place.start(*words, command=("sh", "-c", 'exec "$@" 2>&1', "sh", *PROXYRELOAD))
+    session.until("1 of 18: ")
+    exits = Exits.of(session.descendants())
+    session.signal(signal.SIGINT)
+    result = session.ended()
+    assert exits.left() == []
+    assert result.status == 3
+    rows = compared(place)
+    assert [len(row["trials"]) for row in rows.values()] in ([1, 1], [2, 1], [1, 2], [2, 2])
+    assert {"ineffective", "invalid"} & {row["verdict"] for row in rows.values()}
+    assert place.left() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "name the mechanisms to compare, or say --all"),
+        (("haproxy", "--all"), "name the mechanisms to compare, or say --all"),
+        (("bogus",), "no plugin 'bogus'"),
+        (("haproxy", "--rounds", "0"), "--rounds"),
+        (("haproxy", "--repeat", "x"), "--repeat"),
+        (("haproxy", "--change", "x"), "--change takes backends, reload, upgrade, not 'x'"),
+        (("haproxy", "--json", "/no/such/folder/x.json"), "/no/such/folder/x.json cannot be written"),
+    ],
+)
+def test_wrong_usage_is_one_line(place: Place, words: tuple[str, ...], complaint: str) -> None:
+    result = place.run("compare", *words)
+    assert result.status == 2
+    (line,) = result.stderr.splitlines()
+    assert complaint in line
+    assert not (place.folder / "compare").exists()
