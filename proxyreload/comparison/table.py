@@ -76,7 +76,7 @@ LOSSES = (
     NAME,
     VERDICT,
     Column("failures", _failures),
-    Column("per change", _per_change),
+    Column("per change (95 %)", _per_change),
     Column("per million", _per_million),
     Column("front closed (announced)", _front_closed),
     Column("back replaced", _back_closed),

@@ -33,8 +33,8 @@ class Repetition:
     def interval(self) -> str:
         """Return the mean and its interval as text."""
         if not self.failures:
-            return f"0 (95 %: < {self.high:.2g})"
-        return f"{short(self.per_change)} (95 %: {short(self.low)} to {short(self.high)})"
+            return f"0 (<{short(self.high)})"
+        return f"{short(self.per_change)} ({short(self.low)} to {short(self.high)})"
 
     def as_run(self) -> dict[str, object]:
         """Return it as it stands in ``run.json``."""
@@ -50,8 +50,8 @@ class Repetition:
     def line(self) -> str:
         """Return it as a sentence."""
         return (
-            f"failures per change: {self.interval()}; {self.lossy} of {self.changes} changes lost something; "
-            f"{short(self.per_million)} per million exchanges"
+            f"failures per change (95 % interval): {self.interval()}; "
+            f"{self.lossy} of {self.changes} changes lost something; {short(self.per_million)} per million exchanges"
         )
 
 

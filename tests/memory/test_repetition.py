@@ -19,7 +19,7 @@ def test_without_a_loss_the_limit_is_the_rule_of_three_over_the_changes() -> Non
     assert found is not None
     assert (found.low, found.high, found.per_change, found.lossy) == (0, 0.15, 0, 0)
     assert found.line() == (
-        "failures per change: 0 (95 %: < 0.15); 0 of 20 changes lost something; 0 per million exchanges"
+        "failures per change (95 % interval): 0 (<0.15); 0 of 20 changes lost something; 0 per million exchanges"
     )
 
 
