@@ -40,8 +40,9 @@ class CompareOptions(Options):
     synopsis = "proxyreload compare [options] NAME[:MECHANISM][@PROGRAM] … | --all"
     longdesc = (
         "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
-        "each in an order of its own. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to "
-        "a verdict; what a mechanism cannot do counts for nothing."
+        "each in an order of its own. With @PROGRAM that program is run; an upgrade leads from it to the usual one. "
+        "Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; what a mechanism "
+        "cannot do counts for nothing."
     )
     optParameters = [  # noqa: RUF012
         ["rounds", None, "1", "How often each mechanism has its turn"],
@@ -50,7 +51,6 @@ class CompareOptions(Options):
         ["pace", None, "0.5", "Seconds between a change that is done and the next"],
         ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
-        ["upgrade-to", None, None, "The program that an upgrade replaces a proxy's by, if not the same one"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
         ["rate", None, "2000", "Requests/s over all clients; 0: each sends as soon as it has its answer"],
         ["backends", None, "4", "How many numbered backends there are"],
@@ -150,7 +150,6 @@ def _settings(options: Options) -> Settings:
         backends=backends,
         first_port=first_port,
         timeout_s=positive("--timeout", options["timeout"]),
-        upgrade_to=options["upgrade-to"],
         kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
         seed=whole("--seed", options["seed"], 0, 2**63 - 1),
     )

@@ -84,6 +84,7 @@ class Comparison:
                 self.settings,
                 choice=contender.choice,
                 binary=contender.binary,
+                upgrade_to=contender.usual() if "upgrade" in self.settings.scenario.actions else None,
                 csv=files / "data.csv",
                 run=run_file,
             )

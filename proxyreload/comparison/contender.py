@@ -20,6 +20,16 @@ class Contender:
         """``plugin:mechanism``, and ``@program`` if one was asked for."""
         return self.choice.name + (f"@{self.binary}" if self.binary else "")
 
+    def usual(self) -> str | None:
+        """Return the program that another one which was asked for is upgraded to; None if none was."""
+        program = self.choice.plugin.binary
+        if self.binary is None or program is None:
+            return None
+        try:
+            return str(program.find())
+        except ProxyreloadError:
+            return None
+
     def why_not(self, actions: Sequence[str]) -> str:
         """Say why it cannot do what is asked, empty if it can."""
         for action in actions:
