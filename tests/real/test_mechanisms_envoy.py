@@ -1,18 +1,25 @@
 """Envoy, changed by each of its mechanisms."""
 
+import signal
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from .command import Place, Result, rolling
+from proxyreload.proxy.finding import choose
+
+from .command import TRAFFIC, Exits, Place, Result, rolling, scenario
 from .mechanisms import assert_shown, assert_whole, third_party
+from .proxies import binary
 
 pytestmark = pytest.mark.real
 
-MECHANISMS = ("file", "rest")
+#: Those by which Envoy discovers its hosts while it runs.
+MECHANISMS = ("file", "rest", "ads")
 CHANGES = 20
 #: Envoy asks for its hosts every 0.1 to 0.2 s; a change is to be over before the next one.
-PACE_S = {"file": 0.3, "rest": 0.6}
+PACE_S = {"file": 0.3, "rest": 0.6, "ads": 0.3}
+SHARED_MEMORY = "envoy_shared_memory_"
 
 #: A plugin of somebody else, which names a host that Envoy takes no names for.
 REFUSED = """\
@@ -34,7 +41,20 @@ class Rest(WithName, proxyreload_envoy.Rest):
     pass
 
 
-mechanisms = (Mechanism("file", "", File), Mechanism("rest", "", Rest))
+class Ads(WithName, proxyreload_envoy.Ads):
+    pass
+
+
+class HotRestart(WithName, proxyreload_envoy.HotRestart):
+    pass
+
+
+mechanisms = (
+    Mechanism("file", "", File),
+    Mechanism("rest", "", Rest),
+    Mechanism("ads", "", Ads),
+    Mechanism("hot-restart", "", HotRestart),
+)
 plugin = ProxyPlugin("refused", proxyreload_envoy.plugin.binary, mechanisms)
 """
 
@@ -53,7 +73,7 @@ def assert_effective(result: Result) -> None:
     assert result.verdict not in {"ineffective", "invalid"}
 
 
-@pytest.mark.parametrize(("plugin", "mechanism"), [("envoy", "file"), ("envoy:rest", "rest")])
+@pytest.mark.parametrize(("plugin", "mechanism"), [("envoy", "file"), ("envoy:rest", "rest"), ("envoy:ads", "ads")])
 def test_both_changes_take_effect(place: Place, plugin: str, mechanism: str) -> None:
     result = run(place, plugin, "--duration", "4")
     assert result.run_json["mechanism"] == mechanism
@@ -71,7 +91,7 @@ def test_twenty_changes_lose_nothing(place: Place, mechanism: str) -> None:
     assert result.verdict in {"seamless", "graceful"}
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("mechanism", [*MECHANISMS, "hot-restart"])
 def test_a_change_that_envoy_refuses_is_told_in_its_words_and_the_run_goes_on(place: Place, mechanism: str) -> None:
     environment = third_party(place, "refused", REFUSED)
     result = run(place, f"refused:{mechanism}", "--duration", "4", environment=environment)
@@ -83,3 +103,91 @@ def test_a_change_that_envoy_refuses_is_told_in_its_words_and_the_run_goes_on(pl
     assert result.summary["failures"] == {}
     assert {row.instance for row in result.rows} == {"0", "1"}
     assert result.verdict == "ineffective"
+
+
+def test_every_mechanism_reloads_and_upgrades_or_says_why_not() -> None:
+    mechanisms = {mechanism.name: mechanism for mechanism in choose("envoy").plugin.mechanisms}
+    assert list(mechanisms) == ["file", "rest", "ads", "hot-restart", "restart"]
+    for action in ("reload", "upgrade"):
+        able = {name for name, mechanism in mechanisms.items() if not mechanism.why_not(action)}
+        assert able == {"hot-restart", "restart"}
+        assert {bool(mechanism.cannot) for name, mechanism in mechanisms.items() if name not in able} == {True}
+
+
+@pytest.mark.parametrize("change", ["backends", "reload", "upgrade"])
+def test_a_hot_restart_loses_nothing_and_leaves_no_shared_memory(place: Place, change: str) -> None:
+    before = shared_memory()
+    result = run(place, "envoy:hot-restart", "--repeat", "2", "--change", change, "--log", "changes")
+    assert len(result.changes) == (4 if change == "backends" else 2)
+    assert_effective(result)
+    assert result.summary["failures"] == {}
+    assert {change["verdict"] for change in result.changes} == {"graceful"}
+    assert shared_memory() <= before
+
+
+# Another program, for which Envoy's own words are known.
+OTHER_VERSION = """\
+#!/bin/sh
+[ "$1" = --hot-restart-version ] && exec echo 1.2
+exec {proxy} "$@"
+"""
+
+
+def test_a_program_of_another_hot_restart_version_is_refused_and_the_old_one_goes_on(place: Place) -> None:
+    other = place.write("other", OTHER_VERSION.format(proxy=binary("envoy")), mode=0o755)
+    result = run(place, "envoy:hot-restart", "--repeat", "1", "--change", "upgrade", "--upgrade-to", other)
+    (upgrade,) = result.changes
+    assert upgrade["error"].startswith("hot-restart version 1.2 cannot take over from ")
+    assert (result.summary["failure"], result.summary["front_changed"]) == (0, 0)
+    assert result.verdict == "ineffective"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_between_two_epochs_leaves_nothing(place: Place, number: signal.Signals) -> None:
+    before = shared_memory()
+    path = place.write("long.toml", scenario([(0.3, "add", 2), (0.4, "remove", 0)], 3600))
+    session = place.start("--plugin", "envoy:hot-restart", "--scenario", path, *place.ports)
+    session.until("change 1: add backend 2 .* applied")
+    session.until("change 2: remove backend 0 .* requested")
+    (name,) = shared_memory() - before
+    exits = Exits.of(session.descendants())
+    session.signal(number)
+    if number is signal.SIGINT:
+        result = session.ended()
+        assert_whole(place, result)
+        assert result.summary["failure"] == 0
+    assert exits.left() == []
+    assert name not in shared_memory()
+
+
+def test_the_streams_threads_do_not_keep_a_run_from_ending_nor_speak(place: Place) -> None:
+    session = place.start("--plugin", "envoy:ads", "--duration", "3600", *place.ports)
+    session.until(TRAFFIC)
+    session.signal(signal.SIGTERM)
+    result = session.ended()
+    assert_whole(place, result)
+    assert result.summary["failure"] == 0
+
+
+def test_backends_are_started_beside_the_streams_threads(place: Place) -> None:
+    words = ("--repeat", "5", "--pace", "0.3", "--backend-processes", "--kill-removed", "0.1", "--log", "changes")
+    result = run(place, "envoy:ads", *words)
+    assert_effective(result)
+    assert result.summary["failures"] == {}
+
+
+def test_without_grpcio_it_is_said_what_to_install(place: Place) -> None:
+    place.write("grpc.py", 'raise ModuleNotFoundError("No module named \'grpc\'", name="grpc")\n')
+    environment = {**place.environment, "PYTHONPATH": str(place.folder)}
+    session = place.start("--plugin", "envoy:ads", *place.ports, environment=environment)
+    result = session.ended()
+    assert (result.status, result.stderr.splitlines()) == (
+        3,
+        ["proxyreload: envoy:ads needs grpc: pip install 'proxyreload[ads]'"],
+    )
+    assert place.left() == []
+
+
+def shared_memory() -> set[str]:
+    """Return the names of the shared memory of hot restarts that is there."""
+    return {path.name for path in Path("/dev/shm").glob(f"{SHARED_MEMORY}*")}

@@ -1,0 +1,100 @@
+"""An Envoy that runs from a configuration file: what all ways to change one share."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from proxyreload.proxy.child import ChildProcess
+from proxyreload.proxy.http import Admin
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+
+HOST = "127.0.0.1"
+
+# The admin port is the kernel's choice (0): Envoy writes down which one it is.
+CONFIG = """\
+node: {{id: proxyreload, cluster: proxyreload}}
+admin:
+  address: {{socket_address: {{address: {host}, port_value: 0}}}}
+static_resources:
+  listeners:
+    - address: {{socket_address: {{address: "{front_host}", port_value: {front_port}}}}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: front
+                codec_type: HTTP1
+                route_config:
+                  virtual_hosts:
+                    - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app, timeout: 60s}}}}]}}
+                http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+  clusters:
+    - name: app
+      lb_policy: ROUND_ROBIN
+"""  # noqa: E501
+
+
+@attrs.define
+class Envoy:
+    """One Envoy; a mechanism says where its hosts come from and how they are changed."""
+
+    workspace: Workspace
+    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _child: ChildProcess | None = attrs.field(default=None, init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start in the foreground."""
+        self._upstreams = list(upstreams)
+        self._child = self._spawn()
+        await self.workspace.until_answering(self._child)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Name it among the hosts."""
+        await self._change([*self._upstreams, upstream])
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Name it no more: its connections end with the requests that they carry."""
+        await self._change([each for each in self._upstreams if each != upstream])
+
+    async def stop(self) -> None:
+        """SIGTERM; Envoy drops what is under way at that, but the clients have gone before."""
+        if self._child is not None:
+            await self.workspace.stop(self._child, signal.SIGTERM)
+
+    def _spawn(self) -> ChildProcess:
+        raise NotImplementedError
+
+    async def _change(self, upstreams: list[Upstream]) -> None:
+        raise NotImplementedError
+
+    def _program(self, source: str) -> list[str | Path]:
+        """Write the configuration, and return the command line of an Envoy that runs from it.
+
+        https://www.envoyproxy.io/docs/envoy/latest/operations/cli
+        """
+        workspace = self.workspace
+        config = CONFIG.format(host=HOST, front_host=workspace.front_host, front_port=workspace.front_port)
+        path = workspace.write("envoy.yaml", config + source)
+        return [workspace.binary, "--config-path", path, "--log-level", "warning", "--log-format", "%l: %v"]
+
+
+def assignment(upstreams: Sequence[Upstream]) -> dict[str, Any]:
+    """Return the hosts as Envoy wants to be told them.
+
+    https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/endpoint/v3/endpoint.proto
+    """
+    addresses = [{"socket_address": {"address": each.host, "port_value": each.port}} for each in upstreams]
+    endpoints = [{"endpoint": {"address": address}} for address in addresses]
+    return {"cluster_name": "app", "endpoints": [{"lb_endpoints": endpoints}]}
+
+
+def admin_of(workspace: Workspace, name: str) -> Admin:
+    """Return the admin interface whose address an Envoy has written to the file `name`."""
+    return Admin(workspace.reactor, f"http://{workspace.path(name).read_text(encoding='ascii')}")
