@@ -1,23 +1,28 @@
-"""sozu, changed over its command socket by its own command line.
+"""sozu, changed over its command socket, reloaded, upgraded.
 
 https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
+import psutil
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload_sozu_command import CommandSocket
 
-# A backend that the command line adds has weight 0, which counts as 1; the configuration's default is 100. Without the
-# weights here the added backend would get one request in a hundred.
 CONFIG = """\
 log_level = "info"
 log_target = "stdout"
@@ -46,62 +51,199 @@ backends = [
 {backends}
 ]
 """
+CLUSTER = "app"
 
 
-@implementer(IProxy)
+@implementer(IReloads)
 @attrs.define
-class Runtime:
-    """``backend add`` and ``backend remove``, which are synchronous.
+class Sozu:
+    """Backends are added and removed over the command socket, which answers when every worker has done it.
 
     A connection of a client stays with its backend for life: only new connections reach an added one.
     """
 
     workspace: Workspace
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
+    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _program: Path = attrs.field(init=False)
+    _commands: CommandSocket = attrs.field(init=False)
+    _main: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
-        workspace = self.workspace
-        backends = ",\n".join(
-            f'    {{ address = "{upstream.address}", backend_id = "{upstream.name}", weight = 1 }}'
-            for upstream in upstreams
-        )
-        workspace.write(
-            "sozu.toml",
-            CONFIG.format(
-                folder=workspace.folder, front=workspace.front, hostname=workspace.hostname, backends=backends
-            ),
-        )
-        self._child = workspace.spawn(workspace.binary, "start", "-c", self._config)
-        await workspace.until_answering(self._child)
+        self._program = self.workspace.binary
+        await self._start(upstreams)
 
     async def add_backend(self, upstream: Upstream) -> None:
-        """``backend add``."""
-        await self._backend("add", upstream)
+        """Add it over the socket."""
+        await self._commands.add_backend(CLUSTER, upstream)
+        self._write_config([*self._upstreams, upstream])
 
     async def remove_backend(self, upstream: Upstream) -> None:
-        """``backend remove``."""
-        await self._backend("remove", upstream)
+        """Remove it over the socket, likewise."""
+        await self._commands.remove_backend(CLUSTER, upstream)
+        self._write_config([each for each in self._upstreams if each != upstream])
+
+    async def reload(self) -> None:
+        """Let sozu read the file, which is kept as the backends are.
+
+        A ``sozu reload`` that names no file brings back what the configuration of the start had and what was removed
+        since; none takes a backend away that the file lacks.
+        """
+        await self._commands.reload(self._config)
 
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
-        if self._child is not None:
-            await self.workspace.stop(self._child, signal.SIGTERM)
+        if self._main is not None:
+            await self.workspace.stop(self._main, signal.SIGTERM)
 
-    async def _backend(self, action: str, upstream: Upstream) -> None:
-        await self.workspace.run(
-            self.workspace.binary,
-            *("-c", self._config, "backend", action),
-            *("--id", "app", "--backend-id", upstream.name, "--address", upstream.address),
+    async def _start(self, upstreams: Sequence[Upstream]) -> None:
+        workspace = self.workspace
+        self._commands = CommandSocket(workspace.reactor, workspace.path("sozu.sock"))
+        self._write_config(upstreams)
+        self._main = workspace.spawn(self._program, "start", "-c", self._config)
+        await workspace.until_answering(self._main)
+
+    def _write_config(self, upstreams: Sequence[Upstream]) -> None:
+        workspace, self._upstreams = self.workspace, list(upstreams)
+        backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
+        text = CONFIG.format(
+            folder=workspace.folder, front=workspace.front, hostname=workspace.hostname, backends=backends
         )
+        workspace.write(self._config.name, text)
 
     @property
     def _config(self) -> Path:
         return self.workspace.path("sozu.toml")
 
 
+@implementer(IReloads, IUpgrades)
+@attrs.define
+class Runtime(Sozu):
+    """As `Sozu`, from a copy of the program: sozu upgrades itself to what it finds where it was started from.
+
+    A symbolic link would not do: it has that path from ``/proc/self/exe``.
+    https://github.com/sozu-proxy/sozu/blob/main/bin/src/upgrade.rs
+    """
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Copy the program and start in the foreground."""
+        self._program = self.workspace.path(self.workspace.binary.name)
+        await self._install(self.workspace.binary)
+        await self._start(upstreams)
+
+    async def upgrade(self, binary: Path) -> None:
+        """Put `binary` in the place of the program and upgrade; what sozu refuses is put back."""
+        before = self.workspace.binary
+        if binary != before:
+            self._require_own_program()
+            await self._install(binary)
+        try:
+            await self._upgrade_main()
+        except ChangeError:
+            if binary != before:
+                await self._install(before)
+            raise
+        self.workspace.binary = binary
+        await self._upgrade_workers()
+
+    async def _install(self, binary: Path) -> None:
+        beside = self._program.with_name("program.new")
+        await self.workspace.run("cp", binary, beside)
+        beside.rename(self._program)
+
+    def _require_own_program(self) -> None:
+        """Raise `ChangeError` if sozu runs from elsewhere: it was started by a script."""
+        assert self._main is not None  # noqa: S101
+        runs = psutil.Process(self._main.pid).exe()
+        if runs != str(self._program.resolve()):
+            msg = f"sozu runs from {runs}, and that is what it would start again"
+            raise ChangeError(msg)
+
+    async def _upgrade_main(self) -> None:
+        """Replace the main process; its successor's pid is in the pid file before sozu answers."""
+        assert self._main is not None  # noqa: S101
+        old = self._main
+        self.workspace.retire(old)
+        try:
+            await self._commands.upgrade_main()
+        except ChangeError:
+            self.workspace.reinstate(old)
+            raise
+        pid = int(self.workspace.path("sozu.pid").read_text(encoding="ascii"))
+        self._main = self.workspace.adopt(pid, old.name)
+
+    async def _upgrade_workers(self) -> None:
+        """Replace all workers at once, as ``sozu upgrade`` does; wait for all even if one refuses."""
+        workers = await self._commands.workers()
+        upgrades = [Deferred.fromCoroutine(self._upgrade_worker(*worker)) for worker in workers.items()]
+        for _success, outcome in await DeferredList(upgrades, consumeErrors=True):
+            if isinstance(outcome, Failure):
+                outcome.raiseException()
+
+    async def _upgrade_worker(self, worker: int, pid: int) -> None:
+        """Replace a worker, which is ours to reap if the main process that started it is gone."""
+        self.workspace.retire(self.workspace.adopt(pid, "worker"))
+        await self._commands.upgrade_worker(worker)
+
+
+@attrs.define
+class Upgrade(Runtime):
+    """As `Runtime`, and then sozu is upgraded: each change is an upgrade with a changed state.
+
+    The new main process takes over the sockets and the state; new workers take the listening sockets, and the old ones
+    close idle connections and finish what is under way.
+    """
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Add it over the socket and upgrade."""
+        await super().add_backend(upstream)
+        await self._renew_or(super().remove_backend, upstream)
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Remove it over the socket and upgrade."""
+        await super().remove_backend(upstream)
+        await self._renew_or(super().add_backend, upstream)
+
+    async def _renew_or(self, undo: Callable[[Upstream], Awaitable[None]], upstream: Upstream) -> None:
+        try:
+            await self._renew()
+        except ChangeError:
+            with suppress(ChangeError):
+                await undo(upstream)  # or the next change would bring this one along
+            raise
+
+    async def _renew(self) -> None:
+        await self._upgrade_main()
+        await self._upgrade_workers()
+
+
+@attrs.define
+class UpgradeWorkers(Upgrade):
+    """As `Upgrade`, but only the workers are replaced, one after another."""
+
+    async def _renew(self) -> None:
+        for worker in (await self._commands.workers()).items():
+            await self._upgrade_worker(*worker)
+
+
+class Restart(Restarting):
+    """Stop and start."""
+
+    PROXY = Sozu
+
+
+IN_PLACE = Cure(
+    "changing the backends of the running workers, as in sozu:runtime",
+    "https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md",
+)
+
 plugin = ProxyPlugin(
     name="sozu",
     binary=Binary("sozu", how_to_get="make sozu (or cargo install --locked sozu)"),
-    mechanisms=(Mechanism("runtime", "the command socket: backend add, backend remove", Runtime),),
+    mechanisms=(
+        Mechanism("runtime", "the command socket: add backend, remove backend", Runtime),
+        Mechanism("upgrade", "the same, and then sozu upgrade: a new main process and new workers", Upgrade, IN_PLACE),
+        Mechanism("upgrade-workers", "the same, and then new workers, one by one", UpgradeWorkers, IN_PLACE),
+        Mechanism("restart", "stop and start", Restart, IN_PLACE),
+    ),
 )
