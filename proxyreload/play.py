@@ -22,11 +22,14 @@ class Play:
     operations: Operations | None  #: None: somebody else makes the changes
     done: int = attrs.field(default=0, init=False)  #: how many steps are over
     _start_ns: int = attrs.field(default=0, init=False)
+    _stopped: bool = attrs.field(default=False, init=False)
 
     async def run(self, start_ns: int) -> None:
-        """Play it to its end; cancelling stops it where it is."""
+        """Play it to its end; cancelling stops it where it is, whatever a plugin makes of that."""
         self._start_ns = start_ns
         for step in self.scenario.steps:
+            if self._stopped:
+                return
             if step.at_s is not None:
                 await self._until(step.at_s)
             if step.action == "pause":
@@ -36,6 +39,10 @@ class Play:
                 await self.operations.carry_out(step.action, step.instance)
             self.done += 1
         await self._until(self.scenario.duration_s)
+
+    def stop(self) -> None:
+        """Make no step any more."""
+        self._stopped = True
 
     def undone(self) -> list[str]:
         """Return the changes that have not been made."""
@@ -52,5 +59,5 @@ class Play:
         return f"ends in {max(0, left_s):.0f} s" if left_s != float("inf") else "Ctrl-C ends"
 
     async def _until(self, at_s: float) -> None:
-        while (left_s := at_s - seconds(self.clock_ns() - self._start_ns)) > 0:
+        while not self._stopped and (left_s := at_s - seconds(self.clock_ns() - self._start_ns)) > 0:
             await deferLater(self.reactor, min(left_s, _FOREVER_S))

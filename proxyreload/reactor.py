@@ -8,6 +8,7 @@ from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
+    IReactorUDP,
     IReactorUNIX,
 )
 
@@ -20,6 +21,7 @@ class IReactor(
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
+    IReactorUDP,
     IReactorUNIX,
 ):
     """A real reactor."""

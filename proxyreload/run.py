@@ -22,7 +22,7 @@ from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.clock import ClockNs, ns, seconds
 from proxyreload.errors import UsageError
-from proxyreload.events import Broken, Ended, ReporterFailed, Started
+from proxyreload.events import Broken, Ended, RateChanged, ReporterFailed, Started
 from proxyreload.failures import TIMEOUT
 from proxyreload.floor import measure_floor
 from proxyreload.hang import HangWatch
@@ -80,7 +80,7 @@ class Run:
         self._run_file = RunFile(self.settings.run)
         self._csv.subscribe(self.bus)
         self.bus.subscribe(Broken, self._broke, "run")
-        if self.settings.choice is not None:
+        if self.settings.is_ours:
             HangWatch(self.bus, ns(self.settings.timeout_s))
 
     async def execute(self) -> Judgement:
@@ -101,8 +101,18 @@ class Run:
         if self._interrupted and self._load is not None:
             self._load.abort()
         self._interrupted = True
+        if self.play is not None:
+            self.play.stop()
         if self._under_way is not None:
             self._under_way.cancel()
+
+    def set_rate(self, rate_per_s: float | None) -> bool:
+        """Let the clients send at another rate from now on, None: in a closed loop; False if they do not send."""
+        if self._load is None or not self._load.sending:
+            return False
+        self._load.set_rate(rate_per_s)
+        self.bus.publish(RateChanged(rate_per_s, self.clock_ns()))
+        return True
 
     # The way of a run.
 
@@ -164,6 +174,8 @@ class Run:
         load.start()
         await self._interruptible(self.play.run(start_ns))
         self.observation.undone += self.play.undone()
+        if self.operations is not None:
+            self.operations.stop()
         await load.stop()
         stall.stop()
         self.observation.punctuality = load.punctuality()
@@ -172,6 +184,7 @@ class Run:
             reason = f"proxyreload itself stood still for {seconds(stall.peak_ns):.1f} s: time-outs may be its own"
             self.observation.broken.append(reason)
         self.bus.publish(Ended(self.clock_ns()))
+        load.close()
 
     async def _measure_floor(self, prepared: PreparedRequest, upstreams: Sequence[Upstream]) -> None:
         connectors = [
@@ -188,7 +201,7 @@ class Run:
         self._workspace = Workspace(
             reactor=self.reactor,
             binary=binary,
-            front_host=FRONT_HOST,
+            front_host=self.settings.target.host,
             front_port=self.settings.target.port,
             hostname=HOSTNAME,
             answers=lambda: self._answers(connector),
@@ -196,6 +209,7 @@ class Run:
             seed=self.settings.seed,
             patience_s=self.settings.timeout_s,
             commands=self.settings.commands,
+            ours=self.settings.is_ours,
         )
         self.proxy = choice.mechanism.proxy(self._workspace)
         await self.proxy.start(upstreams)
@@ -243,7 +257,7 @@ class Run:
         settings, choice = self.settings, self.settings.choice
         if choice is None:
             return Path(), Path()
-        choice.require(settings.scenario.actions)
+        choice.require(settings.scenario.actions, settings.commands)
         program = choice.plugin.binary
         if program is None:
             return Path(), Path()
@@ -263,7 +277,7 @@ class Run:
         if settings.host_backends:
             for instance in range(settings.backends):
                 require_free(settings.backend_host, settings.first_port + instance, f"backend {instance}")
-        if settings.choice is not None and settings.choice.plugin.binary is not None:
+        if settings.is_ours:
             require_free(FRONT_HOST, settings.target.port, "the front")
 
     async def _start_backends(self) -> dict[int, Upstream]:
@@ -295,14 +309,17 @@ class Run:
     async def _answers(self, connector: HTTP11Connector) -> bool:
         """Whether a request through the front port is answered by a backend."""
         agent = OneConnectionAgent(self.reactor, attrs.evolve(connector, connection=AgentConnection), _READY_TIMEOUT_S)
-        with suppress(Exception):
+        try:
             response = await agent.request(b"GET", self.settings.target.url.encode("ascii"))
-            agent.close()
             return response.code == 200 and (  # noqa: PLR2004
                 not self.settings.host_backends or response.headers.hasHeader(b"Backend-Id")
             )
-        agent.close()
-        return False
+        except CancelledError:
+            raise  # the run is ended
+        except Exception:  # noqa: BLE001  (whatever it is, it is no answer yet)
+            return False
+        finally:
+            agent.close()
 
     # What goes wrong.
 
@@ -314,6 +331,8 @@ class Run:
     def _broke(self, events: Sequence[Broken]) -> None:  # noqa: ARG002
         if self._load is not None and self._under_way is not None:
             self._interrupted = True
+            if self.play is not None:
+                self.play.stop()
             self._under_way.cancel()
 
     def _reporter_failed(self, name: str, failure: Failure) -> None:

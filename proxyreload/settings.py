@@ -70,6 +70,9 @@ class Settings:
     timeout_s: float = 5.0
     csv: Path = Path("data.csv")
     run: Path = Path("run.json")
+    junit: Path | None = None
+    report: Path | None = None  #: where the HTML report is written, if one is
+    command: tuple[str, ...] = ()  #: the words that ask for all this
     log: str = "all"
     binary: str | None = None
     upgrade_to: str | None = None  #: the program that an upgrade replaces it by; None: the same one
@@ -81,6 +84,11 @@ class Settings:
     probe_rate_per_s: float = PROBE_RATE_PER_S
     backend_processes: bool = False  #: each backend in a process of its own
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the proxy is started here."""
+        return self.choice is not None and self.choice.plugin.binary is not None
+
     def as_run(self) -> dict[str, object]:
         """Return them as they stand in ``run.json``."""
         scenario = self.scenario
@@ -88,6 +96,7 @@ class Settings:
             "plugin": self.choice.plugin.name if self.choice else None,
             "mechanism": self.choice.mechanism.name if self.choice else None,
             "url": self.target.url,
+            "command": list(self.command),
             "options": {
                 "clients": self.clients,
                 "rate": self.rate_per_s,

@@ -21,6 +21,7 @@ from proxyreload.untrusted import printable
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 8192
+_LINE_LIMIT = 400
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -186,6 +187,13 @@ class ChildProcess:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to all in its process group, 0 for none; False if nobody is left there."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+            return True
+        return False
+
     def tail(self, lines: int = 5) -> str:
         """Return the last lines that it said, escaped and bounded."""
         return tail(self.log, lines)
@@ -215,7 +223,7 @@ def tail(log: Path, lines: int) -> str:
     except OSError:
         return ""
     last = [line for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(f"  {printable(line.rstrip())}" for line in last)
+    return "\n".join(f"  {printable(line.rstrip(), _LINE_LIMIT)}" for line in last)
 
 
 def _signal_name(number: int) -> str:

@@ -14,8 +14,13 @@ read -r _
 for process in /proc/[0-9]*; do
     if [ "$process/cwd" -ef "$1" ]; then kill -KILL "${process#/proc/}"; fi
 done
+for link in "$1"/elsewhere/*; do
+    if [ -L "$link" ]; then rm -f "$(readlink "$link")"; fi
+done
 cd / && rm -rf "$1"
 """
+#: The folder in a workspace's own with links to what is to be removed outside of it.
+ELSEWHERE = "elsewhere"
 
 
 @attrs.define(eq=False)

@@ -1,7 +1,7 @@
 """Talks to a proxy's admin API: one request, one connection, no retry, JSON both ways."""
 
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -52,9 +52,9 @@ class Admin:
         """Put `content` there."""
         return await self._ask("PUT", path, json=content)
 
-    async def post(self, path: str, content: object) -> Any:  # noqa: ANN401
+    async def post(self, path: str, content: object, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
         """Post `content` there."""
-        return await self._ask("POST", path, json=content)
+        return await self._ask("POST", path, json=content, headers=headers)
 
     async def patch(self, path: str, content: object) -> Any:  # noqa: ANN401
         """Replace what is there by `content`."""

@@ -1,6 +1,6 @@
 """The roles of a proxy plugin."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -85,7 +85,7 @@ class Mechanism:
     """One of the ways a proxy can be changed.
 
     ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads and upgrades. ``cannot`` says
-    why it does not, by action.
+    why it does not, by action. One that is ``commanded`` does only what the user has given it a command for.
     """
 
     name: str
@@ -93,9 +93,12 @@ class Mechanism:
     proxy: Callable[[Workspace], IProxy]
     cure: Cure | None = None
     cannot: Mapping[str, str] = attrs.field(factory=dict)
+    commanded: bool = False
 
-    def why_not(self, action: str) -> str:
-        """Say why it cannot do `action`, empty if it can."""
+    def why_not(self, action: str, commands: Container[str] = ()) -> str:
+        """Say why it cannot do `action` with the `commands` there are, empty if it can."""
+        if self.commanded and action not in commands:
+            return f"no --{action}-command"
         role = ROLES.get(action)
         if role is None or (isinstance(self.proxy, type) and role.implementedBy(self.proxy)):
             return ""

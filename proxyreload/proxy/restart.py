@@ -1,8 +1,8 @@
 """The baseline that every other way of changing a proxy has to beat: stop it, and start it anew."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 from zope.interface import implementer
@@ -21,7 +21,7 @@ class Restarting:
     A plugin derives its mechanism ``restart`` and says what is started: ``PROXY = Reload``.
     """
 
-    PROXY: ClassVar[Callable[[Workspace], IProxy]]
+    PROXY: ClassVar[type[Any]]  #: an `IProxy`, made with a workspace
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _proxy: IProxy = attrs.field(init=False)

@@ -12,6 +12,7 @@ import attrs
 import psutil
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -19,7 +20,7 @@ from twisted.python.failure import Failure
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.child import ChildProcess, OnDeath, become_subreaper, tail
-from proxyreload.proxy.guard import Guard
+from proxyreload.proxy.guard import ELSEWHERE, Guard
 from proxyreload.reactor import IReactor
 from proxyreload.untrusted import printable
 from proxyreload.waiting import LateError, until
@@ -48,16 +49,19 @@ class Workspace:
     seed: int = 0  #: for whatever is drawn by chance
     patience_s: float = 5.0  #: how long the clients wait for an answer
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
+    ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     folder: Path = attrs.field(init=False)
     _guard: Guard = attrs.field(init=False)
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
+    _starting: set[ChildProcess] = attrs.field(factory=set, init=False)  #: whose end is a `StartError`
     _commands: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the folder, for this user only."""
         self.folder = Path(tempfile.mkdtemp(prefix="proxyreload-"))
-        become_subreaper()
+        if self.ours:
+            become_subreaper()
         self._guard = Guard.of(self.folder)
 
     @property
@@ -87,10 +91,15 @@ class Workspace:
     def link(self, name: str, target: Path) -> Path:
         """Let a symbolic link in the folder lead to `target`, atomically, and return its path: a program to replace."""
         link = self.path(name)
-        beside = link.with_name(name + ".new")
+        beside = link.with_name(link.name + ".new")
         beside.symlink_to(target)
         beside.rename(link)
         return link
+
+    def remove_too(self, path: Path) -> None:
+        """Remove a file outside of the folder with it, also if this program is killed: a proxy's shared memory."""
+        self.path(ELSEWHERE).mkdir(exist_ok=True)
+        self.link(f"{ELSEWHERE}/{path.name}", path)
 
     def spawn(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> ChildProcess:
         """Start a process that is to run until it is stopped; raises `StartError` if it cannot be started."""
@@ -135,7 +144,11 @@ class Workspace:
         async def ready() -> bool:
             return died.called or await self.answers()
 
-        in_time = await until(self.reactor, ready, START_TIMEOUT_S, interval_s=0.02)
+        self._starting.add(child)
+        try:
+            in_time = await until(self.reactor, ready, START_TIMEOUT_S, interval_s=0.02)
+        finally:
+            self._starting.discard(child)
         if died.called or child in self._asked_to_end:
             msg = f"{child.ending()} at the start; it said:\n{child.tail() or '  nothing'}"
             raise StartError(msg)
@@ -178,19 +191,27 @@ class Workspace:
             msg = f"not within {COMMAND_TIMEOUT_S:g} s: {what}"
             raise ChangeError(msg)
 
-    async def run(self, *arguments: str | Path) -> str:
-        """Run a command to its end and return what it said; raises `ChangeError` with its words if it failed."""
+    async def run(
+        self, *arguments: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> str:
+        """Run a command to its end, in the folder or another, and return what it said.
+
+        Raises `ChangeError` with its words if it failed. One that takes too long, or is cancelled, is ended.
+        """
         self._commands += 1
         log = self.path(f"command-{self._commands}.log")
         try:
-            child = self._spawn(arguments, log, None)
+            child = self._spawn(arguments, log, environment, folder)
         except OSError as error:
             msg = f"{arguments[0]} cannot be started: {error.strerror}"
             raise ChangeError(msg) from error
         try:
             code = await child.exited().addTimeout(COMMAND_TIMEOUT_S, self.reactor)
+        except CancelledError:
+            await self._end_group(child)
+            raise
         except LateError:
-            child.signal(signal.SIGKILL)
+            await self._end_group(child)
             msg = f"{child.name} has not ended within {COMMAND_TIMEOUT_S:g} s"
             raise ChangeError(msg) from None
         if code:
@@ -207,8 +228,8 @@ class Workspace:
             connection = await UNIXClientEndpoint(self.reactor, str(socket), timeout=5).connect(
                 Factory.forProtocol(lambda: _Reply(reply))
             )
-        except CancelledError:
-            raise
+        except (CancelledError, ConnectingCancelledError) as error:
+            raise CancelledError from error  # the run is ended
         except Exception as error:
             msg = f"{socket.name}: {printable(str(error))}"
             raise ChangeError(msg) from error
@@ -240,6 +261,9 @@ class Workspace:
         ours = {child.pid for child in self._children if not child.adopted}
         await self._end_strangers(ours, 0.0 if at_once else GRACE_S)
         await DeferredList([child.exited() for child in self._children])
+        for link in self.path(ELSEWHERE).glob("*"):
+            with suppress(OSError):
+                link.readlink().unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._guard.dismiss()
 
@@ -247,9 +271,9 @@ class Workspace:
         """Return the last lines of what the proxy said."""
         return tail(self.path("output.log"), lines)
 
-    def said_from_now(self) -> Callable[[], list[str]]:
-        """Return what returns the whole lines that the proxy has said since: escaped, and bounded."""
-        log = self.path("output.log")
+    def said_from_now(self, name: str = "output.log") -> Callable[[], list[str]]:
+        """Return what returns the whole lines that the proxy has said since in a log: bounded, but as they are."""
+        log = self.path(name)
         so_far = log.stat().st_size
 
         def said() -> list[str]:
@@ -257,7 +281,7 @@ class Workspace:
                 file.seek(so_far)
                 text = file.read(_REPLY_LIMIT)
             whole, _end, _rest = text.rpartition(b"\n")
-            return [printable(line) for line in whole.decode("utf-8", "replace").splitlines()]
+            return whole.decode("utf-8", "replace").splitlines()
 
         return said
 
@@ -278,17 +302,34 @@ class Workspace:
                         process.terminate()
             await deferLater(self.reactor, 0.05)
 
-    def _spawn(self, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None) -> ChildProcess:
+    async def _end_group(self, child: ChildProcess) -> None:
+        """End a command with all that it has started, by force after `GRACE_S`."""
+        child.signal_group(signal.SIGTERM)
+
+        async def gone() -> bool:
+            return not child.signal_group(0)
+
+        if not await until(self.reactor, gone, GRACE_S):
+            child.signal_group(signal.SIGKILL)
+        await child.exited()
+
+    def _spawn(
+        self,
+        arguments: Sequence[str | Path],
+        log: Path,
+        environment: Mapping[str, str] | None,
+        folder: Path | None = None,
+    ) -> ChildProcess:
         return ChildProcess.spawn(
             self.reactor,
             arguments,
-            folder=self.folder,
+            folder=self.folder if folder is None else folder,
             log=log,
             environment={**os.environ, **(environment or {})},
         )
 
     def _exited(self, child: ChildProcess) -> None:
-        if child not in self._asked_to_end:
+        if child not in self._asked_to_end | self._starting:
             self.on_death(child)
 
 

@@ -1,4 +1,4 @@
-"""A process that takes over from another: whose end is then a death, and whose is not."""
+"""A process that starts, or takes over from another: whose end is then a death, and whose is not; what it says."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.child import ChildProcess, Exit
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
 
@@ -50,6 +50,7 @@ class Takeover:
     old: ChildProcess = attrs.field(init=False)
     in_charge: bool = False
     refuses: bool = False
+    serves: bool = True
     asked: list[ChildProcess] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Takeover:
         )
 
     async def answers(self) -> bool:
-        return True
+        return self.serves
 
     async def is_in_charge(self, child: ChildProcess) -> bool:
         self.asked.append(child)
@@ -169,3 +170,54 @@ def test_without_the_old_one_either_the_proxy_is_dead(takeover: Takeover) -> Non
     takeover.look_again()
     error_of(replacing, ChangeError)
     assert takeover.deaths == [takeover.old]
+
+
+def test_the_end_of_one_that_hands_over_is_no_death(takeover: Takeover) -> None:
+    child = takeover.workspace.spawn("old")
+    takeover.workspace.retire(child)
+    takeover.processes[0].end(0)
+    assert takeover.deaths == []
+
+
+@pytest.mark.parametrize("ends_first", [True, False])
+def test_the_end_of_one_that_has_not_handed_over_is_a_death(takeover: Takeover, *, ends_first: bool) -> None:
+    child = takeover.workspace.spawn("old")
+    takeover.workspace.retire(child)
+    if ends_first:
+        takeover.processes[0].end(0)
+    takeover.workspace.reinstate(child)
+    if not ends_first:
+        assert takeover.deaths == []
+        takeover.processes[0].end(0)
+    assert takeover.deaths == [child]
+
+
+def test_one_that_dies_as_it_starts_is_an_error_of_the_start_and_no_death(takeover: Takeover) -> None:
+    takeover.serves = False
+    child = takeover.workspace.spawn("new")
+    starting = Deferred.fromCoroutine(takeover.workspace.until_answering(child))
+    takeover.processes[0].end(1)
+    takeover.look_again()
+    assert str(error_of(starting, StartError)) == "new exited with status 1 at the start; it said:\n  nothing"
+    assert takeover.deaths == []
+
+
+def test_one_that_dies_after_it_has_started_is_a_death(takeover: Takeover) -> None:
+    child = takeover.workspace.spawn("new")
+    result_of(Deferred.fromCoroutine(takeover.workspace.until_answering(child)))
+    takeover.processes[0].end(1)
+    assert takeover.deaths == [child]
+
+
+def test_what_is_said_from_now_on_is_told_in_whole_lines(takeover: Takeover) -> None:
+    log = takeover.workspace.path("error.log")
+    log.write_text("before\n", encoding="utf-8")
+    said = takeover.workspace.said_from_now("error.log")
+    assert said() == []
+    with log.open("a", encoding="utf-8") as file:
+        file.write("one\ntwo\nthr")
+    assert said() == ["one", "two"]
+    with log.open("a", encoding="utf-8") as file:
+        file.write("ee\n")
+    assert said() == ["one", "two", "three"]
+    log.unlink()
