@@ -17,15 +17,18 @@ from twisted.python.failure import Failure
 import proxyreload
 from proxyreload.clock import monotonic_ns
 from proxyreload.command.base import Options
+from proxyreload.command.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.numbers import positive, whole
 from proxyreload.command.scenarios import CHANGES, named, ports, repetition
 from proxyreload.command.signals import on_signals
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
+from proxyreload.comparison.junit import as_junit
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, markdown, print_table, versions
-from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
 from proxyreload.reactor import IReactor
+from proxyreload.report.report import write_matrix
 from proxyreload.reporters.progress import ProgressBar
 from proxyreload.settings import Settings, Target
 from proxyreload.verdict.judgement import counted
@@ -44,6 +47,7 @@ class CompareOptions(Options):
         "Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; what a mechanism "
         "cannot do counts for nothing."
     )
+    examples = ("proxyreload compare haproxy:reload haproxy:reload-idle --rounds 3",)
     optParameters = [  # noqa: RUF012
         ["rounds", None, "1", "How often each mechanism has its turn"],
         ["repeat", None, "10", "How often backends are added and removed in each run, or what --change says"],
@@ -60,17 +64,25 @@ class CompareOptions(Options):
         ["seed", None, "0", "For the order of the rounds and whatever else is drawn by chance"],
         ["folder", None, "compare", "Where each run's data.csv and run.json are written"],
         ["json", None, "compare.json", "Where the table is written as JSON"],
+        ["report", None, "compare.html", "Where it is written as an HTML page, which leads to those of the runs"],
         ["markdown", None, None, "Where it is written as Markdown"],
+        ["junit", None, None, "Where it is written as JUnit XML, for CI"],
     ]  # fmt: skip
-    optFlags = [["all", None, "Every mechanism of every installed plugin"]]  # noqa: RUF012
+    optFlags = [  # noqa: RUF012
+        ["all", None, "Every mechanism of every installed plugin"],
+        ["no-report", None, "Write no HTML page, neither of the table nor of the runs"],
+    ]
     compData = usage.Completions(
         optActions={
-            "scenario": usage.CompleteFiles("*.toml"),
-            "json": usage.CompleteFiles("*.json"),
-            "markdown": usage.CompleteFiles("*.md"),
-            "change": usage.CompleteList(list(CHANGES)),
-            "folder": usage.CompleteDirs(),
-        }
+            "scenario": Files("*.toml"),
+            "json": Files("*.json"),
+            "markdown": Files("*.md"),
+            "report": Files("*.html"),
+            "junit": Files("*.xml"),
+            "change": Words(CHANGES),
+            "folder": Folders(),
+        },
+        extraActions=[Mechanisms(repeat=True)],
     )
 
     def parseArgs(self, *names: str) -> None:
@@ -126,6 +138,8 @@ def run_comparison(words: list[str]) -> int:
     for line in (_what(comparison), *versions(rows), ""):
         console.print(Text(line), soft_wrap=True)
     print_table(console, rows)
+    if not options["no-report"]:
+        print(_report(Path(options["json"]), Path(options["report"])))  # noqa: T201
     return status(rows)
 
 
@@ -134,6 +148,15 @@ def status(rows: Sequence[Row]) -> ExitStatus:
     statuses = [ExitStatus.LOSSLESS]
     statuses += [row.verdict.exit_status if row.verdict else ExitStatus.INVALID for row in rows if not row.cannot]
     return max(statuses)
+
+
+def _report(table: Path, page: Path) -> str:
+    """Write the page, and say so, or why not."""
+    try:
+        write_matrix(table, page)
+    except ProxyreloadError as error:
+        return f"not written: {page}: {error}"
+    return f"written: {table}, {page}"
 
 
 def _settings(options: Options) -> Settings:
@@ -150,6 +173,7 @@ def _settings(options: Options) -> Settings:
         backends=backends,
         first_port=first_port,
         timeout_s=positive("--timeout", options["timeout"]),
+        report=None if options["no-report"] else Path(),  # each run has its own
         kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
         seed=whole("--seed", options["seed"], 0, 2**63 - 1),
     )
@@ -171,10 +195,18 @@ def _write(options: Options, rows: Sequence[Row], comparison: Comparison) -> Non
     """Write the files; raises `UsageError` if one cannot be written."""
     what = _what(comparison)
     ran = comparison.settings.as_run()
-    compared = {"what": what, "rounds": comparison.rounds, "options": ran["options"], "scenario": ran["scenario"]}
+    compared = {
+        "what": what,
+        "versions": versions(rows),
+        "rounds": comparison.rounds,
+        "options": ran["options"],
+        "scenario": ran["scenario"],
+    }
     written = {options["json"]: as_json(rows, compared)}
     if options["markdown"] is not None:
         written[options["markdown"]] = markdown(rows, [what, *versions(rows)])
+    if options["junit"] is not None:
+        written[options["junit"]] = as_junit(rows)
     for path, text in written.items():
         try:
             Path(path).write_text(text, encoding="utf-8")

@@ -1,17 +1,20 @@
 """A run as a Twisted service, with its terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isinf
 
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from proxyreload.clock import monotonic_ns
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.reactor import IReactor
+from proxyreload.report.report import write_run
 from proxyreload.reporters.display import IDisplay
+from proxyreload.reporters.junit import JUnitFile
 from proxyreload.reporters.summary import summary_lines
 from proxyreload.reporters.terminal import Terminal
 from proxyreload.run import Run
@@ -28,7 +31,10 @@ class RunService(Service):
     display: IDisplay
     complain: Callable[[str], None]  #: takes an error, for standard error
     finished: Callable[[int], None]  #: takes the exit status when all is over
+    watch: Callable[[Run], None] | None = None  #: takes the run before it begins, for more reporters
+    judgement: Judgement | None = attrs.field(default=None, init=False)  #: once it is over, unless it could not start
     _run: Run | None = attrs.field(default=None, init=False)
+    _doing: str = attrs.field(default="", init=False)  # once the run is over
     _over: Deferred[None] | None = attrs.field(default=None, init=False)
 
     def startService(self) -> None:
@@ -55,15 +61,17 @@ class RunService(Service):
             self.settings.log,
             str(self.settings.csv),
             monotonic_ns,
-            lambda elapsed_s: run.play.ahead(elapsed_s) if run.play is not None else "",
+            lambda elapsed_s: self._doing or (run.play.ahead(elapsed_s) if run.play is not None else ""),
             _announcement(self.settings),
         )
         terminal.subscribe(run.bus)
         terminal.start(self.reactor)
+        if self.watch is not None:
+            self.watch(run)
         status, complaint = int(ExitStatus.INVALID), ""
         try:
-            judgement = await run.execute()
-            self._conclude(run, terminal, judgement)
+            judgement = self.judgement = await self._judged(run)
+            self._conclude(run, terminal, judgement, await self._written())
             status = int(judgement.verdict.exit_status)
         except ProxyreloadError as error:
             status, complaint = int(error.status), str(error)
@@ -75,10 +83,36 @@ class RunService(Service):
             self.complain(complaint)
         self.finished(status)
 
-    def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement) -> None:
+    async def _judged(self, run: Run) -> Judgement:
+        if self.settings.junit is None:
+            return await run.execute()
         choice = self.settings.choice
-        what = f"{choice.name}, {run.proxy_version}" if choice is not None else self.settings.target.url
-        terminal.conclude(summary_lines(run.observation, judgement, what), run.observation.ended_ns)
+        file = JUnitFile(self.settings.junit, choice.name if choice is not None else self.settings.target.url)
+        return await file.record(run.execute, run.observation)
+
+    async def _written(self) -> list[str]:
+        """Write the report, if one is wanted, and return a line that says where all is."""
+        settings = self.settings
+        rows_and_run = f"written: {settings.csv}, {settings.run}"
+        if settings.report is None:
+            return [rows_and_run]
+        if not settings.csv.is_file():
+            return [rows_and_run, f"not written: {settings.report}: {settings.csv} cannot be read again"]
+        self._doing = f"writing {settings.report}"
+        try:
+            # In a thread, for it takes a second or two, and this may be a service with other things to do.
+            await deferToThreadPool(
+                self.reactor, self.reactor.getThreadPool(), write_run, settings.csv, settings.run, settings.report
+            )
+        except ProxyreloadError as error:
+            return [rows_and_run, f"not written: {settings.report}: {error}"]
+        return [f"{rows_and_run}, {settings.report}"]
+
+    def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement, written: Sequence[str]) -> None:
+        choice = self.settings.choice
+        about = self.settings.target.url if choice is None or not self.settings.is_ours else run.proxy_version
+        what = about if choice is None else f"{choice.name}, {about}"
+        terminal.conclude(summary_lines(run.observation, judgement, what, written), run.observation.ended_ns)
 
 
 def _announcement(settings: Settings) -> str:

@@ -4,15 +4,19 @@ import gc
 import random
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
+from twisted.internet.threads import deferToThreadPool
 
 from proxyreload.clock import ClockNs
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
+from proxyreload.errors import ProxyreloadError
 from proxyreload.reactor import IReactor
+from proxyreload.report.report import write_run
 from proxyreload.run import Run
 from proxyreload.settings import Settings
 from proxyreload.verdict.judgement import counted
@@ -93,11 +97,20 @@ class Comparison:
             self._run = Run(settings, self.reactor, self.clock_ns)
             trial = await attempt(self._run, number)
             self._run = None
+            if trial.judgement is not None and settings.report is not None:
+                await self._write_report(settings)
         self._over += 1
         self.trials.setdefault(contender.name, []).append(trial)
         outcome = trial.judgement.verdict.value if trial.judgement is not None else trial.why
         lost = f", {counted(trial.failures.total(), 'failure')}" if trial.failures else ""
         self.tell(f"{self._over} of {self.total}: {contender.name}: {outcome}{lost}")
+
+    async def _write_report(self, settings: Settings) -> None:
+        """Write a run's page; the comparison's says where there is none."""
+        with suppress(ProxyreloadError):
+            page = settings.run.with_name("report.html")
+            threads = self.reactor.getThreadPool()
+            await deferToThreadPool(self.reactor, threads, write_run, settings.csv, settings.run, page)
 
     def _row(self, contender: Contender) -> Row:
         trials = self.trials.get(contender.name, [])

@@ -1,7 +1,7 @@
 """Lines of the terminal's log."""
 
 from proxyreload.clock import NS_PER_S
-from proxyreload.events import BackendKilled, Change, Exchange, FrontClosed, Phase
+from proxyreload.events import BackendKilled, Change, Exchange, FrontClosed, Phase, RateChanged
 from proxyreload.failures import UNASKED
 from proxyreload.reporters.csvfile import status_text
 
@@ -30,6 +30,12 @@ def unasked_line(closed: FrontClosed, start_ns: int) -> str:
 def killed_line(killed: BackendKilled, start_ns: int) -> str:
     """Return that a backend is gone."""
     return f"{clock_text(killed.killed_ns, start_ns)}  backend {killed.instance} killed"
+
+
+def rate_line(changed: RateChanged, start_ns: int) -> str:
+    """Return the new rate."""
+    rate = "closed loop" if changed.rate_per_s is None else f"{changed.rate_per_s:g}/s"
+    return f"{clock_text(changed.at_ns, start_ns)}  rate: {rate}"
 
 
 def change_line(change: Change, start_ns: int) -> str:

@@ -14,6 +14,7 @@ import proxyreload
 from proxyreload.client.load import Punctuality
 from proxyreload.clock import NS_PER_US
 from proxyreload.errors import StartError, UsageError
+from proxyreload.reporters.wholefile import write_whole
 from proxyreload.verdict.floor import Floor
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
 from proxyreload.verdict.latency import Latency
@@ -42,7 +43,7 @@ class RunFile:
     def finish(self, observation: Observation, judgement: Judgement) -> None:
         """Write it whole; raises `StartError` if that fails."""
         self.content["finished"] = True
-        self.content["changes"] = [_change(change, observation.started_ns) for change in observation.changes]
+        self.content["changes"] = [change_as_run(change, observation.started_ns) for change in observation.changes]
         self.content["summary"] = _summary(observation, judgement)
         try:
             self._write()
@@ -51,17 +52,7 @@ class RunFile:
             raise StartError(msg) from error
 
     def _write(self) -> None:
-        text = json.dumps(self.content, indent=2, ensure_ascii=False) + "\n"
-        if self.path.exists() and not self.path.is_file():  # a device or a pipe
-            self.path.write_text(text, encoding="utf-8")
-            return
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(self.path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        write_whole(self.path, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _versions(ran: Mapping[str, object]) -> dict[str, object]:
@@ -86,7 +77,8 @@ def _since_us(at_ns: int, start_ns: int) -> int | None:
     return (at_ns - start_ns) // NS_PER_US if at_ns else None
 
 
-def _change(change: ObservedChange, start_ns: int) -> dict[str, object]:
+def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
+    """Return a change as it stands in the file."""
     judgement = judge_change(change)
     return {
         "number": change.number,
@@ -130,7 +122,7 @@ def _floor(floor: Floor | None) -> dict[str, object] | None:
         "exchanges": floor.exchanges,
         "rate_per_s": round(floor.rate_per_s, 1),
         "failures": floor.failures,
-        "latency": _latency(floor.latency),
+        "latency": {**_latency(floor.latency), "percentiles": floor.latency.percentiles()},
     }
 
 
@@ -147,6 +139,14 @@ def _schedule(punctuality: Punctuality | None) -> dict[str, object] | None:
     }
 
 
+def _rates(observation: Observation) -> dict[str, object]:
+    """Return the rates that were set while the clients were sending, if there were any."""
+    rates = [
+        {"at_us": _since_us(each.at_ns, observation.started_ns), "rate": each.rate_per_s} for each in observation.rates
+    ]
+    return {"rates": rates} if rates else {}
+
+
 def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
     counts, repetition = observation.counts, observation.repetition
     return {
@@ -161,6 +161,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "failures": counts.by_failure,
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
+        **_rates(observation),
         "duration_us": _since_us(observation.ended_ns, observation.started_ns),
         "answers_by_instance": observation.answers_by_instance,
         "arrivals_by_instance": observation.arrivals_by_instance,

@@ -12,8 +12,10 @@ from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted,
 from proxyreload.verdict.observation import Observation, ObservedChange
 
 
-def summary_lines(observation: Observation, judgement: Judgement, what: str) -> Iterator[str]:
-    """Yield the lines that say what happened; the last but the status line is the verdict's."""
+def summary_lines(
+    observation: Observation, judgement: Judgement, what: str, written: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the lines that say what happened, and what was `written`; the last is the verdict's."""
     yield ""
     yield what
     repetition = observation.repetition
@@ -28,6 +30,7 @@ def summary_lines(observation: Observation, judgement: Judgement, what: str) -> 
     if observation.stall_ns > WORTH_SAYING_NS:
         yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
     yield from _ledger_lines(observation)
+    yield from written
     counts = observation.counts
     if counts.failure:
         yield f"failures: {counts.failure} of {counted(counts.total, 'exchange')}: {by_class(counts.by_failure)}"

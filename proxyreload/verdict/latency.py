@@ -10,6 +10,10 @@ from hdrh.histogram import HdrHistogram
 _LOWEST_US, _HIGHEST_US, _DIGITS = 1, 3_600_000_000, 3
 
 
+#: Where a curve of percentiles has its points.
+_CURVE = (*range(0, 100, 5), 97.5, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999)
+
+
 def _histogram() -> HdrHistogram:
     return HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
 
@@ -52,6 +56,11 @@ class Latency:
     def percentile_us(self, percentile: float) -> int:
         """Return the latency that `percentile` % of the exchanges did not exceed, in µs."""
         return int(self._counted().get_value_at_percentile(percentile)) if self.count else 0
+
+    def percentiles(self) -> list[tuple[float, int]]:
+        """Return the latencies in µs at the percentiles of a curve, as far out as so many exchanges can tell."""
+        known = 100 - 100 / max(1, self.count)
+        return [(each, self.percentile_us(each)) for each in _CURVE if each <= known]
 
     @property
     def max_us(self) -> int:

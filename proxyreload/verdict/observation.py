@@ -18,6 +18,7 @@ from proxyreload.events import (
     Exchange,
     FrontClosed,
     Phase,
+    RateChanged,
     Started,
     change_name,
 )
@@ -110,6 +111,7 @@ class Observation:
     undone: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
+    rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
     _answers: int = 0
@@ -141,6 +143,7 @@ class Observation:
         bus.subscribe(FrontClosed, self.front_closed, name)
         bus.subscribe(BackClosed, self.back_closed, name)
         bus.subscribe(Broken, self.broke, name)
+        bus.subscribe(RateChanged, self.rates.extend, name)
         bus.subscribe(Started, self.started, name)
         bus.subscribe(Ended, self.ended, name)
 
@@ -152,6 +155,10 @@ class Observation:
     def ended(self, events: Sequence[Ended]) -> None:
         """Note the end, and how long each instance has been silent."""
         self.ended_ns = events[0].at_ns
+        self.look()
+
+    def look(self) -> None:
+        """Measure how long each instance has been silent until now, for a judgement before the end."""
         for change in self._open.values():
             self._measure_silence(change)
 

@@ -249,8 +249,8 @@ class Session:
         self.until(MORE)
 
     def children(self) -> list[psutil.Process]:
-        """Return its own children: the proxy's first process."""
-        return psutil.Process(self.pid).children()
+        """Return its own children but the guard: the proxy's first process."""
+        return [child for child in psutil.Process(self.pid).children() if "proxyreload-guard" not in child.cmdline()]
 
     def descendants(self) -> list[psutil.Process]:
         """Return all processes below it."""
@@ -290,6 +290,11 @@ class Session:
 
 
 _taken: set[int] = set()
+
+
+def _is_a_run(words: Sequence[str]) -> bool:
+    """Return whether these words make one."""
+    return words[:1] == ("compare",) or any(word == "--plugin" or "://" in word for word in words)
 
 
 def is_free(port: int) -> bool:
@@ -354,12 +359,13 @@ class Place:
         preexec_fn: Callable[[], None] | None = None,
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
+        report: bool = False,
     ) -> Session:
-        """Start the command."""
+        """Start the command; a run, of which there are many, without its HTML page unless there must be a `report`."""
         errors = self.folder / f"stderr-{len(self._sessions)}.txt"
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
-                [*command, *words],
+                [*command, *words, *([] if report or not _is_a_run(words) else ["--no-report"])],
                 cwd=self.folder,
                 env=self.environment if environment is None else dict(environment),
                 stdin=stdin,
@@ -378,9 +384,11 @@ class Place:
         command: Sequence[str] = PROXYRELOAD,
         environment: Mapping[str, str] | None = None,
         preexec_fn: Callable[[], None] | None = None,
+        report: bool = False,
     ) -> Result:
         """Run the command to its end."""
-        return self.start(*words, command=command, environment=environment, preexec_fn=preexec_fn).ended()
+        session = self.start(*words, command=command, environment=environment, preexec_fn=preexec_fn, report=report)
+        return session.ended()
 
     def write(self, name: str, text: str, *, mode: int = 0o644) -> str:
         """Write a file into the working directory and return its path."""

@@ -1,0 +1,1 @@
+"""The report: what a run wrote, as one HTML page that opens anywhere."""

@@ -1,0 +1,189 @@
+"""TCP connections, as the rows show them: the clients' to the proxy, the proxy's to the backends."""
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from proxyreload.failures import WRONG_BODY
+from proxyreload.report.batches import UNKNOWN, Integers
+from proxyreload.report.rows import Flags, Rows
+from proxyreload.report.story import Story
+
+#: How a front connection ended; ``closed`` where the rows do not say whether that was announced.
+ANNOUNCED, IDLE, CUT, CLOSED, OPEN = "announced", "idle", "cut", "closed", "open"
+ENDINGS = (ANNOUNCED, IDLE, CUT, CLOSED, OPEN)
+
+#: Without a backend's answers for so much of the run its stretch is over; the first share that makes few enough.
+_PAUSE_SHARES = (1 / 200, 1 / 50, 1 / 10, 1)
+#: And for so many times as long as usual.
+_GAPS = 8
+
+_PORTS = 1 << 16
+
+
+@attrs.frozen(eq=False)
+class FrontConnections:
+    """The clients' connections, by client and time; ``first`` and ``last`` are indices into ``order``."""
+
+    order: Integers  #: rows, connection by connection
+    first: Integers
+    last: Integers
+    client: Integers
+    number: Integers
+    port: Integers
+    opened_us: Integers
+    ended_us: Integers
+    ending: NDArray[np.int8]  #: index into `ENDINGS`
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def requests(self) -> Integers:
+        """How many each carried."""
+        return self.last - self.first + 1
+
+    def ends(self, probe: int) -> dict[str, int]:
+        """Return how many ended in each way, but the probe's."""
+        counts = np.bincount(self.ending[self.client != probe], minlength=len(ENDINGS))
+        return {name: int(number) for name, number in zip(ENDINGS, counts, strict=True)}
+
+
+@attrs.frozen(eq=False)
+class Segments:
+    """Stretches of connections over which one backend answered."""
+
+    connection: Integers  #: index of the connection
+    instance: Integers
+    begin_us: Integers
+    end_us: Integers
+    alone: Flags  #: no other backend answered over this connection
+
+
+@attrs.frozen(eq=False)
+class BackConnections:
+    """The proxy's connections to the backends, by backend and time."""
+
+    instance: Integers
+    port: Integers
+    first_us: Integers
+    last_us: Integers
+    answers: Integers
+    probe_only: Flags
+    changed: Flags  #: counted in ``back changed``
+
+
+def front_connections(story: Story) -> FrontConnections:
+    """Tell the clients' connections and how each ended."""
+    rows = story.rows
+    order = np.flatnonzero(rows.connection != UNKNOWN)
+    order = order[np.lexsort((rows.connection[order], rows.client[order]))]
+    client, connection = rows.client[order], rows.connection[order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (client[1:] != client[:-1]) | (connection[1:] != connection[:-1])
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(order)) - 1 if len(first) else first
+    ending = _endings(rows, client[first], order[last])
+    is_open = ending == ENDINGS.index(OPEN)
+    begun = order[first]
+    asked_us = np.where(rows.written_us[begun] == UNKNOWN, rows.time_us[begun], rows.written_us[begun])
+    return FrontConnections(
+        order=order,
+        first=first,
+        last=last,
+        client=client[first],
+        number=connection[first],
+        port=rows.front_port[begun],
+        opened_us=np.minimum(asked_us, rows.time_us[begun]),
+        ended_us=np.where(is_open, story.duration_us, rows.time_us[order[last]]),
+        ending=ending,
+    )
+
+
+def _endings(rows: Rows, client: Integers, last_row: Integers) -> NDArray[np.int8]:
+    """Tell how connections ended from each one's last row, and from whether its client opened another."""
+    followed = np.zeros(len(client), np.bool_)
+    followed[:-1] = client[1:] == client[:-1]
+    cutting = np.array([bool(name) and not _whole_answer(name) for name in rows.failures], np.bool_)
+    announced, cut = rows.announced[last_row], cutting[rows.failure[last_row]]
+    otherwise = np.where(followed, ENDINGS.index(IDLE if rows.detailed else CLOSED), ENDINGS.index(OPEN))
+    ending = np.where(announced, ENDINGS.index(ANNOUNCED), np.where(cut, ENDINGS.index(CUT), otherwise))
+    return ending.astype(np.int8)
+
+
+def _whole_answer(failure: str) -> bool:
+    """Return whether a failure leaves its connection open."""
+    return failure.startswith("status ") or failure == WRONG_BODY
+
+
+def segments(story: Story, front: FrontConnections, chosen: Integers, most: int) -> Segments:
+    """Return over which stretches of these connections which backend answered; so many at most."""
+    rows = story.rows
+    mine = np.zeros(len(front), np.bool_)
+    mine[chosen] = True
+    answered = (rows.instance[front.order] > 0) & np.repeat(mine, front.requests)
+    of = np.repeat(np.arange(len(front)), front.requests)[answered]
+    row = front.order[answered]
+    order = np.lexsort((rows.time_us[row], rows.instance[row], of))
+    of, row = of[order], row[order]
+    instance, time_us = rows.instance[row], rows.time_us[row]
+    other = np.ones(len(of), np.bool_)
+    other[1:] = (of[1:] != of[:-1]) | (instance[1:] != instance[:-1])
+    first = _first(story, other, time_us, most)
+    last = np.append(first[1:], len(of)) - 1 if len(first) else first
+    kinds = np.bincount(of[other], minlength=len(front))
+    began_us = np.where(rows.written_us[row] == UNKNOWN, time_us, rows.written_us[row])
+    shown = slice(0, most)
+    return Segments(
+        of[first][shown],
+        instance[first][shown],
+        began_us[first][shown],
+        time_us[last][shown],
+        kinds[of[first]][shown] == 1,
+    )
+
+
+def _first(story: Story, other: Flags, time_us: Integers, most: int) -> Integers:
+    """Return where stretches begin."""
+    gaps_us = np.diff(time_us, prepend=0)
+    typical_us = float(np.median(gaps_us[~other])) if not other.all() else 0.0
+    first = np.flatnonzero(other)
+    for share in _PAUSE_SHARES:
+        first = np.flatnonzero(other | (gaps_us > max(story.duration_us * share, _GAPS * typical_us)))
+        if len(first) <= most:
+            break
+    return first
+
+
+def back_connections(story: Story) -> BackConnections:
+    """Tell the proxy's connections to the backends, and which of them count in ``back changed``."""
+    rows = story.rows
+    answers = np.flatnonzero((rows.back_port > 0) & (rows.instance > 0))
+    key = rows.instance[answers] * _PORTS + rows.back_port[answers]
+    keys, earliest, group = np.unique(key, return_index=True, return_inverse=True)
+    first_row = answers[earliest]
+    times, size = rows.time_us[answers], len(keys)
+    first_us = np.full(size, np.iinfo(np.int64).max)
+    last_us = np.zeros(size, np.int64)
+    np.minimum.at(first_us, group, times)
+    np.maximum.at(last_us, group, times)
+    probes = rows.client[answers] == story.probe
+    count, by_probe = np.bincount(group, minlength=size), np.bincount(group[probes], minlength=size)
+    _clients, first_answer = np.unique(rows.client[answers], return_index=True)
+    changed = ~np.isin(earliest, first_answer) & (rows.client[first_row] != story.probe)
+    order = np.lexsort((first_us, keys // _PORTS))
+    return BackConnections(
+        instance=(keys // _PORTS)[order],
+        port=(keys % _PORTS)[order],
+        first_us=first_us[order],
+        last_us=last_us[order],
+        answers=count[order],
+        probe_only=(count == by_probe)[order],
+        changed=changed[order],
+    )
+
+
+def front_changed(front: FrontConnections, probe: int) -> int:
+    """Count again how often a client went over another connection than before."""
+    clients = front.client[front.client != probe]
+    return len(clients) - len(np.unique(clients))

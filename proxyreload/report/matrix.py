@@ -1,0 +1,129 @@
+"""The page of a comparison: a table of its mechanisms, each verdict leading to its run's own page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import attrs
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import proxyreload
+from proxyreload.comparison.table import FORMAT
+from proxyreload.report.table import WORDS_AT_MOST, Table, read_table
+from proxyreload.untrusted import printable
+
+
+@attrs.frozen
+class Cell:
+    """One run, and where its page is if it has one."""
+
+    round: int
+    verdict: str
+    page: str  #: a relative URL
+
+
+@attrs.frozen
+class Line:
+    """One mechanism."""
+
+    mechanism: str
+    verdict: str
+    why: str
+    advice: str  #: what is known to help
+    link: str
+    exchanges: int
+    changes: int
+    failures: Mapping[str, int]
+    per_change: float | None
+    low: float
+    high: float
+    per_million: float
+    announced: int
+    closed: int
+    replaced: int
+    stragglers: int
+    times: Mapping[str, float | None]
+    cells: tuple[Cell, ...]
+
+
+@attrs.frozen
+class Matrix:
+    """A comparison."""
+
+    what: str
+    lines: tuple[Line, ...]
+
+    @property
+    def rounds(self) -> int:
+        """How many runs each mechanism had at most."""
+        return max((len(line.cells) for line in self.lines), default=0)
+
+
+#: Keys of a row that may be null, with the headings they are shown under.
+TIMES = {
+    "applied_ms": "applied after, ms",
+    "effective_ms": "seen after, ms",
+    "p99_steady_us": "p99 steady, µs",
+    "p99_around_us": "p99 around, µs",
+    "p99_floor_us": "p99 floor, µs",
+}
+
+
+def read_matrix(path: Path) -> Matrix:
+    """Read what ``compare`` wrote; raises `UsageError` with file and key where it is not that."""
+    table = read_table(path)
+    if table.content.get("format") != FORMAT:
+        raise table.wrong(key="format", message=f"is not {FORMAT}")
+    lines = tuple(_line(row, path.parent) for row in table.tables("rows"))
+    return Matrix("; ".join(filter(None, [table.text("what"), *table.texts("versions", WORDS_AT_MOST)])), lines)
+
+
+def matrix_page(matrix: Matrix) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("proxyreload.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("matrix.html")
+    return template.render(matrix=matrix, times=TIMES, version=proxyreload.__version__)
+
+
+def _line(row: Table, folder: Path) -> Line:
+    per_change = row.table("per_change")
+    closed = row.counts("front_closed")
+    cure = row.table("cure")
+    link = cure.text("link")
+    return Line(
+        mechanism=row.text("mechanism"),
+        verdict=row.text("verdict"),
+        why=row.text("why"),
+        advice=cure.text("advice"),
+        link=link if link.startswith(("https://", "http://")) else "",
+        exchanges=row.number("exchanges"),
+        changes=row.number("changes"),
+        failures=row.counts("failures"),
+        per_change=per_change.decimal("failures") if per_change.content else None,
+        low=per_change.decimal("low"),
+        high=per_change.decimal("high"),
+        per_million=per_change.decimal("failures_per_million"),
+        announced=closed.get("announced", 0),
+        closed=sum(closed.values()),
+        replaced=row.number("back_closed"),
+        stragglers=row.number("stragglers"),
+        times={key: row.decimal(key) if row.content.get(key) is not None else None for key in TIMES},
+        cells=tuple(_cell(trial, folder) for trial in row.tables("trials")),
+    )
+
+
+def _cell(trial: Table, folder: Path) -> Cell:
+    run = trial.path_at("run")
+    page = Path(run).with_name("report.html") if run else None
+    shown = page is not None and not page.is_absolute() and (folder / page).is_file()
+    return Cell(
+        trial.number("round"),
+        trial.text("verdict") or printable("not run"),
+        quote(page.as_posix()) if shown and page is not None else "",
+    )

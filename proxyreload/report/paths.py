@@ -1,0 +1,52 @@
+"""Where a run's files are."""
+
+from pathlib import Path
+
+import attrs
+
+from proxyreload.errors import UsageError
+from proxyreload.report.record import read_record
+from proxyreload.report.table import read_table
+
+#: A run file begins with this.
+_OPENING = b"{"
+
+
+@attrs.frozen
+class RunPaths:
+    """Where a run was written; without a run file the rows are all there is."""
+
+    rows: Path
+    run: Path | None = None
+
+    @property
+    def named(self) -> Path:
+        """The file that stands for it."""
+        return self.rows if self.run is None else self.run
+
+
+def is_comparison(path: Path) -> bool:
+    """Whether a file is what ``compare`` writes; raises `UsageError` where it cannot be read."""
+    return _is_json(path) and "rows" in read_table(path).content
+
+
+def find(path: Path) -> RunPaths:
+    """Return a run's files by one of them: its ``run.json``, or bare rows; raises `UsageError`."""
+    if not _is_json(path):
+        return RunPaths(path)
+    written = Path(read_record(path).csv or "data.csv")
+    # It is told relative to where the run was started, which is seldom known: beside its run file is the first guess.
+    for rows in (path.parent / written, path.parent / written.name, written):
+        if rows.is_file():
+            return RunPaths(rows, path)
+    msg = f"{path}: its rows, {str(written)!r}, are not beside it"
+    raise UsageError(msg)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(_OPENING)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise UsageError(msg) from error

@@ -1,0 +1,240 @@
+"""One run's part of the page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from bokeh.plotting import figure
+
+from proxyreload.report.bins import ANOTHER, instances
+from proxyreload.report.connections import (
+    OPEN,
+    BackConnections,
+    FrontConnections,
+    back_connections,
+    front_changed,
+    front_connections,
+)
+from proxyreload.report.figures import seconds_range
+from proxyreload.report.losses import Loss, classes, failed, losses, thinned
+from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
+from proxyreload.report.phases import curves, floor_curve, measured
+from proxyreload.report.record import Record
+from proxyreload.report.story import Story
+from proxyreload.report.strips import Drawn, back_figure, end_keys, front_figure
+from proxyreload.report.tail import CHANGES_AT_MOST, tail_figure, tail_keys
+from proxyreload.report.timeline import LATENCY_KEYS, latency_figure, losses_figure, rate_figure, source_of
+from proxyreload.report.words import command_line, counted, limit, missing_text, number, scenario_toml, sentence
+
+
+@attrs.frozen
+class Budget:
+    """How much of a run is shown, so that the page stays small."""
+
+    losses: int = 10_000
+    marks: int = 1_500
+    front: int = 1_200
+    back: int = 800
+    slices: int = 2_500
+
+    def part(self, share: float) -> "Budget":
+        """Return a share of it."""
+        return Budget(*(max(10, int(value * share)) for value in attrs.astuple(self)))
+
+
+@attrs.frozen(eq=False)
+class Panel:
+    """A figure with its legend, and what it shows in words."""
+
+    name: str
+    title: str
+    drawn: figure
+    caption: str
+    keys: Sequence[Key]
+
+
+@attrs.frozen(eq=False)
+class Count:
+    """One of the counts at the top."""
+
+    key: str  #: of the run file's summary
+    label: str
+    value: int
+
+
+@attrs.frozen(eq=False)
+class Section:
+    """Everything that the page says of one run."""
+
+    number: int
+    story: Story
+    sentence: str
+    limit: str
+    mismatch: str
+    counts: Sequence[Count]
+    command: str
+    scenario: str
+    panels: Sequence[Panel]
+    losses: dict[str, Any]  #: the failures' table, for the script
+    losses_total: int
+    classes: Sequence[tuple[str, int]]
+
+    @property
+    def record(self) -> Record | None:
+        """The run file, if there is one."""
+        return self.story.record
+
+    @property
+    def title(self) -> str:
+        """What ran."""
+        return self.story.title
+
+    @property
+    def verdict(self) -> str:
+        """The verdict, where there is a run file."""
+        return self.record.verdict if self.record else "no verdict"
+
+
+def section(story: Story, index: int, budget: Budget) -> Section:
+    """Make one run's part."""
+    front, back = front_connections(story), back_connections(story)
+    seen = changed = front_changed(front, story.probe), int(back.changed.sum())
+    lost, named = failed(story), classes(story)
+    record = story.record
+    total, failure = len(story.rows), len(lost)
+    if record is not None:
+        total, failure, changed = record.exchanges, record.failure, (record.front_changed, record.back_changed)
+    counts = (
+        Count("exchanges", "requests", total),
+        Count("success", "success", record.success if record else total - failure),
+        Count("failure", "failure", failure),
+        Count("front_changed", "front changed", changed[0]),
+        Count("back_changed", "back changed", changed[1]),
+    )
+    return Section(
+        number=index,
+        story=story,
+        sentence=sentence(record) if record else _bare_sentence(total, failure),
+        limit=limit(record) if record else "",
+        mismatch=missing_text(story, *seen),
+        counts=counts,
+        command=command_line(record) if record else "",
+        scenario=scenario_toml(record) if record else "",
+        panels=_Panels(story, budget, front, back).all(lost, named) if len(story.rows) else (),
+        losses=_table(losses(story, thinned(lost, budget.losses))),
+        losses_total=len(lost),
+        classes=named,
+    )
+
+
+def _bare_sentence(total: int, failure: int) -> str:
+    return f"{number(failure)} of {counted(total, 'request')} failed. Without its run file there is no verdict."
+
+
+def _table(shown: Sequence[Loss]) -> dict[str, Any]:
+    """Return the table's rows, numbers in µs, names by their place in a list."""
+    names = sorted({loss.failure for loss in shown})
+    answered = sorted({loss.instance for loss in shown})
+    name_at, instance_at = ({text: at for at, text in enumerate(texts)} for texts in (names, answered))
+    rows = [
+        (
+            *(loss.time_us, loss.since_us, loss.change, loss.client, loss.age_us, loss.carried),
+            *(name_at[loss.failure], instance_at[loss.instance]),
+        )
+        for loss in shown
+    ]
+    return {"classes": names, "instances": answered, "rows": rows}
+
+
+class _Panels:
+    """The figures of one run, which share their range of time."""
+
+    def __init__(self, story: Story, budget: Budget, front: FrontConnections, back: BackConnections) -> None:
+        self.front = front
+        self.back = back
+        self.story = story
+        self.budget = budget
+        self.seconds = seconds_range(story)
+        self.names = instances(story)
+        self.fills = fills(self.names)
+        self.keys = self._backend_keys(self.names)
+
+    def all(self, lost: Any, named: list[tuple[str, int]]) -> list[Panel]:  # noqa: ANN401
+        panels = self._timeline()
+        if len(lost):
+            panels.append(self._losses(lost, named))
+        return [*panels, *self._connections(), *self._tail()]
+
+    def _backend_keys(self, names: Sequence[str]) -> list[Key]:
+        keys = [Key(f"backend {name}", self.fills[name].colour, hatch=self.fills[name].hatch) for name in names]
+        answered = {name for name in self.story.rows.instances if name}
+        return keys if answered <= set(names) else [*keys, Key(ANOTHER, Fill(NEUTRAL).colour)]
+
+    def _timeline(self) -> list[Panel]:
+        story = self.story
+        shown, whole = source_of(story, self.names, self.seconds, self.budget.slices)
+        mean = len(story.rows) / story.duration_us * 1e6
+        lowest = int(whole.total_per_s.argmin())
+        caption = (
+            f"{counted(len(story.rows), 'request')} in {story.duration_us / 1e6:.1f} s, {number(mean)} a second; "
+            f"the fewest, {number(whole.total_per_s[lowest])}/s, at {whole.left_us[lowest] / 1e6:.2f} s."
+        )
+        if story.changes:
+            caption += " Each change is a dashed line at its request and grey until it was seen in the traffic."
+        rate = rate_figure(story, shown, whole, self.fills, self.seconds)
+        panels = [Panel("rate", "Answers by backend", rate, caption, self.keys)]
+        if measured(story).any():
+            latency = latency_figure(story, shown, self.seconds)
+            panels.append(Panel("latency", "Latency", latency, "Of successes, the probe's not counted.", LATENCY_KEYS))
+        return panels
+
+    def _losses(self, lost: Any, named: list[tuple[str, int]]) -> Panel:  # noqa: ANN401
+        marks = losses(self.story, thinned(lost, self.budget.marks))
+        caption = f"{counted(len(lost), 'failure')}, a mark for each."
+        if len(marks) < len(lost):
+            caption = f"{counted(len(lost), 'failure')}; marks for {number(len(marks))} of them, evenly spread."
+        drawn = losses_figure(self.story, marks, named, self.seconds)
+        return Panel("losses", "Failures", drawn, caption, ())
+
+    def _connections(self) -> list[Panel]:
+        story, panels = self.story, []
+        front, back = self.front, self.back
+        if len(front):
+            drawn, shown = front_figure(story, front, self.fills, self.seconds, self.budget.front)
+            ends = front.ends(story.probe)
+            told = ", ".join(f"{number(count)} {name}" for name, count in ends.items() if count)
+            caption = (
+                "A strip for each client, a block for each of its connections to the proxy: every block but a client's "
+                f"first counts in front changed ({number(front_changed(front, story.probe))}, without the probe's). "
+                f"How they ended: {told.replace(OPEN, 'open at the end') or 'none'}.{_of(shown)}"
+            )
+            panels.append(Panel("front", "The clients' connections", drawn, caption, [*self.keys, *end_keys(story)]))
+        if not back.probe_only.all():
+            drawn, shown = back_figure(story, back, self.fills, self.seconds, self.budget.back)
+            caption = (
+                "From each connection's first answer to its last. Marked with a triangle are those that count in "
+                f"back changed ({number(int(back.changed.sum()))}).{_of(shown)}"
+            )
+            if back.probe_only.any():
+                caption += f" {number(int(back.probe_only.sum()))} that carried only the probe's requests are left out."
+            panels.append(Panel("back", "The proxy's connections to the backends", drawn, caption, self.keys))
+        return panels
+
+    def _tail(self) -> list[Panel]:
+        floor = floor_curve(self.story)
+        told = [*curves(self.story, CHANGES_AT_MOST), *([] if floor is None else [floor])]
+        if not told:
+            return []
+        caption = (
+            "The further right, the rarer: of a hundred answers one took longer than the latency at 99 %. Around a "
+            "change is from its request to one second after it was applied."
+        )
+        if floor is not None:
+            caption += " The floor is the same clients straight at the backends."
+        return [Panel("tail", "Latency by percentile", tail_figure(told), caption, tail_keys(told))]
+
+
+def _of(shown: Drawn) -> str:
+    if shown.shown == shown.total:
+        return ""
+    return f" Drawn are {number(shown.shown)} of {number(shown.total)}, those around the changes first."

@@ -1,0 +1,258 @@
+"""Connections over time: a strip for each client, and the backends' own below."""
+
+from heapq import heappop, heappush
+
+import attrs
+import numpy as np
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from proxyreload.report.batches import Integers
+from proxyreload.report.connections import (
+    ANNOUNCED,
+    CLOSED,
+    CUT,
+    ENDINGS,
+    IDLE,
+    OPEN,
+    BackConnections,
+    FrontConnections,
+    Segments,
+    segments,
+)
+from proxyreload.report.figures import US_PER_S, draw_changes, hover, label_ticks, time_figure
+from proxyreload.report.losses import thinned
+from proxyreload.report.palette import LOST, NEUTRAL, Fill, Key
+from proxyreload.report.story import Story
+
+_CLIENTS_AT_MOST = 60
+_BACK_LANES_AT_MOST = 150
+#: Coloured stretches for each connection, on average at most.
+_SEGMENTS = 4
+#: Half of a strip's height, of the 1 between two clients.
+_HALF = 0.4
+_STRIP_HEIGHT, _LANE_HEIGHT, _AROUND = 22, 7, 40
+
+#: How each end is marked; a connection that is open at the end of the run has no mark.
+_END_MARKS = {
+    ANNOUNCED: ("circle", "announced (Connection: close)", "#009e73"),
+    IDLE: ("square", "closed while idle", "#0072b2"),
+    CUT: ("x", "cut, with a request under way", LOST),
+    CLOSED: ("diamond", "closed", "#0072b2"),
+}
+_ENDED = {ending: words for ending, (_shape, words, _colour) in _END_MARKS.items()} | {OPEN: "open at the end"}
+
+
+@attrs.frozen
+class Drawn:
+    """How many connections a figure shows, of how many."""
+
+    shown: int
+    total: int
+
+
+def end_keys(story: Story) -> tuple[Key, ...]:
+    """Return the legend of the ends; rows of the ancestor do not tell an announced end from an idle one."""
+    endings = (ANNOUNCED, IDLE, CUT) if story.rows.detailed else (CLOSED, CUT)
+    return tuple(Key(_END_MARKS[name][1], _END_MARKS[name][2], shape=_END_MARKS[name][0]) for name in endings)
+
+
+def front_figure(
+    story: Story, front: FrontConnections, fills: dict[str, Fill], seconds: Range1d, most: int
+) -> tuple[figure, Drawn]:
+    """Draw the clients' connections, a block for each in its client's strip."""
+    clients = _clients(story, front)
+    chosen = _chosen(story, front, clients, most)
+    place = {client: index for index, client in enumerate(clients)}
+    drawn = time_figure(
+        seconds, _AROUND + _STRIP_HEIGHT * len(clients), "client", y_range=Range1d(start=len(clients) - 0.4, end=-0.6)
+    )
+    label_ticks(
+        drawn.yaxis,
+        {index: "probe" if client == story.probe else str(client) for client, index in place.items()},
+    )
+    drawn.ygrid.grid_line_color = None
+    draw_changes(drawn, story)
+    middle = np.array([place[int(client)] for client in front.client[chosen]], np.float32)
+    blocks = ColumnDataSource(
+        {
+            "left": front.opened_us[chosen] / US_PER_S,
+            "right": front.ended_us[chosen] / US_PER_S,
+            "top": middle - _HALF,
+            "bottom": middle + _HALF,
+            "client": front.client[chosen].astype(np.int32),
+            "number": front.number[chosen].astype(np.int32),
+            "port": front.port[chosen].astype(np.int32),
+            "requests": front.requests[chosen].astype(np.int32),
+            "ended": [_ENDED[ENDINGS[ending]] for ending in front.ending[chosen]],
+        },
+        name="connections",
+    )
+    _draw_segments(drawn, story, segments(story, front, chosen, most * _SEGMENTS), chosen, middle, fills)
+    outline = drawn.quad(
+        "left", "right", "top", "bottom", source=blocks, fill_alpha=0, line_color=NEUTRAL, line_width=0.8
+    )
+    # The probe closes its connections itself.
+    for name, (shape, _words, colour) in _END_MARKS.items():
+        mine = (front.ending[chosen] == ENDINGS.index(name)) & ((front.client[chosen] != story.probe) | (name == CUT))
+        drawn.scatter(
+            x=front.ended_us[chosen][mine] / US_PER_S,
+            y=middle[mine],
+            marker=shape,
+            size=11 if name == CUT else 8,
+            line_color=colour,
+            fill_color="#ffffff",
+            line_width=2.5,
+        )
+    told = [("client", "@client"), ("connection", "@number, port @port"), ("requests", "@requests")]
+    hover(drawn, [outline], [*told, ("seconds", "@left{0.000000} to @right{0.000000}"), ("end", "@ended")])
+    return drawn, Drawn(len(chosen), len(front))
+
+
+def _clients(story: Story, front: FrontConnections) -> list[int]:
+    """Return the clients that are shown, those first whose connections were cut; the probe is the last."""
+    clients = np.unique(front.client[front.client != story.probe])
+    cut = front.client[front.ending == ENDINGS.index(CUT)]
+    cuts = np.array([np.count_nonzero(cut == client) for client in clients]) if len(cut) else np.zeros(len(clients))
+    first = sorted(clients[np.argsort(-cuts, kind="stable")][:_CLIENTS_AT_MOST].tolist())
+    return [*first, story.probe] if story.probe >= 0 else first
+
+
+def _chosen(story: Story, front: FrontConnections, clients: list[int], most: int) -> Integers:
+    """Return the connections that are drawn: if there are too many, cut ones first, then the nearest to a change."""
+    mine = np.flatnonzero(np.isin(front.client, clients))
+    if len(mine) <= most:
+        return mine
+    times = np.array([change.requested_us for change in story.changes] or [0], np.int64)
+    ended_us = front.ended_us[mine]
+    after = np.clip(np.searchsorted(times, ended_us), 1, len(times)) - 1
+    nearest_us = np.minimum(
+        np.abs(ended_us - times[after]), np.abs(ended_us - times[np.minimum(after + 1, len(times) - 1)])
+    )
+    order = np.lexsort((nearest_us, front.ending[mine] != ENDINGS.index(CUT)))
+    return np.sort(mine[order[:most]])
+
+
+def _draw_segments(
+    drawn: figure,
+    story: Story,
+    told: Segments,
+    chosen: Integers,
+    middle: NDArray[np.float32],
+    fills: dict[str, Fill],
+) -> None:
+    """Colour the blocks; over a connection on which several backends answered, each has a lane."""
+    lanes = {name: index for index, name in enumerate(fills)}
+    lane_height = 2 * _HALF / max(1, len(lanes))
+    at = np.searchsorted(chosen, told.connection)
+    left, right = told.begin_us / US_PER_S, told.end_us / US_PER_S
+    for index, name in enumerate(story.rows.instances):
+        mine = told.instance == index
+        if not mine.any():
+            continue
+        fill = fills.get(name, Fill(NEUTRAL))
+        top = middle[at[mine]] - _HALF + np.where(told.alone[mine], 0, lanes.get(name, 0) * lane_height)
+        drawn.quad(
+            left=left[mine],
+            right=right[mine],
+            top=top.astype(np.float32),
+            bottom=(top + np.where(told.alone[mine], 2 * _HALF, lane_height)).astype(np.float32),
+            fill_color=fill.colour,
+            line_color=fill.colour,
+            line_width=0.5,
+            hatch_pattern=fill.hatch,
+            hatch_alpha=0.5,
+        )
+
+
+def back_figure(
+    story: Story, back: BackConnections, fills: dict[str, Fill], seconds: Range1d, most: int
+) -> tuple[figure, Drawn]:
+    """Draw the proxy's connections to the backends, but those that carried only the probe's requests."""
+    carrying = np.flatnonzero(~back.probe_only)
+    chosen, lane, groups = _packed(story, back, thinned(carrying, most))
+    lanes = max(1, sum(groups.values()))
+    drawn = time_figure(
+        seconds, _AROUND + max(60, _LANE_HEIGHT * lanes), "backend", y_range=Range1d(start=lanes, end=-0.5)
+    )
+    begins = 0
+    middle: dict[float, str] = {}
+    for name, size in groups.items():
+        middle[begins + size / 2 - 0.5] = name
+        begins += size
+    label_ticks(drawn.yaxis, middle)
+    drawn.ygrid.grid_line_color = None
+    draw_changes(drawn, story)
+    blocks = []
+    for index, name in enumerate(story.rows.instances):
+        mine = back.instance[chosen] == index
+        if not mine.any():
+            continue
+        these, fill = chosen[mine], fills.get(name, Fill(NEUTRAL))
+        source = ColumnDataSource(
+            {
+                "left": back.first_us[these] / US_PER_S,
+                "right": back.last_us[these] / US_PER_S,
+                "top": (lane[mine] - 0.35).astype(np.float32),
+                "bottom": (lane[mine] + 0.35).astype(np.float32),
+                "port": back.port[these].astype(np.int32),
+                "answers": back.answers[these].astype(np.int32),
+                "instance": [name] * len(these),
+            }
+        )
+        block = drawn.quad(
+            "left",
+            "right",
+            "top",
+            "bottom",
+            source=source,
+            fill_color=fill.colour,
+            line_color=fill.colour,
+            hatch_pattern=fill.hatch,
+            hatch_alpha=0.5,
+        )
+        blocks.append(block)
+    changed = back.changed[chosen]
+    drawn.scatter(
+        x=back.first_us[chosen][changed] / US_PER_S,
+        y=lane[changed].astype(np.float32),
+        marker="triangle",
+        angle=-np.pi / 2,
+        size=7,
+        fill_color="#ffffff",
+        line_color="#000000",
+    )
+    told = [("backend", "@instance"), ("port", "@port"), ("answers", "@answers")]
+    hover(drawn, blocks, [*told, ("seconds", "@left{0.000000} to @right{0.000000}")])
+    return drawn, Drawn(len(chosen), len(carrying))
+
+
+def _packed(story: Story, back: BackConnections, chosen: Integers) -> tuple[Integers, Integers, dict[str, int]]:
+    """Give each connection a lane, below those of the same backend that were open with it."""
+    shown: list[int] = []
+    lanes: list[int] = []
+    groups: dict[str, int] = {}
+    begins = 0
+    order = sorted(np.unique(back.instance[chosen]).tolist(), key=lambda index: _by_number(story.rows.instances[index]))
+    for instance in order:
+        busy: list[tuple[int, int]] = []
+        used = 0
+        for index in chosen[back.instance[chosen] == instance].tolist():
+            if busy and busy[0][0] < back.first_us[index]:
+                _until, lane = heappop(busy)
+            elif begins + used < _BACK_LANES_AT_MOST:
+                lane, used = used, used + 1
+            else:
+                continue
+            heappush(busy, (int(back.last_us[index]), lane))
+            shown.append(index)
+            lanes.append(begins + lane)
+        if used:
+            groups[story.rows.instances[instance]] = used + 1  # and one free, before the next backend's
+            begins += used + 1
+    return np.array(shown, np.int64), np.array(lanes, np.int64), groups
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return len(name), name
