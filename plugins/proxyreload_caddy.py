@@ -1,4 +1,4 @@
-"""Caddy, changed over its admin API or by re-reading its configuration file.
+"""Caddy, changed over its admin API, by re-reading its configuration file, over DNS, or by another process.
 
 https://caddyserver.com/docs/api
 https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/
@@ -17,9 +17,11 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
+from proxyreload.proxy.dns import SERVICE, NameServer, target
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.ports import free_port
+from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.untrusted import printable
@@ -27,19 +29,22 @@ from proxyreload.untrusted import printable
 #: Caddy finds anything in its configuration that has an ``@id``.
 UPSTREAMS = "/id/app/upstreams"
 #: What Caddy logs when it has re-read its file, and when it would not.
-RELOADED = b"successfully reloaded config from file"
-REFUSED = b"failed to reload config from file"
+RELOADED = "successfully reloaded config from file"
+REFUSED = "failed to reload config from file"
 WORDS_LIMIT = 600
+TRANSPORT = {"protocol": "http", "keep_alive": {"enabled": True, "max_idle_conns_per_host": 32}}
+#: Caddy ignores a configuration that is what it has, unless told so, as by ``caddy reload --force``.
+FORCED = {"Cache-Control": "must-revalidate"}
 
 
-def configuration(front: str, admin: str, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-    """Return Caddy's configuration."""
+def configuration(front: str, admin: str, backends: dict[str, Any]) -> dict[str, Any]:
+    """Return Caddy's configuration; `backends` says how its handler finds them."""
     handler = {
         "@id": "app",
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": upstream.address} for upstream in upstreams],
-        "transport": {"protocol": "http", "keep_alive": {"enabled": True, "max_idle_conns_per_host": 32}},
+        "transport": TRANSPORT,
         "load_balancing": {"selection_policy": {"policy": "round_robin"}},
+        **backends,
     }
     server = {"listen": [front], "automatic_https": {"disable": True}, "routes": [{"handle": [handler]}]}
     return {
@@ -49,7 +54,7 @@ def configuration(front: str, admin: str, upstreams: Sequence[Upstream]) -> dict
     }
 
 
-@implementer(IProxy)
+@implementer(IReloads)
 @attrs.define
 class Api:
     """``POST`` and ``DELETE`` on the list of upstreams; Caddy answers when the changed configuration serves.
@@ -59,19 +64,15 @@ class Api:
 
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _address: str = attrs.field(default="", init=False)
     _admin: Admin = attrs.field(init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
-        workspace = self.workspace
         self._upstreams = list(upstreams)
-        self._address = f"{workspace.front_host}:{free_port(workspace.front_host)}"
-        self._admin = Admin(workspace.reactor, f"http://{self._address}")
-        config = self._write_config(upstreams)
-        self._child = workspace.spawn(workspace.binary, "run", "--config", config, environment=workspace.homes)
-        await workspace.until_answering(self._child)
+        self._admin = self._new_admin()
+        self._child = self.workspace.spawn(*self._command(upstreams), environment=self.workspace.homes)
+        await self.workspace.until_answering(self._child)
 
     async def add_backend(self, upstream: Upstream) -> None:
         """``POST`` appends it."""
@@ -86,6 +87,10 @@ class Api:
         await self._admin.delete(f"{UPSTREAMS}/{dials.index(upstream.address)}")
         await self._until_drained(upstream)
 
+    async def reload(self) -> None:
+        """``POST /load`` of what it has."""
+        await self._admin.post("/load", await self._admin.get("/config/"), FORCED)
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
@@ -93,21 +98,37 @@ class Api:
 
     async def _until_drained(self, upstream: Upstream) -> None:
         """Wait until Caddy has forgotten the backend or has no request under way to it."""
+        dial = self._dial(upstream)
 
         async def drained() -> bool:
             known = await self._admin.get("/reverse_proxy/upstreams")
-            return not any(each["address"] == upstream.address and each["num_requests"] for each in known)
+            return not any(each["address"] == dial and each["num_requests"] for each in known)
 
         await self.workspace.until(drained, f"no request to {upstream.name} under way")
 
+    def _dial(self, upstream: Upstream) -> str:
+        """Return what Caddy calls a backend."""
+        return upstream.address
+
+    def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
+        """Return what the handler's configuration says of them."""
+        return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
+
+    def _new_admin(self) -> Admin:
+        host = self.workspace.front_host
+        return Admin(self.workspace.reactor, f"http://{host}:{free_port(host)}")
+
     def _configuration(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        return configuration(self.workspace.front, self._address, upstreams)
+        admin = self._admin.base_url.removeprefix("http://")
+        return configuration(self.workspace.front, admin, self._backends(upstreams))
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
         return self.workspace.write("caddy.json", json.dumps(self._configuration(upstreams), indent=1))
 
+    def _command(self, upstreams: Sequence[Upstream]) -> list[str | Path]:
+        return [self.workspace.binary, "run", "--config", self._write_config(upstreams)]
 
-@implementer(IProxy)
+
 @attrs.define
 class Load(Api):
     """``POST /load`` of the whole configuration, which is what ``caddy reload`` does."""
@@ -129,7 +150,6 @@ class Load(Api):
         await self._admin.post("/load", self._configuration(upstreams))
 
 
-@implementer(IProxy)
 @attrs.define
 class Signal(Load):
     """SIGUSR1: Caddy reads the file again that it was started with; it tells only its log what came of that.
@@ -137,24 +157,120 @@ class Signal(Load):
     It would ignore the signal after any change over the admin API.
     """
 
+    async def reload(self) -> None:
+        """Let it read what it has read before, which it takes for a change."""
+        await self._apply(self._upstreams)
+
     async def _apply(self, upstreams: Sequence[Upstream]) -> None:
         assert self._child is not None  # noqa: S101
-        log = self._child.log
-        said_before = log.stat().st_size
+        said = self.workspace.said_from_now()
         self._write_config(upstreams)
         self._child.signal(signal.SIGUSR1)
 
         async def reloaded() -> bool:
-            with log.open("rb") as file:
-                file.seek(said_before)
-                said = file.read()
-            for line in said.splitlines() if said.endswith(b"\n") else ():
+            lines = said()
+            for line in lines:
                 if REFUSED in line:
                     raise ChangeError(printable(json.loads(line)["error"], WORDS_LIMIT))
-            return RELOADED in said
+            return any(RELOADED in line for line in lines)
 
         await self.workspace.until(reloaded, "Caddy has re-read its configuration")
 
+
+@implementer(IUpgrades)
+@attrs.define
+class Replace(Load):
+    """A second process on the same port, which Caddy shares with whoever asks (SO_REUSEPORT), and ``POST /stop``.
+
+    What clients are about to say to the old process when it closes its socket is lost.
+    """
+
+    async def reload(self) -> None:
+        """Start a process with the same configuration."""
+        await self._apply(self._upstreams)
+
+    async def upgrade(self, binary: Path) -> None:
+        """Start another program as the second process."""
+        before, self.workspace.binary = self.workspace.binary, binary
+        try:
+            await self._apply(self._upstreams)
+        except ChangeError:
+            self.workspace.binary = before
+            raise
+
+    async def _apply(self, upstreams: Sequence[Upstream]) -> None:
+        """Start a process; in effect when it says what it has loaded and the old one has finished."""
+        assert self._child is not None  # noqa: S101
+        old, admin = self._child, self._admin
+        self._admin = self._new_admin()
+
+        async def in_charge(_successor: ChildProcess) -> bool:
+            return await self._admin.get("/config/apps") is not None
+
+        try:
+            self._child = await self.workspace.replace(old, self._command(upstreams), in_charge, self.workspace.homes)
+        except ChangeError:
+            self._admin = admin
+            raise
+        await admin.post("/stop", None)
+
+        async def gone() -> bool:
+            return old.exit_code is not None
+
+        await self.workspace.until(gone, "the old process has ended")
+
+
+@attrs.define
+class Dns(Api):
+    """The upstreams are what a name server says; Caddy asks it again when a request finds the answer old.
+
+    https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/dynamic_upstreams/srv/
+    """
+
+    _names: NameServer = attrs.field(init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start the name server, then Caddy."""
+        self._names = NameServer(self.workspace.reactor, self.workspace.front_host)
+        self._names.publish(upstreams)
+        self.workspace.at_close(self._names.stop)
+        await self._names.start()
+        await super().start(upstreams)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Publish it; in effect for all requests that come after the one that has asked for the records."""
+        await self._publish([*self._upstreams, upstream])
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Publish the others, likewise."""
+        await self._publish([each for each in self._upstreams if each != upstream])
+        await self._until_drained(upstream)
+
+    async def _publish(self, upstreams: list[Upstream]) -> None:
+        await self._names.change(upstreams, SERVICE)
+        self._upstreams = upstreams
+
+    def _dial(self, upstream: Upstream) -> str:
+        return f"{target(upstream)}.:{upstream.port}"
+
+    def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:  # noqa: ARG002
+        resolver = {"addresses": [self._names.address]}
+        dynamic = {"source": "srv", "name": SERVICE, "refresh": "200ms", "resolver": resolver}
+        return {"dynamic_upstreams": dynamic, "transport": {**TRANSPORT, "resolver": resolver}}
+
+
+class Restart(Restarting):
+    """Stop Caddy and start it."""
+
+    PROXY = Api
+
+
+#: Whatever else is changed, the clients' connections are closed, but not by what Caddy looks up.
+CURE = Cure(
+    "caddy:dns: dynamic upstreams, which change without a new configuration",
+    "https://caddyserver.com/docs/caddyfile/directives/reverse_proxy#dynamic-upstreams",
+)
+CANNOT = {"upgrade": "a Caddy that runs cannot become another program; caddy:replace starts one beside it"}
 
 plugin = ProxyPlugin(
     name="caddy",
@@ -164,8 +280,11 @@ plugin = ProxyPlugin(
         version_args=("version",),
     ),
     mechanisms=(
-        Mechanism("api", "the admin API: POST and DELETE on the list of upstreams", Api),
-        Mechanism("load", "the admin API: POST /load of the whole configuration", Load),
-        Mechanism("signal", "SIGUSR1: the configuration file is read again", Signal),
+        Mechanism("api", "the admin API: POST and DELETE on the list of upstreams", Api, CURE, CANNOT),
+        Mechanism("load", "the admin API: POST /load of the whole configuration", Load, CURE, CANNOT),
+        Mechanism("signal", "SIGUSR1: the configuration file is read again", Signal, CURE, CANNOT),
+        Mechanism("dns", "SRV records that Caddy resolves again (dynamic_upstreams)", Dns, cannot=CANNOT),
+        Mechanism("replace", "a second process on the same port, then POST /stop to the first", Replace, CURE),
+        Mechanism("restart", "stop it and start it", Restart, CURE),
     ),
 )

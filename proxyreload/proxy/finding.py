@@ -1,6 +1,6 @@
 """Finds proxy plugins: by the entry point group, and in the folders of the plugin path."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
@@ -25,10 +25,10 @@ class Choice:
         """``plugin:mechanism``."""
         return f"{self.plugin.name}:{self.mechanism.name}"
 
-    def require(self, actions: Iterable[str]) -> None:
+    def require(self, actions: Iterable[str], commands: Container[str] = ()) -> None:
         """Raise `CannotError` if the mechanism cannot do one of `actions`."""
         for action in sorted(actions):
-            why_not = self.mechanism.why_not(action)
+            why_not = self.mechanism.why_not(action, commands)
             if why_not:
                 msg = f"{self.name} cannot {action}: {why_not}"
                 raise CannotError(msg)

@@ -55,6 +55,7 @@ class Workspace:
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
     _starting: set[ChildProcess] = attrs.field(factory=set, init=False)  #: whose end is a `StartError`
+    _closers: list[Callable[[], Awaitable[object]]] = attrs.field(factory=list, init=False)
     _commands: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -126,6 +127,10 @@ class Workspace:
         self._children.append(child)
         child.exited().addCallback(lambda _code: self._exited(child))
         return child
+
+    def at_close(self, closer: Callable[[], Awaitable[object]]) -> None:
+        """Call it when everything is given back: a server of ours that the proxy asks, which may outlive it."""
+        self._closers.append(closer)
 
     def retire(self, child: ChildProcess) -> None:
         """Take a process's end for what was asked for: it hands over to another."""
@@ -261,6 +266,8 @@ class Workspace:
         ours = {child.pid for child in self._children if not child.adopted}
         await self._end_strangers(ours, 0.0 if at_once else GRACE_S)
         await DeferredList([child.exited() for child in self._children])
+        for closer in self._closers:
+            await closer()
         for link in self.path(ELSEWHERE).glob("*"):
             with suppress(OSError):
                 link.readlink().unlink()

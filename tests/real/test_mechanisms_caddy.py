@@ -1,13 +1,17 @@
 """Caddy, changed by each of its mechanisms."""
 
+import signal
+
 import pytest
 
-from .command import Place, Result, rolling
+from .command import Exits, Place, Result, rolling
 from .mechanisms import assert_shown, assert_whole, third_party
 
 pytestmark = pytest.mark.real
 
-MECHANISMS = ("api", "load", "signal")
+MECHANISMS = ("api", "load", "signal", "dns", "replace", "restart")
+#: Those that build a new server for each change.
+ANEW = ("api", "load", "signal", "replace", "restart")
 CHANGES = 10
 PACE_S = 0.6
 
@@ -35,7 +39,12 @@ class Signal(WithNumber, proxyreload_caddy.Signal):
     pass
 
 
-mechanisms = (Mechanism("api", "", Api), Mechanism("load", "", Load), Mechanism("signal", "", Signal))
+class Replace(WithNumber, proxyreload_caddy.Replace):
+    pass
+
+
+classes = {"api": Api, "load": Load, "signal": Signal, "replace": Replace}
+mechanisms = [Mechanism(name, "", proxy) for name, proxy in classes.items()]
 plugin = ProxyPlugin("mistaken", proxyreload_caddy.plugin.binary, mechanisms)
 """
 
@@ -51,7 +60,6 @@ def assert_effective(result: Result) -> None:
     """Check that the traffic has shown every change; Caddy may lose something to each."""
     assert [change["error"] for change in result.changes] == [None] * len(result.changes)
     assert {change["verdict"] for change in result.changes} <= {"seamless", "graceful", "lossy"}
-    assert result.verdict in {"graceful", "lossy"}, "every change closes the clients' connections"
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -69,15 +77,82 @@ def test_the_api_is_what_is_recommended(place: Place) -> None:
     assert [line.split()[0] for line in lines if line.endswith("(recommended)")] == ["caddy:api"]
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("mechanism", ANEW)
 def test_ten_changes_take_effect(place: Place, mechanism: str) -> None:
     path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
     result = run(place, f"caddy:{mechanism}", "--scenario", path, "--log", "changes")
     assert len(result.changes) == CHANGES
     assert_effective(result)
+    assert result.verdict in {"graceful", "lossy"}, "every change closes the clients' connections"
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_over_dns_no_connection_of_a_client_is_touched(place: Place) -> None:
+    result = run(place, "caddy:dns", "--repeat", "5", "--pace", "0.3")
+    assert len(result.changes) == 10
+    assert {change["verdict"] for change in result.changes} <= {"seamless", "graceful"}
+    assert (result.summary["failures"], result.summary["front_changed"]) == ({}, 0)
+
+
+REPEATED = ("--repeat", "3", "--pace", "0.3")
+
+
+@pytest.mark.parametrize("mechanism", ["api", "signal", "dns", "replace"])
+def test_it_reloads_with_nothing_changed(place: Place, mechanism: str) -> None:
+    result = run(place, f"caddy:{mechanism}", "--change", "reload", *REPEATED)
+    assert [(change["action"], change["error"]) for change in result.changes] == [("reload", None)] * 3
+    assert result.summary["front_changed"] > 0, "a new server serves"
+    assert {row.instance for row in result.rows if row.status == "200"} == {"0", "1"}
+
+
+def test_another_process_can_be_another_program(place: Place) -> None:
+    result = run(place, "caddy:replace", "--change", "upgrade", *REPEATED)
+    assert [(change["action"], change["error"]) for change in result.changes] == [("upgrade", None)] * 3
+    assert result.summary["front_changed"] > 0
+
+
+@pytest.mark.parametrize("mechanism", ["api", "load", "signal", "dns"])
+def test_one_process_cannot_be_upgraded(place: Place, mechanism: str) -> None:
+    result = place.run("--plugin", f"caddy:{mechanism}", "--change", "upgrade", *REPEATED, *place.ports)
+    why = "a Caddy that runs cannot become another program; caddy:replace starts one beside it"
+    assert result.stderr == f"proxyreload: caddy:{mechanism} cannot upgrade: {why}\n"
+    assert result.status == 2
+
+
+# Hangs, or dies, in place of a Caddy that is to take over.
+SUCCESSOR = """\
+#!/bin/sh
+[ "$1" = version ] && exit
+echo "cannot take over" >&2
+{action}
+"""
+
+
+def test_a_successor_that_does_not_come_up_is_a_failed_change_and_the_old_process_goes_on(place: Place) -> None:
+    script = place.write("successor", SUCCESSOR.format(action="exit 3"), mode=0o755)
+    words = ("--change", "upgrade", *REPEATED, "--upgrade-to", script)
+    result = run(place, "caddy:replace", *words)
+    errors = {change["error"] for change in result.changes}
+    assert all(error.startswith("successor exited with status 3; it said: ") for error in errors)
+    assert all(error.endswith("cannot take over") for error in errors)
+    assert (result.summary["failure"], result.summary["front_changed"]) == (0, 0)
+    assert (result.verdict, result.status) == ("ineffective", 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_while_two_processes_run_leaves_neither(place: Place, number: signal.Signals) -> None:
+    script = place.write("successor", SUCCESSOR.format(action="exec tail -f /dev/null"), mode=0o755)
+    words = ("--plugin", "caddy:replace", "--change", "upgrade", *REPEATED, "--upgrade-to", script)
+    session = place.start(*words, *place.ports)
+    session.until("change 1: upgrade .* requested")
+    session.until_settled()
+    exits = Exits.of(session.descendants())
+    session.signal(number)
+    assert session.ended().status == (-number if number == signal.SIGKILL else 3)
+    assert exits.left() == []
+    assert place.left() == []
+
+
+@pytest.mark.parametrize("mechanism", ["api", "load", "signal", "replace"])
 def test_a_change_that_caddy_refuses_is_told_in_its_words_and_the_run_goes_on(place: Place, mechanism: str) -> None:
     words = ("--plugin", f"mistaken:{mechanism}", "--duration", "4", *place.ports)
     result = place.run(*words, environment=third_party(place, "mistaken", MISTAKEN))
