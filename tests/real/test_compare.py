@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from .browser import BROWSER, browser
 from .command import PROXYRELOAD, Exits, Place
 
 pytestmark = pytest.mark.real
@@ -88,3 +89,23 @@ def test_wrong_usage_is_one_line(place: Place, words: tuple[str, ...], complaint
     (line,) = result.stderr.splitlines()
     assert complaint in line
     assert not (place.folder / "compare").exists()
+
+
+@BROWSER
+def test_its_page_leads_to_the_pages_of_its_runs(place: Place) -> None:
+    names = ("haproxy:runtime", "nginx:reload")
+    result = place.run("compare", *names, *SHORT, *place.ports, report=True)
+    assert result.stdout.splitlines()[-1] == "written: compare.json, compare.html"
+    rows = compared(place)
+    with browser() as shown:
+        shown.driver.get((place.folder / "compare.html").as_uri())
+        assert [cells[0] for cells in shown.table(".matrix")] == list(names)
+        for name in names:
+            failures = shown.text(f'[data-mechanism="{name}"] [data-figure=failure]')
+            assert failures == str(sum(rows[name]["failures"].values()))
+        shown.ask("document.querySelector('[data-mechanism=\"nginx:reload\"] a').click()")
+        assert shown.drawn() > 0
+        run = json.loads((place.folder / rows["nginx:reload"]["trials"][0]["run"]).read_text(encoding="utf-8"))
+        assert shown.text("[data-figure=exchanges]").replace(",", "") == str(run["summary"]["exchanges"])
+        assert shown.text("[data-figure=verdict]") == run["summary"]["verdict"]
+        assert shown.complaints() == []
