@@ -5,20 +5,39 @@ VENV = .venv
 BIN = $(VENV)/bin
 CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/proxyreload
 SOZU_VERSION = 2.3.3
-SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -name '*.py' -o -name '*.toml' -o -name py.typed)
+# The optional parts that are in the one file.
+DIST_EXTRAS ?= report,web
+DIST_BIN = .venv-dist/bin
+PACKAGES = dist/packages
+SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
 
-.PHONY: run test check sozu bench clean
+.PHONY: run test check man package dist test-dist sozu bench clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest tests/memory
+	$(BIN)/pytest tests/real -n 3 --dist worksteal
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy proxyreload plugins/*.py tests benchmarks
+
+# The sdist and the wheel, the same bytes from the same sources whenever and wherever they are built.
+package: $(PACKAGES)/built
+
+# All in one file, dist/proxyreload, made by PyInstaller of the wheel.
+dist: dist/proxyreload
+
+# Runs what users get: the one file, and the wheel in an environment of its own.
+test-dist: dist $(VENV)/installed-tests
+	$(BIN)/pytest tests/dist
+
+# The manual page, from what the commands declare; it is kept in the checkout for whoever packages it.
+man: $(VENV)/installed
+	$(BIN)/proxyreload man >assets/proxyreload.1
 
 # sozu has no wheel: cargo builds it, once, into a folder outside the checkout where proxyreload looks for it.
 sozu: $(CACHE)/bin/sozu
@@ -27,7 +46,7 @@ bench: $(VENV)/installed-tests
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-dist .venv-frozen build dist *.egg-info plugins/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # One stamp for each set of extras; the tests' set includes the other.
 $(VENV)/installed: $(SOURCES) | $(BIN)/pip
@@ -38,6 +57,24 @@ $(VENV)/installed: $(SOURCES) | $(BIN)/pip
 $(VENV)/installed-tests: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip install --quiet '.[proxies,test]'
 	touch $@ $(VENV)/installed
+
+$(PACKAGES)/built: $(SOURCES) CHANGELOG.md MANIFEST.in buildtool/reproducible.py | $(DIST_BIN)/pip
+	rm -rf $(PACKAGES)
+	$(DIST_BIN)/pip install --quiet build twine check-wheel-contents
+	mkdir -p $(PACKAGES)
+	$(DIST_BIN)/python -m build --outdir $(PACKAGES) . >$(PACKAGES).log || { cat $(PACKAGES).log; exit 1; }
+	$(DIST_BIN)/twine check --strict $(PACKAGES)/*
+	$(DIST_BIN)/check-wheel-contents $(PACKAGES)/*.whl
+	touch $@
+
+dist/proxyreload: $(PACKAGES)/built build.spec
+	$(PYTHON) -m venv --clear .venv-frozen
+	.venv-frozen/bin/pip install --quiet pyinstaller "$$(ls $(PACKAGES)/*.whl)[$(DIST_EXTRAS)]"
+	.venv-frozen/bin/pyinstaller --log-level WARN --noconfirm --workpath .venv-frozen/work build.spec
+	ls -l $@
+
+$(DIST_BIN)/pip:
+	$(PYTHON) -m venv .venv-dist
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "proxyreload needs Python 3.11 or later")'

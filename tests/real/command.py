@@ -290,6 +290,9 @@ class Session:
 
 
 _taken: set[int] = set()
+#: Below those that the kernel gives out; each of several pytest workers (pytest-xdist) has a range of its own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(20000 + _WORKER % 10 * 1000, 21000 + _WORKER % 10 * 1000)
 
 
 def _is_a_run(words: Sequence[str]) -> bool:
@@ -310,9 +313,9 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(number: int) -> int:
-    """Return the first of `number` consecutive ports that are free, below those that the kernel gives out."""
+    """Return the first of `number` consecutive ports that are free."""
     for _attempt in range(1000):
-        first = random.randrange(20000, 30000 - number)
+        first = random.randrange(_PORTS.start, _PORTS.stop - number)
         ports = set(range(first, first + number))
         if not ports & _taken and all(map(is_free, ports)):
             _taken.update(ports)

@@ -1,0 +1,1 @@
+"""Tests of what users get: the one file, and the packages."""

@@ -1,0 +1,69 @@
+"""The sdist and the wheel: what is in them, and that they are the same whenever they are built."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path, PurePath
+
+import pytest
+
+from .conftest import CHECKOUT
+
+
+def own_files() -> set[str]:
+    """Return the program's files as the wheel should have them."""
+    files = [path.relative_to(CHECKOUT) for path in (CHECKOUT / "proxyreload").rglob("*")]
+    files += [path.relative_to(CHECKOUT / "plugins") for path in (CHECKOUT / "plugins").rglob("*.py")]
+    return {str(file) for file in files if file.suffix not in {"", ".pyc"}}
+
+
+def test_the_wheel_has_the_programs_files_and_no_others(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    manual = {name for name in names if name.endswith(".data/data/share/man/man1/proxyreload.1")}
+    assert names - manual == own_files()
+
+
+def test_the_wheel_says_that_it_is_typed(wheel: Path) -> None:
+    assert "proxyreload/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_sdist_has_what_it_is_built_and_tested_with(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        paths = [PurePath(member.name) for member in archive if member.isfile()]
+    names = {str(PurePath(*path.parts[1:])) for path in paths}
+    needed = {"LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "pyproject.toml", "build.spec", "Makefile"}
+    needed |= {"buildtool/reproducible.py", "tests/memory/fakes.py", "tests/dist/test_packages.py"}
+    assert needed <= names
+    assert not [name for name in names if "__pycache__" in name or name.startswith(("build/", "dist/", "."))]
+
+
+@pytest.fixture(name="build", scope="session")
+def _build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the package build."""
+    venv = tmp_path_factory.mktemp("build") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([venv / "bin" / "pip", "install", "--quiet", "build"], check=True)
+    return venv / "bin" / "python"
+
+
+def test_built_elsewhere_at_another_time_they_are_the_same(
+    sdist: Path, wheel: Path, build: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (sources,) = tmp_path.iterdir()
+    for path in sources.rglob("*"):
+        path.chmod(path.stat().st_mode | 0o060)
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    words: list[str | Path] = [build, "-m", "build", "--outdir", tmp_path / "again", sources]
+    subprocess.run(words, env=environment, umask=0o007, check=True, capture_output=True)
+    for first in (sdist, wheel):
+        assert digest(tmp_path / "again" / first.name) == digest(first), first.name
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
