@@ -3,13 +3,14 @@
 import signal
 import subprocess
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import attrs
 import psutil
 import pytest
 
-from .command import EXIT_STATUS, TRAFFIC, Exits, Place, Result, is_free
+from .command import EXIT_STATUS, HOST, TRAFFIC, Exits, Place, Result, is_free
 from .mechanisms import assert_shown
 from .proxies import binary
 
@@ -77,6 +78,11 @@ class Outside:
         text = config.format(folder=place.folder, front=place.front_port, first=first, second=first + 1)
         place.write("proxy.conf", text)
         subprocess.run(words, cwd=place.folder, check=True, timeout=60)
+        # Whoever answers, if only that there is no backend yet, has written its pid file.
+        answering = HTTPConnection(HOST, place.front_port, timeout=60)
+        answering.request("GET", "/")
+        assert answering.getresponse().status >= 500
+        answering.close()
         return cls(place, place.folder / "proxy.pid")
 
     @property
