@@ -145,6 +145,14 @@ class Change:
 
 
 @attrs.frozen
+class RateChanged:
+    """From here on the clients send at another rate."""
+
+    rate_per_s: float | None  #: None: each sends as soon as it has its answer
+    at_ns: int
+
+
+@attrs.frozen
 class Broken:
     """The instrument, a backend or the proxy broke in a way that is not a change's doing: the run is not valid."""
 
@@ -181,6 +189,7 @@ Event = (
     | BackClosed
     | BackendKilled
     | Change
+    | RateChanged
     | Broken
     | ReporterFailed
     | Started

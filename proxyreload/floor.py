@@ -48,6 +48,7 @@ async def measure_floor(
         await deferLater(reactor, FLOOR_S)
     finally:
         await load.stop()
+        load.close()
         bus.stop()
     floor.duration_ns = clock_ns() - started_ns
     return floor

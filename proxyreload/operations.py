@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.bus import EventBus
@@ -24,7 +25,7 @@ CHANGE_TIMEOUT_S = 60.0
 
 @attrs.define(eq=False)
 class Operations:
-    """Makes changes through a proxy plugin, and tells the bus how far each has come.
+    """Makes changes through a proxy plugin, one at a time, and tells the bus how far each has come.
 
     With `kill_after_s` a removed backend is killed so long after its removal was applied, as a deployment would, and
     started anew before it is added again.
@@ -42,14 +43,44 @@ class Operations:
     _requested: int = attrs.field(default=0, init=False)
     _doomed: dict[int, IDelayedCall] = attrs.field(factory=dict, init=False)
     _killed: dict[int, Deferred[None]] = attrs.field(factory=dict, init=False)
+    _turn: DeferredLock = attrs.field(factory=DeferredLock, init=False)
+    _requests: list[Deferred[Change]] = attrs.field(factory=list, init=False)
 
-    async def carry_out(self, action: str, instance: int = -1) -> None:
-        """Make one change; a refusal is published, and raised is only a cancellation: the run is ended."""
+    @property
+    def busy(self) -> bool:
+        """Whether a change is under way."""
+        return bool(self._turn.locked)
+
+    async def carry_out(self, action: str, instance: int = -1) -> Change:
+        """Make one change when those before it are over, and return its last phase.
+
+        A refusal is returned; raised is only a cancellation: the run is ended.
+        """
+        await self._turn.acquire()
+        try:
+            return await self._carry_out(action, instance)
+        finally:
+            self._turn.release()
+
+    def request(self, action: str, instance: int = -1) -> Deferred[Change]:
+        """Make a change that is no step of a scenario; `stop` cancels it."""
+        request = Deferred.fromCoroutine(self.carry_out(action, instance))
+        self._requests.append(request)
+
+        def over(outcome: Change | Failure) -> Change | Failure:
+            self._requests.remove(request)
+            return outcome
+
+        return request.addBoth(over)
+
+    async def _carry_out(self, action: str, instance: int) -> Change:
         number = self._requested = self._requested + 1
         backend = "" if instance < 0 else str(instance)
 
-        def publish(phase: Phase, message: str = "") -> None:
-            self.bus.publish(Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message))
+        def publish(phase: Phase, message: str = "") -> Change:
+            published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message)
+            self.bus.publish(published)
+            return published
 
         if action == "add":
             await self._revive(instance)
@@ -63,18 +94,20 @@ class Operations:
         except CancelledError:
             raise
         except LateError:
-            publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
+            return publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
         except ProxyreloadError as error:
-            publish(Phase.FAILED, one_line(str(error), WORDS_LIMIT))
+            return publish(Phase.FAILED, one_line(str(error), WORDS_LIMIT))
         except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code)
-            publish(Phase.FAILED, one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
-        else:
-            publish(Phase.APPLIED)
-            if action == "remove" and self.kill_after_s is not None:
-                self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
+            return publish(Phase.FAILED, one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
+        applied = publish(Phase.APPLIED)
+        if action == "remove" and self.kill_after_s is not None:
+            self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
+        return applied
 
     def stop(self) -> None:
-        """Kill no more backends."""
+        """Make no more changes, and kill no more backends."""
+        for request in reversed(tuple(self._requests)):  # none has its turn because another is cancelled
+            request.cancel()
         for call in self._doomed.values():
             call.cancel()
         self._doomed.clear()

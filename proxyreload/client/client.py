@@ -22,6 +22,9 @@ from proxyreload.untrusted import printable
 #: in microseconds.
 PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
 
+#: In place of a due time: without a schedule a request is due when it is written.
+_AS_WRITTEN_NS = 0
+
 PORT_MAX = 65535
 
 #: Header values of backends as text, made printable once. Bounded: a proxy could invent them.
@@ -100,7 +103,21 @@ class Client:
     def start(self) -> None:
         """Send the first request, unless a schedule says when."""
         if not self.open_loop:
-            self._begin(self.clock_ns())
+            self._begin(_AS_WRITTEN_NS)
+
+    def follow(self, *, schedule: bool) -> None:
+        """From now on send when a schedule says so, or else as soon as the request before has its outcome.
+
+        What is under way, or was due already, keeps its due time.
+        """
+        if self._stopped is not None or schedule is self.open_loop:
+            return
+        self.open_loop = schedule
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if not schedule and not self._request_id:
+            self._begin(_AS_WRITTEN_NS)
 
     def due(self, due_ns: int) -> None:
         """Send a request that the schedule wants sent at `due_ns`, as soon as the one before it has its outcome."""
@@ -112,7 +129,7 @@ class Client:
             self._begin(due_ns)
 
     def stop(self) -> Deferred[None]:
-        """Send nothing more; fires when the exchange under way has its outcome."""
+        """Send nothing more; fires when the exchange under way has its outcome. The connection stays, until `close`."""
         self._stopped = Deferred()
         self._backlog.clear()
         if self._pause is not None:
@@ -121,6 +138,12 @@ class Client:
         if not self._request_id:
             self._finish()
         return self._stopped
+
+    def close(self) -> None:
+        """Close the connection: not before the run is over, for a proxy may close one of its own with it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def abort(self) -> None:
         """End the exchange under way, if any, as aborted."""
@@ -200,16 +223,13 @@ class Client:
         elif failed_connection:
             self._pause = self.reactor.callLater(PAUSE_AFTER_FAILED_CONNECTION_S, self._resume)
         else:
-            self._begin(self.clock_ns())
+            self._begin(_AS_WRITTEN_NS)
 
     def _resume(self) -> None:
         self._pause = None
-        self._begin(self.clock_ns())
+        self._begin(_AS_WRITTEN_NS)
 
     def _finish(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -272,7 +292,7 @@ class Client:
             exchange = Exchange(
                 client=self.number,
                 number=number,
-                due_ns=self._due_ns,
+                due_ns=self._due_ns or self._deadline_ns - self.timeout_ns,
                 written_ns=0,
                 first_byte_ns=0,
                 ended_ns=ended_ns,
@@ -293,7 +313,7 @@ class Client:
             exchange = Exchange(
                 self.number,
                 number,
-                self._due_ns if self.open_loop else connection.written_ns,
+                self._due_ns or connection.written_ns,
                 connection.written_ns,
                 connection.first_byte_ns,
                 ended_ns,

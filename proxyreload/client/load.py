@@ -58,34 +58,63 @@ class Load:
     probe_rate_per_s: float = PROBE_RATE_PER_S
     mark: bytes = b""
     _clients: list[Client] = attrs.field(factory=list, init=False)
-    _schedules: list[Schedule] = attrs.field(factory=list, init=False)
+    _schedule: Schedule | None = attrs.field(
+        default=None, init=False
+    )  # of the persistent clients, once there is a rate
+    _probe_schedule: Schedule | None = attrs.field(default=None, init=False)
+    sending: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
         """Start them all."""
+        self.sending = True
         persistent = [self._client(number) for number in range(self.clients)]
         self._clients += persistent
         if self.rate_per_s is not None:
-            self._schedules.append(Schedule(self.reactor, self.clock_ns, persistent, self.rate_per_s))
+            self._schedule = Schedule(self.reactor, self.clock_ns, persistent, self.rate_per_s)
         if self.probe_rate_per_s:
             probe = self._client(self.clients, probe=True)
             self._clients.append(probe)
-            self._schedules.append(Schedule(self.reactor, self.clock_ns, [probe], self.probe_rate_per_s))
+            self._probe_schedule = Schedule(self.reactor, self.clock_ns, [probe], self.probe_rate_per_s)
         for client in self._clients:
             client.start()
         for schedule in self._schedules:
             schedule.start()
 
+    def set_rate(self, rate_per_s: float | None) -> None:
+        """Go on at another rate; None: in a closed loop. Requests that were due already keep their due times."""
+        if not self.sending:
+            return
+        persistent, before = self._clients[: self.clients], self.rate_per_s
+        self.rate_per_s = rate_per_s
+        if rate_per_s is None:
+            if self._schedule is not None:
+                self._schedule.stop()
+        elif self._schedule is None:
+            self._schedule = Schedule(self.reactor, self.clock_ns, persistent, rate_per_s)
+        else:
+            self._schedule.set_rate(rate_per_s)
+        for client in persistent:
+            client.follow(schedule=rate_per_s is not None)
+        if before is None and self._schedule is not None and rate_per_s is not None:
+            self._schedule.start()
+
     def stop(self) -> Deferred[list[tuple[bool, None]]]:
         """Send nothing more; fires when every exchange under way has its outcome."""
+        self.sending = False
         for schedule in self._schedules:
             schedule.stop()
         return DeferredList([client.stop() for client in self._clients])
 
+    def close(self) -> None:
+        """Close every connection, once all have stopped."""
+        for client in self._clients:
+            client.close()
+
     def punctuality(self) -> Punctuality | None:
-        """Say how well the open loop was kept; None without a rate."""
-        if self.rate_per_s is None:
+        """Say how well the open loop was kept; None if there was no rate."""
+        schedule, clients = self._schedule, self._clients[: self.clients]
+        if schedule is None:
             return None
-        schedule, clients = self._schedules[0], self._clients[: self.clients]
         return Punctuality(
             requests=schedule.made_due,
             slipped=schedule.slipped,
@@ -98,6 +127,10 @@ class Load:
         """End every exchange that is under way as aborted."""
         for client in self._clients:
             client.abort()
+
+    @property
+    def _schedules(self) -> list[Schedule]:
+        return [schedule for schedule in (self._schedule, self._probe_schedule) if schedule is not None]
 
     def _client(self, number: int, *, probe: bool = False) -> Client:
         return Client(

@@ -20,8 +20,8 @@ class Schedule:
     """Tells clients in turn that a request is due, at a fixed rate over all of them.
 
     Request ``j`` belongs to client ``j % n`` and is due ``j / rate_per_s`` after the start, whatever became of those
-    before it. ``slip_peak_ns`` is by how much the schedule itself has been late at most: the instrument's own fault,
-    not the proxy's.
+    before it; `set_rate` moves the start. ``slip_peak_ns`` is by how much the schedule itself has been late at most:
+    the instrument's own fault, not the proxy's.
     """
 
     reactor: IReactorTime
@@ -35,16 +35,28 @@ class Schedule:
     _alarm: IAlarm | None = attrs.field(default=None, init=False)
 
     def start(self) -> None:
-        """Make the first request due now."""
-        self._start_ns = self.clock_ns()
+        """Make the first request due now; or, stopped before, the next one."""
+        self._go_on_at(self.clock_ns())
         self._alarm = alarm(self.reactor, self._ring)
         self._ring()
+
+    def set_rate(self, rate_per_s: float) -> None:
+        """Go on at another rate: the next request is due one new interval after the last, but not in the past."""
+        last_ns = self._start_ns + int((self.made_due - 1) * NS_PER_S / self.rate_per_s)
+        self.rate_per_s = rate_per_s
+        if self._alarm is not None:
+            self._go_on_at(max(self.clock_ns(), last_ns + int(NS_PER_S / rate_per_s)))
+            self._ring()
 
     def stop(self) -> None:
         """Make nothing due any more."""
         if self._alarm is not None:
             self._alarm.close()
             self._alarm = None
+
+    def _go_on_at(self, due_ns: int) -> None:
+        """Count from where the next request is due at this time."""
+        self._start_ns = due_ns - int(self.made_due * NS_PER_S / self.rate_per_s)
 
     def _due_ns(self) -> int:
         return self._start_ns + int(self.made_due * NS_PER_S / self.rate_per_s)

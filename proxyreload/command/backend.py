@@ -25,6 +25,7 @@ class BackendOptions(Options):
 
     synopsis = "proxyreload backend [--host ADDRESS] ID PORT"
     longdesc = "Serves one numbered backend until it is ended by Ctrl-C or SIGTERM."
+    examples = ("proxyreload backend 0 1030",)
     optParameters = [  # noqa: RUF012
         ["host", None, "127.0.0.1", "The address to listen on"],
         ["report", None, None, "A socket's descriptor to report to (what --backend-processes uses)"],

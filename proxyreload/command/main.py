@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from proxyreload import frozen
@@ -18,17 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     from twisted.python import usage
 
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "compare": _compare,
-        "report": _report,
-        "plugins": _plugins,
-        "backend": _backend,
-        "selftest": _selftest,
-        "twistd": _twistd,
-    }
+    from proxyreload.command.commands import BY_NAME
+
     try:
         words = _take_plugin_path(words)
-        status = commands[words[0]](words[1:]) if words and words[0] in commands else _run(words)
+        status = BY_NAME[words[0]].run(words[1:]) if words and words[0] in BY_NAME else _run(words)
     except usage.UsageError as error:
         _complain(str(error))
         status = ExitStatus.USAGE
@@ -56,16 +50,15 @@ def _take_plugin_path(words: list[str]) -> list[str]:
 
 
 def _run(words: list[str]) -> int:
-    from proxyreload.command.options import RunOptions
+    from proxyreload.command.program import ProgramOptions
 
-    options = RunOptions()
+    options = ProgramOptions()
     options.parseOptions(words)
     from twisted.internet import reactor as installed
 
-    from proxyreload.command.service import RunService
     from proxyreload.command.signals import on_signals
+    from proxyreload.command.web import service_of
     from proxyreload.reactor import IReactor
-    from proxyreload.reporters.display import standard_output
 
     reactor = cast(IReactor, installed)
     statuses: list[int] = []
@@ -74,44 +67,8 @@ def _run(words: list[str]) -> int:
         statuses.append(status)
         reactor.stop()
 
-    service = RunService(options.settings, reactor, standard_output(), _complain, finished)
+    service = service_of(options.settings, options.web, reactor, _complain, finished)
     reactor.callWhenRunning(on_signals, reactor, service.interrupt)
     reactor.callWhenRunning(service.startService)
     reactor.run()
     return statuses[0] if statuses else ExitStatus.INVALID
-
-
-def _compare(words: list[str]) -> int:
-    from proxyreload.command.compare import run_comparison
-
-    return run_comparison(words)
-
-
-def _report(words: list[str]) -> int:
-    from proxyreload.command.report import make_report
-
-    return make_report(words)
-
-
-def _plugins(words: list[str]) -> int:
-    from proxyreload.command.plugins import list_plugins
-
-    return list_plugins(words)
-
-
-def _backend(words: list[str]) -> int:
-    from proxyreload.command.backend import serve_backend
-
-    return serve_backend(words)
-
-
-def _selftest(words: list[str]) -> int:
-    from proxyreload.command.selftest import run_selftest
-
-    return run_selftest(words)
-
-
-def _twistd(words: list[str]) -> int:
-    from proxyreload.command.twistd import run_twistd
-
-    return run_twistd(words)

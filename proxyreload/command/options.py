@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.python import usage
 
 from proxyreload import errors
 from proxyreload.command.base import Options
+from proxyreload.command.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.numbers import positive, whole
 from proxyreload.command.scenarios import CHANGES, named, ports, repetition
-from proxyreload.proxy.finding import choose
+from proxyreload.command.web import WebSettings
+from proxyreload.proxy.finding import Choice, choose
 from proxyreload.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.settings import Settings, Target
 
@@ -19,15 +22,17 @@ LOGS = ("all", "changes", "none")
 class RunOptions(Options):
     """proxyreload --plugin NAME[:MECHANISM], or proxyreload URL."""
 
-    synopsis = """[options] --plugin NAME[:MECHANISM] | URL
-       proxyreload plugins
-       proxyreload backend ID PORT"""
+    synopsis = "[options] --plugin NAME[:MECHANISM] | URL"
     longdesc = (
         "Changes a reverse proxy's backends under load and shows what that did to every request. With --plugin it "
         "starts the proxy itself; with a URL it watches a proxy that somebody else runs and changes. Exit status: 0 "
         "lossless, 1 something was lost, 2 wrong usage, 3 the run is not valid."
     )
 
+    examples = (
+        "proxyreload --plugin nginx --repeat 10 --rate 2000",
+        "proxyreload http://localhost:8080/ --no-backends --duration 60",
+    )
     optParameters = [  # noqa: RUF012
         ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
@@ -41,6 +46,8 @@ class RunOptions(Options):
         ["scenario", None, None, "A scenario file (TOML), in place of: add 2, remove 0"],
         ["csv", None, "data.csv", "Where every exchange is written"],
         ["run", None, "run.json", "Where the run and its verdict are written"],
+        ["report", None, "report.html", "Where the run is shown, in one HTML page"],
+        ["junit", None, None, "Where the verdicts are written as JUnit XML, for CI"],
         ["log", None, "all", "What the terminal shows of the exchanges: all, changes or none"],
         ["repeat", None, None, "Roll through the backends so many times: add one, remove one; in place of a scenario"],
         ["change", None, "backends", "What --repeat repeats: backends, reload or upgrade"],
@@ -54,21 +61,31 @@ class RunOptions(Options):
         ["upgrade-command", None, None, "For --plugin external: what upgrades"],
         ["ca", None, None, "Certificates (PEM) to trust, for an https URL, in place of the system's"],
         ["seed", None, "0", "For whatever is drawn by chance"],
+        ["web", None, None, "Serve the live page at this port or server endpoint, on the loopback unless it says else"],
+        ["web-names", None, None, "Names, a comma between two, that the page may be asked for by besides its address"],
+        ["token", None, None, "What the page asks for before anything is changed; made up beyond the loopback"],
+        ["runs", None, "runs", "With --web, where each run gets a folder with its files"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
+        ["no-report", None, "Write no HTML page"],
         ["no-backends", None, "Host no backends: somebody else does"],
         ["backend-processes", None, "Run each backend in a process of its own"],
         ["insecure", None, "Trust any certificate, for an https URL"],
     ]
     compData = usage.Completions(
         optActions={
-            "scenario": usage.CompleteFiles("*.toml"),
-            "csv": usage.CompleteFiles("*.csv"),
-            "run": usage.CompleteFiles("*.json"),
-            "binary": usage.CompleteFiles(),
-            "upgrade-to": usage.CompleteFiles(),
-            "change": usage.CompleteList(list(CHANGES)),
-            "log": usage.CompleteList(list(LOGS)),
+            "scenario": Files("*.toml"),
+            "csv": Files("*.csv"),
+            "run": Files("*.json"),
+            "runs": Folders(),
+            "junit": Files("*.xml"),
+            "report": Files("*.html"),
+            "plugin": Mechanisms(),
+            "ca": Files("*.pem"),
+            "binary": Files(),
+            "upgrade-to": Files(),
+            "change": Words(CHANGES),
+            "log": Words(LOGS),
         }
     )
 
@@ -82,7 +99,8 @@ class RunOptions(Options):
     def postOptions(self) -> None:
         """Make the settings of it all."""
         try:
-            self.settings = _settings(self)
+            self.web = WebSettings.of(self)
+            self.settings = attrs.evolve(_settings(self), command=self.words)
         except errors.UsageError as error:
             raise usage.UsageError(str(error)) from error
 
@@ -94,12 +112,16 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise errors.UsageError(msg)
     duration_s = None if options["duration"] is None else positive("--duration", options["duration"])
     choice = None if plugin is None else choose(plugin)
-    somebody_elses = choice is not None and choice.plugin.binary is None
-    if (choice is None or somebody_elses) != (url is not None) and not somebody_elses:
+    ours = choice is not None and choice.plugin.binary is not None
+    if (url is None and choice is None) or (url is not None and ours):
         msg = "give either --plugin NAME or the URL of a proxy (--help says more)"
         raise errors.UsageError(msg)
+    for option in ("binary", "upgrade-to"):
+        if options[option] is not None and not ours:
+            msg = f"--{option} is for a proxy that is started here: somebody else runs this one"
+            raise errors.UsageError(msg)
     backends = whole("--backends", options["backends"], 1, 1000)
-    first_port, front_port = ports(options, backends, front=choice is not None)
+    first_port, front_port = ports(options, backends, front=url is None)
     return Settings(
         target=Target.front(front_port) if url is None else Target.parse(url),
         scenario=_scenario(options, duration_s, backends),
@@ -113,10 +135,12 @@ def _settings(options: dict[str, Any]) -> Settings:
         timeout_s=positive("--timeout", options["timeout"]),
         csv=Path(options["csv"]),
         run=Path(options["run"]),
+        junit=None if options["junit"] is None else Path(options["junit"]),
+        report=None if options["no-report"] else Path(options["report"]),
         log=options["log"],
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],
-        commands=_commands(options, somebody_elses=somebody_elses),
+        commands=_commands(options, choice),
         kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
         ca=None if options["ca"] is None else Path(options["ca"]),
         insecure=bool(options["insecure"]),
@@ -132,6 +156,8 @@ def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) 
                 msg = f"--{option} needs --plugin: whoever runs the proxy makes the changes"
                 raise errors.UsageError(msg)
         return watching(duration_s, backends)
+    if options["web"] is not None and options["repeat"] is None and options["scenario"] is None:
+        return attrs.evolve(watching(duration_s, backends), title="changes by hand")
     if options["repeat"] is None:
         return named(options["scenario"], duration_s, backends)
     for option in ("scenario", "duration"):
@@ -141,11 +167,11 @@ def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) 
     return repetition(options, backends)
 
 
-def _commands(options: dict[str, Any], *, somebody_elses: bool) -> dict[str, str]:
+def _commands(options: dict[str, Any], choice: Choice | None) -> dict[str, str]:
     """Return the user's commands by action."""
     given = {action: options[f"{action}-command"] for action in (*OF_BACKENDS, *OF_THE_PROXY)}
     commands = {action: command for action, command in given.items() if command is not None}
-    if commands and not somebody_elses:
-        msg = f"--{next(iter(commands))}-command is for proxies that somebody else runs: --plugin external"
+    if commands and not (choice is not None and choice.mechanism.commanded):
+        msg = f"--{next(iter(commands))}-command is for --plugin external: it changes the proxy by nothing but commands"
         raise errors.UsageError(msg)
     return commands

@@ -1,5 +1,7 @@
 """``proxyreload plugins``: what there is, and what is missing."""
 
+from contextlib import suppress
+
 from proxyreload.command.base import Options
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.proxy.finding import installed, load
@@ -9,13 +11,18 @@ from proxyreload.proxy.interfaces import IProxyPlugin
 class PluginsOptions(Options):
     """proxyreload plugins."""
 
-    synopsis = "proxyreload plugins"
+    synopsis = "proxyreload plugins [options]"
     longdesc = "Lists every plugin and mechanism, its program and version, or what is missing."
+    examples = ("proxyreload plugins",)
+    optFlags = [["names", None, "Names only, with what each mechanism does behind a tab"]]  # noqa: RUF012
 
 
 def list_plugins(words: list[str]) -> int:
     """Print the list."""
-    PluginsOptions().parseOptions(words)
+    options = PluginsOptions()
+    options.parseOptions(words)
+    if options["names"]:
+        return _print_names()
     for name, point in installed().items():
         try:
             plugin = load(point)
@@ -26,6 +33,17 @@ def list_plugins(words: list[str]) -> int:
         for index, mechanism in enumerate(plugin.mechanisms):
             recommended = " (recommended)" if index == 0 and len(plugin.mechanisms) > 1 else ""
             print(f"    {plugin.name}:{mechanism.name:<20} {mechanism.summary}{recommended}")  # noqa: T201
+    return ExitStatus.LOSSLESS
+
+
+def _print_names() -> int:
+    """Print what --plugin takes, of those plugins that can be loaded."""
+    for point in installed().values():
+        with suppress(ProxyreloadError):
+            plugin = load(point)
+            print(f"{plugin.name}\t{plugin.mechanisms[0].summary}")  # noqa: T201
+            for mechanism in plugin.mechanisms:
+                print(f"{plugin.name}:{mechanism.name}\t{mechanism.summary}")  # noqa: T201
     return ExitStatus.LOSSLESS
 
 

@@ -35,6 +35,7 @@ class SelfTestOptions(Options):
         "of fault, and compares that with what the instrument found. Exit status: 0 if it found every one and no "
         "other, 3 if not."
     )
+    examples = ("proxyreload selftest --exchanges 20000",)
     optParameters = [  # noqa: RUF012
         ["exchanges", None, "100000", "How many exchanges there are at least"],
         ["clients", None, "10", "Clients, with one persistent connection each"],

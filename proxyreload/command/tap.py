@@ -7,9 +7,8 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from proxyreload.command.options import RunOptions
-from proxyreload.command.service import RunService
+from proxyreload.command.web import service_of
 from proxyreload.reactor import IReactor
-from proxyreload.reporters.display import standard_output
 
 #: The name that twistd looks for.
 Options = RunOptions
@@ -30,7 +29,7 @@ def makeService(options: RunOptions) -> IService:
         # It may be over before the reactor runs, and when twistd itself stops the service there is nothing to stop.
         reactor.callWhenRunning(lambda: reactor.callLater(0, _stop, reactor))
 
-    return cast(IService, RunService(options.settings, reactor, standard_output(), complain, finished))
+    return cast(IService, service_of(options.settings, options.web, reactor, complain, finished))
 
 
 def _stop(reactor: IReactor) -> None:

@@ -21,7 +21,7 @@ class IDisplay(Interface):
     """Shows lines, and a status line that stays last."""
 
     def show(lines: Sequence[str], status: str) -> None:
-        """Add lines, and replace the status line."""
+        """Add lines, and replace the status: its last line is the status line."""
 
     def close() -> None:
         """Take the status line down and wait until all is shown."""

@@ -42,7 +42,8 @@ def judged(name: str, of: str, time_s: float, judgement: Judgement, output: str 
     outcome = OUTCOMES.get(verdict, "")
     message = "; ".join(judgement.reasons)
     if not outcome:
-        return Case(name, of, time_s, output="\n".join(filter(None, [f"{verdict.value}: {message}", output])))
+        said = ": ".join(filter(None, [verdict.value, message]))
+        return Case(name, of, time_s, output="\n".join(filter(None, [said, output])))
     return Case(name, of, time_s, outcome, verdict.value, message, output)
 
 

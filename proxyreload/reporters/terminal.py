@@ -16,11 +16,13 @@ from proxyreload.events import (
     Ending,
     Exchange,
     FrontClosed,
+    RateChanged,
     ReporterFailed,
     Started,
 )
 from proxyreload.reporters.display import IDisplay
-from proxyreload.reporters.rows import change_line, clock_text, exchange_line, killed_line, unasked_line
+from proxyreload.reporters.recent import Recent
+from proxyreload.reporters.rows import change_line, clock_text, exchange_line, killed_line, rate_line, unasked_line
 from proxyreload.verdict.counts import Counts
 
 #: How often the terminal is drawn, and how many ordinary exchanges it gets each time.
@@ -51,6 +53,7 @@ class Terminal:
     _unshown: int = attrs.field(default=0, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
     _drawn: tuple[int, int] = attrs.field(default=(0, 0), init=False)  # ns and exchanges, when last drawn
+    _recent: Recent = attrs.field(factory=Recent, init=False)
     _rate_per_s: float = attrs.field(default=0.0, init=False)
 
     def subscribe(self, bus: EventBus) -> None:
@@ -65,6 +68,7 @@ class Terminal:
             bus.subscribe(Change, self.changed, name)
             bus.subscribe(FrontClosed, self.front_closed, name)
             bus.subscribe(BackendKilled, self.killed, name)
+            bus.subscribe(RateChanged, self.rate_changed, name)
 
     def start(self, reactor: IReactorTime) -> None:
         """Draw from now on."""
@@ -109,6 +113,10 @@ class Terminal:
         """Show which backend is gone."""
         self._lines += [killed_line(event, self._start_ns) for event in events]
 
+    def rate_changed(self, events: Sequence[RateChanged]) -> None:
+        """Show the new rate."""
+        self._lines += [rate_line(event, self._start_ns) for event in events]
+
     def connection_changed(self, events: Sequence[ConnectionChanged]) -> None:
         """Show a changed connection, unless its failure is shown already."""
         for event in events:
@@ -122,6 +130,7 @@ class Terminal:
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Show failures, and a few of the others."""
+        self._recent.exchanged(exchanges)
         for exchange in exchanges:
             if exchange.failure:
                 self._must_show(exchange)
@@ -138,7 +147,12 @@ class Terminal:
             self._lines.append(f"{'':11}  … {self._unshown} more in {self.csv_name}")
         lines, self._lines = self._lines + self._closing, []
         self._ordinary = self._unshown = 0
-        self.display.show(lines, "" if last else self.status_line())
+        self.display.show(lines, "" if last else self._pinned())
+
+    def _pinned(self) -> str:
+        """Return what stays below the log: the last second, and the status line as the last."""
+        above = self._recent.line(self.clock_ns(), self._start_ns) if self._start_ns and self.log != "none" else ""
+        return "\n".join(filter(None, (above, self.status_line())))
 
     def status_line(self) -> str:
         """Return the elapsed time, the four counts, the rate, and what comes next."""

@@ -486,7 +486,23 @@ def test_a_client_with_nothing_under_way_stops_at_once(bench: Bench) -> None:
     bench.client.due(START_NS)
     bench.front.answers()
     result_of(bench.client.stop())
-    assert bench.front.wire.transport.closed
+    assert not bench.front.wire.transport.closed
+
+
+def test_its_connection_is_closed_only_when_it_is_told_to(started: Bench) -> None:
+    started.client.stop()
+    started.front.answers()
+    assert not started.front.wire.transport.closed
+    started.client.close()
+    assert started.front.wire.transport.closed
+
+
+def test_a_client_without_a_connection_has_none_to_close(bench: Bench) -> None:
+    bench.front.outcomes.append(ConnectionRefusedError())
+    bench.client.start()
+    bench.client.stop()
+    bench.client.close()
+    assert bench.front.attempts == 1
 
 
 def test_a_client_that_pauses_stops_at_once(bench: Bench) -> None:
@@ -512,6 +528,7 @@ def test_stopping_forgets_the_backlog_and_whatever_is_due_later(bench: Bench) ->
 def test_closing_at_the_end_is_no_news(started: Bench) -> None:
     started.client.stop()
     started.front.answers()
+    started.client.close()
     started.front.wire.closes()
     assert started.front_closed == []
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.bus import EventBus
-from proxyreload.errors import StartError
+from proxyreload.errors import ChangeError, StartError
 from proxyreload.events import BackendKilled, Broken, Change, Event, Phase
 from proxyreload.operations import Operations
 from proxyreload.proxy.interfaces import IProxy, IUpgrades, Mechanism
@@ -18,7 +18,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.reactor import IReactor
 
-from .fakes import FakeProxy, Time, record, result_of
+from .fakes import FakeProxy, Time, error_of, record, result_of
 
 SUCCESSOR = Path("successor")
 
@@ -110,9 +110,31 @@ def test_what_a_proxy_cannot_do_is_a_failed_change() -> None:
     assert (scene.last.phase, scene.last.message) == (Phase.FAILED, "test:runtime cannot reload")
 
 
+def test_one_change_waits_for_the_other() -> None:
+    scene = Scene()
+    assert not scene.operations.busy
+    added, removed = scene.operations.request("add", 2), scene.operations.request("remove", 0)
+    assert (scene.proxy.calls, scene.operations.busy) == ([("add", 2)], True)
+    scene.proxy.done()
+    assert (result_of(added).phase, scene.proxy.calls) == (Phase.APPLIED, [("add", 2), ("remove", 0)])
+    scene.proxy.fails(ChangeError("no such server"))
+    failed = result_of(removed)
+    assert (failed.number, failed.phase, failed.message) == (2, Phase.FAILED, "no such server")
+    assert not scene.operations.busy
+
+
+def test_stopping_cancels_what_was_asked_for() -> None:
+    scene = Scene()
+    requests = [scene.operations.request("add", 2), scene.operations.request("remove", 0)]
+    scene.operations.stop()
+    for request in requests:
+        error_of(request, CancelledError)
+    assert (scene.proxy.calls, scene.proxy.cancelled, scene.operations.busy) == ([("add", 2)], 1, False)
+
+
 def test_a_mechanism_tells_what_it_cannot_do_and_why() -> None:
-    plain = Mechanism("plain", "", FakeProxy)
-    told = Mechanism("told", "", UpgradableProxy, cannot={"reload": "it has no configuration"})
+    plain = Mechanism("plain", "", cast(Any, FakeProxy))
+    told = Mechanism("told", "", cast(Any, UpgradableProxy), cannot={"reload": "it has no configuration"})
     unknown = Mechanism("unknown", "", lambda _workspace: cast(IProxy, FakeProxy()))
     assert [plain.why_not(action) for action in ("add", "remove")] == ["", ""]
     assert plain.why_not("upgrade") == "its plugin knows no way"

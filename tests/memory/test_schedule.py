@@ -1,11 +1,13 @@
 """When requests are due in an open loop, and how well that was kept."""
 
+from collections import deque
 from typing import Any, cast
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 
 from proxyreload.bus import EventBus
 from proxyreload.client.client import Client
@@ -13,7 +15,7 @@ from proxyreload.client.expectation import from_numbered_backend
 from proxyreload.client.load import Load, Punctuality
 from proxyreload.client.schedule import Schedule
 from proxyreload.clock import NS_PER_MS, NS_PER_S, ns
-from proxyreload.events import Exchange
+from proxyreload.events import Event, Exchange
 
 from .fakes import PREPARED, START_NS, Front, Time, record, result_of, some_examples, waits
 
@@ -103,6 +105,41 @@ def test_a_rate_that_cannot_be_kept_does_not_keep_the_reactor_from_everything_el
     assert client.dues
 
 
+def test_another_rate_counts_from_the_last_request() -> None:
+    time, client = Time(), Client0()
+    changed = schedule(time, [client], 4)
+    changed.start()
+    time.pump([0.25, 0.125])
+    changed.set_rate(2)
+    time.pump([0.125] * 8)
+    assert client.dues == [0, ns(0.25), ns(0.75), ns(1.25)]
+    changed.set_rate(8)
+    time.pump([0.125] * 2)
+    assert client.dues[4:] == [ns(1.375), ns(1.5), ns(1.625)]
+
+
+def test_a_higher_rate_makes_nothing_due_in_the_past() -> None:
+    time, client = Time(), Client0()
+    changed = schedule(time, [client], 1)
+    changed.start()
+    time.advance(0.75)
+    changed.set_rate(4)
+    assert client.dues == [0, ns(0.75)]
+    assert changed.slipped == 0
+
+
+def test_a_schedule_that_was_stopped_goes_on_with_the_next_request() -> None:
+    time, clients = Time(), [Client0(), Client0()]
+    stopped = schedule(time, clients, 4)
+    stopped.start()
+    stopped.stop()
+    stopped.set_rate(2)
+    time.advance(10)
+    stopped.start()
+    time.pump([0.25] * 2)
+    assert [client.dues for client in clients] == [[0, ns(10.5)], [ns(10)]]
+
+
 @some_examples
 @given(st.floats(0.5, 5000), st.lists(st.floats(0, 0.5), max_size=10), st.integers(1, 5))
 def test_due_times_do_not_depend_on_when_the_reactor_came_round(rate: float, steps: list[float], number: int) -> None:
@@ -184,6 +221,95 @@ def test_how_well_the_schedule_was_kept_names_the_clients_that_were_late() -> No
 @pytest.mark.parametrize(("slipped", "kept"), [(0, True), (1, True), (2, False)])
 def test_a_schedule_is_kept_if_one_request_in_a_thousand_slips_at_most(slipped: int, kept: bool) -> None:  # noqa: FBT001
     assert Punctuality(requests=1000, slipped=slipped, slip_peak_ns=0, late={}, late_peak_ns=0).kept is kept
+
+
+def sent_by(bus: EventBus, events: list[Event]) -> list[tuple[int, float, float]]:
+    """Return each exchange's client, and when it was due and written, in seconds since the start."""
+    bus.flush()
+    return [
+        (event.client, (event.due_ns - START_NS) / NS_PER_S, (event.written_ns - START_NS) / NS_PER_S)
+        for event in events
+        if isinstance(event, Exchange)
+    ]
+
+
+def test_from_a_closed_loop_to_a_rate() -> None:
+    time, bus = Time(), EventBus()
+    front, events = Front(time), record(bus)
+    started = load(time, front, bus, probe_rate_per_s=0)
+    started.start()
+    time.advance(1)
+    started.set_rate(4)
+    # Request 0 of the schedule finds its client busy, and keeps its due time.
+    time.advance(0.125)
+    answer_all(front)
+    assert front.requests == [b"0-0", b"0-1", b"1-0"]
+    front.wires[0].answers()
+    time.advance(0.125)
+    front.wires[1].answers()
+    assert sent_by(bus, events) == [(0, 0, 0), (1, 0, 0), (0, 1, 1.125), (1, 1.25, 1.25)]
+    punctuality = started.punctuality()
+    assert punctuality is not None
+    assert (punctuality.requests, punctuality.late) == (2, {0: 1})
+
+
+def test_from_a_rate_to_a_closed_loop() -> None:
+    time, bus = Time(), EventBus()
+    front, events = Front(time), record(bus)
+    started = load(time, front, bus, rate_per_s=4.0, probe_rate_per_s=0)
+    started.start()
+    time.pump([0.25] * 2)
+    answer_all(front)  # client 0 was due again at 0.5 s
+    time.advance(0.125)
+    started.set_rate(None)
+    # Client 1 has its answer and goes on at once; client 0 has not.
+    assert front.requests == [b"0-0", b"0-1", b"1-0", b"1-1"]
+    time.advance(1)
+    answer_all(front)
+    answer_all(front)
+    # What was due at 0.5 s was written when there was room for it, and counts from 0.5 s.
+    assert sent_by(bus, events)[2:] == [(0, 0.5, 0.5), (1, 0.625, 0.625), (0, 1.625, 1.625), (1, 1.625, 1.625)]
+
+
+def test_a_rate_is_set_again_and_again() -> None:
+    time, bus = Time(), EventBus()
+    front, events = Front(time), record(bus)
+    started = load(time, front, bus, rate_per_s=4.0, probe_rate_per_s=0, clients=1)
+    started.start()
+    for rate in (8.0, None, 2.0, 4.0, None, 1.0):
+        answer_all(front)
+        time.advance(0.25)
+        started.set_rate(rate)
+    stopped = started.stop()
+    answer_all(front)
+    result_of(stopped)
+    sent = sent_by(bus, events)
+    assert [due for _client, due, _written in sent] == sorted({due for _client, due, _written in sent})
+    assert time.getDelayedCalls() == []
+    assert len(sent) == 7
+
+
+def test_a_client_that_pauses_follows_the_schedule_at_once() -> None:
+    time, bus = Time(), EventBus()
+    front, events = Front(time, outcomes=deque([ConnectionRefusedError()] * 2)), record(bus)
+    started = load(time, front, bus, clients=1, probe_rate_per_s=0)
+    started.start()
+    started.set_rate(1)
+    time.advance(0.5)
+    bus.flush()
+    assert [event.due_ns - START_NS for event in events if isinstance(event, Exchange)] == [0, 0]
+
+
+def test_who_has_stopped_takes_no_rate() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    stopped = load(time, front, bus)
+    stopped.set_rate(5)
+    stopped.start()
+    stopped.stop()
+    answer_all(front)
+    stopped.set_rate(5)
+    assert time.getDelayedCalls() == []
 
 
 def test_stopping_waits_for_every_client() -> None:

@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from proxyreload.bus import EventBus
 from proxyreload.clock import NS_PER_MS, ns
-from proxyreload.events import Broken, ConnectionChanged, Ending, Exchange, Phase, ReporterFailed, Started
+from proxyreload.events import Broken, ConnectionChanged, Ending, Exchange, Phase, RateChanged, ReporterFailed, Started
 from proxyreload.reporters import terminal as terminal_module
 from proxyreload.reporters.display import IDisplay
 from proxyreload.reporters.terminal import DRAW_INTERVAL_S, ORDINARY_LINES, Terminal
@@ -24,12 +24,13 @@ class Screen:
 
     lines: list[str] = attrs.field(factory=list)
     status: str = "nothing drawn yet"
+    above: list[str] = attrs.field(factory=list)
     draws: int = 0
     closed: bool = False
 
     def show(self, lines: Sequence[str], status: str) -> None:
         self.lines += lines
-        self.status = status
+        *self.above, self.status = status.split("\n")
         self.draws += 1
 
     def close(self) -> None:
@@ -100,6 +101,39 @@ def test_the_rate_is_smoothed(room: Room) -> None:
     room.time.advance(1)
     room.drawn()
     assert room.screen.status.endswith(" 70/s")
+
+
+def test_above_the_status_line_is_what_the_last_second_was_like(room: Room) -> None:
+    room.exchanges(*[exchange(ended_ns=START_NS + ns(0.001 * number)) for number in range(1, 101)])
+    room.drawn()
+    assert room.screen.above == []
+    room.time.advance(1)
+    room.drawn()
+    assert room.screen.above == ["last second: p99 99.0 ms, max 100.0 ms"]
+    room.time.advance(1)
+    room.drawn()
+    assert room.screen.above == ["no answers in the last second"]
+
+
+def test_above_the_status_line_are_the_last_failures(room: Room) -> None:
+    room.exchanges(*[failed("timeout", client=number, ended_ns=START_NS + ns(number)) for number in range(5)])
+    room.drawn()
+    last = "last failures: 4.0 s client 4 timeout, 3.0 s client 3 timeout, 2.0 s client 2 timeout"
+    assert room.screen.above == [last]
+
+
+def test_with_no_log_there_is_the_status_line_alone() -> None:
+    room = Room(log="none")
+    room.exchanges(failed("timeout"))
+    room.time.advance(1)
+    room.drawn()
+    assert room.screen.above == []
+
+
+def test_another_rate_is_shown(room: Room) -> None:
+    room.bus.publish(RateChanged(500, START_NS + ns(1)))
+    room.bus.publish(RateChanged(None, START_NS + ns(2)))
+    assert room.drawn() == ["   1.000000  rate: 500/s", "   2.000000  rate: closed loop"]
 
 
 def test_an_exchange_is_a_line_in_columns(room: Room) -> None:

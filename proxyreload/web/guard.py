@@ -1,0 +1,155 @@
+"""Who may ask: names, origins, the token, and how much."""
+
+import hmac
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+import attrs
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from proxyreload.web.live import encode
+
+#: A longer body is refused; no more of it is kept.
+BODY_LIMIT = 4096
+_SAFE_METHODS = (b"GET", b"HEAD")
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_HEADERS = {
+    b"X-Content-Type-Options": b"nosniff",
+    b"X-Frame-Options": b"DENY",
+    b"Referrer-Policy": b"no-referrer",
+    b"Cross-Origin-Opener-Policy": b"same-origin",
+    b"Cross-Origin-Resource-Policy": b"same-origin",
+    b"Cache-Control": b"no-store",
+    b"Content-Security-Policy": b"default-src 'none'; frame-ancestors 'none'",
+}
+
+
+@attrs.define(eq=False)
+class Refusal(Exception):
+    """A request that is not served, and why."""
+
+    status: int
+    reason: str
+
+
+class BoundedRequest(Request):
+    """Keeps a bounded part of its body, in memory; Twisted keeps all, in a file."""
+
+    def gotLength(self, length: int | None) -> None:  # noqa: ARG002
+        """Make room."""
+        super().gotLength(0)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep what there is room for: one byte more than may be."""
+        room = BODY_LIMIT + 1 - (self.content.tell() if self.content is not None else 0)
+        super().handleContentChunk(data[: max(0, room)])
+
+
+@attrs.frozen
+class Rules:
+    """What a request must be like, given where the page is served.
+
+    Beyond the loopback interface a name could be anybody's, made to point here (DNS rebinding): only addresses are
+    taken there, and the names that are told.
+    """
+
+    local: bool  #: only this machine can reach it
+    port: int  #: 0: a Unix socket has none
+    names: frozenset[str]
+    token: str = ""  #: needed for whatever changes something; empty: none
+
+    @classmethod
+    def at(cls, address: IAddress, names: Iterable[str] = (), token: str = "") -> "Rules":
+        """Return the rules for a page that is served at `address`."""
+        local, port = True, 0
+        known = {*_LOCAL_NAMES, *(name.lower() for name in names)}
+        if isinstance(address, IPv4Address | IPv6Address):
+            bound = ip_address(address.host.partition("%")[0])
+            local, port = bound.is_loopback, address.port
+            known.add(f"[{bound}]" if bound.version == 6 else str(bound))  # noqa: PLR2004
+        return cls(local, port, frozenset(known), token)
+
+    def judge(self, request: HTTPRequest) -> None:
+        """Raise `Refusal` unless the request may be served."""
+        host = _only(request, b"host")
+        if not self._ours(host):
+            raise Refusal(421, "this page is not served under that name")
+        origin = _only(request, b"origin")
+        changing = request.method not in _SAFE_METHODS
+        if origin and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+            raise Refusal(403, "asked by another origin")
+        site = _only(request, b"sec-fetch-site")
+        navigating = not changing and _only(request, b"sec-fetch-mode") == "navigate"
+        if site not in ("", "same-origin", "none") and not navigating:
+            raise Refusal(403, "asked by another site")
+        if not changing:
+            return
+        if self.token and not self._proved(_only(request, b"authorization")):
+            raise Refusal(401, "this needs the token: Authorization: Bearer …")
+        if _only(request, b"content-type").partition(";")[0].strip().lower() != "application/json":
+            raise Refusal(415, "the body must be application/json")
+        if request.content is None or len(request.content.getvalue()) > BODY_LIMIT:
+            raise Refusal(413, f"the body may have {BODY_LIMIT} bytes")
+
+    def _ours(self, host: str) -> bool:
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = found["name"].lower()
+        if self.port and int(found["port"] or 80) != self.port and int(found["port"] or 443) != self.port:
+            return False
+        return name in self.names or (not self.local and _is_address(name))
+
+    def _proved(self, authorization: str) -> bool:
+        scheme, _space, given = authorization.partition(" ")
+        right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token.encode())
+        return right and scheme.lower() == "bearer"
+
+
+class Guarded(Resource):
+    """Serves what `rules` let through."""
+
+    isLeaf = True
+
+    def __init__(self, rules: Rules, served: IResource) -> None:
+        """Guard `served`."""
+        super().__init__()
+        self._rules = rules
+        self._served = served
+
+    def render(self, request: HTTPRequest) -> bytes | int:
+        """Serve, or say why not."""
+        for name, value in _HEADERS.items():
+            request.setHeader(name, value)
+        try:
+            self._rules.judge(request)
+        except Refusal as refusal:
+            request.setResponseCode(refusal.status)
+            request.setHeader(b"Content-Type", b"application/json")
+            if refusal.status == 401:  # noqa: PLR2004
+                request.setHeader(b"WWW-Authenticate", b"Bearer")
+            return encode({"error": refusal.reason})
+        result: bytes | int = self._served.render(request)
+        return result
+
+
+def _only(request: HTTPRequest, name: bytes) -> str:
+    """Return a header that may be there once; twice is once too often to know what is meant."""
+    values = request.requestHeaders.getRawHeaders(name) or [b""]
+    if len(values) > 1:
+        raise Refusal(400, f"more than one {name.decode()} header")
+    return values[0].decode("latin-1").strip()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,147 @@
+"""What every command says of itself: help, completion and the manual page, from the one declaration."""
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from proxyreload.command.commands import COMMANDS
+from proxyreload.command.completers import Anything, Files, Folders, Mechanisms, Words
+from proxyreload.command.declared import Option, options_of
+from proxyreload.command.help import WIDTH, Help
+from proxyreload.command.main import main
+from proxyreload.command.man import page
+from proxyreload.command.program import ProgramOptions
+from proxyreload.command.shells.bash import bash_script
+from proxyreload.command.shells.fish import fish_script
+from proxyreload.command.shells.zsh import zsh_script
+from proxyreload.command.twistd import TwistdOptions
+from proxyreload.errors import ExitStatus
+from proxyreload.proxy import finding
+
+from .fakes import PLUGINS
+
+DECLARED: dict[str, Help] = {"": ProgramOptions(), **{command.name: command.declared() for command in COMMANDS}}
+#: Twisted's own options are Twisted's to complete.
+OURS = {name: declared for name, declared in DECLARED.items() if name != "twistd"}
+SCRIPTS = (bash_script, fish_script, zsh_script)
+
+each = pytest.mark.parametrize("name", DECLARED, ids=lambda name: name or "proxyreload")
+
+
+def said(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what a command prints, which must end well."""
+    with pytest.raises(SystemExit) as raised:
+        main(words)
+    assert raised.value.code == 0
+    return capsys.readouterr().out
+
+
+def options(declared: dict[str, Help]) -> Iterator[Option]:
+    """Yield the options of commands."""
+    for each_one in declared.values():
+        yield from options_of(each_one)
+
+
+@each
+def test_help_fits_whatever_the_terminal_says(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "unknown")
+    text = said(*filter(None, [name]), "--help", capsys=capsys)
+    assert max(map(len, text.splitlines())) <= WIDTH == 80
+    assert text.startswith(f"Usage: proxyreload{f' {name}' if name else ''}")
+
+
+def test_help_for_twistd_fits_too() -> None:
+    twistd = TwistdOptions()
+    twistd.subCommand = "proxyreload"
+    service = next(iter(twistd.subCommands))[2]()
+    service.parent = twistd
+    text = str(service)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert text.startswith("Usage: proxyreload twistd [options] proxyreload [options] --plugin")
+
+
+@each
+def test_help_has_every_option_each_with_words_what_it_does_and_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(*filter(None, [name]), "--help", capsys=capsys)
+    for option in options_of(DECLARED[name]):
+        assert re.search(rf"--{option.long}=? +\S", text), option.long
+        assert len(option.text.split()) > 1, option.long
+    assert re.search(r"^Examples?:\n    .*proxyreload", text, re.MULTILINE)
+
+
+def test_help_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said("--help", capsys=capsys)
+    for command in COMMANDS:
+        assert f"    {command.name:<12} {command.summary}\n" in text
+
+
+@each
+def test_an_example_is_a_command_line_that_is_understood(name: str) -> None:
+    for example in DECLARED[name].examples:
+        found = re.search(r"proxyreload ([^|)]*)", example)
+        assert found is not None
+        words = shlex.split(found[1])
+        if name:
+            assert words.pop(0) == name
+        type(DECLARED[name])().parseOptions(words)
+
+
+def test_every_value_is_completed_by_what_all_shells_know() -> None:
+    kinds = (Anything, Files, Folders, Mechanisms, Words, type(None))
+    for option in options(OURS):
+        assert isinstance(option.completer, kinds), option
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__module__)
+def test_every_shell_completes_every_option_and_command(script: object) -> None:
+    assert callable(script)
+    text = script()
+    for option in options(DECLARED):
+        assert re.search(rf"(--|-l ){option.long}\b", text), option.long
+    for command in COMMANDS:
+        assert command.name in text
+
+
+@pytest.mark.parametrize("words", [(), ("csh",), ("bash", "zsh")])
+def test_only_shells_that_are_known_are_completed(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(("completion", *words))
+    assert raised.value.code == ExitStatus.USAGE
+    assert capsys.readouterr().err.startswith("proxyreload: completion takes bash, zsh, fish, not ")
+
+
+def test_names_are_those_of_every_plugin_that_can_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(finding, "entry_points", lambda group: PLUGINS)
+    lines = said("plugins", "--names", capsys=capsys).splitlines()
+    assert lines == ["fake\tat once", "fake:quick\tat once", "fake:slow\tafter a while"]
+
+
+# The manual page.
+
+
+def test_the_page_has_every_option_once_for_each_command() -> None:
+    lines = list(page())
+    bare = "\n".join(lines).replace("\\-", "-")
+    for name, declared in DECLARED.items():
+        own = [o for o in options_of(declared) if not name or o.long not in ("help", "version", "plugin-path")]
+        section = bare.partition(f".SS {name}\n" if name else ".SH OPTIONS\n")[2]
+        section = re.split(r"^\.S[HS]", section, flags=re.MULTILINE)[0]
+        assert re.findall(r"^(?:\\fB-\w\\fR, )?\\fB--([\w-]+)", section, re.MULTILINE) == [o.long for o in own]
+
+
+def test_the_page_tells_every_exit_status() -> None:
+    section = "\n".join(page()).partition(".SH EXIT STATUS\n")[2].partition(".SH")[0]
+    assert re.findall(r"\\fB(\d)\\fR", section) == [str(int(status)) for status in ExitStatus]
+
+
+def test_no_line_of_the_page_is_taken_for_a_request() -> None:
+    requests = {line.split()[0] for line in page() if line.startswith((".", "'"))}
+    assert requests <= {".TH", ".SH", ".SS", ".TP", ".PP", ".nf", ".fi", ".EX", ".EE"}

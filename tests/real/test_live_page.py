@@ -1,0 +1,157 @@
+"""The live page, in a real browser, with a real proxy behind its buttons."""
+
+import json
+import re
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+import pytest
+
+from .browser import BROWSER, Browser, browser
+from .command import EXIT_STATUS, PROXYRELOAD, TWISTD, Place, Result, Session, free_ports
+
+pytestmark = [pytest.mark.real, BROWSER]
+
+COUNTS = ("exchanges", "success", "failure", "front_changed", "back_changed")
+
+
+@attrs.define(eq=False)
+class Page:
+    """The page in a browser, and the command that serves it."""
+
+    place: Place
+    session: Session
+    browser: Browser
+    url: str
+
+    def until(self, condition: str) -> None:
+        """Wait until a condition holds, in the page's own words."""
+        assert self.browser.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            f"const holds = () => {{ try {{ return {condition}; }} catch (error) {{ return false; }} }};"
+            "const look = () => { if (holds()) done(true); else requestAnimationFrame(look); }; look();"
+        )
+
+    def click(self, selector: str) -> None:
+        """Click on something once it can be clicked on."""
+        self.until(f"!document.querySelector({json.dumps(selector)}).disabled")
+        self.browser.driver.find_element("css selector", selector).click()
+
+    def figures(self) -> dict[str, int]:
+        """Return the counts that are shown."""
+        return {name: int(self.browser.text(f"[data-figure={name}]").replace(",", "")) for name in COUNTS}
+
+    def shown(self, backend: int) -> float:
+        """Return the rate of a backend's answers at the right end of the picture."""
+        rate: float = self.browser.ask(f"return models.slices.data.rate{backend}.at(-1)")
+        return rate
+
+    def ended(self, number: int = signal.SIGTERM) -> Result:
+        """End it by a signal."""
+        self.session.signal(number)
+        result = self.session.ended()
+        assert self.place.left() == []
+        return result
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the run files below the folder of runs, the oldest first."""
+        found = sorted((self.place.folder / "runs").glob("*/run.json"))
+        return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+
+
+@pytest.fixture(scope="module", name="chromium")
+def _chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def serve(
+    place: Place, chromium: Browser, *words: str, command: Sequence[str] = PROXYRELOAD, report: bool = False
+) -> Page:
+    port = free_ports(1)
+    served = ("--web", f"tcp:{port}", "--plugin", "haproxy", "--log", "changes")
+    session = place.start(*served, *words, *place.ports, command=command, report=report)
+    found = re.search(r"http://\S+", session.until("the page is http://127.0.0.1:"))
+    assert found is not None
+    chromium.complaints()
+    chromium.driver.get(found[0])
+    page = Page(place, session, chromium, found[0])
+    page.until("models && seen.slices.length > 3")
+    return page
+
+
+def assert_fits_a_phone(page: Page) -> None:
+    """Check that nothing but tables has to be scrolled sideways, in either light."""
+    for light in ("dark", "light"):
+        page.browser.emulate("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": light}])
+        page.browser.emulate(
+            "Emulation.setDeviceMetricsOverride", width=375, height=800, deviceScaleFactor=1, mobile=True
+        )
+        page.until("innerWidth === 375")
+        assert page.browser.ask("return document.documentElement.scrollWidth") <= 375
+    page.browser.emulate("Emulation.clearDeviceMetricsOverride")
+    page.browser.emulate("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": ""}])
+
+
+def test_a_click_removes_a_backend_and_the_picture_shows_it(place: Place, chromium: Browser) -> None:
+    page = serve(place, chromium, "--rate", "500", report=True)
+    page.until("models.slices.data.rate0.at(-1) > 100 && models.slices.data.rate1.at(-1) > 100")
+    page.click("[data-backend='0'][data-action=remove]")
+    page.until("document.querySelector('#said').textContent === 'change 1, remove backend 0: applied'")
+    page.until("models.slices.data.rate0.at(-1) === 0 && models.slices.data.rate1.at(-1) > 200")
+    assert page.browser.ask("return models.changes.data.text") == ["1: remove backend 0"]
+    page.until("document.querySelector('#changes .seamless')")
+    page.click("#stop")
+    page.until("seen.state.state === 'idle'")
+    page.until("document.querySelector('#runs a').href.endsWith('report.html')")
+    [run] = page.runs()
+    summary = run["summary"]
+    assert page.figures() == {name: summary[name] for name in COUNTS}
+    assert page.browser.text("#verdict") == summary["verdict"] == "seamless"
+    assert [(change["action"], change["instance"]) for change in run["changes"]] == [("remove", "0")]
+    assert [row[0].split(":")[0] for row in page.browser.table("#changes")] == ["1"]
+    [past] = page.browser.table("#runs")
+    assert past[2:5] == ["seamless", f"{summary['exchanges']:,}", "0"]
+    assert page.browser.complaints() == []
+    # Its report, in an origin of its own, draws all the same.
+    page.browser.driver.get(str(page.browser.ask("return document.querySelector('#runs a').href")))
+    page.until("document.querySelector('.run').dataset.drawn === 'yes'")
+    assert int(page.browser.text("[data-figure=exchanges]").replace(",", "")) == summary["exchanges"]
+    assert page.browser.complaints() == []
+    assert page.ended().status == EXIT_STATUS["seamless"]
+
+
+def test_the_load_is_set_stopped_and_started_again(place: Place, chromium: Browser) -> None:
+    page = serve(place, chromium, "--rate", "200")
+    page.browser.ask("document.querySelector('#rate').value = 800")
+    page.click("#rate-form button")
+    page.until("seen.state.rate === 800 && models.slices.data.total.at(-1) > 700")
+    page.click("#closed-loop")
+    page.until("seen.state.rate === null && seen.slices.at(-1).counts[0] > 2000")
+    page.click("#stop")
+    page.until("seen.state.state === 'idle'")
+    page.click("#start")
+    page.until("seen.state.state === 'running' && seen.slices.length > 3")
+    assert page.browser.complaints() == []
+    page.ended(signal.SIGINT)
+    first, second = page.runs()
+    assert [each["rate"] for each in first["summary"]["rates"]] == [800, None]
+    assert (first["options"]["rate"], second["options"]["rate"]) == (200, None)
+    assert [each["summary"]["exit_status"] for each in (first, second)] == [0, 0]
+
+
+def test_as_a_service_a_scenario_is_played_and_a_button_works_besides(place: Place, chromium: Browser) -> None:
+    path = place.write("add.toml", "duration = 3600\n[[step]]\nat = 1\nadd = 2\n")
+    page = serve(place, chromium, "--scenario", path, "--rate", "500", command=TWISTD)
+    page.until("seen.state.changes.length === 1 && seen.state.changes[0].applied_us")
+    page.click("#reload")
+    page.until("document.querySelector('#said').textContent === 'change 2, reload: applied'")
+    page.until("seen.state.changes[1].effective_us")
+    assert_fits_a_phone(page)
+    assert page.browser.complaints() == []
+    page.ended()
+    [run] = page.runs()
+    assert [change["action"] for change in run["changes"]] == ["add", "reload"]
+    assert run["summary"]["failure"] == 0
