@@ -2,10 +2,11 @@
 
 - A ``console`` block has commands behind ``$ `` and below each what it prints; in a line ``…`` stands for anything, alone
   on a line for any lines. Figures may differ, nothing else.
-- A ``sh`` block has a command on each line, unless a line with a file's name (`` `NAME`: ``) stands above it: then it is that file, as
-  is any other block below such a line.
+- A ``sh`` block has a command on each line, unless a line with a file's name (`` `NAME`: ``) stands above it: then it is
+  that file, as is any other block below such a line.
 - A ``yaml`` block is a CI job: its ``run:`` lines, or the list below ``script:``, are commands.
-- An HTML comment above a block says what is special: ``<!-- test: status 1 -->``, or the test that runs it.
+- An HTML comment above a block says what is special: ``<!-- test: status 1 -->``, or the test that runs it; on a
+  page's first line it is about all blocks.
 """
 
 import re
@@ -18,6 +19,7 @@ _BLOCK = re.compile(
     r"(?:^`(?P<name>[\w.-]+)`:\n\n)?(?:^<!-- test: (?P<mark>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+_MARK = re.compile("<!-- test: (.*) -->\n")
 _RUN = re.compile(r"^ *- run: (.*)$", re.MULTILINE)
 _SCRIPT = re.compile(r"^  script:\n((?:    - .*\n)+)", re.MULTILINE)
 #: Figures, and what is around them in a table.
@@ -45,7 +47,7 @@ class Block:
     @property
     def commands(self) -> list[Command]:
         """What is to be run of it."""
-        if self.name:
+        if self.name or self.run_by:
             return []
         if self.language == "console":
             return list(self._console())
@@ -54,7 +56,9 @@ class Block:
         if self.language == "yaml":
             listed = "".join(_SCRIPT.findall(self.text))
             return [Command(text) for text in (*_RUN.findall(self.text), *re.findall("- (.*)\n", listed))]
-        assert not re.search(r"^(\$|proxyreload|pip|make|twistd) ", self.text, re.MULTILINE), f"not run: {self.text}"
+        assert not re.search(r"^(\$|proxyreload|pip|make|twistd|curl) ", self.text, re.MULTILINE), (
+            f"not run: {self.text}"
+        )
         return []
 
     @property
@@ -79,9 +83,13 @@ class Block:
 def blocks(path: Path) -> list[Block]:
     """Return a page's blocks."""
     text = path.read_text(encoding="utf-8")
-    found = [Block(m["language"], m["text"], m["name"] or "", m["mark"] or "") for m in _BLOCK.finditer(text)]
+    whole = _MARK.match(text)
+    mark = whole[1] if whole is not None else ""
+    found = [Block(m["language"], m["text"], m["name"] or "", m["mark"] or mark) for m in _BLOCK.finditer(text)]
     assert 2 * len(found) == len(re.findall("^ *```", text, re.MULTILINE)), f"{path}: a block that is not understood"
-    assert sum(bool(block.mark) for block in found) == text.count("<!-- test:"), f"{path}: a comment above no block"
+    assert mark or sum(bool(block.mark) for block in found) == text.count("<!-- test:"), (
+        f"{path}: a comment above no block"
+    )
     return found
 
 
