@@ -1,7 +1,6 @@
 """One run: backends, proxy, clients, the scenario, and everything given back at the end."""
 
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 

@@ -54,7 +54,19 @@ from proxyreload.sockets import SocketGroup
 START_NS = 1000 * NS_PER_S
 FRONT_PORT = 8080
 EVENTS: tuple[type, ...] = (
-    *(Exchange, Arrival, FrontClosed, ConnectionChanged, BackClosed, BackendKilled, Change, Broken, ReporterFailed, Started, Ended),
+    *(
+        Exchange,
+        Arrival,
+        FrontClosed,
+        ConnectionChanged,
+        BackClosed,
+        BackendKilled,
+        Change,
+        Broken,
+        ReporterFailed,
+        Started,
+        Ended,
+    ),
 )
 
 #: For property-based tests: few examples, and no limit on how long one takes.

@@ -102,7 +102,9 @@ def ask_zsh(place: Place, environment: Mapping[str, str], script: str, lines: Se
     )
     os.close(terminal)
     try:
-        os.write(controller, f"autoload -U compinit; compinit -D; source {script}; LISTMAX=1000; echo set''tled\n".encode())
+        os.write(
+            controller, f"autoload -U compinit; compinit -D; source {script}; LISTMAX=1000; echo set''tled\n".encode()
+        )
         read_until(controller, b"settled")
         # The echo comes when the completion is over; the line itself has become a comment.
         return [shown(controller, f"{line}\t\t\x01echo q''ed # \n", b"qed") for line in lines]
