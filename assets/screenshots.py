@@ -1,20 +1,24 @@
-"""Takes the live page's picture for the README: ``python assets/screenshots.py live.png``.
+"""Takes the README's pictures of the live page and of a report: ``python assets/screenshots.py assets``.
 
-It needs Debian's chromium and chromium-driver, and the extras ``haproxy``, ``web`` and ``test``. ``haproxy:hard``
-loses requests, for there to be something to see.
+It needs Debian's chromium, chromium-driver and nginx, and the extras ``haproxy``, ``web`` and ``test``.
+``haproxy:hard`` and ``nginx:reload`` lose requests, for there to be something to see.
 """
 
 import re
 import subprocess
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.real.browser import Browser, browser
 
-_WORDS = ("--plugin", "haproxy:hard", "--rate", "2000", "--log", "none")
-_PORTS = ("--web", "28190", "--first-port", "28191", "--front-port", "28199")
+_PORTS = ("--first-port", "28191", "--front-port", "28199", "--log", "none")
+_LIVE = ("--plugin", "haproxy:hard", "--rate", "2000", "--web", "28190", *_PORTS)
+_REPORT = ("--plugin", "nginx:reload", "--clients", "20", "--duration", "6", "--rate", "4000", *_PORTS)
 _UNTIL = (
     "const done = arguments[arguments.length - 1];"
     "const holds = () => {{ try {{ return {0}; }} catch (error) {{ return false; }} }};"
@@ -23,34 +27,61 @@ _UNTIL = (
 #: At each time, in seconds since the clients started, a click.
 _CLICKS = ((6, "[data-backend='2']"), (11, "[data-backend='0']"), (16, "#reload"), (21, "#upgrade"))
 _END_S = 27
-_WIDTH, _HEIGHT = 1100, 1730
+_LIVE_SIZE = (1100, 2620)
+_REPORT_SIZE = (1280, 1960)
 
 
-def main(path: str) -> None:
-    """Run, click, and take the picture."""
+def main(folder: Path) -> None:
+    """Take both."""
+    with browser() as chromium:
+        live(chromium, folder / "live.png")
+        report(chromium, folder / "report.png")
+
+
+def live(chromium: Browser, picture: Path) -> None:
+    """Run with the page, click, and take its picture."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "proxyreload", *_WORDS, *_PORTS]
+        command = [sys.executable, "-m", "proxyreload", *_LIVE]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as run:
             try:
                 first_line = next(iter(run.stdout or ()))
-                with browser() as chromium:
-                    _take(chromium, re.findall(r"http://\S+", first_line)[0], path)
+                _resize(chromium, *_LIVE_SIZE)
+                _click(chromium, re.findall(r"http://\S+", first_line)[0])
+                _save(chromium, picture)
             finally:
                 run.terminate()
 
 
-def _take(chromium: Browser, url: str, path: str) -> None:
+def report(chromium: Browser, picture: Path) -> None:
+    """Run with a report, and take its picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "proxyreload", *_REPORT]
+        subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
+        _resize(chromium, *_REPORT_SIZE)
+        chromium.open(Path(folder) / "report.html")
+        _save(chromium, picture)
+
+
+def _resize(chromium: Browser, width: int, height: int) -> None:
     chromium.emulate(
-        "Emulation.setDeviceMetricsOverride", width=_WIDTH, height=_HEIGHT, deviceScaleFactor=1, mobile=False
+        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
     )
+
+
+def _save(chromium: Browser, picture: Path) -> None:
+    """Save what is seen, in 256 colours: of more the README would only be slower to load."""
+    seen = Image.open(BytesIO(chromium.driver.get_screenshot_as_png())).convert("RGB")
+    seen.quantize(256, dither=Image.Dither.NONE).save(picture, optimize=True)
+
+
+def _click(chromium: Browser, url: str) -> None:
     chromium.driver.get(url)
     chromium.ask("document.querySelector('#window').value = '30'")
     for at_s, selector in _CLICKS:
         chromium.driver.execute_async_script(_UNTIL.format(f"models && seen.slices.at(-1).at_s > {at_s}"))
         chromium.ask("document.querySelector(arguments[0]).click()", selector)
     chromium.driver.execute_async_script(_UNTIL.format(f"seen.slices.at(-1).at_s > {_END_S}"))
-    chromium.driver.save_screenshot(path)
 
 
 if __name__ == "__main__":
-    main(str(Path(sys.argv[1]).absolute()))
+    main(Path(sys.argv[1]).absolute())

@@ -11,8 +11,10 @@ from proxyreload.report.phases import Curve
 
 #: More changes than this share one curve.
 CHANGES_AT_MOST = 4
-_COLOURS = {"before": "#0072b2", "around": LOST, "after": "#009e73", "floor": NEUTRAL}
-_TICKS = {
+#: By kind of curve.
+COLOURS = {"before": "#0072b2", "around": LOST, "after": "#009e73", "floor": NEUTRAL}
+#: Percentiles by where they are on the axis.
+TICKS = {
     1: "0 %",
     2: "50 %",
     10: "90 %",
@@ -27,15 +29,15 @@ _TICKS = {
 
 def tail_keys(curves: Sequence[Curve]) -> tuple[Key, ...]:
     """Return the legend."""
-    return tuple(Key(curve.name, _COLOURS[curve.kind], dash=_dash(curve)) for curve in curves)
+    return tuple(Key(curve.name, COLOURS[curve.kind], dash=_dash(curve)) for curve in curves)
 
 
 def tail_figure(curves: Sequence[Curve]) -> figure:
     """Draw the curves; the floor, of which few percentiles are known, with its points."""
     drawn = plain_figure(340, "latency, ms", x_axis_type="log", y_axis_type="log")
     rule_latency(drawn, [us / US_PER_MS for curve in curves for us in curve.latency_us])
-    label_ticks(drawn.xaxis, _TICKS)
-    drawn.xgrid.ticker = FixedTicker(ticks=list(_TICKS))
+    label_ticks(drawn.xaxis, TICKS)
+    drawn.xgrid.ticker = FixedTicker(ticks=list(TICKS))
     lines = []
     for curve in curves:
         source = ColumnDataSource(
@@ -46,7 +48,7 @@ def tail_figure(curves: Sequence[Curve]) -> figure:
                 "name": [curve.name] * len(curve.one_in),
             }
         )
-        colour = _COLOURS[curve.kind]
+        colour = COLOURS[curve.kind]
         lines.append(drawn.line("x", "y", source=source, line_color=colour, line_dash=_dash(curve), line_width=2))
         if curve.kind == "floor":
             drawn.scatter("x", "y", source=source, marker="square", size=6, color=colour)

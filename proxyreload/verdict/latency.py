@@ -60,7 +60,9 @@ class Latency:
     def percentiles(self) -> list[tuple[float, int]]:
         """Return the latencies in µs at the percentiles of a curve, as far out as so many exchanges can tell."""
         known = 100 - 100 / max(1, self.count)
-        return [(each, self.percentile_us(each)) for each in _CURVE if each <= known]
+        # All in one pass: it takes the library as long as one of them.
+        found = self._counted().get_percentile_to_value_dict([each for each in _CURVE if each <= known])
+        return [(percentile, int(us)) for percentile, us in sorted(found.items())] if self.count else []
 
     @property
     def max_us(self) -> int:

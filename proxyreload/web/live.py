@@ -26,6 +26,7 @@ from proxyreload.events import (
 )
 from proxyreload.untrusted import printable
 from proxyreload.verdict.counts import Counts
+from proxyreload.web.back import BackConnections
 from proxyreload.web.slices import LOSSES_AT_MOST, SLICE_S, Slice
 from proxyreload.web.strips import CLIENTS_AT_MOST, Strips
 
@@ -56,6 +57,7 @@ class Live:
     over: bool = False  #: every exchange has been recorded
     _slice: Slice = attrs.field(factory=Slice)
     _strips: Strips = attrs.field(factory=Strips)
+    _back: BackConnections = attrs.field(factory=BackConnections)
     _history: deque[bytes] = attrs.field(factory=lambda: deque(maxlen=_SLICES_KEPT))
     _losses: deque[dict[str, Any]] = attrs.field(factory=lambda: deque(maxlen=_LOSSES_KEPT))
     _ends: deque[list[Any]] = attrs.field(factory=lambda: deque(maxlen=_ENDS_KEPT))
@@ -109,6 +111,7 @@ class Live:
         """Return all that is kept, as it is sent."""
         rest = {
             "segments": self._strips.history(),
+            "back": self._back.history(self.started_ns),
             "ends": list(self._ends),
             "losses": self.losses,
             "changes": list(self._changes),
@@ -124,6 +127,7 @@ class Live:
 
     def ended(self, events: Sequence[Ended]) -> None:  # noqa: ARG002
         """Cut the last slice: what closes from here on is the run's own doing."""
+        self._back.over = True
         self.stop()
         self.over = True
         self.changed()
@@ -136,6 +140,7 @@ class Live:
             (each.ended_ns - each.due_ns) // NS_PER_US for each in exchanges if not each.failure and not each.probe
         ]
         self._strips.carried(exchanges)
+        self._back.carried(exchanges)
         for each in exchanges:
             if each.failure:
                 self._lost(each)
@@ -145,6 +150,7 @@ class Live:
         for event in events:
             self._slice.front_changed += event.front
             self._slice.back_changed += event.back
+        self._back.changed(events)
 
     def front_closed(self, events: Sequence[FrontClosed]) -> None:
         """Note the end of a client's connection."""
@@ -194,9 +200,15 @@ class Live:
         over.close(self._instances)
         self._last_s = round(self.elapsed_s, 6)
         over.segments = self._strips.slice(self._last_s)
+        over.back = self._back.slice(self.clock_ns(), self.started_ns)
         counts = self.counts
         counted = [counts.total, counts.success, counts.failure, counts.front_changed, counts.back_changed]
-        figures = {"at_s": self._last_s, "counts": counted, **over.figures()}
+        figures = {
+            "at_s": self._last_s,
+            "counts": counted,
+            **over.figures(),
+            "back_connections": self._back.total,
+        }
         self._history.append(encode(figures))
         self._ends.extend(over.ends)
         self.sliced(over, encode({**figures, **over.lists()}))

@@ -1,6 +1,7 @@
 """The pictures of the report, empty, for the page's script to fill while a run goes on."""
 
 from collections.abc import Sequence
+from math import pi
 from typing import Any
 
 from attrs import asdict
@@ -10,17 +11,20 @@ from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Ra
 from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
-from proxyreload.report.figures import hover, label_ticks, rule_latency, time_figure
+from proxyreload.report.figures import hover, label_ticks, plain_figure, rule_latency, time_figure
 from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Fill, Key, fills, mark
+from proxyreload.report.tail import COLOURS, TICKS
 from proxyreload.web.slices import ANOTHER
-from proxyreload.web.strips import CLIENTS_AT_MOST, SEVERAL
+from proxyreload.web.strips import CLIENTS_AT_MOST
 
 #: Backends with a colour of their own; the answers of the others are one.
 _BACKENDS_AT_MOST = 12
 #: Classes of failures with a row of their own; the others share the last.
 _CLASSES = 6
 _PERCENTILES = (("p50", "#0072b2", DASHES[0]), ("p99", "#e69f00", DASHES[1]), ("max", LOST, DASHES[2]))
-_STRIP_HEIGHT, _AROUND = 22, 40
+_STRIP_HEIGHT, _LANE_HEIGHT, _AROUND = 22, 7, 40
+#: Connections to backends are drawn in so many lanes; the rest are counted.
+_LANES_AT_MOST = 60
 #: How the end of a connection is marked, as in a report.
 _ENDS = {
     "announced": ("circle", "announced (Connection: close)", "#009e73"),
@@ -42,9 +46,11 @@ def pictures(backends: int, clients: int) -> dict[str, Any]:
         "latency": _latency(seconds),
         "losses": _losses(seconds),
         "front": _strips(strips, seconds),
+        "back": _back(seconds),
     }
     for each in drawn.values():
         _draw_changes(each, changes)
+    drawn["tail"] = _tail()
     _name_changes(drawn["rate"], changes)
     document = Document()
     for each in drawn.values():
@@ -54,22 +60,23 @@ def pictures(backends: int, clients: int) -> dict[str, Any]:
     roots = {figure.ref["id"]: name for name, figure in drawn.items()}
     backend_keys = [Key(_backend(name), colours[name].colour, hatch=colours[name].hatch) for name in names]
     ends = [Key(words, colour, shape=shape) for shape, words, colour in _ENDS.values()]
-    several = Key("several backends", NEUTRAL, hatch="/")
     return {
         "documents": documents,
         "item": {**item.to_json(), "roots": roots, "root_ids": list(roots)},
         "backends": [*names, ANOTHER],
-        "fills": {
-            name: asdict(fill) for name, fill in {**colours, SEVERAL: Fill(NEUTRAL, "/"), "": Fill(NEUTRAL)}.items()
-        },
+        "fills": {name: asdict(fill) for name, fill in {**colours, "": Fill(NEUTRAL)}.items()},
         "marks": [asdict(mark(index)) for index in range(_CLASSES)],
         "ends": {ending: {"shape": shape, "colour": colour} for ending, (shape, _words, colour) in _ENDS.items()},
         "strips": strips,
+        "lanes": {"most": _LANES_AT_MOST, "height": _LANE_HEIGHT, "around": _AROUND},
+        "curves": {"colours": COLOURS, "dashes": DASHES},
         "keys": {
             "rate": _keys(backend_keys),
             "latency": _keys([Key(name, colour, dash=dash) for name, colour, dash in _PERCENTILES]),
             "losses": [],
-            "front": _keys([*backend_keys, several, *ends]),
+            "tail": [],
+            "front": _keys([*backend_keys, *ends]),
+            "back": _keys(backend_keys),
         },
     }
 
@@ -148,13 +155,13 @@ def _losses(seconds: Range1d) -> figure:
 
 
 def _strips(clients: int, seconds: Range1d) -> figure:
-    """Draw the clients' connections, a block for each stretch with the same backends."""
+    """Draw the clients' connections: for each stretch with the same backends a block, or a lane for each of several."""
     drawn = time_figure(
         seconds, _AROUND + _STRIP_HEIGHT * clients, "client", y_range=Range1d(start=clients - 0.4, end=-0.6)
     )
     label_ticks(drawn.yaxis, {number: str(number) for number in range(clients)})
     drawn.ygrid.grid_line_color = None
-    columns = ("left", "right", "top", "bottom", "client", "number", "port", "label", "colour", "hatch")
+    columns = ("left", "right", "top", "bottom", "client", "number", "port", "label", "colour", "hatch", "line")
     blocks = drawn.quad(
         "left",
         "right",
@@ -165,7 +172,7 @@ def _strips(clients: int, seconds: Range1d) -> figure:
         fill_alpha=0.85,
         hatch_pattern="hatch",
         hatch_alpha=0.5,
-        line_color="#ffffff",
+        line_color="line",
         line_width=1,
     )
     drawn.scatter(
@@ -180,6 +187,72 @@ def _strips(clients: int, seconds: Range1d) -> figure:
     )
     told = [("client", "@client"), ("connection", "@number, port @port"), ("answered by", "@label")]
     hover(drawn, [blocks], [*told, ("seconds", "@left{0.00} to @right{0.00}")])
+    return drawn
+
+
+def _back(seconds: Range1d) -> figure:
+    """Draw the connections to the backends, from the first answer to the last; the script sets how many lanes."""
+    drawn = time_figure(seconds, 100, "backend", y_range=Range1d(start=8, end=-0.5, name="lanes"), name="back")
+    drawn.yaxis.name = "lane_axis"
+    drawn.yaxis.ticker = FixedTicker(ticks=[], name="lane_ticks")
+    drawn.ygrid.grid_line_color = None
+    columns = ("left", "right", "top", "bottom", "port", "instance", "colour", "hatch")
+    blocks = drawn.quad(
+        "left",
+        "right",
+        "top",
+        "bottom",
+        source=ColumnDataSource({name: [] for name in columns}, name="back_blocks"),
+        fill_color="colour",
+        line_color="colour",
+        hatch_pattern="hatch",
+        hatch_alpha=0.5,
+    )
+    drawn.scatter(
+        x="x",
+        y="y",
+        source=ColumnDataSource({"x": [], "y": []}, name="back_changed"),
+        marker="triangle",
+        angle=-pi / 2,
+        size=7,
+        fill_color="#ffffff",
+        line_color="#000000",
+    )
+    hover(
+        drawn,
+        [blocks],
+        [("backend", "@instance"), ("port", "@port"), ("seconds", "@left{0.000000} to @right{0.000000}")],
+    )
+    return drawn
+
+
+def _tail() -> figure:
+    """Draw latency by percentile, a curve for each phase, and the floor's with its points."""
+    drawn = plain_figure(
+        340,
+        "latency, ms",
+        x_axis_type="log",
+        y_axis_type="log",
+        x_range=Range1d(start=1, end=100, name="tail_range"),
+        y_range=Range1d(start=0.1, end=10, name="tail_latency"),
+    )
+    rule_latency(drawn, [0.1, 1000])
+    label_ticks(drawn.xaxis, TICKS)
+    drawn.xgrid.ticker = FixedTicker(ticks=list(TICKS))
+    curves = ColumnDataSource({name: [] for name in ("xs", "ys", "colour", "dash")}, name="curves")
+    drawn.multi_line("xs", "ys", source=curves, line_color="colour", line_dash="dash", line_width=2)
+    # What can be pointed at; the floor's are seen as well.
+    columns = ("x", "y", "name", "percentile", "colour", "alpha")
+    points = drawn.scatter(
+        x="x",
+        y="y",
+        source=ColumnDataSource({name: [] for name in columns}, name="curve_points"),
+        marker="square",
+        size=6,
+        color="colour",
+        alpha="alpha",
+    )
+    hover(drawn, [points], [("", "@name"), ("percentile", "@percentile"), ("latency", "@y{0.000} ms")])
     return drawn
 
 

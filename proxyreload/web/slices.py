@@ -32,6 +32,7 @@ class Slice:
     changes: list[dict[str, Any]] = attrs.field(factory=list)
     segments: list[list[Any]] = attrs.field(factory=list)
     ends: list[list[Any]] = attrs.field(factory=list)
+    back: list[list[Any]] = attrs.field(factory=list)
 
     def close(self, known: set[str]) -> None:
         """Let nothing more in; `known` are the backends met so far, of which there are only so many."""
@@ -68,5 +69,11 @@ class Slice:
 
     def lists(self) -> dict[str, Any]:
         """Return its lists as they are sent, those that are empty left out."""
-        lists = {"losses": self.losses, "changes": self.changes, "segments": self.segments, "ends": self.ends}
+        lists = {
+            "losses": self.losses,
+            "changes": self.changes,
+            "segments": self.segments,
+            "ends": self.ends,
+            "back": self.back,
+        }
         return {name: entries for name, entries in lists.items() if entries}

@@ -13,13 +13,13 @@ from proxyreload.events import Exchange
 CLIENTS_AT_MOST = 60
 #: Stretches that are kept, and that are told at once.
 _KEPT, _TOLD_AT_MOST = 2000, 300
-#: The label of a connection over which more than one backend answered.
-SEVERAL = "several"
+#: Backends that are told of one stretch.
+_BACKENDS_AT_MOST = 12
 
 
 @attrs.define(eq=False)
 class Stretch:
-    """One connection while the same backend, or several, answered over it."""
+    """One connection while the same backends answered over it."""
 
     number: int
     client: int
@@ -29,14 +29,10 @@ class Stretch:
     begin_s: float
     end_s: float | None = None  #: None: it goes on
 
-    @property
-    def label(self) -> str:
-        """The backend's number, or that there were several."""
-        return SEVERAL if len(self.backends) > 1 else next(iter(self.backends), "")
-
     def as_json(self) -> list[Any]:
-        """Return number, client, connection, port, label, begin and end."""
-        return [self.number, self.client, self.connection, self.front_port, self.label, self.begin_s, self.end_s]
+        """Return number, client, connection, port, backends, begin and end."""
+        backends = sorted(self.backends, key=lambda name: (len(name), name))
+        return [self.number, self.client, self.connection, self.front_port, backends, self.begin_s, self.end_s]
 
 
 @attrs.define(eq=False)
@@ -106,7 +102,7 @@ class Strips:
             if stretch is not None:
                 self._end(client, begin_s)
             stretch = self._begin(client, connection, front_port, begin_s)
-        if instance and instance not in stretch.backends and len(stretch.backends) < 2:  # noqa: PLR2004
+        if instance and instance not in stretch.backends and len(stretch.backends) < _BACKENDS_AT_MOST:
             stretch.backends.add(instance)
             self._told.append(stretch)
 

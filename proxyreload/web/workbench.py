@@ -27,11 +27,12 @@ from proxyreload.web.live import Live, encode
 from proxyreload.web.metrics import Metrics
 from proxyreload.web.slices import Slice
 from proxyreload.web.subscribers import Subscribers, event
+from proxyreload.web.tail import Tail
 
 #: The counts, by their names in ``run.json``.
 COUNTS = ("exchanges", "success", "failure", "front_changed", "back_changed")
 _CHANGES_TOLD = 50
-#: How often the state is told while nothing happens but traffic.
+#: How often the state is told while nothing happens but traffic; as often, the latency by percentile.
 _SLICES_A_STATE = 4
 
 
@@ -55,6 +56,7 @@ class Workbench:
     metrics: Metrics = attrs.field(factory=Metrics, init=False)
     subscribers: Subscribers = attrs.field(init=False)
     live: Live | None = attrs.field(default=None, init=False)
+    _tail: Tail | None = attrs.field(default=None, init=False)
     _service: RunService | None = attrs.field(default=None, init=False)
     _run: Run | None = attrs.field(default=None, init=False)
     _shown: Run | None = attrs.field(default=None, init=False)  # the latest, also when it is over
@@ -180,7 +182,12 @@ class Workbench:
     def everything(self) -> bytes:
         """Return the events that tell the whole state."""
         history = self.live.history() if self.live is not None else b'{"slices":[]}'
-        return event("state", encode(self.state())) + event("history", history)
+        if self._tail is not None and not self.running:
+            self._tail.finish()
+        return event("state", encode(self.state())) + event("history", history) + self._tail_event()
+
+    def _tail_event(self) -> bytes:
+        return event("tail", encode({"curves": self._tail.curves() if self._tail is not None else []}))
 
     def _word(self) -> str:
         if not self.running:
@@ -231,6 +238,7 @@ class Workbench:
             behind=set(map(str, settings.scenario.initial)),
             rate_per_s=settings.rate_per_s,
         )
+        self._tail = Tail(run.observation, monotonic_ns)
         live.subscribe(run.bus)
         live.start(self.reactor)
         self.metrics.subscribe(run.bus)
@@ -244,6 +252,9 @@ class Workbench:
         self._judgement = service.judgement if service is not None else None
         if self.live is not None:
             self.live.stop()
+        if self._tail is not None:
+            self._tail.finish()
+            self.subscribers.tell(self._tail_event())
         if self._judgement is not None:
             self.metrics.judged(self._judgement)
         self.metrics.running, self.metrics.connections = False, 0
@@ -267,6 +278,10 @@ class Workbench:
         self._slices += 1
         if self._slices % _SLICES_A_STATE == 0:
             self._tell_state()
+        elif self._slices % _SLICES_A_STATE == _SLICES_A_STATE // 2 and self._tail is not None and self.subscribers:
+            # Not with the state: each takes a few ms.
+            self._tail.look()
+            self.subscribers.tell(self._tail_event())
 
     def _tell_state(self) -> None:
         self.subscribers.tell(event("state", encode(self.state())))

@@ -105,9 +105,9 @@ def test_backends_that_somebody_invents_are_one(scene: Scene) -> None:
 
 
 def test_a_strip_goes_on_while_the_same_backend_answers(scene: Scene) -> None:
-    assert scene.slice(exchange(), exchange())["segments"] == [[0, 0, 0, 40000, "0", 0.0, None]]
+    assert scene.slice(exchange(), exchange())["segments"] == [[0, 0, 0, 40000, ["0"], 0.0, None]]
     assert "segments" not in scene.slice(exchange())
-    assert scene.slice(exchange(instance="1"))["segments"] == [[0, 0, 0, 40000, "several", 0.0, None]]
+    assert scene.slice(exchange(instance="1"))["segments"] == [[0, 0, 0, 40000, ["0", "1"], 0.0, None]]
     assert scene.live.connections == 1
 
 
@@ -117,7 +117,7 @@ def test_a_strip_ends_with_its_connection(scene: Scene) -> None:
     scene.bus.publish(FrontClosed(0, 0, 40000, 5, Ending.IDLE, scene.time.ns(), probe=False))
     assert scene.live.connections == 0
     sent = scene.slice(exchange(connection=1, front_port=40001))
-    assert sent["segments"] == [[0, 0, 0, 40000, "0", 0.0, 0.375], [1, 0, 1, 40001, "0", 0.375, None]]
+    assert sent["segments"] == [[0, 0, 0, 40000, ["0"], 0.0, 0.375], [1, 0, 1, 40001, ["0"], 0.375, None]]
     assert sent["ends"] == [[0, 0.375, "idle"]]
     assert scene.slices[-1].closed == {"idle": 1}
 
@@ -126,7 +126,7 @@ def test_after_a_change_who_answers_is_looked_at_anew(scene: Scene) -> None:
     scene.slice(exchange(), exchange(instance="1"))
     scene.bus.publish(Change(1, "remove", "0", "test:runtime", Phase.APPLIED, scene.time.ns()))
     sent = scene.slice(exchange(instance="1"))
-    assert [segment[4:] for segment in sent["segments"]] == [["several", 0.0, 0.25], ["1", 0.25, None]]
+    assert [segment[4:] for segment in sent["segments"]] == [[["0", "1"], 0.0, 0.25], [["1"], 0.25, None]]
     assert sent["changes"] == [{"number": 1, "name": "remove backend 0", "phase": "applied", "at_s": 0.25}]
     assert scene.live.behind == {"1"}
 

@@ -31,11 +31,11 @@ def serve(place: Place, *words: str) -> tuple[Session, int]:
 
 
 def ask(port: int, path: str, body: str | None = None, **headers: str) -> tuple[int, str, bytes]:
-    """Return an answer's status, its kind and its content, of events the first two."""
+    """Return an answer's status, its kind and its content, of events the first three."""
     connection = HTTPConnection(HOST, port, timeout=TIMEOUT_S)
     connection.request("GET" if body is None else "POST", path, body, headers)
     answer = connection.getresponse()
-    content = b"".join(answer.readline() for _ in range(6)) if path == "/api/events" else answer.read()
+    content = b"".join(answer.readline() for _ in range(9)) if path == "/api/events" else answer.read()
     kind = answer.headers["Content-Type"]
     connection.close()
     return answer.status, kind, content
@@ -94,10 +94,12 @@ def test_every_example_does_what_the_document_says(place: Place) -> None:
     assert rates == [500, None, None, 500]
     assert answers["/api/events", ""].startswith(b"event: state\ndata: {")
     history = json.loads(answers["/api/events", ""].split(b"event: history\ndata: ")[1].partition(b"\n")[0])
-    lists = {"losses", "changes", "segments", "ends"}
+    lists = {"losses", "changes", "segments", "ends", "back"}
     assert set(history) == {"slices", *lists}
     for each in history["slices"]:
         assert set(each) | lists == documented("GET /api/events")
+    tail = json.loads(answers["/api/events", ""].split(b"event: tail\ndata: ")[1])
+    assert all(set(each) == {"name", "kind", "number", "count", "percentiles", "max_us"} for each in tail["curves"])
     [metric] = [
         line
         for line in answers["/metrics", ""].splitlines()

@@ -1,5 +1,6 @@
 """The live page, in a real browser, with a real proxy behind its buttons."""
 
+import csv
 import json
 import re
 import signal
@@ -48,6 +49,11 @@ class Page:
         rate: float = self.browser.ask(f"return models.slices.data.rate{backend}.at(-1)")
         return rate
 
+    def back_connections(self) -> list[tuple[str, int]]:
+        """Return the backend and the port of each connection that is drawn."""
+        shown = self.browser.ask("return [models.back_blocks.data.instance, models.back_blocks.data.port]")
+        return sorted(zip(*shown, strict=True))
+
     def ended(self, number: int = signal.SIGTERM) -> Result:
         """End it by a signal."""
         self.session.signal(number)
@@ -59,6 +65,12 @@ class Page:
         """Return the run files below the folder of runs, the oldest first."""
         found = sorted((self.place.folder / "runs").glob("*/run.json"))
         return [json.loads(path.read_text(encoding="utf-8")) for path in found]
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the exchanges of the one run."""
+        [path] = (self.place.folder / "runs").glob("*/data.csv")
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module", name="chromium")
@@ -95,6 +107,26 @@ def assert_fits_a_phone(page: Page) -> None:
     page.browser.emulate("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": ""}])
 
 
+def assert_drawn_as_written(page: Page, run: dict[str, Any]) -> None:
+    """Check that the pictures of the latency and of the backends' connections show what the files say."""
+    summary = run["summary"]
+    answered = [row for row in page.rows() if row["instance"] and int(row["client"]) < run["options"]["clients"]]
+    written = sorted({(row["instance"], int(row["back port"])) for row in answered})
+    assert page.back_connections() == written
+    assert int(page.browser.text("[data-figure=back_connections]").replace(",", "")) == len(written)
+    assert len(page.browser.ask("return models.back_changed.data.x")) == summary["back_changed"]
+    curves = {each["name"]: each for each in page.browser.ask("return seen.curves")}
+    latency = {**summary["latency"], "floor": summary["floor"]["latency"]}
+    assert curves.keys() == {name for name, told in latency.items() if told["count"]}
+    for name, curve in curves.items():
+        told, shown = latency[name], dict(map(tuple, curve["percentiles"]))
+        assert (curve["count"], curve["max_us"], shown[50]) == (told["count"], told["max_us"], told["p50_us"])
+        assert shown.get(99, told["p99_us"]) == told["p99_us"]
+    shown_ms = page.browser.ask("return models.curves.data.ys.map((ys) => ys.at(-1))")
+    assert shown_ms == pytest.approx([each["max_us"] / 1000 for each in curves.values()])
+    assert [key.strip() for key in page.browser.text("[data-keys=tail]").splitlines()] == list(curves)
+
+
 def test_a_click_removes_a_backend_and_the_picture_shows_it(place: Place, chromium: Browser) -> None:
     page = serve(place, chromium, "--rate", "500", report=True)
     page.until("models.slices.data.rate0.at(-1) > 100 && models.slices.data.rate1.at(-1) > 100")
@@ -110,6 +142,8 @@ def test_a_click_removes_a_backend_and_the_picture_shows_it(place: Place, chromi
     summary = run["summary"]
     assert page.figures() == {name: summary[name] for name in COUNTS}
     assert page.browser.text("#verdict") == summary["verdict"] == "seamless"
+    page.until("models.back_blocks.data.port.length === seen.back.size && seen.curves.length > 2")
+    assert_drawn_as_written(page, run)
     assert [(change["action"], change["instance"]) for change in run["changes"]] == [("remove", "0")]
     assert [row[0].split(":")[0] for row in page.browser.table("#changes")] == ["1"]
     [past] = page.browser.table("#runs")

@@ -28,14 +28,28 @@ function fill(table, rows, numbers) {
 
 // What is known of the run.
 
-const seen = {state: null, slices: [], segments: new Map(), ends: [], losses: [], changes: new Map(), classes: []};
+const nothing = () => ({
+  slices: [], segments: new Map(), ends: [], losses: [], changes: new Map(), classes: [], back: new Map(), lanes: new Map(),
+  curves: [],
+});
+const seen = {state: null, ...nothing()};
 
-function forget() {
-  Object.assign(seen, {slices: [], segments: new Map(), ends: [], losses: [], changes: new Map(), classes: []});
+function forget() { Object.assign(seen, nothing()); }
+
+// A connection to a backend keeps its lane, one of its backend's that nothing else is drawn in.
+function place([number, backend, _port, first_s, last_s]) {
+  if (!seen.lanes.has(backend)) seen.lanes.set(backend, []);
+  const lanes = seen.lanes.get(backend);
+  let lane = lanes.findIndex((holder) => holder.number === number);
+  if (lane < 0) lane = lanes.findIndex((holder) => holder.last_s !== null && holder.last_s < first_s);
+  if (lane < 0) lane = lanes.length;
+  lanes[lane] = {number, last_s};
+  return lane;
 }
 
 function note(slice) {
   for (const each of slice.segments ?? []) seen.segments.set(each[0], each);
+  for (const each of slice.back ?? []) seen.back.set(each[0], {each, lane: place(each)});
   seen.ends.push(...(slice.ends ?? []));
   seen.losses.push(...(slice.losses ?? []));
   for (const each of slice.losses ?? []) if (!seen.classes.includes(each.failure)) seen.classes.push(each.failure);
@@ -52,6 +66,12 @@ function trim() {
   while (seen.slices.length && seen.slices[0].at_s < oldest) seen.slices.shift();
   for (const [number, each] of seen.segments) if (each[6] !== null && each[6] < oldest) seen.segments.delete(number);
   while (seen.segments.size > 4000) seen.segments.delete(seen.segments.keys().next().value);
+  for (const [number, {each}] of seen.back) if (each[4] !== null && each[4] < oldest) seen.back.delete(number);
+  while (seen.back.size > 1000) seen.back.delete(seen.back.keys().next().value);
+  if (seen.lanes.size > 100) {
+    const backends = new Set([...seen.back.values()].map(({each}) => each[1]));
+    for (const backend of [...seen.lanes.keys()]) if (!backends.has(backend)) seen.lanes.delete(backend);
+  }
   while (seen.ends.length > 2000 || (seen.ends.length && seen.ends[0][1] < oldest)) seen.ends.shift();
   while (seen.losses.length > 1000 || (seen.losses.length && seen.losses[0].at_s < oldest)) seen.losses.shift();
   while (seen.changes.size > 500) seen.changes.delete(seen.changes.keys().next().value);
@@ -73,6 +93,7 @@ function showCounts([exchanges, success, failure, front, back]) {
 function showSlice(slice, before) {
   showCounts(slice.counts);
   show("elapsed_s", fixed(slice.at_s, 1));
+  show("back_connections", whole(slice.back_connections));
   const span_s = slice.at_s - (before ? before.at_s : 0);
   const requests = slice.counts[0] - (before ? before.counts[0] : 0);
   show("rate", span_s > 0 ? whole(Math.round(requests / span_s)) : "–");
@@ -108,7 +129,9 @@ function showButtons(state) {
     made.title = why;
   }
   const rate = find("#rate");
-  if (document.activeElement !== rate) rate.value = state.rate ?? "";
+  // What somebody has entered stays until it is set.
+  if (rate.dataset.set !== String(state.rate)) rate.value = state.rate ?? "";
+  rate.dataset.set = String(state.rate);
   find("#token-form").hidden = !state.needs_token || Boolean(token());
 }
 
@@ -226,11 +249,8 @@ async function change(made) {
 }
 
 async function load(body, what) {
-  const told = await ask("api/load", body);
-  if (told) {
-    say(what);
-    showState(told);
-  }
+  // What came of it is told by the events: the answer may come after them, and be out of date.
+  if (await ask("api/load", body)) say(what);
 }
 
 function listen() {
@@ -256,6 +276,7 @@ function listen() {
     const held = find("#hold").getAttribute("aria-pressed") !== "true";
     find("#hold").setAttribute("aria-pressed", String(held));
     draw();
+    drawTail();
   });
   find("#window").addEventListener("change", () => draw());
 }
@@ -287,14 +308,16 @@ function swatch(key) {
   return svg;
 }
 
+function listKeys(list, keys) {
+  list.replaceChildren(...keys.map((key) => {
+    const item = element("li");
+    item.append(swatch(key), key.label);
+    return item;
+  }));
+}
+
 function showKeys() {
-  for (const list of document.querySelectorAll("[data-keys]")) {
-    list.replaceChildren(...pictures.keys[list.dataset.keys].map((key) => {
-      const item = element("li");
-      item.append(swatch(key), key.label);
-      return item;
-    }));
-  }
+  for (const list of document.querySelectorAll("[data-keys]")) listKeys(list, pictures.keys[list.dataset.keys]);
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -337,8 +360,8 @@ function rateColumns(slices) {
     for (const name of ["p50", "p99", "max"]) columns[name].push(slice[`${name}_us`] === null ? NaN : slice[`${name}_us`] / 1000);
   };
   // Bokeh never comes back from an area without a point; the last step is told twice, for its end to be drawn.
-  const nothing = {from_s: 0, at_s: 0, answers: {}, p50_us: null, p99_us: null, max_us: null};
-  const drawn = slices.length ? slices : [nothing];
+  const empty = {from_s: 0, at_s: 0, answers: {}, p50_us: null, p99_us: null, max_us: null};
+  const drawn = slices.length ? slices : [empty];
   for (const slice of drawn) add(slice, slice.from_s, slice.at_s);
   const end = drawn[drawn.length - 1];
   add(end, end.at_s, end.at_s);
@@ -372,22 +395,104 @@ function drawLosses(from) {
   models.classes.data = {y: words.map((_word, index) => index - 0.25), text: words};
 }
 
+const look = (backend) => pictures.fills[backend] ?? pictures.fills[pictures.backends[pictures.backends.length - 1]];
+
 function drawStrips(from, now) {
   const shown = [...seen.segments.values()].filter((each) => each[1] < pictures.strips && (each[6] ?? now) >= from);
-  const column = (value) => shown.map(value);
-  const look = (label) => pictures.fills[label] ?? pictures.fills[pictures.backends[pictures.backends.length - 1]];
+  // Where several backends answered, each has a lane.
+  const lanes = shown.flatMap((each) => {
+    const names = each[4].length ? each[4] : [""], height = 0.8 / names.length;
+    return names.map((name, index) => ({each, name, top: each[1] - 0.4 + index * height, height, alone: names.length === 1}));
+  });
+  const column = (value) => lanes.map(value);
   models.segments.data = {
-    left: column((each) => each[5]), right: column((each) => each[6] ?? now),
-    top: column((each) => each[1] - 0.4), bottom: column((each) => each[1] + 0.4),
-    client: column((each) => each[1]), number: column((each) => each[2]), port: column((each) => each[3]),
-    label: column((each) => each[4] || "nobody yet"), colour: column((each) => look(each[4]).colour),
-    hatch: column((each) => look(each[4]).hatch),
+    left: column(({each}) => each[5]), right: column(({each}) => each[6] ?? now),
+    top: column(({top}) => top), bottom: column(({top, height}) => top + height),
+    client: column(({each}) => each[1]), number: column(({each}) => each[2]), port: column(({each}) => each[3]),
+    label: column(({each}) => each[4].join(", ") || "nobody yet"), colour: column(({name}) => look(name).colour),
+    hatch: column(({name}) => look(name).hatch), line: column(({name, alone}) => (alone ? "#ffffff" : look(name).colour)),
   };
   const ends = seen.ends.filter((each) => each[1] >= from && each[0] < pictures.strips && each[2] in pictures.ends);
   models.ends.data = {
     x: ends.map((each) => each[1]), y: ends.map((each) => each[0]),
     shape: ends.map((each) => pictures.ends[each[2]].shape), colour: ends.map((each) => pictures.ends[each[2]].colour),
   };
+}
+
+// The lanes that are used in this window, backend by backend, one left free between two.
+function backLanes(shown) {
+  const used = new Map();
+  for (const {each, lane} of shown) {
+    if (!used.has(each[1])) used.set(each[1], new Set());
+    used.get(each[1]).add(lane);
+  }
+  const places = new Map(), labels = new Map();
+  let next = 0;
+  for (const backend of [...used.keys()].sort((one, other) => one.length - other.length || (one < other ? -1 : 1))) {
+    const begins = next;
+    for (const lane of [...used.get(backend)].sort((one, other) => one - other)) {
+      if (next < pictures.lanes.most) places.set(`${lane} ${backend}`, next++);
+    }
+    if (next > begins) labels.set((begins + next - 1) / 2, backend);
+    next++;
+  }
+  return {places, labels, height: Math.max(next, 8)};
+}
+
+function drawBack(from, now) {
+  const inside = [...seen.back.values()].filter(({each}) => (each[4] ?? now) >= from);
+  const {places, labels, height} = backLanes(inside);
+  const y = ({each, lane}) => places.get(`${lane} ${each[1]}`);
+  const shown = inside.filter((known) => y(known) !== undefined), changed = shown.filter(({each}) => each[5]);
+  const column = (value) => shown.map(value);
+  models.back_blocks.data = {
+    left: column(({each}) => each[3]), right: column(({each}) => each[4] ?? now),
+    top: column((known) => y(known) - 0.35), bottom: column((known) => y(known) + 0.35),
+    port: column(({each}) => each[2]), instance: column(({each}) => each[1]),
+    colour: column(({each}) => look(each[1]).colour), hatch: column(({each}) => look(each[1]).hatch),
+  };
+  models.back_changed.data = {x: changed.map(({each}) => each[3]), y: changed.map(y)};
+  if (models.lanes.start !== height) {
+    models.lanes.start = height;
+    models.back.height = pictures.lanes.around + Math.max(60, pictures.lanes.height * height);
+  }
+  if (JSON.stringify([...labels]) !== JSON.stringify([...models.lane_axis.major_label_overrides])) {
+    models.lane_ticks.ticks = [...labels.keys()];
+    models.lane_axis.major_label_overrides = labels;
+  }
+  const left = inside.length - shown.length;
+  show("back_left_out", left ? `, ${whole(left)} of the latest are not drawn` : "");
+}
+
+// HdrHistogram's axis: of how many requests one took longer; the last point is the longest of all.
+function pointsOf(curve) {
+  const one_in = (percentile) => 100 / (100 - percentile);
+  return [...curve.percentiles.map(([percentile, us]) => [one_in(percentile), us]), [curve.count, curve.max_us]]
+    .map(([x, us]) => ({x, y: Math.max(us, 1) / 1000}));
+}
+
+function drawTail() {
+  if (!models || find("#hold").getAttribute("aria-pressed") === "true") return;
+  const {colours, dashes} = pictures.curves, dashOf = (curve) => dashes[Math.max(0, curve.number - 1) % dashes.length];
+  const points = seen.curves.map(pointsOf), all = points.flat();
+  const each = (value) => seen.curves.flatMap((curve, index) => points[index].map((point) => value(point, curve)));
+  models.curves.data = {
+    xs: points.map((curve) => curve.map(({x}) => x)), ys: points.map((curve) => curve.map(({y}) => y)),
+    colour: seen.curves.map(({kind}) => colours[kind]), dash: seen.curves.map(dashOf),
+  };
+  models.curve_points.data = {
+    x: each(({x}) => x), y: each(({y}) => y), name: each((_point, {name}) => name),
+    percentile: each(({x}) => `${Number((100 * (1 - 1 / x)).toPrecision(8))} %`),
+    colour: each((_point, {kind}) => colours[kind]), alpha: each((_point, {kind}) => (kind === "floor" ? 1 : 0)),
+  };
+  if (all.length) {
+    models.tail_range.end = 1.2 * Math.max(10, ...all.map(({x}) => x));
+    models.tail_latency.setv({start: Math.min(...all.map(({y}) => y)) / 1.5, end: 1.5 * Math.max(...all.map(({y}) => y))});
+  }
+  const keys = seen.curves.map((curve) => ({label: curve.name, colour: colours[curve.kind], hatch: " ", shape: "", dash: dashOf(curve)}));
+  const list = find("[data-keys=tail]"), names = seen.curves.map(({name}) => name).join();
+  if (list.dataset.names !== names) listKeys(list, keys);
+  list.dataset.names = names;
 }
 
 function drawChanges(from, now) {
@@ -411,6 +516,7 @@ function draw() {
     drawRates(seen.slices.filter((slice) => slice.at_s >= from));
     drawLosses(from);
     drawStrips(from, now);
+    drawBack(from, now);
     drawChanges(from, now);
     models.seconds.setv({start: from, end: Math.max(now, from + window_s)});
   });
@@ -426,6 +532,7 @@ async function embed() {
   paint();
   dark.addEventListener("change", paint);
   showKeys();
+  drawTail();
   draw();
 }
 
@@ -452,6 +559,7 @@ function follow() {
     forget();
     slices.forEach(push);
     note(rest);
+    if (slices.length) show("back_connections", whole(slices[slices.length - 1].back_connections));
     showLosses();
     draw();
   });
@@ -461,6 +569,10 @@ function follow() {
     showSlice(slice, before);
     if (slice.losses) showLosses();
     draw();
+  });
+  events.addEventListener("tail", ({data}) => {
+    seen.curves = JSON.parse(data).curves;
+    drawTail();
   });
   events.addEventListener("error", () => { find("#state").textContent = "not connected"; });
 }
