@@ -24,8 +24,9 @@ from proxyreload.command.signals import on_signals
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
 from proxyreload.comparison.junit import as_junit
+from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
-from proxyreload.comparison.table import as_json, markdown, print_table, versions
+from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
 from proxyreload.reactor import IReactor
 from proxyreload.report.report import write_matrix
@@ -135,7 +136,7 @@ def run_comparison(words: list[str]) -> int:
     rows = [*outcome, *broken]
     _write(options, rows, comparison)
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
-    for line in (_what(comparison), *versions(rows), ""):
+    for line in (_what(comparison), short_versions(rows), ""):
         console.print(Text(line), soft_wrap=True)
     print_table(console, rows)
     if not options["no-report"]:
@@ -204,7 +205,7 @@ def _write(options: Options, rows: Sequence[Row], comparison: Comparison) -> Non
     }
     written = {options["json"]: as_json(rows, compared)}
     if options["markdown"] is not None:
-        written[options["markdown"]] = markdown(rows, [what, *versions(rows)])
+        written[options["markdown"]] = markdown(rows, [what, short_versions(rows)])
     if options["junit"] is not None:
         written[options["junit"]] = as_junit(rows)
     for path, text in written.items():

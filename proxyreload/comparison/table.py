@@ -1,6 +1,7 @@
-"""The rows as a table: for a terminal, for Markdown, and as JSON."""
+"""The rows as a table, for a terminal and as JSON."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from proxyreload.verdict.repetition import short
 
 #: Changes with a note in the changelog.
 FORMAT = 1
+#: A version's number in what a program says of itself.
+_NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 
 
 @attrs.frozen
@@ -122,30 +125,23 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def versions(rows: Sequence[Row]) -> list[str]:
-    """Return which programs were run, a line each."""
-    told = {f"{row.name.partition(':')[0]}: {row.proxy_version}": None for row in rows if row.proxy_version}
+    """Return which programs were run, a line each, in their own words."""
+    told = {f"{_program(row)}: {row.proxy_version}": None for row in rows if row.proxy_version}
     return list(told)
 
 
-def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
-    """Return one wide table, with what was compared `above` and the notes below."""
-    lost = Column("failures by class", lambda row: by_class(row.failures), right=False)
-    columns = (*LOSSES[:3], lost, *LOSSES[3:], *TIMES[1:])
-    lines = [line for text in above for line in (_escaped(text), "")]
-    lines += [_cells([column.title for column in columns])]
-    lines.append(_cells(["---:" if column.right else "---" for column in columns]))
-    lines += [_cells([column.text(row) for column in columns]) for row in rows]
-    listed = [f"- {_escaped(note)}" for note in notes(rows)]
-    return "\n".join([*lines, "", *listed, ""])
+def short_versions(rows: Sequence[Row]) -> str:
+    """Return which programs were run, on one line."""
+    told: dict[str, None] = {}
+    for row in rows:
+        if row.proxy_version:
+            number = _NUMBER.search(row.proxy_version)
+            told[f"{_program(row)} {number.group() if number else row.proxy_version}"] = None
+    return ", ".join(told)
 
 
-def _cells(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_escaped, texts))} |"
-
-
-def _escaped(text: str) -> str:
-    """Return text in which Markdown finds no table and no HTML."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+def _program(row: Row) -> str:
+    return row.name.partition(":")[0]
 
 
 def as_json(rows: Sequence[Row], compared: dict[str, object]) -> str:

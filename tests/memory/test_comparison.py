@@ -6,14 +6,16 @@ from collections import Counter
 from io import StringIO
 from pathlib import Path
 
+import attrs
 import pytest
 from rich.console import Console
 
 from proxyreload.command.compare import status
 from proxyreload.comparison.comparison import file_name
 from proxyreload.comparison.contender import contenders, everyone
+from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
-from proxyreload.comparison.table import as_json, markdown, notes, print_table, versions
+from proxyreload.comparison.table import as_json, notes, print_table, short_versions, versions
 from proxyreload.comparison.trial import Trial
 from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.proxy import finding
@@ -146,6 +148,12 @@ def test_in_markdown_a_row_is_a_line_and_the_proxys_words_are_only_text() -> Non
     assert "- fake:bad: &lt;b>\\|x\\\\" in text
 
 
+def test_in_markdown_a_cure_is_told_once_for_all_that_it_helps() -> None:
+    other = row_of("fake:slower", LOSSY.trials, CURE)
+    *_table, helps = markdown([LOSSY, other], []).splitlines()
+    assert helps == "- fake:slow, fake:slower: what helps: [turn it off](https://example.test/off)"
+
+
 def test_json_has_every_figure() -> None:
     content = json.loads(as_json(ROWS, {"what": "compared"}))
     assert (content["format"], content["what"]) == (1, "compared")
@@ -159,6 +167,21 @@ def test_json_has_every_figure() -> None:
 
 def test_each_proxys_version_is_told_once() -> None:
     assert versions(ROWS) == ["fake: fake 1.2"]
+    assert short_versions(ROWS) == "fake 1.2"
+
+
+@pytest.mark.parametrize(
+    ("said", "short"),
+    [
+        ("HAProxy version 2.8.25-5cf5d0683 2026/06/26", "2.8.25-5cf5d0683"),
+        ("v2.11.7 h1:yj0=", "2.11.7"),
+        ("version: 9e55809337/1.40.0/Clean", "1.40.0"),
+        ("build 7", "build 7"),
+    ],
+)
+def test_of_a_version_the_number_is_told(said: str, short: str) -> None:
+    row = row_of("fake:odd", [attrs.evolve(trial(Verdict.SEAMLESS), proxy_version=said)])
+    assert short_versions([row]) == f"fake {short}"
 
 
 @pytest.fixture(name="_plugins")

@@ -1,0 +1,41 @@
+"""The rows as Markdown."""
+
+from collections.abc import Sequence
+
+from proxyreload.comparison.row import Row
+from proxyreload.comparison.table import LOSSES, TIMES, Column
+from proxyreload.proxy.interfaces import Cure
+from proxyreload.verdict.judgement import by_class
+
+_LOST = Column("failures by class", lambda row: by_class(row.failures), right=False)
+
+
+def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
+    """Return one wide table, with what was compared `above`; below it why a row is empty, and what is known to help."""
+    columns = (*LOSSES, *TIMES[1:], _LOST)
+    lines = [line for text in above for line in (_escaped(text), "")]
+    lines += [_cells([column.title for column in columns])]
+    lines.append(_cells(["---:" if column.right else "---" for column in columns]))
+    lines += [_cells([column.text(row) for column in columns]) for row in rows]
+    below = [f"- {_escaped(f'{row.name}: {row.why}')}" for row in rows if row.why]
+    cured: dict[Cure, list[str]] = {}
+    for row in rows:
+        if row.cure is not None:
+            cured.setdefault(row.cure, []).append(row.name)
+    below += [f"- {_escaped(', '.join(names))}: what helps: {_link(cure)}" for cure, names in cured.items()]
+    return "\n".join([*lines, "", *below, ""])
+
+
+def _link(cure: Cure) -> str:
+    return f"[{_escaped(cure.advice)}]({cure.link.replace(')', '%29')})"
+
+
+def _cells(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_escaped, texts))} |"
+
+
+def _escaped(text: str) -> str:
+    """Return text in which Markdown finds no table, no link and no HTML."""
+    for each in "\\|[]":
+        text = text.replace(each, f"\\{each}")
+    return text.replace("<", "&lt;")
