@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from proxyreload.errors import ChangeError, StartError
+from proxyreload.proxy import tree
 from proxyreload.proxy.child import ChildProcess, Exit
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
 
@@ -94,7 +95,8 @@ def takeover(monkeypatch: pytest.MonkeyPatch) -> Iterator[Takeover]:
     takeover = Takeover()
     monkeypatch.setattr(ChildProcess, "spawn", takeover.spawn)
     yield takeover
-    takeover.workspace.folder.rmdir()
+    if takeover.workspace.folder.exists():
+        takeover.workspace.folder.rmdir()
 
 
 def test_it_is_returned_once_it_is_in_charge_and_the_old_one_may_end(takeover: Takeover) -> None:
@@ -221,3 +223,17 @@ def test_what_is_said_from_now_on_is_told_in_whole_lines(takeover: Takeover) -> 
         file.write("ee\n")
     assert said() == ["one", "two", "three"]
     log.unlink()
+
+
+def test_what_a_proxy_keeps_elsewhere_goes_with_the_folder(
+    takeover: Takeover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "strangers", list)
+    shared, other, gone = (tmp_path / name for name in ("shared", "other", "gone"))
+    shared.touch()
+    other.touch()
+    takeover.workspace.remove_too(shared)
+    takeover.workspace.remove_too(gone)
+    result_of(Deferred.fromCoroutine(takeover.workspace.close()))
+    assert list(tmp_path.iterdir()) == [other]
+    assert not takeover.workspace.folder.exists()
