@@ -1,4 +1,4 @@
-"""What the last second was like, and the last failures: a line above the status line."""
+"""What the last second was like, and the last failures: for the lines above the status line."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -29,14 +29,15 @@ class Recent:
             if each.failure:
                 self._failures.append(each)
 
-    def line(self, now_ns: int, start_ns: int) -> str:
-        """Return the line; empty as long as there is nothing to say."""
+    def latency(self, now_ns: int, start_ns: int) -> str:
+        """Say what the last second was like; nothing before there was one."""
         if now_ns - max(self._since_ns, start_ns) >= _SPAN_NS:
             latencies_ns, self._latencies_ns, self._since_ns = sorted(self._latencies_ns), [], now_ns
             self._latency = _latency(latencies_ns)
-        return "  ".join(filter(None, (self._latency, self._lost(start_ns))))
+        return self._latency
 
-    def _lost(self, start_ns: int) -> str:
+    def lost(self, start_ns: int) -> str:
+        """Say which failures were the last; nothing if there were none."""
         told = (
             f"{seconds(each.ended_ns - start_ns):.1f} s client {each.client} {each.failure}"
             for each in reversed(self._failures)

@@ -86,7 +86,7 @@ class Terminal:
     def conclude(self, lines: Iterable[str], ended_ns: int) -> None:
         """Show these lines last, and below them the elapsed time and the four counts."""
         elapsed_s = seconds(ended_ns - self._start_ns) if self._start_ns and ended_ns else 0.0
-        self._closing = [*lines, f"{elapsed_s:6.1f} s  {self.counts.line()}"]
+        self._closing = [*lines, self._status_line(elapsed_s)]
 
     def started(self, events: Sequence[Started]) -> None:
         """Note the zero of all times."""
@@ -150,23 +150,31 @@ class Terminal:
         self.display.show(lines, "" if last else self._pinned())
 
     def _pinned(self) -> str:
-        """Return what stays below the log: the last second, and the status line as the last."""
-        above = self._recent.line(self.clock_ns(), self._start_ns) if self._start_ns and self.log != "none" else ""
-        return "\n".join(filter(None, (above, self.status_line())))
+        """Return what stays below the log: the last failures; what comes next, the rate, the last second; the counts.
 
-    def status_line(self) -> str:
-        """Return the elapsed time, the four counts, the rate, and what comes next."""
+        But for the failures, each line fits 80 columns.
+        """
         if not self._start_ns:
             return ""
-        now_ns = self.clock_ns()
+        now_ns, failures, latency = self.clock_ns(), "", ""
+        if self.log != "none":
+            failures, latency = self._recent.lost(self._start_ns), self._recent.latency(now_ns, self._start_ns)
+        elapsed_s = seconds(now_ns - self._start_ns)
+        speed = f"{self._rate(now_ns):.0f}/s"
+        between = "  ".join(filter(None, (self.progress(elapsed_s), speed, latency)))
+        return "\n".join(filter(None, (failures, between, self._status_line(elapsed_s))))
+
+    def _status_line(self, elapsed_s: float) -> str:
+        return f"{elapsed_s:6.1f} s  {self.counts.line()}"
+
+    def _rate(self, now_ns: int) -> float:
+        """Return exchanges/s, smoothed."""
         then_ns, then_total = self._drawn
         if now_ns - then_ns > 0:
             rate = (self.counts.total - then_total) / seconds(now_ns - then_ns)
             self._rate_per_s = rate if not self._rate_per_s else 0.7 * self._rate_per_s + 0.3 * rate
             self._drawn = (now_ns, self.counts.total)
-        elapsed_s = seconds(now_ns - self._start_ns)
-        ahead = self.progress(elapsed_s)
-        return f"{elapsed_s:6.1f} s  {self.counts.line()}  {self._rate_per_s:.0f}/s" + (f"  {ahead}" if ahead else "")
+        return self._rate_per_s
 
     def _must_show(self, exchange: Exchange, note: str = "") -> None:
         if len(self._lines) < MUST_SHOW_LIMIT:

@@ -74,18 +74,28 @@ def _room() -> Room:
     return Room()
 
 
-def test_the_status_line_has_the_elapsed_time_the_four_counts_and_the_rate(room: Room) -> None:
+def test_the_status_line_has_the_elapsed_time_and_the_four_counts(room: Room) -> None:
     room.exchanges(*[exchange()] * 3, failed("timeout"))
     room.time.advance(2)
     room.drawn()
-    assert room.screen.status == "   2.0 s  success: 3 failure: 1 front changed: 0 back changed: 0  2/s"
+    assert room.screen.status == "   2.0 s  success: 3 failure: 1 front changed: 0 back changed: 0"
 
 
-def test_the_status_line_says_what_comes_next(room: Room) -> None:
+def test_above_the_status_line_are_what_comes_next_and_the_rate(room: Room) -> None:
     room.ahead = "remove backend 0 in 3 s"
+    room.exchanges(*[exchange(due_ns=START_NS, ended_ns=START_NS + ns(0.001))] * 4)
     room.time.advance(1)
     room.drawn()
-    assert room.screen.status.endswith("  remove backend 0 in 3 s")
+    assert room.screen.above == ["remove backend 0 in 3 s  4/s  last second: p99 1.0 ms, max 1.0 ms"]
+
+
+def test_what_is_pinned_fits_80_columns(room: Room) -> None:
+    room.ahead = "remove backend 100 in 600 s"
+    room.exchanges(*[exchange(due_ns=START_NS, ended_ns=START_NS + ns(0.9999))] * 10_000)
+    room.counts.failure, room.counts.front_changed, room.counts.back_changed = 1000, 1000, 1000
+    room.time.advance(1)
+    room.drawn()
+    assert max(map(len, [*room.screen.above, room.screen.status])) <= 80
 
 
 def test_before_the_clients_start_there_is_no_status_line() -> None:
@@ -100,34 +110,34 @@ def test_the_rate_is_smoothed(room: Room) -> None:
     room.drawn()
     room.time.advance(1)
     room.drawn()
-    assert room.screen.status.endswith(" 70/s")
+    assert room.screen.above[-1].startswith("70/s  ")
 
 
 def test_above_the_status_line_is_what_the_last_second_was_like(room: Room) -> None:
     room.exchanges(*[exchange(ended_ns=START_NS + ns(0.001 * number)) for number in range(1, 101)])
     room.drawn()
-    assert room.screen.above == []
+    assert room.screen.above == ["0/s"]
     room.time.advance(1)
     room.drawn()
-    assert room.screen.above == ["last second: p99 99.0 ms, max 100.0 ms"]
+    assert room.screen.above == ["100/s  last second: p99 99.0 ms, max 100.0 ms"]
     room.time.advance(1)
     room.drawn()
-    assert room.screen.above == ["no answers in the last second"]
+    assert room.screen.above == ["70/s  no answers in the last second"]
 
 
 def test_above_the_status_line_are_the_last_failures(room: Room) -> None:
     room.exchanges(*[failed("timeout", client=number, ended_ns=START_NS + ns(number)) for number in range(5)])
     room.drawn()
     last = "last failures: 4.0 s client 4 timeout, 3.0 s client 3 timeout, 2.0 s client 2 timeout"
-    assert room.screen.above == [last]
+    assert room.screen.above == [last, "0/s"]
 
 
-def test_with_no_log_there_is_the_status_line_alone() -> None:
-    room = Room(log="none")
+def test_with_no_log_there_are_the_status_line_and_what_comes_next() -> None:
+    room = Room(log="none", ahead="add backend 2 in 1 s")
     room.exchanges(failed("timeout"))
     room.time.advance(1)
     room.drawn()
-    assert room.screen.above == []
+    assert room.screen.above == ["add backend 2 in 1 s  1/s"]
 
 
 def test_another_rate_is_shown(room: Room) -> None:

@@ -4,9 +4,6 @@ import re
 
 import attrs
 
-#: The status line while it is pinned: the counts, then the rate and what comes next.
-PINNED = re.compile(r" *\d+\.\d s  success: \d+ failure: \d+ front changed: \d+ back changed: \d+  .*")
-
 _TOKEN = re.compile(r"\x1b\[(?P<arguments>[?\d;]*)(?P<command>[A-Za-z])|(?P<control>[\r\n])|(?P<text>[^\x1b\r\n]+)")
 
 

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from .command import STATUS_LINE, TIMEOUT_S, Counts, Place, Session
-from .screen import PINNED, Screen
+from .screen import Screen
 
 pytestmark = pytest.mark.real
 
@@ -86,7 +86,9 @@ def pinned_below(words: str) -> Callable[[Screen], bool]:
 
     def condition(screen: Screen) -> bool:
         lines = screen.lines
-        return bool(lines) and PINNED.fullmatch(lines[-1]) is not None and any(words in line for line in lines[:-1])
+        return (
+            bool(lines) and STATUS_LINE.fullmatch(lines[-1]) is not None and any(words in line for line in lines[:-1])
+        )
 
     return condition
 
@@ -94,7 +96,7 @@ def pinned_below(words: str) -> Callable[[Screen], bool]:
 def test_status_line_is_pinned_below_the_log(place: Place, start: Callable[..., Terminal]) -> None:
     terminal = start("--plugin", "haproxy", "--duration", "4", *place.ports)
     terminal.until(pinned_below("  client "))
-    assert re.search(r"  add backend 2 in \d s$", terminal.screen.lines[-1])
+    assert re.match(r"add backend 2 in \d s", terminal.screen.lines[-2])
     terminal.until(pinned_below("change 1: add backend 2 (haproxy:runtime) applied"))
     terminal.until(pinned_below("change 2: remove backend 0 (haproxy:runtime) applied"))
     terminal.until_end()
@@ -114,6 +116,21 @@ def test_status_line_is_pinned_below_the_log(place: Place, start: Callable[..., 
     # The cursor was hidden, and is shown again.
     assert raw.count("\x1b[?25l") == raw.count("\x1b[?25h") > 0
     assert place.left() == []
+
+
+def test_in_a_window_made_smaller_the_status_line_stays_a_line(place: Place, start: Callable[..., Terminal]) -> None:
+    terminal = start("--plugin", "haproxy", "--duration", "3600", *place.ports)
+    terminal.until(pinned_below("  client "))
+    termios.tcsetwinsize(terminal.master, (12, 50))
+    cut = re.compile(r" *\d+\.\d s  success: .*…")
+    terminal.until(lambda screen: cut.fullmatch(screen.lines[-1]) is not None)
+    assert len(terminal.screen.lines[-1]) == 50
+    termios.tcsetwinsize(terminal.master, SIZE)
+    terminal.until(lambda screen: STATUS_LINE.fullmatch(screen.lines[-1]) is not None)
+    terminal.session.signal(signal.SIGINT)
+    terminal.until_end()
+    assert terminal.session.ended().status == 3
+    assert [line for line in terminal.screen.lines if "success: " in line] == terminal.screen.lines[-1:]
 
 
 @pytest.mark.parametrize("key", [b"\x03"], ids=["Ctrl-C"])
