@@ -112,7 +112,9 @@ class RunService(Service):
         choice = self.settings.choice
         about = self.settings.target.url if choice is None or not self.settings.is_ours else run.proxy_version
         what = about if choice is None else f"{choice.name}, {about}"
-        terminal.conclude(summary_lines(run.observation, judgement, what, written), run.observation.ended_ns)
+        cure = choice.mechanism.cure if choice is not None else None
+        helps = f"{cure.advice}, {cure.link}" if cure is not None else ""
+        terminal.conclude(summary_lines(run.observation, judgement, what, written, helps), run.observation.ended_ns)
 
 
 def _announcement(settings: Settings) -> str:

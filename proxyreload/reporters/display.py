@@ -41,7 +41,7 @@ class PinnedDisplay:
 
         live = self._started()
         if lines:
-            live.console.print(Text("\n".join(lines)), soft_wrap=True)
+            live.console.print(Text("\n".join(lines)))
         live.update(Text(status, overflow="ellipsis", no_wrap=True, style="bold"), refresh=True)
 
     def close(self) -> None:

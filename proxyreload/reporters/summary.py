@@ -13,9 +13,9 @@ from proxyreload.verdict.observation import Observation, ObservedChange
 
 
 def summary_lines(
-    observation: Observation, judgement: Judgement, what: str, written: Sequence[str] = ()
+    observation: Observation, judgement: Judgement, what: str, written: Sequence[str] = (), helps: str = ""
 ) -> Iterator[str]:
-    """Yield the lines that say what happened, and what was `written`; the last is the verdict's."""
+    """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict."""
     yield ""
     yield what
     repetition = observation.repetition
@@ -36,6 +36,8 @@ def summary_lines(
         yield f"failures: {counts.failure} of {counted(counts.total, 'exchange')}: {by_class(counts.by_failure)}"
     elif counts.success:
         yield detection_limit(counts.total)
+    if helps and judgement.verdict is Verdict.LOSSY:
+        yield f"what helps: {helps}"
     yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
 
 

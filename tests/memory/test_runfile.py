@@ -228,6 +228,13 @@ def test_each_change_is_told_with_its_times() -> None:
     ]
 
 
+def test_what_helps_is_told_where_something_was_lost() -> None:
+    for losses, told in ((1, ["what helps: a setting, https://example.test/"]), (0, [])):
+        observation = observed(losses=losses)
+        lines = summary_lines(observation, judge(observation), "", helps="a setting, https://example.test/")
+        assert [line for line in lines if "helps" in line] == told
+
+
 def test_requests_that_arrived_but_were_not_answered_are_told_by_backend() -> None:
     lines = summary(observed())
     assert "answers by backend: 0: 30, 1: 40 (and 1 that arrived but were not answered to a client), 2: 30" in lines

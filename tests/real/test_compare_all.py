@@ -1,0 +1,43 @@
+"""``proxyreload compare --all``: every mechanism of every proxy in one go, shorter than ``docs/comparison.md`` shows it."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from .command import Place
+from .page import blocks
+
+pytestmark = pytest.mark.real
+
+PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
+LOSSLESS = ("seamless", "graceful")
+SHORT = ("--repeat", "1", "--rate", "1000", "--no-report")
+
+
+def told(markdown: str) -> dict[str, str]:
+    """Return the verdicts of a table, by mechanism."""
+    return dict(re.findall(r"^\| ([a-z]+:[a-z-]+) \| ([a-z ]+) \|", markdown, re.MULTILINE))
+
+
+def test_every_mechanism_is_as_lossless_as_the_page_says(place: Place) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    (command,) = (block.text for block in blocks(PAGE) if block.run_by)
+    program, *words = shlex.split(command.removeprefix("$ "))
+    result = place.run(*words, *SHORT, *place.ports)
+    assert (program, result.status) == ("proxyreload", 1), result.stderr
+    rows = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"]
+    verdicts = {row["mechanism"]: row["verdict"] for row in rows}
+    assert list(verdicts) == list(told(page))
+    spoilt = {row["mechanism"]: row["why"] for row in rows if row["verdict"] not in (*LOSSLESS, "lossy")}
+    assert spoilt == {}
+    lossless = {name for name, verdict in told(page).items() if verdict in LOSSLESS}
+    assert {name: verdicts[name] for name in lossless if verdicts[name] not in LOSSLESS} == {}
+    assert {verdict for name, verdict in verdicts.items() if name.endswith(":restart")} == {"lossy"}
+    written = (place.folder / "comparison.md").read_text(encoding="utf-8")
+    assert told(written) == verdicts
+    (columns,) = re.findall(r"^\| mechanism .*", written, re.MULTILINE)
+    assert columns in page
+    assert place.left() == []
