@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 LOSSLESS = ("seamless", "graceful")
-SHORT = ("--repeat", "1", "--rate", "1000", "--no-report")
+SHORT = ("--rounds", "1", "--repeat", "1", "--rate", "1000", "--no-report")
 
 
 def told(markdown: str) -> dict[str, str]:
