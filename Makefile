@@ -5,8 +5,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/proxyreload
 SOZU_VERSION = 2.3.3
-# The optional parts that are in the one file.
+# The optional parts that are in the one file; of the extra ads all but the proxy.
 DIST_EXTRAS ?= report,web
+DIST_PACKAGES ?= 'grpcio>=1.66'
 DIST_BIN = .venv-dist/bin
 PACKAGES = dist/packages
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
@@ -69,7 +70,7 @@ $(PACKAGES)/built: $(SOURCES) CHANGELOG.md MANIFEST.in buildtool/reproducible.py
 
 dist/proxyreload: $(PACKAGES)/built build.spec
 	$(PYTHON) -m venv --clear .venv-frozen
-	.venv-frozen/bin/pip install --quiet pyinstaller "$$(ls $(PACKAGES)/*.whl)[$(DIST_EXTRAS)]"
+	.venv-frozen/bin/pip install --quiet pyinstaller "$$(ls $(PACKAGES)/*.whl)[$(DIST_EXTRAS)]" $(DIST_PACKAGES)
 	.venv-frozen/bin/pyinstaller --log-level WARN --noconfirm --workpath .venv-frozen/work build.spec
 	ls -l $@
 

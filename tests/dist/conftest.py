@@ -76,5 +76,5 @@ def frozen(one_file: Path, place: Place) -> Path:
 @pytest.fixture(scope="session")
 def proxies() -> dict[str, Path]:
     """Return real proxies, which lie elsewhere."""
-    binaries = {name: choose(name).plugin.binary for name in ("haproxy", "nginx")}
+    binaries = {name: choose(name).plugin.binary for name in ("haproxy", "nginx", "envoy")}
     return {name: binary.find() for name, binary in binaries.items() if binary is not None}

@@ -37,7 +37,7 @@ def test_it_has_every_built_in_plugin(place: Place, frozen: Path) -> None:
     assert listed == list(installed())
 
 
-@pytest.mark.parametrize("name", ["haproxy", "nginx:reload-min-timeout"])
+@pytest.mark.parametrize("name", ["haproxy", "nginx:reload-min-timeout", "envoy:ads"])
 def test_the_main_job(place: Place, frozen: Path, proxies: dict[str, Path], name: str) -> None:
     binary = proxies[name.partition(":")[0]]
     said = place.run([frozen, "--plugin", name, "--binary", binary, "--duration", "4", *place.ports])
