@@ -51,7 +51,7 @@ clean:
 
 # One stamp for each set of extras; the tests' set includes the other.
 $(VENV)/installed: $(SOURCES) | $(BIN)/pip
-	test -e $(VENV)/installed-tests || $(BIN)/pip install --quiet '.[haproxy]'
+	test -e $(VENV)/installed-tests || $(BIN)/pip install --quiet '.[haproxy,report]'
 	test ! -e $(VENV)/installed-tests || $(BIN)/pip install --quiet '.[proxies,test]'
 	touch $@
 

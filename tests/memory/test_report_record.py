@@ -126,7 +126,8 @@ def test_bare_rows_are_a_run_by_themselves(tmp_path: Path) -> None:
     assert find(rows) == RunPaths(rows)
 
 
-def test_missing_files_are_named(file: Path) -> None:
+def test_missing_files_are_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)  # rows of another run may lie where the tests are started
     with pytest.raises(UsageError, match=r"run\.json: No such file"):
         find(file)
     with pytest.raises(UsageError, match=r"run\.json: its rows, 'data\.csv', are not beside it"):
