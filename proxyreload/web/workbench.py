@@ -201,7 +201,8 @@ class Workbench:
         choice = self.settings.choice
         if choice is None:
             return dict.fromkeys((*OF_BACKENDS, *OF_THE_PROXY), "somebody else runs the proxy")
-        return {action: choice.mechanism.why_not(action) for action in (*OF_BACKENDS, *OF_THE_PROXY)}
+        commands = self.settings.commands
+        return {action: choice.mechanism.why_not(action, commands) for action in (*OF_BACKENDS, *OF_THE_PROXY)}
 
     def _counted(self) -> dict[str, Any]:
         if self._shown is None:

@@ -275,6 +275,17 @@ def test_a_change_is_asked_for_only_where_it_makes_sense(scene: Scene) -> None:
     assert [each["backend"] for each in bench.state()["backends"] if each["behind"]] == [0, 1, 2]
 
 
+def test_a_change_by_command_needs_the_command_and_no_more(scene: Scene) -> None:
+    bench = scene.bench()
+    commanded = attrs.evolve(plugin.mechanisms[0], commanded=True)
+    bench.settings = attrs.evolve(bench.settings, choice=Choice(plugin, commanded), commands={"add": "./add"})
+    bench.start()
+    scene.services[0].begins()
+    assert (bench.state()["cannot"]["add"], bench.state()["cannot"]["remove"]) == ("", "no --remove-command")
+    bench.change("add", 2)
+    assert "cannot remove: no --remove-command" in refused(409, lambda: bench.change("remove", 0))
+
+
 def test_a_change_that_the_end_of_the_run_overtakes_is_refused(scene: Scene) -> None:
     bench = scene.bench()
     bench.start()
