@@ -231,10 +231,7 @@ class Dns(Api):
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start the name server, then Caddy."""
-        self._names = NameServer(self.workspace.reactor, self.workspace.front_host)
-        self._names.publish(upstreams)
-        self.workspace.at_close(self._names.stop)
-        await self._names.start()
+        self._names = await NameServer.beside(self.workspace, upstreams)
         await super().start(upstreams)
 
     async def add_backend(self, upstream: Upstream) -> None:

@@ -5,7 +5,6 @@ https://pyinstaller.org/en/stable/advanced-topics.html#bootstrap-process-in-deta
 """
 
 import os
-import signal
 import sys
 from collections.abc import Mapping, MutableMapping
 
@@ -15,7 +14,6 @@ FROZEN = bool(getattr(sys, "frozen", False))
 
 _LIBRARIES = "LD_LIBRARY_PATH"
 _BOOTLOADERS = "_PYI_"
-_PR_SET_PDEATHSIG = 1
 
 #: What the bootloader put into our environment, for this very program started again.
 _taken: dict[str, str] = {}
@@ -44,11 +42,10 @@ def settle() -> None:
     if not FROZEN:
         return
     _taken.update(take_back(os.environ))
-    if sys.platform == "linux":
-        import ctypes
+    from proxyreload.prctl import die_with_parent
 
-        # Whoever kills the bootloader means us.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # Whoever kills the bootloader means us.
+    die_with_parent()
 
 
 def take_back(environment: MutableMapping[str, str]) -> dict[str, str]:

@@ -58,9 +58,8 @@ class Load:
     probe_rate_per_s: float = PROBE_RATE_PER_S
     mark: bytes = b""
     _clients: list[Client] = attrs.field(factory=list, init=False)
-    _schedule: Schedule | None = attrs.field(
-        default=None, init=False
-    )  # of the persistent clients, once there is a rate
+    #: Of the persistent clients, once there is a rate.
+    _schedule: Schedule | None = attrs.field(default=None, init=False)
     _probe_schedule: Schedule | None = attrs.field(default=None, init=False)
     sending: bool = attrs.field(default=False, init=False)
 

@@ -1,10 +1,8 @@
 """A child process: in a session of its own, its output kept, its end an event."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,27 +13,12 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from proxyreload.prctl import die_with_parent
 from proxyreload.reactor import IReactor
 from proxyreload.untrusted import printable
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 8192
 _LINE_LIMIT = 400
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def become_subreaper() -> None:
-    """Let orphans of our children become ours, so that they can be ended and reaped (prctl(2), Linux)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _die_with_parent() -> None:
-    """Run in the child: a proxy must not outlive us, even if we are killed (prctl(2), Linux)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 @implementer(IReadDescriptor)
@@ -144,7 +127,7 @@ class ChildProcess:
                 start_new_session=own_session,
                 process_group=None if own_session else 0,
                 pass_fds=pass_fds,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (one system call, no lock taken)
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (one system call, no lock taken)
             )
         child = cls(Path(arguments[0]).name, log, process, Exit.of(reactor, process.pid))
         child._exit.fired.addCallback(child._exited)

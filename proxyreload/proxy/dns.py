@@ -6,7 +6,7 @@ https://docs.twisted.org/en/stable/names/howto/custom-server.html
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import attrs
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -18,7 +18,7 @@ from twisted.names.server import DNSServerFactory
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
+from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, Workspace
 from proxyreload.reactor import IReactor
 from proxyreload.waiting import LateError
 
@@ -77,6 +77,15 @@ class NameServer:
     def __attrs_post_init__(self) -> None:
         """Make what answers, over UDP and over TCP."""
         self.factory = _Factory(self, self._answered)
+
+    @classmethod
+    async def beside(cls, workspace: Workspace, upstreams: Sequence[Upstream]) -> Self:
+        """Start one that knows these backends, and lasts as long as the workspace; raises `ProxyreloadError`."""
+        server = cls(workspace.reactor, workspace.front_host)
+        server.publish(upstreams)
+        workspace.at_close(server.stop)
+        await server.start()
+        return server
 
     @property
     def address(self) -> str:

@@ -18,8 +18,9 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError, StartError
+from proxyreload.prctl import become_subreaper
 from proxyreload.proxy import tree
-from proxyreload.proxy.child import ChildProcess, OnDeath, become_subreaper, tail
+from proxyreload.proxy.child import ChildProcess, OnDeath, tail
 from proxyreload.proxy.guard import ELSEWHERE, Guard
 from proxyreload.reactor import IReactor
 from proxyreload.untrusted import printable

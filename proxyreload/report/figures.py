@@ -1,13 +1,24 @@
 """What all figures of a report have in common."""
 
 from collections.abc import Mapping
+from math import pi
 from typing import Any
 
 import numpy as np
-from bokeh.models import BoxZoomTool, FixedTicker, HoverTool, InlineStyleSheet, NoOverlap, PrintfTickFormatter, Range1d
+from bokeh.models import (
+    BoxZoomTool,
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    InlineStyleSheet,
+    NoOverlap,
+    PrintfTickFormatter,
+    Range1d,
+)
+from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
-from proxyreload.report.palette import NEUTRAL
+from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Fill, Key
 from proxyreload.report.story import Story
 
 US_PER_S = 1e6
@@ -17,6 +28,11 @@ _TOUCH = ".bk-events { touch-action: pan-y !important; }"
 #: Room for numbers at the left, the same in all figures, so that their times stand below each other.
 _LEFT_BORDER = 62
 _DECADES_RULED_FINELY = 3
+#: Columns of latencies, and how each is drawn.
+PERCENTILES = (("p50", "#0072b2", DASHES[0]), ("p99", "#e69f00", DASHES[1]), ("max", LOST, DASHES[2]))
+LATENCY_KEYS = tuple(Key(name, colour, dash=dash) for name, colour, dash in PERCENTILES)
+#: How the mark of a failure is drawn, but for its shape and colour.
+LOSS_MARK: Mapping[str, Any] = {"size": 9, "fill_alpha": 0.25, "line_width": 1.8}
 
 
 def seconds_range(story: Story) -> Range1d:
@@ -68,9 +84,60 @@ def draw_changes(drawn: figure, story: Story) -> None:
         return
     requested = np.array([change.requested_us for change in story.changes]) / US_PER_S
     over = np.array([change.over_us for change in story.changes]) / US_PER_S
+    draw_windows(drawn, ColumnDataSource({"x": requested, "over": over}))
+
+
+def draw_windows(drawn: figure, windows: ColumnDataSource) -> None:
+    """Draw windows from ``x`` to ``over``, each with a line where it begins."""
     window: Mapping[str, Any] = {"fill_color": NEUTRAL, "fill_alpha": 0.3, "line_color": None, "level": "underlay"}
-    drawn.vstrip(x0=requested, x1=over, **window)
-    drawn.vspan(x=requested, line_color=NEUTRAL, line_width=1.5, line_dash="dashed", level="underlay")
+    drawn.vstrip(x0="x", x1="over", source=windows, **window)
+    drawn.vspan(x="x", source=windows, line_color=NEUTRAL, line_width=1.5, line_dash="dashed", level="underlay")
+
+
+def label_windows(drawn: figure, labels: ColumnDataSource) -> None:
+    """Write ``text`` beside windows, below ``x`` and ``y``."""
+    names = LabelSet(x="x", y="y", text="text", source=labels, x_offset=5, text_font_size="12px", text_baseline="top")
+    drawn.add_layout(names)
+
+
+def draw_rates(drawn: figure, slices: ColumnDataSource, backends: Mapping[str, Fill], when: str) -> None:
+    """Draw the backends' answers on top of each other, and tell them.
+
+    The first's are steps from ``to0`` to ``to1``, the next one's from ``to1`` to ``to2``, and so on; ``rate0``,
+    ``rate1`` and so on are told, and ``total``.
+    """
+    for index, fill in enumerate(backends.values()):
+        drawn.varea_step(
+            x="x",
+            y1=f"to{index}",
+            y2=f"to{index + 1}",
+            source=slices,
+            step_mode="after",
+            fill_color=fill.colour,
+            fill_alpha=0.85,
+            hatch_pattern=fill.hatch,
+            hatch_alpha=0.5,
+        )
+    told = [(backend, f"@rate{index}{{0}}/s") for index, backend in enumerate(backends)]
+    hover(drawn, [_pointed(drawn, slices)], [("seconds", when), ("all", "@total{0}/s"), *told])
+
+
+def draw_percentiles(drawn: figure, slices: ColumnDataSource, when: str) -> None:
+    """Draw `PERCENTILES` in steps, and tell them."""
+    for name, colour, dash in PERCENTILES:
+        drawn.step(x="x", y=name, source=slices, mode="after", line_color=colour, line_dash=dash, line_width=2)
+    told = [(name, f"@{name}{{0.000}} ms") for name, _colour, _dash in PERCENTILES]
+    hover(drawn, [_pointed(drawn, slices)], [("seconds", when), *told])
+
+
+def draw_changed(drawn: figure, **places: Any) -> None:  # noqa: ANN401  (Bokeh's own)
+    """Mark connections that count in ``back changed``."""
+    drawn.scatter(**places, marker="triangle", angle=-pi / 2, size=7, fill_color="#ffffff", line_color="#000000")
+
+
+def _pointed(drawn: figure, slices: ColumnDataSource) -> Any:  # noqa: ANN401  (Bokeh's own)
+    """Cover each slice with something invisible to point at."""
+    return drawn.vstrip(x0="x", x1="right", source=slices, fill_alpha=0, line_alpha=0)
 
 
 def rule_latency(drawn: figure, latencies_ms: Any) -> None:  # noqa: ANN401  (an array or a list)

@@ -5,11 +5,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import attrs
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-import proxyreload
 from proxyreload.comparison.table import FORMAT
 from proxyreload.report.table import WORDS_AT_MOST, Table, read_table
+from proxyreload.report.template import filled
 from proxyreload.untrusted import printable
 
 
@@ -80,15 +79,7 @@ def read_matrix(path: Path) -> Matrix:
 
 def matrix_page(matrix: Matrix) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=PackageLoader("proxyreload.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("matrix.html")
-    return template.render(matrix=matrix, times=TIMES, version=proxyreload.__version__)
+    return filled("matrix.html", matrix=matrix, times=TIMES)
 
 
 def _line(row: Table, folder: Path) -> Line:

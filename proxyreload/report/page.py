@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 from bokeh.embed import components
 from bokeh.resources import Resources
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import proxyreload
 from proxyreload.report.paths import RunPaths
 from proxyreload.report.section import Budget, Section, section
 from proxyreload.report.story import Story, read_story
+from proxyreload.report.template import filled
 
 #: The whole page, in bytes.
 SIZE_LIMIT = 3_000_000
@@ -30,19 +29,12 @@ def page(paths: Sequence[RunPaths]) -> str:
 
 def render(stories: Sequence[Story], budget: Budget) -> str:
     """Return the page, each run within `budget`."""
-    environment = Environment(
-        loader=PackageLoader("proxyreload.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sections = [section(story, index, budget) for index, story in enumerate(stories, 1)]
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-    return environment.get_template("report.html").render(
+    return filled(
+        "report.html",
         sections=sections,
         drawings=[_drawing(each) for each in sections],
-        version=proxyreload.__version__,
         library=Markup(library),  # noqa: S704  (Bokeh's own script)
     )
 

@@ -15,7 +15,7 @@ from proxyreload.report.connections import (
     front_changed,
     front_connections,
 )
-from proxyreload.report.figures import seconds_range
+from proxyreload.report.figures import LATENCY_KEYS, seconds_range
 from proxyreload.report.losses import Loss, classes, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.phases import curves, floor_curve, measured
@@ -23,7 +23,7 @@ from proxyreload.report.record import Record
 from proxyreload.report.story import Story
 from proxyreload.report.strips import Drawn, back_figure, end_keys, front_figure
 from proxyreload.report.tail import CHANGES_AT_MOST, tail_figure, tail_keys
-from proxyreload.report.timeline import LATENCY_KEYS, latency_figure, losses_figure, rate_figure, source_of
+from proxyreload.report.timeline import latency_figure, losses_figure, rate_figure, source_of
 from proxyreload.report.words import command_line, counted, limit, missing_text, number, scenario_toml, sentence
 
 

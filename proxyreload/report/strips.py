@@ -21,7 +21,7 @@ from proxyreload.report.connections import (
     Segments,
     segments,
 )
-from proxyreload.report.figures import US_PER_S, draw_changes, hover, label_ticks, time_figure
+from proxyreload.report.figures import US_PER_S, draw_changed, draw_changes, hover, label_ticks, time_figure
 from proxyreload.report.losses import thinned
 from proxyreload.report.palette import LOST, NEUTRAL, Fill, Key
 from proxyreload.report.story import Story
@@ -32,16 +32,16 @@ _BACK_LANES_AT_MOST = 150
 _SEGMENTS = 4
 #: Half of a strip's height, of the 1 between two clients.
 _HALF = 0.4
-_STRIP_HEIGHT, _LANE_HEIGHT, _AROUND = 22, 7, 40
+STRIP_HEIGHT, LANE_HEIGHT, AROUND = 22, 7, 40
 
 #: How each end is marked; a connection that is open at the end of the run has no mark.
-_END_MARKS = {
+END_MARKS = {
     ANNOUNCED: ("circle", "announced (Connection: close)", "#009e73"),
     IDLE: ("square", "closed while idle", "#0072b2"),
     CUT: ("x", "cut, with a request under way", LOST),
     CLOSED: ("diamond", "closed", "#0072b2"),
 }
-_ENDED = {ending: words for ending, (_shape, words, _colour) in _END_MARKS.items()} | {OPEN: "open at the end"}
+_ENDED = {ending: words for ending, (_shape, words, _colour) in END_MARKS.items()} | {OPEN: "open at the end"}
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ class Drawn:
 def end_keys(story: Story) -> tuple[Key, ...]:
     """Return the legend of the ends; rows of the ancestor do not tell an announced end from an idle one."""
     endings = (ANNOUNCED, IDLE, CUT) if story.rows.detailed else (CLOSED, CUT)
-    return tuple(Key(_END_MARKS[name][1], _END_MARKS[name][2], shape=_END_MARKS[name][0]) for name in endings)
+    return tuple(Key(END_MARKS[name][1], END_MARKS[name][2], shape=END_MARKS[name][0]) for name in endings)
 
 
 def front_figure(
@@ -66,7 +66,7 @@ def front_figure(
     chosen = _chosen(story, front, clients, most)
     place = {client: index for index, client in enumerate(clients)}
     drawn = time_figure(
-        seconds, _AROUND + _STRIP_HEIGHT * len(clients), "client", y_range=Range1d(start=len(clients) - 0.4, end=-0.6)
+        seconds, AROUND + STRIP_HEIGHT * len(clients), "client", y_range=Range1d(start=len(clients) - 0.4, end=-0.6)
     )
     label_ticks(
         drawn.yaxis,
@@ -94,7 +94,7 @@ def front_figure(
         "left", "right", "top", "bottom", source=blocks, fill_alpha=0, line_color=NEUTRAL, line_width=0.8
     )
     # The probe closes its connections itself.
-    for name, (shape, _words, colour) in _END_MARKS.items():
+    for name, (shape, _words, colour) in END_MARKS.items():
         mine = (front.ending[chosen] == ENDINGS.index(name)) & ((front.client[chosen] != story.probe) | (name == CUT))
         drawn.scatter(
             x=front.ended_us[chosen][mine] / US_PER_S,
@@ -174,7 +174,7 @@ def back_figure(
     chosen, lane, groups = _packed(story, back, thinned(carrying, most))
     lanes = max(1, sum(groups.values()))
     drawn = time_figure(
-        seconds, _AROUND + max(60, _LANE_HEIGHT * lanes), "backend", y_range=Range1d(start=lanes, end=-0.5)
+        seconds, AROUND + max(60, LANE_HEIGHT * lanes), "backend", y_range=Range1d(start=lanes, end=-0.5)
     )
     begins = 0
     middle: dict[float, str] = {}
@@ -214,15 +214,7 @@ def back_figure(
         )
         blocks.append(block)
     changed = back.changed[chosen]
-    drawn.scatter(
-        x=back.first_us[chosen][changed] / US_PER_S,
-        y=lane[changed].astype(np.float32),
-        marker="triangle",
-        angle=-np.pi / 2,
-        size=7,
-        fill_color="#ffffff",
-        line_color="#000000",
-    )
+    draw_changed(drawn, x=back.first_us[chosen][changed] / US_PER_S, y=lane[changed].astype(np.float32))
     told = [("backend", "@instance"), ("port", "@port"), ("answers", "@answers")]
     hover(drawn, blocks, [*told, ("seconds", "@left{0.000000} to @right{0.000000}")])
     return drawn, Drawn(len(chosen), len(carrying))

@@ -4,13 +4,25 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJS, FixedTicker, NumeralTickFormatter, Range1d
-from bokeh.models.annotations import Label, LabelSet
+from bokeh.models.annotations import Label
 from bokeh.plotting import figure
 
 from proxyreload.report.bins import ANOTHER, Bins, bins, coarse_edges, fine_edges
-from proxyreload.report.figures import US_PER_MS, US_PER_S, draw_changes, hover, rule_latency, time_figure
+from proxyreload.report.figures import (
+    LOSS_MARK,
+    PERCENTILES,
+    US_PER_MS,
+    US_PER_S,
+    draw_changes,
+    draw_percentiles,
+    draw_rates,
+    hover,
+    label_windows,
+    rule_latency,
+    time_figure,
+)
 from proxyreload.report.losses import CLASSES_AT_MOST, OTHERS, Loss
-from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Fill, Key, mark
+from proxyreload.report.palette import NEUTRAL, Fill, mark
 from proxyreload.report.story import Story
 
 #: Shown of the whole, the fine slices take the coarse ones' place.
@@ -19,8 +31,6 @@ _CLASS_HEIGHT = 34
 #: Changes that are named, or only numbered, where they are.
 _NAMES_AT_MOST = 6
 _NUMBERS_AT_MOST = 30
-_PERCENTILES = (("p50", "#0072b2", DASHES[0]), ("p99", "#e69f00", DASHES[1]), ("max", LOST, DASHES[2]))
-LATENCY_KEYS = tuple(Key(name, colour, dash=dash) for name, colour, dash in _PERCENTILES)
 _SECONDS = "@x{0.000} to @right{0.000}"
 
 
@@ -68,34 +78,17 @@ def rate_figure(story: Story, shown: ColumnDataSource, whole: Bins, fills: dict[
     drawn = time_figure(seconds, 250, "answers/s", y_range=Range1d(start=0, end=top))
     drawn.yaxis.formatter = NumeralTickFormatter(format="0[.]0a")
     draw_changes(drawn, story)
-    for index, name in enumerate(whole.rates_per_s):
-        fill = fills.get(name, Fill(NEUTRAL))
-        drawn.varea_step(
-            x="x",
-            y1=f"to{index}",
-            y2=f"to{index + 1}",
-            source=shown,
-            step_mode="after",
-            fill_color=fill.colour,
-            fill_alpha=0.85,
-            hatch_pattern=fill.hatch,
-            hatch_alpha=0.5,
-        )
+    draw_rates(drawn, shown, {_backend(name): fills.get(name, Fill(NEUTRAL)) for name in whole.rates_per_s}, _SECONDS)
     _name_changes(drawn, story, top)
-    backends = [(_backend(name), f"@rate{index}{{0}}/s") for index, name in enumerate(whole.rates_per_s)]
-    hover(drawn, [_strips(drawn, shown)], [("seconds", _SECONDS), ("all", "@total{0}/s"), *backends])
     return drawn
 
 
 def latency_figure(story: Story, shown: ColumnDataSource, seconds: Range1d) -> figure:
     """Draw p50, p99 and the maximum."""
     drawn = time_figure(seconds, 220, "latency, ms", y_axis_type="log")
-    rule_latency(drawn, [shown.data[name] for name, _colour, _dash in _PERCENTILES])
+    rule_latency(drawn, [shown.data[name] for name, _colour, _dash in PERCENTILES])
     draw_changes(drawn, story)
-    for name, colour, dash in _PERCENTILES:
-        drawn.step(x="x", y=name, source=shown, mode="after", line_color=colour, line_dash=dash, line_width=2)
-    told = [(name, f"@{name}{{0.000}} ms") for name, _colour, _dash in _PERCENTILES]
-    hover(drawn, [_strips(drawn, shown)], [("seconds", _SECONDS), *told])
+    draw_percentiles(drawn, shown, _SECONDS)
     return drawn
 
 
@@ -117,11 +110,9 @@ def losses_figure(story: Story, marks: list[Loss], classes: list[tuple[str, int]
             y="y",
             source=ColumnDataSource(_marks(mine, index)),
             marker=look.shape,
-            size=9,
             line_color=look.colour,
             fill_color=look.colour,
-            fill_alpha=0.25,
-            line_width=1.8,
+            **LOSS_MARK,
         )
         told = [("seconds", "@x{0.000000}"), ("client", "@client"), ("what", "@status"), ("backend", "@instance")]
         told += [("connection", "port @port, @age, @carried requests before"), ("since the change", "@since")]
@@ -149,11 +140,6 @@ def _marks(marks: list[Loss], row: int) -> dict[str, Any]:
     }
 
 
-def _strips(drawn: figure, shown: ColumnDataSource) -> Any:  # noqa: ANN401  (Bokeh's own)
-    """Cover each slice with something invisible to point at."""
-    return drawn.vstrip(x0="x", x1="right", source=shown, fill_alpha=0, line_alpha=0)
-
-
 def _name_changes(drawn: figure, story: Story, top: float) -> None:
     """Name the changes at the top, as far as there is room."""
     if not story.changes or len(story.changes) > _NUMBERS_AT_MOST:
@@ -167,8 +153,7 @@ def _name_changes(drawn: figure, story: Story, top: float) -> None:
             "text": [f"{change.number}: {change.what}" if whole else f"{change.number}" for change in story.changes],
         }
     )
-    names = LabelSet(x="x", y="y", text="text", source=source, x_offset=5, text_font_size="12px", text_baseline="top")
-    drawn.add_layout(names)
+    label_windows(drawn, source)
 
 
 def _backend(name: str) -> str:

@@ -1,7 +1,6 @@
 """The pictures of the report, empty, for the page's script to fill while a run goes on."""
 
 from collections.abc import Sequence
-from math import pi
 from typing import Any
 
 from attrs import asdict
@@ -11,25 +10,37 @@ from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Ra
 from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
-from proxyreload.report.figures import hover, label_ticks, plain_figure, rule_latency, time_figure
+from proxyreload.report.connections import ANNOUNCED, CUT, IDLE
+from proxyreload.report.figures import (
+    LATENCY_KEYS,
+    LOSS_MARK,
+    draw_changed,
+    draw_percentiles,
+    draw_rates,
+    draw_windows,
+    hover,
+    label_ticks,
+    label_windows,
+    plain_figure,
+    rule_latency,
+    time_figure,
+)
 from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Fill, Key, fills, mark
+from proxyreload.report.strips import AROUND, END_MARKS, LANE_HEIGHT, STRIP_HEIGHT
 from proxyreload.report.tail import COLOURS, TICKS
 from proxyreload.web.slices import ANOTHER
 from proxyreload.web.strips import CLIENTS_AT_MOST
 
 #: Backends with a colour of their own; the answers of the others are one.
 _BACKENDS_AT_MOST = 12
+_SECONDS = "@x{0.00}"
 #: Classes of failures with a row of their own; the others share the last.
 _CLASSES = 6
-_PERCENTILES = (("p50", "#0072b2", DASHES[0]), ("p99", "#e69f00", DASHES[1]), ("max", LOST, DASHES[2]))
-_STRIP_HEIGHT, _LANE_HEIGHT, _AROUND = 22, 7, 40
 #: Connections to backends are drawn in so many lanes; the rest are counted.
 _LANES_AT_MOST = 60
 #: How the end of a connection is marked, as in a report.
 _ENDS = {
-    "announced": ("circle", "announced (Connection: close)", "#009e73"),
-    "idle": ("square", "closed while idle", "#0072b2"),
-    "cut": ("x", "cut, with a request under way", LOST),
+    **{ending: END_MARKS[ending] for ending in (ANNOUNCED, IDLE, CUT)},
     "unasked": ("diamond", "closed for bytes that nobody asked for", LOST),
 }
 
@@ -49,9 +60,9 @@ def pictures(backends: int, clients: int) -> dict[str, Any]:
         "back": _back(seconds),
     }
     for each in drawn.values():
-        _draw_changes(each, changes)
+        draw_windows(each, changes)
     drawn["tail"] = _tail()
-    _name_changes(drawn["rate"], changes)
+    label_windows(drawn["rate"], changes)
     document = Document()
     for each in drawn.values():
         document.add_root(each)
@@ -68,11 +79,11 @@ def pictures(backends: int, clients: int) -> dict[str, Any]:
         "marks": [asdict(mark(index)) for index in range(_CLASSES)],
         "ends": {ending: {"shape": shape, "colour": colour} for ending, (shape, _words, colour) in _ENDS.items()},
         "strips": strips,
-        "lanes": {"most": _LANES_AT_MOST, "height": _LANE_HEIGHT, "around": _AROUND},
+        "lanes": {"most": _LANES_AT_MOST, "height": LANE_HEIGHT, "around": AROUND},
         "curves": {"colours": COLOURS, "dashes": DASHES},
         "keys": {
             "rate": _keys(backend_keys),
-            "latency": _keys([Key(name, colour, dash=dash) for name, colour, dash in _PERCENTILES]),
+            "latency": _keys(LATENCY_KEYS),
             "losses": [],
             "tail": [],
             "front": _keys([*backend_keys, *ends]),
@@ -97,20 +108,7 @@ def _rate(names: Sequence[str], colours: dict[str, Fill], seconds: Range1d) -> f
     slices = ColumnDataSource({column: [0.0, 0.0] for column in columns}, name="slices")
     drawn = time_figure(seconds, 250, "answers/s", y_range=Range1d(start=0, end=1, name="rates"))
     drawn.yaxis.formatter = NumeralTickFormatter(format="0[.]0a")
-    for index, name in enumerate(names):
-        drawn.varea_step(
-            x="x",
-            y1=f"to{index}",
-            y2=f"to{index + 1}",
-            source=slices,
-            step_mode="after",
-            fill_color=colours[name].colour,
-            fill_alpha=0.85,
-            hatch_pattern=colours[name].hatch,
-            hatch_alpha=0.5,
-        )
-    told = [(_backend(name), f"@rate{index}{{0}}/s") for index, name in enumerate(names)]
-    hover(drawn, [_pointed(drawn, slices)], [("seconds", "@x{0.00}"), ("all", "@total{0}/s"), *told])
+    draw_rates(drawn, slices, {_backend(name): colours[name] for name in names}, _SECONDS)
     return drawn
 
 
@@ -121,10 +119,7 @@ def _latency(seconds: Range1d) -> figure:
         seconds, 220, "latency, ms", y_axis_type="log", y_range=Range1d(start=0.1, end=10, name="latency")
     )
     rule_latency(drawn, [0.1, 1000])
-    for name, colour, dash in _PERCENTILES:
-        drawn.step(x="x", y=name, source=slices, mode="after", line_color=colour, line_dash=dash, line_width=2)
-    told = [(name, f"@{name}{{0.000}} ms") for name, _colour, _dash in _PERCENTILES]
-    hover(drawn, [_pointed(drawn, slices)], [("seconds", "@x{0.00}"), *told])
+    draw_percentiles(drawn, slices, _SECONDS)
     return drawn
 
 
@@ -141,11 +136,9 @@ def _losses(seconds: Range1d) -> figure:
         y="y",
         source=marks,
         marker="shape",
-        size=9,
         line_color="colour",
         fill_color="colour",
-        fill_alpha=0.25,
-        line_width=1.8,
+        **LOSS_MARK,
     )
     told = [("seconds", "@x{0.000000}"), ("client", "@client, port @port"), ("what", "@failure @message")]
     hover(drawn, [renderer], [*told, ("backend", "@backend")])
@@ -157,7 +150,7 @@ def _losses(seconds: Range1d) -> figure:
 def _strips(clients: int, seconds: Range1d) -> figure:
     """Draw the clients' connections: for each stretch with the same backends a block, or a lane for each of several."""
     drawn = time_figure(
-        seconds, _AROUND + _STRIP_HEIGHT * clients, "client", y_range=Range1d(start=clients - 0.4, end=-0.6)
+        seconds, AROUND + STRIP_HEIGHT * clients, "client", y_range=Range1d(start=clients - 0.4, end=-0.6)
     )
     label_ticks(drawn.yaxis, {number: str(number) for number in range(clients)})
     drawn.ygrid.grid_line_color = None
@@ -208,16 +201,7 @@ def _back(seconds: Range1d) -> figure:
         hatch_pattern="hatch",
         hatch_alpha=0.5,
     )
-    drawn.scatter(
-        x="x",
-        y="y",
-        source=ColumnDataSource({"x": [], "y": []}, name="back_changed"),
-        marker="triangle",
-        angle=-pi / 2,
-        size=7,
-        fill_color="#ffffff",
-        line_color="#000000",
-    )
+    draw_changed(drawn, x="x", y="y", source=ColumnDataSource({"x": [], "y": []}, name="back_changed"))
     hover(
         drawn,
         [blocks],
@@ -254,22 +238,3 @@ def _tail() -> figure:
     )
     hover(drawn, [points], [("", "@name"), ("percentile", "@percentile"), ("latency", "@y{0.000} ms")])
     return drawn
-
-
-def _pointed(drawn: figure, slices: ColumnDataSource) -> Any:  # noqa: ANN401  (Bokeh's own)
-    """Cover each slice with something invisible to point at."""
-    return drawn.vstrip(x0="x", x1="right", source=slices, fill_alpha=0, line_alpha=0)
-
-
-def _draw_changes(drawn: figure, changes: ColumnDataSource) -> None:
-    """Draw each change as a window from its request until it was seen, and a line at its request."""
-    drawn.vstrip(
-        x0="x", x1="over", source=changes, fill_color=NEUTRAL, fill_alpha=0.3, line_color=None, level="underlay"
-    )
-    drawn.vspan(x="x", source=changes, line_color=NEUTRAL, line_width=1.5, line_dash="dashed", level="underlay")
-
-
-def _name_changes(drawn: figure, changes: ColumnDataSource) -> None:
-    drawn.add_layout(
-        LabelSet(x="x", y="y", text="text", source=changes, x_offset=5, text_font_size="12px", text_baseline="top")
-    )
