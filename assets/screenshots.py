@@ -19,11 +19,6 @@ from tests.real.browser import Browser, browser
 _PORTS = ("--first-port", "28191", "--front-port", "28199", "--log", "none")
 _LIVE = ("--plugin", "haproxy:hard", "--rate", "2000", "--web", "28190", *_PORTS)
 _REPORT = ("--plugin", "nginx:reload", "--clients", "20", "--duration", "6", "--rate", "4000", *_PORTS)
-_UNTIL = (
-    "const done = arguments[arguments.length - 1];"
-    "const holds = () => {{ try {{ return {0}; }} catch (error) {{ return false; }} }};"
-    "const look = () => {{ if (holds()) done(true); else requestAnimationFrame(look); }}; look();"
-)
 #: At each time, in seconds since the clients started, a click.
 _CLICKS = ((6, "[data-backend='2']"), (11, "[data-backend='0']"), (16, "#reload"), (21, "#upgrade"))
 _END_S = 27
@@ -78,9 +73,9 @@ def _click(chromium: Browser, url: str) -> None:
     chromium.driver.get(url)
     chromium.ask("document.querySelector('#window').value = '30'")
     for at_s, selector in _CLICKS:
-        chromium.driver.execute_async_script(_UNTIL.format(f"models && seen.slices.at(-1).at_s > {at_s}"))
+        chromium.until(f"models && seen.slices.at(-1).at_s > {at_s}")
         chromium.ask("document.querySelector(arguments[0]).click()", selector)
-    chromium.driver.execute_async_script(_UNTIL.format(f"seen.slices.at(-1).at_s > {_END_S}"))
+    chromium.until(f"seen.slices.at(-1).at_s > {_END_S}")
 
 
 if __name__ == "__main__":

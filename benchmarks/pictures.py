@@ -5,28 +5,19 @@ chromium and chromium-driver).
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
-
 from benchmarks.ours import program
 from benchmarks.processes import free_ports
 from benchmarks.rounds import temporary
+from tests.real.browser import browser
 
 SECONDS = 60
 TIMES = 3
-_DRAWN = """
-const done = arguments[0], run = document.querySelector(".run");
-const told = () => done(performance.now() / 1000);
-if (run.dataset.drawn === "yes") told(); else run.addEventListener("drawn", told, {once: true});
-"""
 
 
 def main() -> None:
@@ -53,20 +44,8 @@ def made_s(folder: Path) -> float:
 
 def opened_s(page: Path) -> list[float]:
     """Open the page; returns how long after it was asked for its figures were drawn."""
-    options = Options()
-    options.binary_location = shutil.which("chromium") or ""
-    for argument in ("--headless=new", "--disable-gpu", "--no-sandbox", "--window-size=1280,900"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(executable_path=shutil.which("chromedriver")))
-    try:
-        driver.set_script_timeout(60)
-        times = []
-        for _time in range(TIMES):
-            driver.get(page.as_uri())
-            times.append(float(driver.execute_async_script(_DRAWN)))
-    finally:
-        driver.quit()
-    return times
+    with browser() as chromium:
+        return [chromium.open(page) for _time in range(TIMES)]
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ let left = runs.length;
 const one = () => { if (--left === 0) done(performance.now()); };
 for (const run of runs) run.dataset.drawn === "yes" ? one() : run.addEventListener("drawn", one, {once: true});
 """
+_UNTIL = """
+const done = arguments[arguments.length - 1];
+const holds = () => {{ try {{ return {condition}; }} catch (error) {{ return false; }} }};
+const look = () => {{ if (holds()) done(true); else requestAnimationFrame(look); }};
+look();
+"""
 
 
 @attrs.define(eq=False)
@@ -48,6 +54,10 @@ class Browser:
         """Wait until the page's figures are drawn; returns how many seconds after the page was asked for."""
         taken_ms: float = self.driver.execute_async_script(_DRAWN)
         return taken_ms / 1000
+
+    def until(self, condition: str) -> None:
+        """Wait until a condition holds, in the page's own words."""
+        assert self.driver.execute_async_script(_UNTIL.format(condition=condition))
 
     def ask(self, script: str, *arguments: object) -> Any:
         """Return what a script returns."""

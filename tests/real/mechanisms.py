@@ -1,9 +1,10 @@
 """What the tests of all mechanisms have in common."""
 
 import os
+import signal
 from collections.abc import Mapping
 
-from .command import EXIT_STATUS, Place, Result
+from .command import EXIT_STATUS, Exits, Place, Result, Session
 
 
 def assert_whole(place: Place, result: Result) -> None:
@@ -27,6 +28,17 @@ def assert_shown(result: Result) -> None:
     late = [row.instance for row in result.rows if row.time > over_us and row.instance]
     assert len(late) > 100
     assert set(late) == {"1", "2"}
+
+
+def assert_ends_during_upgrade(place: Place, session: Session, number: signal.Signals) -> None:
+    """End a run by a signal while its upgrade, the first change, hangs, and check that it leaves no process."""
+    session.until("change 1: upgrade .* requested")
+    session.until_settled()
+    exits = Exits.of(session.descendants())
+    session.signal(number)
+    assert session.ended().status == (-number if number == signal.SIGKILL else 3)
+    assert exits.left() == []
+    assert place.left() == []
 
 
 def third_party(place: Place, name: str, text: str) -> Mapping[str, str]:

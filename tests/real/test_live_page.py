@@ -29,11 +29,7 @@ class Page:
 
     def until(self, condition: str) -> None:
         """Wait until a condition holds, in the page's own words."""
-        assert self.browser.driver.execute_async_script(
-            "const done = arguments[arguments.length - 1];"
-            f"const holds = () => {{ try {{ return {condition}; }} catch (error) {{ return false; }} }};"
-            "const look = () => { if (holds()) done(true); else requestAnimationFrame(look); }; look();"
-        )
+        self.browser.until(condition)
 
     def click(self, selector: str) -> None:
         """Click on something once it can be clicked on."""

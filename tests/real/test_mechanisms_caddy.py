@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from .command import Exits, Place, Result, rolling
-from .mechanisms import assert_shown, assert_whole, third_party
+from .command import Place, Result, rolling
+from .mechanisms import assert_ends_during_upgrade, assert_shown, assert_whole, third_party
 
 pytestmark = pytest.mark.real
 
@@ -143,13 +143,7 @@ def test_a_run_that_is_ended_while_two_processes_run_leaves_neither(place: Place
     script = place.write("successor", SUCCESSOR.format(action="exec tail -f /dev/null"), mode=0o755)
     words = ("--plugin", "caddy:replace", "--change", "upgrade", *REPEATED, "--upgrade-to", script)
     session = place.start(*words, *place.ports)
-    session.until("change 1: upgrade .* requested")
-    session.until_settled()
-    exits = Exits.of(session.descendants())
-    session.signal(number)
-    assert session.ended().status == (-number if number == signal.SIGKILL else 3)
-    assert exits.left() == []
-    assert place.left() == []
+    assert_ends_during_upgrade(place, session, number)
 
 
 @pytest.mark.parametrize("mechanism", ["api", "load", "signal", "replace"])

@@ -8,7 +8,7 @@ import pytest
 from proxyreload.proxy.finding import choose
 
 from .command import Exits, Place, Session, rolling
-from .mechanisms import assert_whole
+from .mechanisms import assert_ends_during_upgrade, assert_whole
 from .proxies import binary
 
 pytestmark = pytest.mark.real
@@ -163,11 +163,4 @@ exec tail -f /dev/null
 def test_a_run_that_is_ended_during_a_hand_over_leaves_neither_process(place: Place, number: signal.Signals) -> None:
     script = place.write("successor", HANGING_SUCCESSOR, mode=0o755)
     session = start_and_upgrade(place, script)
-    session.until("change 1: upgrade .* requested")
-    session.until_settled()
-    exits = Exits.of(session.descendants())
-    session.signal(number)
-    status = session.ended().status
-    assert status == (-number if number == signal.SIGKILL else 3)
-    assert exits.left() == []
-    assert place.left() == []
+    assert_ends_during_upgrade(place, session, number)

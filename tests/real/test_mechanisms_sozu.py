@@ -9,7 +9,7 @@ import pytest
 from proxyreload.proxy.finding import choose
 
 from .command import TRAFFIC, Exits, Place, Session, rolling, scenario
-from .mechanisms import assert_shown, assert_whole
+from .mechanisms import assert_ends_during_upgrade, assert_shown, assert_whole
 from .proxies import SOZU, binary
 
 pytestmark = [pytest.mark.real, *SOZU.marks]
@@ -168,11 +168,4 @@ HANGING_SUCCESSOR = """\
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_during_an_upgrade_leaves_no_process(place: Place, number: signal.Signals) -> None:
     session = start_and_upgrade(place, place.write("other", HANGING_SUCCESSOR, mode=0o755))
-    session.until("change 1: upgrade .* requested")
-    session.until_settled()
-    exits = Exits.of(session.descendants())
-    session.signal(number)
-    status = session.ended().status
-    assert status == (-number if number == signal.SIGKILL else 3)
-    assert exits.left() == []
-    assert place.left() == []
+    assert_ends_during_upgrade(place, session, number)
