@@ -6,8 +6,8 @@ from typing import Any, cast
 from twisted.internet import reactor as installed
 from twisted.web.server import Site
 
-from proxyreload.backend.resource import BackendResource
-from proxyreload.reactor import IReactor
+from proxyreload.system.reactor import IReactor
+from proxyreload.traffic.resource import BackendResource
 
 
 def main(port: str) -> None:

@@ -16,7 +16,6 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.dns import SERVICE, NameServer, target
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
@@ -24,7 +23,8 @@ from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
-from proxyreload.untrusted import printable
+from proxyreload.system.child import ChildProcess
+from proxyreload.system.untrusted import printable
 
 #: Caddy finds anything in its configuration that has an ``@id``.
 UPSTREAMS = "/id/app/upstreams"

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import implementer
 
-from proxyreload import failures
+from proxyreload.history import failures
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import (
     BACK_CHANGED,

@@ -17,14 +17,14 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IProxy, Mechanism, ProxyPlugin
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
-from proxyreload.untrusted import WORDS_LIMIT, one_line
-from proxyreload.waiting import LateError
+from proxyreload.system.child import ChildProcess
+from proxyreload.system.untrusted import WORDS_LIMIT, one_line
+from proxyreload.system.waiting import LateError
 from proxyreload_envoy_hot_restart import HotRestart
 from proxyreload_envoy_program import HOST, Envoy, admin_of, assignment
 

@@ -13,10 +13,10 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.interfaces import IReloads, IUpgrades
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.untrusted import one_line
+from proxyreload.system.child import ChildProcess
+from proxyreload.system.untrusted import one_line
 from proxyreload_envoy_program import Envoy, admin_of, assignment
 
 #: What the configuration goes on with: the hosts of its cluster.

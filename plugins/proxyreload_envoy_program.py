@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.system.child import ChildProcess
 
 HOST = "127.0.0.1"
 

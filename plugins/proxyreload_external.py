@@ -19,7 +19,7 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.interfaces import IReloads, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import START_TIMEOUT_S, Workspace
-from proxyreload.waiting import until
+from proxyreload.system.waiting import until
 
 
 @implementer(IReloads, IUpgrades)

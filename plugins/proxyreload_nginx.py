@@ -18,12 +18,12 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.dns import DOMAIN, SERVICE, NameServer, target
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.system.child import ChildProcess
 
 CONFIG = """\
 daemon {daemon};

@@ -16,11 +16,11 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.system.child import ChildProcess
 from proxyreload_sozu_command import CommandSocket
 
 CONFIG = """\

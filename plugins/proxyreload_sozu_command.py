@@ -24,9 +24,9 @@ from proxyreload.errors import ChangeError
 from proxyreload.proxy.messages import BYTES, FIXED32, INT32, STRING, UINT32, Fields, described
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
-from proxyreload.reactor import IReactor
-from proxyreload.untrusted import WORDS_LIMIT, one_line
-from proxyreload.waiting import LateError
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import WORDS_LIMIT, one_line
+from proxyreload.system.waiting import LateError
 
 CONNECT_TIMEOUT_S = 5
 #: What is answered here has a few hundred bytes; what announces more is no sozu.

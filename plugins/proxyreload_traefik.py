@@ -20,14 +20,14 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.child import ChildProcess
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
-from proxyreload.untrusted import printable
+from proxyreload.system.child import ChildProcess
+from proxyreload.system.untrusted import printable
 
 WORDS_LIMIT = 600
 

@@ -12,11 +12,11 @@ from zope.interface import implementer
 from proxyreload.backend.http11 import BackendFactory
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.log import BackendLog
-from proxyreload.backend.resource import BackendResource
-from proxyreload.bus import EventBus
-from proxyreload.clock import ClockNs
 from proxyreload.errors import StartError
-from proxyreload.sockets import SocketGroup
+from proxyreload.history.bus import EventBus
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.sockets import SocketGroup
+from proxyreload.traffic.resource import BackendResource
 
 HOST = "127.0.0.1"
 

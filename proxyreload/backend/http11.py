@@ -14,9 +14,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from proxyreload.backend.log import BackendLog
-from proxyreload.backend.resource import ID_LIMIT, BackendResource
 from proxyreload.client.request import ID_HEADER
-from proxyreload.sockets import SocketGroup
+from proxyreload.system.sockets import SocketGroup
+from proxyreload.traffic.resource import ID_LIMIT, BackendResource
 
 _ID_HEADER = ID_HEADER.lower()
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 from zope.interface import Attribute, Interface
 
-from proxyreload.reactor import IReactor
+from proxyreload.system.reactor import IReactor
 
 
 class IBackend(Interface):

@@ -2,9 +2,9 @@
 
 import attrs
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import ClockNs
-from proxyreload.events import Arrival, BackClosed
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Arrival, BackClosed
+from proxyreload.system.clock import ClockNs
 
 
 @attrs.frozen

@@ -14,15 +14,15 @@ from twisted.internet.defer import TimeoutError as LateError
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
-from proxyreload.backend.report import OneProtocolFactory, ReportReceiver
-from proxyreload.bus import EventBus
-from proxyreload.clock import ClockNs
+from proxyreload.backend.uplink import OneProtocolFactory, ReportReceiver
 from proxyreload.errors import StartError
-from proxyreload.events import Broken
-from proxyreload.frozen import its_environment, this_program
-from proxyreload.proxy.child import ChildProcess
-from proxyreload.reactor import IReactor
-from proxyreload.untrusted import WORDS_LIMIT, one_line
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Broken
+from proxyreload.system.child import ChildProcess
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.frozen import its_environment, this_program
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 5.0

@@ -13,8 +13,8 @@ from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.request import serialize
 from proxyreload.errors import ProxyreloadError
-from proxyreload.events import Ending
-from proxyreload.failures import TIMEOUT
+from proxyreload.history.events import Ending
+from proxyreload.history.failures import TIMEOUT
 
 
 class ExchangeFailed(ProxyreloadError):

@@ -9,14 +9,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload import failures
-from proxyreload.bus import EventBus
-from proxyreload.client.expectation import Expectation
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.request import PreparedRequest
-from proxyreload.clock import NS_PER_S, ClockNs
-from proxyreload.events import Ending, Exchange, FrontClosed
-from proxyreload.untrusted import printable
+from proxyreload.history import failures
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.system.clock import NS_PER_S, ClockNs
+from proxyreload.system.untrusted import printable
+from proxyreload.traffic.get import Expectation
 
 #: Without a rate, a client waits so long after a connection that came to nothing: a port where nobody listens answers
 #: in microseconds.

@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
-from proxyreload.clock import ClockNs
-from proxyreload.sockets import SocketGroup
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.sockets import SocketGroup
 
 
 @implementer(IConnector)

@@ -11,13 +11,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload import failures
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
 from proxyreload.client.memo import AnswerMemo, KnownAnswer
-from proxyreload.clock import ClockNs
-from proxyreload.events import Ending
-from proxyreload.sockets import SocketGroup
-from proxyreload.untrusted import printable
+from proxyreload.history import failures
+from proxyreload.history.events import Ending
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.untrusted import printable
 
 #: A head that is longer than this is malformed; without a bound a proxy could fill the memory.
 HEAD_LIMIT = 256 * 1024

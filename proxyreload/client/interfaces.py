@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from proxyreload.events import Ending
+from proxyreload.history.events import Ending
 
 
 class IConnection(Interface):
@@ -46,7 +46,7 @@ class IConnectionOwner(Interface):
         """Take the whole answer to the request under way."""
 
     def broken(connection: IConnection, failure: str, message: str) -> None:
-        """Take the failure (a class of `proxyreload.failures`) of the request under way; the connection is gone."""
+        """Take the failure (a class of `history.failures`) of the request under way; the connection is gone."""
 
     def closed(connection: IConnection, ending: Ending, message: str) -> None:
         """Learn that the connection went away while no request was under way (`message`: what is odd about it)."""

@@ -6,13 +6,13 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
-from proxyreload.bus import EventBus
 from proxyreload.client.client import Client
-from proxyreload.client.expectation import Expectation
 from proxyreload.client.interfaces import IConnector
 from proxyreload.client.request import PreparedRequest
 from proxyreload.client.schedule import Schedule
-from proxyreload.clock import NS_PER_S, ClockNs
+from proxyreload.history.bus import EventBus
+from proxyreload.system.clock import NS_PER_S, ClockNs
+from proxyreload.traffic.get import Expectation
 
 #: Before the ids of the probe's requests, and of those straight to the backends: by such a letter a backend knows
 #: connections that say nothing of the traffic under test.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from proxyreload.client.alarm import IAlarm, alarm
 from proxyreload.client.client import Client
-from proxyreload.clock import NS_PER_S, ClockNs
+from proxyreload.system.alarm import IAlarm, alarm
+from proxyreload.system.clock import NS_PER_S, ClockNs
 
 #: A request that is made due this much too late has been made late by the instrument.
 SLIP_NS = 1_000_000

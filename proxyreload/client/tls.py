@@ -14,9 +14,9 @@ from zope.interface import implementer
 
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnectionOwner
-from proxyreload.clock import ClockNs
 from proxyreload.errors import UsageError
-from proxyreload.sockets import SocketGroup
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.sockets import SocketGroup
 
 
 @implementer(IHandshakeListener)

@@ -10,14 +10,14 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from proxyreload.backend.backend import Backend
-from proxyreload.backend.report import OneProtocolFactory, Report
-from proxyreload.bus import EventBus
-from proxyreload.clock import monotonic_ns
-from proxyreload.command.base import Options
-from proxyreload.command.numbers import whole
+from proxyreload.backend.uplink import OneProtocolFactory, Report
+from proxyreload.cli.base import Options
+from proxyreload.cli.numbers import whole
 from proxyreload.errors import ExitStatus
+from proxyreload.history.bus import EventBus
 from proxyreload.proxy.ports import require_free
-from proxyreload.reactor import IReactor
+from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.reactor import IReactor
 
 
 class BackendOptions(Options):

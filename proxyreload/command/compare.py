@@ -15,23 +15,23 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 import proxyreload
-from proxyreload.clock import monotonic_ns
-from proxyreload.command.base import Options
-from proxyreload.command.completers import Files, Folders, Mechanisms, Words
-from proxyreload.command.numbers import positive, whole
+from proxyreload.cli.base import Options
+from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
+from proxyreload.cli.numbers import positive, whole
+from proxyreload.cli.signals import on_signals
 from proxyreload.command.scenarios import CHANGES, named, ports, repetition
-from proxyreload.command.signals import on_signals
+from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
-from proxyreload.comparison.junit import as_junit
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
-from proxyreload.reactor import IReactor
-from proxyreload.report.report import write_matrix
-from proxyreload.reporters.progress import ProgressBar
-from proxyreload.settings import Settings, Target
+from proxyreload.plan.settings import Settings, Target
+from proxyreload.report.write import write_matrix, write_run
+from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.reactor import IReactor
+from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
 
 #: Into a file or a pipe no line is broken.
@@ -114,6 +114,7 @@ def run_comparison(words: list[str]) -> int:
     )
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
+    comparison.draw = None if options["no-report"] else write_run
     _write(options, [], comparison)  # that it can be written is better known before than after an hour
     outcomes: list[list[Row] | Failure] = []
 
@@ -174,7 +175,7 @@ def _settings(options: Options) -> Settings:
         backends=backends,
         first_port=first_port,
         timeout_s=positive("--timeout", options["timeout"]),
-        report=None if options["no-report"] else Path(),  # each run has its own
+        report=None,  # each run has its own, beside its files
         kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
         seed=whole("--seed", options["seed"], 0, 2**63 - 1),
     )

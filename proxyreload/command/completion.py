@@ -3,11 +3,12 @@
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
-from proxyreload.command.base import Options
-from proxyreload.command.completers import Words
-from proxyreload.command.shells.bash import bash_script
-from proxyreload.command.shells.fish import fish_script
-from proxyreload.command.shells.zsh import zsh_script
+from proxyreload.cli.base import Options
+from proxyreload.cli.completers import Words
+from proxyreload.cli.shells.bash import bash_script
+from proxyreload.cli.shells.fish import fish_script
+from proxyreload.cli.shells.zsh import zsh_script
+from proxyreload.command.program import ProgramOptions
 from proxyreload.errors import ExitStatus
 
 SCRIPTS = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}
@@ -33,5 +34,5 @@ def print_script(words: list[str]) -> int:
     """Print it."""
     options = CompletionOptions()
     options.parseOptions(words)
-    print(SCRIPTS[options["shell"]](), end="")  # noqa: T201
+    print(SCRIPTS[options["shell"]](ProgramOptions()), end="")  # noqa: T201
     return ExitStatus.LOSSLESS

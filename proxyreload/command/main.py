@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from proxyreload import frozen
 from proxyreload.errors import ExitStatus, ProxyreloadError
+from proxyreload.system import frozen
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     from twisted.python import usage
 
-    from proxyreload.command.commands import BY_NAME
+    from proxyreload.cli.commands import BY_NAME
 
     try:
         words = _take_plugin_path(words)
@@ -56,9 +56,9 @@ def _run(words: list[str]) -> int:
     options.parseOptions(words)
     from twisted.internet import reactor as installed
 
-    from proxyreload.command.signals import on_signals
-    from proxyreload.command.web import service_of
-    from proxyreload.reactor import IReactor
+    from proxyreload.cli.signals import on_signals
+    from proxyreload.command.serving import service_of
+    from proxyreload.system.reactor import IReactor
 
     reactor = cast(IReactor, installed)
     statuses: list[int] = []

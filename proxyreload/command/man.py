@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import proxyreload
-from proxyreload.command.base import Options
-from proxyreload.command.commands import COMMANDS
-from proxyreload.command.declared import Option, options_of
-from proxyreload.command.help import Help
+from proxyreload.cli.base import Options
+from proxyreload.cli.commands import COMMANDS
+from proxyreload.cli.declared import Option, options_of
+from proxyreload.cli.help import Help
 from proxyreload.command.program import ProgramOptions
 from proxyreload.errors import ExitStatus
 from proxyreload.proxy.pluginpath import VARIABLE

@@ -7,14 +7,14 @@ import attrs
 from twisted.python import usage
 
 from proxyreload import errors
-from proxyreload.command.base import Options
-from proxyreload.command.completers import Files, Folders, Mechanisms, Words
-from proxyreload.command.numbers import positive, whole
+from proxyreload.cli.base import Options
+from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
+from proxyreload.cli.numbers import positive, whole
 from proxyreload.command.scenarios import CHANGES, named, ports, repetition
-from proxyreload.command.web import WebSettings
-from proxyreload.proxy.finding import Choice, choose
-from proxyreload.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
-from proxyreload.settings import Settings, Target
+from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
+from proxyreload.plan.settings import Settings, Target
+from proxyreload.proxy.registry import Choice, choose
+from proxyreload.web.place import WebSettings
 
 LOGS = ("all", "changes", "none")
 

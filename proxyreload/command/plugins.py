@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
-from proxyreload.command.base import Options
+from proxyreload.cli.base import Options
 from proxyreload.errors import ExitStatus, ProxyreloadError
-from proxyreload.proxy.finding import installed, load
 from proxyreload.proxy.interfaces import IProxyPlugin
+from proxyreload.proxy.registry import installed, load
 
 
 class PluginsOptions(Options):

@@ -1,6 +1,6 @@
 """The options of ``proxyreload`` itself: those of a run, with the commands there are besides."""
 
-from proxyreload.command.commands import COMMANDS
+from proxyreload.cli.commands import COMMANDS
 from proxyreload.command.options import RunOptions
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from twisted.python import usage
 
-from proxyreload.command.base import Options
-from proxyreload.command.completers import Files
+from proxyreload.cli.base import Options
+from proxyreload.cli.completers import Files
 from proxyreload.errors import ExitStatus
 from proxyreload.report.paths import find, is_comparison
-from proxyreload.report.report import write_matrix, write_report
+from proxyreload.report.write import write_matrix, write_report
 
 
 class ReportOptions(Options):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proxyreload.command.numbers import positive, whole
+from proxyreload.cli.numbers import positive, whole
 from proxyreload.errors import UsageError
-from proxyreload.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
+from proxyreload.plan.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
 
 #: What --repeat can repeat.
 CHANGES = ("backends", *OF_THE_PROXY)

@@ -7,17 +7,17 @@ from typing import cast
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from proxyreload.clock import monotonic_ns
-from proxyreload.command.base import Options
-from proxyreload.command.numbers import whole
-from proxyreload.command.signals import on_signals
+from proxyreload.cli.base import Options
+from proxyreload.cli.numbers import whole
+from proxyreload.cli.signals import on_signals
 from proxyreload.errors import ExitStatus
-from proxyreload.proxy.finding import choose
-from proxyreload.reactor import IReactor
-from proxyreload.run import Run
-from proxyreload.scenario import Scenario, Step
-from proxyreload.selftest import SelfTest, execute
-from proxyreload.settings import Settings, Target
+from proxyreload.plan.scenario import Scenario, Step
+from proxyreload.plan.settings import Settings, Target
+from proxyreload.proxy.registry import choose
+from proxyreload.run.run import Run
+from proxyreload.run.selftest import SelfTest, execute
+from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.reactor import IReactor
 
 #: Short, for every time-out that is injected is waited for.
 TIMEOUT_S = 1.5

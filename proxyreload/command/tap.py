@@ -7,8 +7,8 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from proxyreload.command.options import RunOptions
-from proxyreload.command.web import service_of
-from proxyreload.reactor import IReactor
+from proxyreload.command.serving import service_of
+from proxyreload.system.reactor import IReactor
 
 #: The name that twistd looks for.
 Options = RunOptions

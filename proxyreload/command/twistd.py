@@ -9,10 +9,10 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 from twisted.scripts import twistd
 
-from proxyreload.command.help import Help
-from proxyreload.command.signals import on_signals
+from proxyreload.cli.help import Help
+from proxyreload.cli.signals import on_signals
 from proxyreload.errors import ExitStatus
-from proxyreload.reactor import IReactor
+from proxyreload.system.reactor import IReactor
 
 _NAME = "proxyreload"
 

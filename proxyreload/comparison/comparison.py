@@ -10,16 +10,17 @@ from pathlib import Path
 import attrs
 from twisted.internet.threads import deferToThreadPool
 
-from proxyreload.clock import ClockNs
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
 from proxyreload.errors import ProxyreloadError
-from proxyreload.reactor import IReactor
-from proxyreload.report.report import write_run
-from proxyreload.run import Run
-from proxyreload.settings import Settings
+from proxyreload.plan.settings import Settings
+from proxyreload.run.run import Run
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import counted
+
+Draw = Callable[[Path, Path, Path], None]
 
 
 @attrs.define(eq=False)
@@ -33,6 +34,7 @@ class Comparison:
     folder: Path  #: for the files of each run
     rounds: int
     tell: Callable[[str], None] = lambda _line: None  #: called with a line after each trial
+    draw: Draw | None = None  #: writes a page of each run; takes its rows, its run file and the page
     trials: dict[str, list[Trial]] = attrs.field(factory=dict, init=False)  #: by the contender's name
     _name: str = attrs.field(default="", init=False)
     _run: Run | None = attrs.field(default=None, init=False)  # the one under way
@@ -97,20 +99,19 @@ class Comparison:
             self._run = Run(settings, self.reactor, self.clock_ns)
             trial = await attempt(self._run, number)
             self._run = None
-            if trial.judgement is not None and settings.report is not None:
-                await self._write_report(settings)
+            if trial.judgement is not None and self.draw is not None:
+                await self._draw(self.draw, settings)
         self._over += 1
         self.trials.setdefault(contender.name, []).append(trial)
         outcome = trial.judgement.verdict.value if trial.judgement is not None else trial.why
         lost = f", {counted(trial.failures.total(), 'failure')}" if trial.failures else ""
         self.tell(f"{self._over} of {self.total}: {contender.name}: {outcome}{lost}")
 
-    async def _write_report(self, settings: Settings) -> None:
+    async def _draw(self, draw: Draw, settings: Settings) -> None:
         """Write a run's page; the comparison's says where there is none."""
+        page = settings.run.with_name("report.html")
         with suppress(ProxyreloadError):
-            page = settings.run.with_name("report.html")
-            threads = self.reactor.getThreadPool()
-            await deferToThreadPool(self.reactor, threads, write_run, settings.csv, settings.run, page)
+            await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), draw, settings.csv, settings.run, page)
 
     def _row(self, contender: Contender) -> Row:
         trials = self.trials.get(contender.name, [])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from proxyreload.errors import ProxyreloadError, UsageError
-from proxyreload.proxy.finding import Choice, choose, installed, load
+from proxyreload.proxy.registry import Choice, choose, installed, load
 
 
 @attrs.frozen

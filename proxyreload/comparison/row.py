@@ -7,9 +7,9 @@ from statistics import median
 
 import attrs
 
-from proxyreload.clock import NS_PER_MS
 from proxyreload.comparison.trial import Trial
 from proxyreload.proxy.interfaces import Cure
+from proxyreload.system.clock import NS_PER_MS
 from proxyreload.verdict.judgement import Verdict, worst
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.repetition import Repetition, repetition

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxyreload.comparison.row import Row
-from proxyreload.events import Ending
+from proxyreload.history.events import Ending
 from proxyreload.verdict.judgement import by_class
 from proxyreload.verdict.repetition import short
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import CannotError, ProxyreloadError
-from proxyreload.run import Run
-from proxyreload.untrusted import WORDS_LIMIT, one_line
+from proxyreload.run.run import Run
+from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.verdict.judgement import Judgement
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import StartError, UsageError
-from proxyreload.untrusted import printable
+from proxyreload.system.untrusted import printable
 
 #: What was built by hand is kept here, in ``bin``: outside every checkout.
 CACHE_VARIABLE = "XDG_CACHE_HOME"

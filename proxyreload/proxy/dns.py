@@ -19,8 +19,8 @@ from twisted.names.server import DNSServerFactory
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, Workspace
-from proxyreload.reactor import IReactor
-from proxyreload.waiting import LateError
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.waiting import LateError
 
 #: Nobody's domain (RFC 6761), and the one service that there is in it.
 DOMAIN = "app.test"

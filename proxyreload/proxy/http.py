@@ -12,9 +12,9 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
-from proxyreload.reactor import IReactor
-from proxyreload.untrusted import printable
-from proxyreload.waiting import LateError
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import printable
+from proxyreload.system.waiting import LateError
 
 T = TypeVar("T")
 

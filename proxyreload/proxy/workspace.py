@@ -18,13 +18,13 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.prctl import become_subreaper
 from proxyreload.proxy import tree
-from proxyreload.proxy.child import ChildProcess, OnDeath, tail
-from proxyreload.proxy.guard import ELSEWHERE, Guard
-from proxyreload.reactor import IReactor
-from proxyreload.untrusted import printable
-from proxyreload.waiting import LateError, until
+from proxyreload.proxy.watchdog import ELSEWHERE, Guard
+from proxyreload.system.child import ChildProcess, OnDeath, tail
+from proxyreload.system.prctl import become_subreaper
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import printable
+from proxyreload.system.waiting import LateError, until
 
 START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0

@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyreload.untrusted import printable
+from proxyreload.system.untrusted import printable
 
 Integers = NDArray[np.int64]
 

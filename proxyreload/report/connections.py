@@ -4,9 +4,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyreload.failures import WRONG_BODY
+from proxyreload.history.failures import WRONG_BODY
 from proxyreload.report.batches import UNKNOWN, Integers
-from proxyreload.report.rows import Flags, Rows
+from proxyreload.report.rowfile import Flags, Rows
 from proxyreload.report.story import Story
 
 #: How a front connection ended; ``closed`` where the rows do not say whether that was announced.

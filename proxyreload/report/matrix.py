@@ -7,9 +7,9 @@ from urllib.parse import quote
 import attrs
 
 from proxyreload.comparison.table import FORMAT
-from proxyreload.report.table import WORDS_AT_MOST, Table, read_table
+from proxyreload.report.jsonfile import WORDS_AT_MOST, Table, read_table
 from proxyreload.report.template import filled
-from proxyreload.untrusted import printable
+from proxyreload.system.untrusted import printable
 
 
 @attrs.frozen

@@ -5,8 +5,8 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.report.record import read_record
-from proxyreload.report.table import read_table
+from proxyreload.report.jsonfile import read_table
+from proxyreload.report.rundata import read_record
 
 #: A run file begins with this.
 _OPENING = b"{"

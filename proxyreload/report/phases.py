@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 
 from proxyreload.report.batches import UNKNOWN, Integers
-from proxyreload.report.rows import Flags
+from proxyreload.report.rowfile import Flags
 from proxyreload.report.story import Story
 from proxyreload.verdict.observation import SETTLE_NS
 

@@ -18,11 +18,11 @@ from proxyreload.report.connections import (
 from proxyreload.report.figures import LATENCY_KEYS, seconds_range
 from proxyreload.report.losses import Loss, classes, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
+from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
 from proxyreload.report.phases import curves, floor_curve, measured
-from proxyreload.report.record import Record
+from proxyreload.report.rundata import Record
 from proxyreload.report.story import Story
 from proxyreload.report.strips import Drawn, back_figure, end_keys, front_figure
-from proxyreload.report.tail import CHANGES_AT_MOST, tail_figure, tail_keys
 from proxyreload.report.timeline import latency_figure, losses_figure, rate_figure, source_of
 from proxyreload.report.words import command_line, counted, limit, missing_text, number, scenario_toml, sentence
 

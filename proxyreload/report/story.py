@@ -7,9 +7,9 @@ import numpy as np
 
 from proxyreload.report.batches import Integers
 from proxyreload.report.paths import RunPaths
-from proxyreload.report.record import Change, Record, read_record
-from proxyreload.report.rows import Rows, read_rows
-from proxyreload.untrusted import printable
+from proxyreload.report.rowfile import Rows, read_rows
+from proxyreload.report.rundata import Change, Record, read_record
+from proxyreload.system.untrusted import printable
 
 
 @attrs.frozen(eq=False)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from proxyreload.report.record import Record
+from proxyreload.report.rundata import Record
 from proxyreload.report.story import Story
 from proxyreload.verdict.judgement import detection_limit
 

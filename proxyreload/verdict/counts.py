@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.events import ConnectionChanged, Exchange
+from proxyreload.history.events import ConnectionChanged, Exchange
 
 #: One bit for each port of each instance.
 _PORTS = 65536

@@ -5,8 +5,8 @@ from enum import Enum
 import attrs
 
 from proxyreload.errors import ExitStatus
-from proxyreload.events import Ending
-from proxyreload.failures import ABORTED
+from proxyreload.history.events import Ending
+from proxyreload.history.failures import ABORTED
 from proxyreload.verdict.observation import Closures, Observation, ObservedChange
 
 #: A removed backend is believed to be out when the silence since its last answer would otherwise be this unlikely.

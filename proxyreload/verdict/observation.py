@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.bus import EventBus
 from proxyreload.client.load import Punctuality
-from proxyreload.clock import NS_PER_S, NS_PER_US
-from proxyreload.events import (
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import (
     Arrival,
     BackClosed,
     Broken,
@@ -22,8 +21,9 @@ from proxyreload.events import (
     Started,
     change_name,
 )
+from proxyreload.system.clock import NS_PER_S, NS_PER_US
+from proxyreload.verdict.baseline import Floor
 from proxyreload.verdict.counts import Counts
-from proxyreload.verdict.floor import Floor
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.repetition import Repetition, repetition
 

@@ -17,10 +17,10 @@ from twisted.web.resource import IResource
 from twisted.web.static import File
 from werkzeug.exceptions import HTTPException
 
-from proxyreload.clock import seconds
 from proxyreload.errors import ProxyreloadError
-from proxyreload.events import Change
-from proxyreload.scenario import OF_BACKENDS, OF_THE_PROXY
+from proxyreload.history.events import Change
+from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
+from proxyreload.system.clock import seconds
 from proxyreload.web.guard import Refusal
 from proxyreload.web.live import encode
 from proxyreload.web.pictures import pictures

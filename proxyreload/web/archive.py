@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.untrusted import printable
+from proxyreload.system.untrusted import printable
 
 #: A run's folder, by when it began; the second within a second has a number.
 _NAME = re.compile(r"\d{8}T\d{6}Z(?:-\d{1,4})?")

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from proxyreload.clock import NS_PER_S, seconds
-from proxyreload.events import ConnectionChanged, Exchange
+from proxyreload.history.events import ConnectionChanged, Exchange
+from proxyreload.system.clock import NS_PER_S, seconds
 from proxyreload.verdict.counts import SeenConnections
 
 #: Connections that are kept, those that were silent longest go first, and that are told at once.

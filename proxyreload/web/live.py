@@ -9,9 +9,8 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_US, ClockNs, seconds
-from proxyreload.events import (
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import (
     BackendKilled,
     Broken,
     Change,
@@ -24,11 +23,12 @@ from proxyreload.events import (
     ReporterFailed,
     Started,
 )
-from proxyreload.untrusted import printable
+from proxyreload.system.clock import NS_PER_US, ClockNs, seconds
+from proxyreload.system.untrusted import printable
 from proxyreload.verdict.counts import Counts
 from proxyreload.web.back import BackConnections
 from proxyreload.web.slices import LOSSES_AT_MOST, SLICE_S, Slice
-from proxyreload.web.strips import CLIENTS_AT_MOST, Strips
+from proxyreload.web.stretches import CLIENTS_AT_MOST, Strips
 
 #: Ten minutes.
 _SLICES_KEPT = 2400

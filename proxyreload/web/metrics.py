@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import seconds
-from proxyreload.events import Change, Phase
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Change, Phase
+from proxyreload.system.clock import seconds
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.web.slices import BUCKETS_US, Slice
 

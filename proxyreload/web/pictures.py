@@ -26,10 +26,10 @@ from proxyreload.report.figures import (
     time_figure,
 )
 from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Fill, Key, fills, mark
+from proxyreload.report.percentiles import COLOURS, TICKS
 from proxyreload.report.strips import AROUND, END_MARKS, LANE_HEIGHT, STRIP_HEIGHT
-from proxyreload.report.tail import COLOURS, TICKS
 from proxyreload.web.slices import ANOTHER
-from proxyreload.web.strips import CLIENTS_AT_MOST
+from proxyreload.web.stretches import CLIENTS_AT_MOST
 
 #: Backends with a colour of their own; the answers of the others are one.
 _BACKENDS_AT_MOST = 12

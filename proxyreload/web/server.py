@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from proxyreload.errors import StartError, UsageError
-from proxyreload.reactor import IReactor
+from proxyreload.system.reactor import IReactor
 from proxyreload.web.api import Api
 from proxyreload.web.guard import BoundedRequest, Guarded, Rules
 from proxyreload.web.workbench import Workbench

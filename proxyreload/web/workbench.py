@@ -9,25 +9,25 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 import proxyreload
-from proxyreload.clock import monotonic_ns, seconds
-from proxyreload.command.service import RunService
 from proxyreload.errors import ExitStatus
-from proxyreload.events import Change
-from proxyreload.reactor import IReactor
-from proxyreload.reporters.display import IDisplay
-from proxyreload.reporters.runfile import change_as_run
-from proxyreload.run import Run
-from proxyreload.scenario import OF_BACKENDS, OF_THE_PROXY
-from proxyreload.settings import Settings
-from proxyreload.untrusted import WORDS_LIMIT, one_line
+from proxyreload.history.events import Change
+from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
+from proxyreload.plan.settings import Settings
+from proxyreload.record.runfile import change_as_run
+from proxyreload.run.run import Run
+from proxyreload.service.run_service import RunService
+from proxyreload.system.clock import monotonic_ns, seconds
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import WORDS_LIMIT, one_line
+from proxyreload.terminal.display import IDisplay
 from proxyreload.verdict.judgement import Judgement
 from proxyreload.web.archive import Archive
 from proxyreload.web.guard import Refusal
+from proxyreload.web.latencies import Tail
 from proxyreload.web.live import Live, encode
 from proxyreload.web.metrics import Metrics
 from proxyreload.web.slices import Slice
 from proxyreload.web.subscribers import Subscribers, event
-from proxyreload.web.tail import Tail
 
 #: The counts, by their names in ``run.json``.
 COUNTS = ("exchanges", "success", "failure", "front_changed", "back_changed")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyreload.proxy.finding import choose
+from proxyreload.proxy.registry import choose
 
 from .commands import Place
 

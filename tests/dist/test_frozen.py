@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from proxyreload.proxy.finding import installed
+from proxyreload.proxy.registry import installed
 
 from .commands import Place, free_ports, until_line
 

@@ -21,15 +21,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from proxyreload.bus import EventBus
 from proxyreload.client.client import Client
-from proxyreload.client.expectation import Expectation, from_numbered_backend, numbered_body
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.load import PROBE_MARK
 from proxyreload.client.request import PreparedRequest
-from proxyreload.clock import NS_PER_MS, NS_PER_S, ns
-from proxyreload.events import (
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import (
     Arrival,
     BackClosed,
     BackendKilled,
@@ -48,7 +46,9 @@ from proxyreload.events import (
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.sockets import SocketGroup
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
+from proxyreload.system.sockets import SocketGroup
+from proxyreload.traffic.get import Expectation, from_numbered_backend, numbered_body
 
 #: Where the clocks of the tests begin: 0 means "never" in many a record.
 START_NS = 1000 * NS_PER_S

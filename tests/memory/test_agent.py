@@ -8,9 +8,9 @@ from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 from twisted.web.iweb import IAgent, IResponse
 from zope.interface.verify import verifyObject
 
-from proxyreload import failures
 from proxyreload.client.agent import AgentConnection, ExchangeFailed, OneConnectionAgent
 from proxyreload.client.interfaces import IConnectionOwner
+from proxyreload.history import failures
 
 from .fakes import Front, Time, error_of, result_of, waits
 

@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.task import Clock
 
-from proxyreload.client.alarm import IAlarm, ReactorAlarm, TimerAlarm, alarm
+from proxyreload.system.alarm import IAlarm, ReactorAlarm, TimerAlarm, alarm
 
 from .fakes import Readers
 

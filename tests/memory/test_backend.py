@@ -18,14 +18,14 @@ from twisted.web.test.requesthelper import DummyRequest
 from proxyreload.backend.backend import Backend
 from proxyreload.backend.http11 import BackendConnection, BackendFactory
 from proxyreload.backend.log import BackendLog
-from proxyreload.backend.report import Report, ReportReceiver
-from proxyreload.backend.resource import ID_LIMIT, BackendResource
-from proxyreload.bus import EventBus
-from proxyreload.client.expectation import from_numbered_backend
-from proxyreload.clock import ns
+from proxyreload.backend.uplink import Report, ReportReceiver
 from proxyreload.errors import StartError
-from proxyreload.events import Arrival, BackClosed, Event
-from proxyreload.sockets import SocketGroup
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Arrival, BackClosed, Event
+from proxyreload.system.clock import ns
+from proxyreload.system.sockets import SocketGroup
+from proxyreload.traffic.get import from_numbered_backend
+from proxyreload.traffic.resource import ID_LIMIT, BackendResource
 
 from .fakes import (
     START_NS,

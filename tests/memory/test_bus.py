@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from proxyreload.bus import BATCH_SIZE, FLUSH_INTERVAL_S, EventBus
-from proxyreload.events import Arrival, Broken, ConnectionChanged, Ended, Event, Exchange, Started
+from proxyreload.history.bus import BATCH_SIZE, FLUSH_INTERVAL_S, EventBus
+from proxyreload.history.events import Arrival, Broken, ConnectionChanged, Ended, Event, Exchange, Started
 
 from .fakes import exchange, record, some_examples
 

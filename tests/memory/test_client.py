@@ -14,16 +14,16 @@ from twisted.internet.error import (
 )
 from twisted.python.failure import Failure
 
-from proxyreload import failures
 from proxyreload.client.client import (
     PAUSE_AFTER_FAILED_CONNECTION_S,
     connection_failure,
     instance_text,
     port_number,
 )
-from proxyreload.client.expectation import from_anyone
-from proxyreload.clock import ns
-from proxyreload.events import Ending, Exchange, FrontClosed
+from proxyreload.history import failures
+from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.system.clock import ns
+from proxyreload.traffic.get import from_anyone
 
 from .fakes import START_NS, Bench, answer_bytes, result_of, some_examples, waits
 

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy import workspace as workspace_module
-from proxyreload.proxy.child import ChildProcess, Exit
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
+from proxyreload.system.child import ChildProcess, Exit
 
 from .fakes import Time, error_of, result_of, waits
 from .test_workspace import FakeProcess

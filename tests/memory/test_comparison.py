@@ -18,7 +18,7 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, notes, print_table, short_versions, versions
 from proxyreload.comparison.trial import Trial
 from proxyreload.errors import ExitStatus, UsageError
-from proxyreload.proxy import finding
+from proxyreload.proxy import registry as finding
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Latency

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyreload.client.client import port_number
-from proxyreload.events import ConnectionChanged, Exchange, Started
-from proxyreload.reporters.csvfile import CsvFile
+from proxyreload.history.events import ConnectionChanged, Exchange, Started
+from proxyreload.record.csvfile import CsvFile
 from proxyreload.verdict import counts as counts_module
 from proxyreload.verdict.counts import Counts, SeenConnections
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_MS
 from proxyreload.errors import UsageError
-from proxyreload.events import Exchange, Started
-from proxyreload.reporters.csvfile import COLUMNS, CsvFile, status_text
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Exchange, Started
+from proxyreload.record.csvfile import COLUMNS, CsvFile, status_text
+from proxyreload.system.clock import NS_PER_MS
 
 from .fakes import START_NS, exchange, exchanges_st, failed, some_examples
 
@@ -303,8 +303,8 @@ def test_a_disk_that_fills_up_is_reported_once_and_the_others_go_on(
 LIMITED = """
 import csv, resource, signal, sys
 from pathlib import Path
-from proxyreload.events import Started
-from proxyreload.reporters.csvfile import CsvFile
+from proxyreload.history.events import Started
+from proxyreload.record.csvfile import CsvFile
 from memory.fakes import START_NS, exchange
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -11,9 +11,9 @@ from twisted.python.usage import UsageError
 
 from proxyreload.command.options import RunOptions
 from proxyreload.errors import CannotError, ChangeError, StartError
-from proxyreload.proxy import finding
+from proxyreload.plan.settings import Settings
+from proxyreload.proxy import registry as finding
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.settings import Settings
 from proxyreload_external import Command
 
 from .fakes import PLUGINS, Time, error_of, result_of

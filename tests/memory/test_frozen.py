@@ -5,8 +5,8 @@ import sys
 import pytest
 
 import proxyreload
-from proxyreload import frozen
-from proxyreload.frozen import its_environment, take_back, this_program, version
+from proxyreload.system import frozen
+from proxyreload.system.frozen import its_environment, take_back, this_program, version
 
 
 def test_a_proxy_gets_the_users_libraries() -> None:

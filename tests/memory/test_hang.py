@@ -2,11 +2,11 @@
 
 import pytest
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import ns
-from proxyreload.events import Broken, Event
-from proxyreload.failures import CLOSED_REUSED, REFUSED, TIMEOUT
-from proxyreload.hang import HangWatch
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Broken, Event
+from proxyreload.history.failures import CLOSED_REUSED, REFUSED, TIMEOUT
+from proxyreload.run.hang import HangWatch
+from proxyreload.system.clock import ns
 
 from .fakes import START_NS, exchange, failed, record
 

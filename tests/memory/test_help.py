@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxyreload.command.commands import COMMANDS
-from proxyreload.command.completers import Anything, Files, Folders, Mechanisms, Words
-from proxyreload.command.declared import Option, options_of
-from proxyreload.command.help import WIDTH, Help
+from proxyreload.cli.commands import COMMANDS
+from proxyreload.cli.completers import Anything, Files, Folders, Mechanisms, Words
+from proxyreload.cli.declared import Option, options_of
+from proxyreload.cli.help import WIDTH, Help
+from proxyreload.cli.shells.bash import bash_script
+from proxyreload.cli.shells.fish import fish_script
+from proxyreload.cli.shells.zsh import zsh_script
 from proxyreload.command.main import main
 from proxyreload.command.man import page
 from proxyreload.command.program import ProgramOptions
-from proxyreload.command.shells.bash import bash_script
-from proxyreload.command.shells.fish import fish_script
-from proxyreload.command.shells.zsh import zsh_script
 from proxyreload.command.twistd import TwistdOptions
 from proxyreload.errors import ExitStatus
-from proxyreload.proxy import finding
+from proxyreload.proxy import registry as finding
 
 from .fakes import PLUGINS
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload import failures
 from proxyreload.client.http11 import BODY_KEPT, HEAD_LIMIT, VALUE_KEPT
+from proxyreload.history import failures
 
 from .fakes import Owner, Time, Wire, answer_bytes, parts, some_examples
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import ns
 from proxyreload.errors import ExitStatus
-from proxyreload.events import Broken, Ended, Ending, Phase, Started
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Broken, Ended, Ending, Phase, Started
+from proxyreload.system.clock import ns
 from proxyreload.verdict.judgement import (
     CHANCE_OF_SILENCE,
     Judgement,

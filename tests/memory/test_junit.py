@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_MS, ns
-from proxyreload.comparison.junit import as_junit
+from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.row import row_of
 from proxyreload.comparison.trial import Trial
 from proxyreload.errors import StartError, UsageError
-from proxyreload.events import Ended, Phase, Started
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Ended, Phase, Started
 from proxyreload.proxy.interfaces import Cure
-from proxyreload.reporters.junit import Case, JUnitFile, document
+from proxyreload.record.junit import Case, JUnitFile, document
+from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.verdict.judgement import Judgement, Verdict, judge
 from proxyreload.verdict.observation import Observation
 

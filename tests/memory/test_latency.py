@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxyreload.clock import NS_PER_S
-from proxyreload.verdict.floor import Floor
+from proxyreload.system.clock import NS_PER_S
+from proxyreload.verdict.baseline import Floor
 from proxyreload.verdict.latency import Latency
 
 from .fakes import exchange, failed

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.client.memo import AnswerMemo, KnownAnswer
-from proxyreload.failures import UNASKED
+from proxyreload.history.failures import UNASKED
 
 from .fakes import Owner, Time, Wire, answer_bytes
 

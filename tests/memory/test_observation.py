@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_S, ns
-from proxyreload.events import Arrival, Broken, ConnectionChanged, Ended, Ending, Phase, Started
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Arrival, Broken, ConnectionChanged, Ended, Ending, Phase, Started
+from proxyreload.system.clock import NS_PER_S, ns
 from proxyreload.verdict.observation import SETTLE_NS, Observation
 
 from .fakes import START_NS, back_closed, change, exchange, failed, front_closed, record

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from proxyreload.command.signals import ECHO_NS, on_signals
-from proxyreload.reactor import IReactor
+from proxyreload.cli.signals import ECHO_NS, on_signals
+from proxyreload.system.reactor import IReactor
 
 
 class Turn:

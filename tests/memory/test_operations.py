@@ -9,14 +9,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
-from proxyreload.bus import EventBus
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.events import BackendKilled, Broken, Change, Event, Phase
-from proxyreload.operations import Operations
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import BackendKilled, Broken, Change, Event, Phase
+from proxyreload.plan.operations import Operations
 from proxyreload.proxy.interfaces import IProxy, IUpgrades, Mechanism
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.reactor import IReactor
+from proxyreload.system.reactor import IReactor
 
 from .fakes import FakeProxy, Time, error_of, record, result_of
 

@@ -12,8 +12,8 @@ from proxyreload.command.main import main
 from proxyreload.command.options import RunOptions
 from proxyreload.errors import ChangeError, ProxyreloadError, StartError
 from proxyreload.errors import UsageError as WrongUsage
-from proxyreload.proxy import finding
-from proxyreload.settings import Settings
+from proxyreload.plan.settings import Settings
+from proxyreload.proxy import registry as finding
 
 from .fakes import PLUGINS
 

@@ -6,14 +6,14 @@ import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import ns
 from proxyreload.errors import ChangeError
-from proxyreload.events import Change, Event, Phase
-from proxyreload.operations import CHANGE_TIMEOUT_S, Operations
-from proxyreload.play import Play
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Change, Event, Phase
+from proxyreload.plan.operations import CHANGE_TIMEOUT_S, Operations
+from proxyreload.plan.play import Play
+from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.scenario import Scenario, Step
+from proxyreload.system.clock import ns
 
 from .fakes import START_NS, FakeProxy, Time, error_of, record, result_of, waits
 

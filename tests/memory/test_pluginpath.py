@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError as WrongUsage
 
-from proxyreload.command.base import Options
+from proxyreload.cli.base import Options
 from proxyreload.command.main import main
 from proxyreload.errors import UsageError
-from proxyreload.proxy import finding
-from proxyreload.proxy.finding import choose, installed
+from proxyreload.proxy import registry as finding
 from proxyreload.proxy.pluginpath import VARIABLE, search, searched
+from proxyreload.proxy.registry import choose, installed
 
 from .fakes import PLUGINS
 

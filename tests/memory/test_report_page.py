@@ -11,10 +11,10 @@ import pytest
 
 from proxyreload.command.report import make_report
 from proxyreload.errors import UsageError
+from proxyreload.record.csvfile import COLUMNS
 from proxyreload.report.page import SIZE_LIMIT, page
 from proxyreload.report.paths import RunPaths
-from proxyreload.report.report import write_report
-from proxyreload.reporters.csvfile import COLUMNS
+from proxyreload.report.write import write_report
 
 from .written import Row, change, lost, row, run_content, write_rows, write_run
 

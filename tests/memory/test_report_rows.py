@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyreload.errors import UsageError
+from proxyreload.record.csvfile import COLUMNS
 from proxyreload.report.batches import OTHER, UNKNOWN, Names, Parsed, Plain
-from proxyreload.report.rows import ANCESTORS, read_rows
-from proxyreload.reporters.csvfile import COLUMNS
+from proxyreload.report.rowfile import ANCESTORS, read_rows
 
 from .fakes import some_examples
 from .written import lost, row, write_rows
@@ -65,7 +65,7 @@ def test_whatever_stands_in_one_row_the_others_are_read_the_same(file: Path, end
 
 
 def test_rows_are_read_in_pieces(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxyreload.report.rows._BYTES_AT_ONCE", 100)
+    monkeypatch.setattr("proxyreload.report.rowfile._BYTES_AT_ONCE", 100)
     write_rows(file, [lost(t) if t % 7 == 0 else row(t) for t in range(1, 200)])
     rows = read_rows(file)
     assert rows.time_us.tolist() == list(range(1, 200))

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.events import Exchange, Started
+from proxyreload.history.events import Exchange, Started
+from proxyreload.record.csvfile import CsvFile
 from proxyreload.report.bins import ANOTHER, bins, coarse_edges, fine_edges, instances
 from proxyreload.report.connections import back_connections, front_changed, front_connections, segments
 from proxyreload.report.losses import classes, failed, losses, thinned
 from proxyreload.report.paths import RunPaths
 from proxyreload.report.phases import curve, curves, floor_curve
-from proxyreload.report.rows import ANCESTORS
+from proxyreload.report.rowfile import ANCESTORS
 from proxyreload.report.story import Story, read_story
-from proxyreload.reporters.csvfile import CsvFile
 from proxyreload.verdict.counts import Counts
 
 from .fakes import START_NS, exchanges_st, some_examples

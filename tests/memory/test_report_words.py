@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from proxyreload.report.record import Record, read_record
+from proxyreload.plan.scenario import parse
+from proxyreload.report.rundata import Record, read_record
 from proxyreload.report.words import command_line, limit, scenario_toml, sentence
-from proxyreload.scenario import parse
 
 from .written import run_content, write_run
 

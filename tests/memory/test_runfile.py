@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from proxyreload.bus import EventBus
 from proxyreload.client.load import Punctuality
-from proxyreload.clock import NS_PER_MS, NS_PER_US, ns
 from proxyreload.errors import StartError, UsageError
-from proxyreload.events import Arrival, Ended, Ending, Phase, Started
-from proxyreload.reporters.runfile import RunFile
-from proxyreload.reporters.summary import summary_lines
-from proxyreload.verdict.floor import Floor
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Arrival, Ended, Ending, Phase, Started
+from proxyreload.record.runfile import RunFile
+from proxyreload.system.clock import NS_PER_MS, NS_PER_US, ns
+from proxyreload.terminal.summary import summary_lines
+from proxyreload.verdict.baseline import Floor
 from proxyreload.verdict.judgement import judge
 from proxyreload.verdict.observation import Observation
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyreload.errors import UsageError
-from proxyreload.scenario import Scenario, Step, default, parse, read, repeated, rolling, watching
+from proxyreload.plan.scenario import Scenario, Step, default, parse, read, repeated, rolling, watching
 
 from .fakes import some_examples
 

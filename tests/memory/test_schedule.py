@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 
-from proxyreload.bus import EventBus
 from proxyreload.client.client import Client
-from proxyreload.client.expectation import from_numbered_backend
 from proxyreload.client.load import Load, Punctuality
 from proxyreload.client.schedule import Schedule
-from proxyreload.clock import NS_PER_MS, NS_PER_S, ns
-from proxyreload.events import Event, Exchange
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Event, Exchange
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
+from proxyreload.traffic.get import from_numbered_backend
 
 from .fakes import PREPARED, START_NS, Front, Time, record, result_of, some_examples, waits
 

@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from proxyreload.errors import UsageError
-from proxyreload.scenario import default, parse, watching
-from proxyreload.settings import Settings, Target
+from proxyreload.plan.scenario import default, parse, watching
+from proxyreload.plan.settings import Settings, Target
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,15 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from proxyreload import failures, sockets
-from proxyreload.bus import EventBus
 from proxyreload.client.client import Client
-from proxyreload.client.expectation import from_numbered_backend
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
-from proxyreload.clock import ns
-from proxyreload.events import Ending, Exchange, FrontClosed
-from proxyreload.sockets import SocketGroup
+from proxyreload.history import failures
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.system import sockets
+from proxyreload.system.clock import ns
+from proxyreload.system.sockets import SocketGroup
+from proxyreload.traffic.get import from_numbered_backend
 
 from .fakes import PREPARED, START_NS, Front, KernelTransport, Owner, Readers, Wire, answer_bytes, record, result_of
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxyreload.clock import ns
-from proxyreload.stall import INTERVAL_S, StallWatch
+from proxyreload.run.stall import INTERVAL_S, StallWatch
+from proxyreload.system.clock import ns
 
 from .fakes import Time
 

@@ -6,12 +6,21 @@ import attrs
 import pytest
 from zope.interface import implementer
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_MS, ns
-from proxyreload.events import Broken, ConnectionChanged, Ending, Exchange, Phase, RateChanged, ReporterFailed, Started
-from proxyreload.reporters import terminal as terminal_module
-from proxyreload.reporters.display import IDisplay
-from proxyreload.reporters.terminal import DRAW_INTERVAL_S, ORDINARY_LINES, Terminal
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import (
+    Broken,
+    ConnectionChanged,
+    Ending,
+    Exchange,
+    Phase,
+    RateChanged,
+    ReporterFailed,
+    Started,
+)
+from proxyreload.system.clock import NS_PER_MS, ns
+from proxyreload.terminal import terminal as terminal_module
+from proxyreload.terminal.display import IDisplay
+from proxyreload.terminal.terminal import DRAW_INTERVAL_S, ORDINARY_LINES, Terminal
 from proxyreload.verdict.counts import Counts
 
 from .fakes import START_NS, Time, change, exchange, failed, front_closed

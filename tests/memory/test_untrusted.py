@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.untrusted import QUOTE_LIMIT, printable
+from proxyreload.system.untrusted import QUOTE_LIMIT, printable
 
 from .fakes import some_examples
 

@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from proxyreload.waiting import LateError, until, within
+from proxyreload.system.waiting import LateError, until, within
 
 from .fakes import error_of, result_of, waits
 

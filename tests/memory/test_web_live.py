@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import CancelledError, Deferred
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_MS, ns
-from proxyreload.events import Change, Ended, Ending, Exchange, FrontClosed, Phase, RateChanged, Started
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Change, Ended, Ending, Exchange, FrontClosed, Phase, RateChanged, Started
+from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.observation import Observation
 from proxyreload.web.api import shielded

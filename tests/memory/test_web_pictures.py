@@ -7,15 +7,15 @@ from typing import Any
 import attrs
 import pytest
 
-from proxyreload.bus import EventBus
-from proxyreload.clock import NS_PER_MS, NS_PER_S, ns
-from proxyreload.events import Change, ConnectionChanged, Exchange, Phase
-from proxyreload.report.tail import CHANGES_AT_MOST
-from proxyreload.verdict.floor import Floor
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Change, ConnectionChanged, Exchange, Phase
+from proxyreload.report.percentiles import CHANGES_AT_MOST
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
+from proxyreload.verdict.baseline import Floor
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import SETTLE_NS, Observation
 from proxyreload.web.back import KEPT, BackConnections
-from proxyreload.web.tail import Tail
+from proxyreload.web.latencies import Tail
 
 from .fakes import START_NS, exchange, failed
 

@@ -10,21 +10,22 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
-from proxyreload.bus import EventBus
-from proxyreload.command.web import WebService, WebSettings
 from proxyreload.errors import ExitStatus
-from proxyreload.events import Change, Ended, Phase, Started
-from proxyreload.proxy.finding import Choice
-from proxyreload.reactor import IReactor
-from proxyreload.reporters.display import IDisplay
-from proxyreload.scenario import default
-from proxyreload.settings import Settings, Target
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Change, Ended, Phase, Started
+from proxyreload.plan.scenario import default
+from proxyreload.plan.settings import Settings, Target
+from proxyreload.proxy.registry import Choice
+from proxyreload.system.reactor import IReactor
+from proxyreload.terminal.display import IDisplay
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.observation import Observation
 from proxyreload.web import workbench
 from proxyreload.web.archive import Archive
 from proxyreload.web.guard import Refusal
+from proxyreload.web.place import WebSettings
 from proxyreload.web.slices import SLICE_S
+from proxyreload.web.web_service import WebService
 from proxyreload.web.workbench import Workbench
 
 from .fakes import START_NS, change, error_of, exchange, plugin, result_of, waits

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
-from proxyreload.proxy.child import ChildProcess, Exit
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
+from proxyreload.system.child import ChildProcess, Exit
 
 from .fakes import Time, error_of, result_of, waits
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from proxyreload.reporters.csvfile import COLUMNS
+from proxyreload.record.csvfile import COLUMNS
 
 Row = Mapping[str, object]
 

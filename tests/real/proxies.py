@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxyreload.errors import ProxyreloadError
-from proxyreload.proxy.finding import choose
+from proxyreload.proxy.registry import choose
 
 
 def binary(name: str) -> Path:

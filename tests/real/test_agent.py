@@ -15,15 +15,15 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from proxyreload import failures
 from proxyreload.backend.backend import Backend
-from proxyreload.bus import EventBus
 from proxyreload.client.agent import AgentConnection, ExchangeFailed, OneConnectionAgent
 from proxyreload.client.connector import HTTP11Connector
-from proxyreload.clock import monotonic_ns
-from proxyreload.events import Arrival
-from proxyreload.reactor import IReactor
-from proxyreload.sockets import SocketGroup
+from proxyreload.history import failures
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Arrival
+from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.sockets import SocketGroup
 
 from .command import HOST, TIMEOUT_S, is_free
 

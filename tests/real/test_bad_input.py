@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyreload.proxy.finding import installed
+from proxyreload.proxy.registry import installed
 
 from .command import COLUMNS, HOST, Place, Result
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxyreload import failures
+from proxyreload.history import failures
 from proxyreload.verdict.judgement import Verdict
 
 from .command import COLUMNS, Place

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxyreload.failures import RACES
+from proxyreload.history.failures import RACES
 
 from .command import Place, Result, rolling
 from .proxies import LOSSLESS

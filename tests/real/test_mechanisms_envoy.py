@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyreload.proxy.finding import choose
+from proxyreload.proxy.registry import choose
 
 from .command import TRAFFIC, Exits, Place, Result, rolling, scenario
 from .mechanisms import assert_shown, assert_whole, third_party

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from proxyreload.proxy.finding import choose
+from proxyreload.proxy.registry import choose
 
 from .command import Exits, Place, Session, rolling
 from .mechanisms import assert_ends_during_upgrade, assert_whole

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.http import Admin
-from proxyreload.reactor import IReactor
+from proxyreload.system.reactor import IReactor
 
 from .command import HOST, TIMEOUT_S
 

@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from proxyreload.reporters.csvfile import COLUMNS, PLAIN_ROW
+from proxyreload.record.csvfile import COLUMNS, PLAIN_ROW
 
 from .browser import BROWSER, Browser, browser
 from .command import PROXYRELOAD, Place, Result

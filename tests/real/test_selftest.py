@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from proxyreload import failures
+from proxyreload.history import failures
 
 from .command import Place
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from proxyreload.proxy.finding import installed
+from proxyreload.proxy.registry import installed
 
 from .command import CHANGES_THEN_FOREVER, SIGNALS, STATUS_LINE, TWISTD, Counts, Place, Result, recount
 

@@ -1,0 +1,45 @@
+"""The commands that ``proxyreload`` has besides a run."""
+
+from collections.abc import Callable
+from typing import cast
+
+import attrs
+from twisted.python.reflect import namedAny
+
+from proxyreload.cli.help import Help
+
+
+@attrs.frozen
+class Command:
+    """A command by the names of its code, which is imported when it is wanted."""
+
+    name: str
+    summary: str  #: in a few words
+    function: str  #: takes the words behind the name, returns the exit status
+    options: str
+
+    def run(self, words: list[str]) -> int:
+        """Run it; returns the exit status."""
+        function = cast(Callable[[list[str]], int], namedAny(f"proxyreload.command.{self.function}"))
+        return function(words)
+
+    def declared(self) -> Help:
+        """Return its options."""
+        return cast(Help, namedAny(f"proxyreload.command.{self.options}")())
+
+
+COMMANDS = (
+    Command("compare", "many mechanisms side by side", "compare.run_comparison", "compare.CompareOptions"),
+    Command("report", "the HTML report of a run, or of several", "report.make_report", "report.ReportOptions"),
+    Command(
+        "plugins", "every plugin and mechanism, or what is missing", "plugins.list_plugins", "plugins.PluginsOptions"
+    ),
+    Command("backend", "one backend by itself", "backend.serve_backend", "backend.BackendOptions"),
+    Command("selftest", "is the instrument to be believed?", "selftest.run_selftest", "selftest.SelfTestOptions"),
+    Command("twistd", "a run as a service", "twistd.run_twistd", "twistd.TwistdOptions"),
+    Command(
+        "completion", "completion for bash, zsh or fish", "completion.print_script", "completion.CompletionOptions"
+    ),
+    Command("man", "the manual page", "man.print_page", "man.ManOptions"),
+)
+BY_NAME = {command.name: command for command in COMMANDS}

@@ -1,0 +1,148 @@
+"""What an operator does to a proxy while clients use it, one change after another."""
+
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.errors import ChangeError, ProxyreloadError
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import BackendKilled, Broken, Change, Phase
+from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import WORDS_LIMIT, one_line
+from proxyreload.system.waiting import LateError, within
+
+#: A change that takes longer has failed.
+CHANGE_TIMEOUT_S = 60.0
+
+
+@attrs.define(eq=False)
+class Operations:
+    """Makes changes through a proxy plugin, one at a time, and tells the bus how far each has come.
+
+    With `kill_after_s` a removed backend is killed so long after its removal was applied, as a deployment would, and
+    started anew before it is added again.
+    """
+
+    reactor: IReactor
+    clock_ns: ClockNs
+    bus: EventBus
+    proxy: IProxy
+    upstreams: Mapping[int, Upstream]
+    mechanism: str
+    successor: Path = attrs.field(factory=Path)  #: the program to upgrade to
+    backends: Mapping[int, IBackend] = attrs.field(factory=dict)
+    kill_after_s: float | None = None
+    _requested: int = attrs.field(default=0, init=False)
+    _doomed: dict[int, IDelayedCall] = attrs.field(factory=dict, init=False)
+    _killed: dict[int, Deferred[None]] = attrs.field(factory=dict, init=False)
+    _turn: DeferredLock = attrs.field(factory=DeferredLock, init=False)
+    _requests: list[Deferred[Change]] = attrs.field(factory=list, init=False)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a change is under way."""
+        return bool(self._turn.locked)
+
+    async def carry_out(self, action: str, instance: int = -1) -> Change:
+        """Make one change when those before it are over, and return its last phase.
+
+        A refusal is returned; raised is only a cancellation: the run is ended.
+        """
+        await self._turn.acquire()
+        try:
+            return await self._carry_out(action, instance)
+        finally:
+            self._turn.release()
+
+    def request(self, action: str, instance: int = -1) -> Deferred[Change]:
+        """Make a change that is no step of a scenario; `stop` cancels it."""
+        request = Deferred.fromCoroutine(self.carry_out(action, instance))
+        self._requests.append(request)
+
+        def over(outcome: Change | Failure) -> Change | Failure:
+            self._requests.remove(request)
+            return outcome
+
+        return request.addBoth(over)
+
+    async def _carry_out(self, action: str, instance: int) -> Change:
+        number = self._requested = self._requested + 1
+        backend = "" if instance < 0 else str(instance)
+
+        def publish(phase: Phase, message: str = "") -> Change:
+            published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message)
+            self.bus.publish(published)
+            return published
+
+        if action == "add":
+            await self._revive(instance)
+
+        async def change() -> None:
+            await self._asked(action, instance)
+
+        publish(Phase.REQUESTED)
+        try:
+            await within(self.reactor, change(), CHANGE_TIMEOUT_S)
+        except CancelledError:
+            raise
+        except LateError:
+            return publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
+        except ProxyreloadError as error:
+            return publish(Phase.FAILED, one_line(str(error), WORDS_LIMIT))
+        except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code)
+            return publish(Phase.FAILED, one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
+        applied = publish(Phase.APPLIED)
+        if action == "remove" and self.kill_after_s is not None:
+            self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
+        return applied
+
+    def stop(self) -> None:
+        """Make no more changes, and kill no more backends."""
+        for request in reversed(tuple(self._requests)):  # none has its turn because another is cancelled
+            request.cancel()
+        for call in self._doomed.values():
+            call.cancel()
+        self._doomed.clear()
+
+    def _asked(self, action: str, instance: int) -> Awaitable[None]:
+        proxy = self.proxy
+        if action == "add":
+            return proxy.add_backend(self.upstreams[instance])
+        if action == "remove":
+            return proxy.remove_backend(self.upstreams[instance])
+        if action == "reload" and IReloads.providedBy(proxy):
+            return proxy.reload()
+        if action == "upgrade" and IUpgrades.providedBy(proxy):
+            return proxy.upgrade(self.successor)
+        msg = f"{self.mechanism} cannot {action}"
+        raise ChangeError(msg)
+
+    def _kill(self, instance: int) -> None:
+        del self._doomed[instance]
+        backend = self.backends[instance]
+
+        async def kill() -> None:
+            await backend.kill()
+
+        self._killed[instance] = Deferred.fromCoroutine(kill())
+        self.bus.publish(BackendKilled(str(instance), self.clock_ns()))
+
+    async def _revive(self, instance: int) -> None:
+        """See to it that the backend lives."""
+        if instance in self._doomed:
+            self._doomed.pop(instance).cancel()
+        if instance not in self._killed:
+            return
+        await self._killed.pop(instance)
+        try:
+            await self.backends[instance].start(self.reactor)
+        except ProxyreloadError as error:
+            self.bus.publish(Broken(str(error), self.clock_ns()))

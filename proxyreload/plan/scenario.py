@@ -1,0 +1,241 @@
+"""What happens when: an ordered list of steps with times."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.resources import files
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from proxyreload.errors import UsageError
+from proxyreload.history.events import change_name
+
+_SIZE_LIMIT = 64 * 1024
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+#: Where a value stands in a scenario: keys of tables and indices of arrays.
+Keys = tuple[str | int, ...]
+#: Changes that are about a backend, and those that are not.
+OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade")
+ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
+_TOP_KEYS = ("title", "duration", "backends", "step")
+_STEP_KEYS = ("at", *ACTIONS)
+
+
+@attrs.frozen
+class Step:
+    """One thing to do: ``add`` or ``remove`` a backend, ``reload``, ``upgrade`` or ``pause``."""
+
+    action: str
+    instance: int = -1  #: the backend's number, where it is about one
+    at_s: float | None = None  #: seconds since the clients started; None: right after the step before
+    pause_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return change_name(self.action, str(self.instance) if self.action in OF_BACKENDS else "")
+
+
+@attrs.frozen
+class Scenario:
+    """The steps of a run, the backends at its start, and how long its clients send."""
+
+    title: str
+    duration_s: float
+    initial: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def instances(self) -> frozenset[int]:
+        """Every backend it names."""
+        return frozenset(self.initial) | {step.instance for step in self.steps if step.action in OF_BACKENDS}
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """Every kind of change in it."""
+        return frozenset(step.action for step in self.steps) - {"pause"}
+
+
+@attrs.frozen
+class _Source:
+    """A scenario's text, to say in which line something is wrong."""
+
+    name: str
+    text: str
+
+    def wrong(self, path: Keys, message: str) -> UsageError:
+        """Return the error for the value at `path`."""
+        return UsageError(f"{self.name}:{self._line(path)}: {message}")
+
+    def _line(self, path: Keys) -> int:
+        """Return the line that brings in the value at `path`: the first with which the text up to there has it."""
+        lines = self.text.splitlines()
+        for number in range(1, len(lines) + 1):
+            try:
+                value: Any = tomllib.loads("\n".join(lines[:number]))
+                for key in path:
+                    value = value[key]
+            except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
+                continue
+            return number
+        return max(1, len(lines))
+
+
+def read(path: Path, duration_s: float | None = None) -> Scenario:
+    """Read a scenario file; raises `UsageError` with file and line."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_SIZE_LIMIT + 1)
+        text = content.decode("utf-8")
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise UsageError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not UTF-8"
+        raise UsageError(msg) from error
+    if len(content) > _SIZE_LIMIT:
+        msg = f"{path}: longer than {_SIZE_LIMIT} bytes"
+        raise UsageError(msg)
+    return parse(text, str(path), duration_s)
+
+
+def default(duration_s: float | None = None) -> Scenario:
+    """Return the scenario that is run when none is named."""
+    text = files("proxyreload.plan.scenarios").joinpath("default.toml").read_text(encoding="utf-8")
+    return parse(text, "default.toml", duration_s)
+
+
+def watching(duration_s: float | None, backends: int = 2) -> Scenario:
+    """Return the scenario of a proxy that somebody else changes: nothing of ours, for as long as is asked."""
+    return Scenario("watch", float("inf") if duration_s is None else duration_s, tuple(range(min(2, backends))), ())
+
+
+def rolling(cycles: int, pace_s: float, backends: int) -> Scenario:
+    """Return the scenario that rolls through the backends: in each cycle the next is added and the oldest removed.
+
+    `pace_s` passes before each change since the one before it was applied, and after the last.
+    """
+    steps: list[Step] = []
+    for cycle in range(cycles):
+        steps += [Step("pause", pause_s=pace_s), Step("add", (cycle + 2) % backends)]
+        steps += [Step("pause", pause_s=pace_s), Step("remove", cycle % backends)]
+    return _paced(f"add a backend, remove one: {cycles} times", (0, 1), steps, pace_s)
+
+
+def repeated(action: str, times: int, pace_s: float) -> Scenario:
+    """Return the scenario that reloads, or upgrades, again and again, paced likewise."""
+    steps = [step for _time in range(times) for step in (Step("pause", pause_s=pace_s), Step(action))]
+    return _paced(f"{action}: {times} times", (0, 1), steps, pace_s)
+
+
+def _paced(title: str, initial: tuple[int, ...], steps: list[Step], pace_s: float) -> Scenario:
+    after = Step("pause", pause_s=pace_s)
+    return Scenario(title, pace_s * (1 + sum(step.action != "pause" for step in steps)), initial, (*steps, after))
+
+
+def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
+    """Parse a scenario; `duration_s` takes the place of its own duration."""
+    source = _Source(name, text)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # Its message ends with "(at line 3, column 5)".
+        line = re.search(r"at line (\d+)", str(error))
+        place = line[1] if line else max(1, len(text.splitlines()))
+        msg = f"{name}:{place}: {str(error).partition(' (at ')[0]}"
+        raise UsageError(msg) from error
+    except RecursionError as error:
+        msg = f"{name}:1: nested too deeply"
+        raise UsageError(msg) from error
+    _known_keys(source, (), content, _TOP_KEYS)
+    duration = _number(source, ("duration",), content.get("duration", 15.0)) if duration_s is None else duration_s
+    if duration <= 0:
+        raise source.wrong(("duration",), "duration must be more than 0 seconds")
+    initial = content.get("backends", [0, 1])
+    if not isinstance(initial, list) or not all(_is_instance(instance) for instance in initial):
+        raise source.wrong(("backends",), "backends must be a list of backends' numbers")
+    if len(set(initial)) < len(initial):
+        raise source.wrong(("backends",), "backends names one twice")
+    tables = content.get("step", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise source.wrong(("step",), "write each step under [[step]]")
+    steps = tuple(_step(source, index, table, duration) for index, table in enumerate(tables))
+    _check_order(source, steps, initial, duration)
+    return Scenario(str(content.get("title", name)), duration, tuple(initial), steps)
+
+
+def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            raise source.wrong((*path, key), f"unknown key {key!r}; there are: {', '.join(known)}")
+
+
+def _number(source: _Source, path: Keys, value: object) -> float:
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        with suppress(OverflowError):
+            if isfinite(number := float(value)):
+                return number
+    raise source.wrong(path, f"{path[-1]} must be a number of seconds")
+
+
+def _is_instance(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _step(source: _Source, index: int, table: Mapping[str, Any], duration_s: float) -> Step:
+    path = ("step", index)
+    _known_keys(source, path, table, _STEP_KEYS)
+    actions = [action for action in ACTIONS if action in table]
+    if len(actions) != 1:
+        raise source.wrong(path, f"a step needs exactly one of {', '.join(ACTIONS)}")
+    action = actions[0]
+    at_s = _time(source, (*path, "at"), table["at"], duration_s) if "at" in table else None
+    value = table[action]
+    if action == "pause":
+        pause_s = _number(source, (*path, action), value)
+        if pause_s < 0:
+            raise source.wrong((*path, action), "pause must not be negative")
+        return Step(action, at_s=at_s, pause_s=pause_s)
+    if action in OF_THE_PROXY:
+        if value is not True:
+            raise source.wrong((*path, action), f"write {action} = true")
+        return Step(action, at_s=at_s)
+    if not _is_instance(value):
+        raise source.wrong((*path, action), f"{action} takes a backend's number")
+    return Step(action, instance=value, at_s=at_s)
+
+
+def _time(source: _Source, path: Keys, value: object, duration_s: float) -> float:
+    if isinstance(value, str):
+        share = _SHARE.fullmatch(value.strip())
+        if share is None:
+            raise source.wrong(path, 'at must be seconds or a share like "33 %", not ' + repr(value))
+        return duration_s * float(share[1]) / 100
+    return _number(source, path, value)
+
+
+def _check_order(source: _Source, steps: tuple[Step, ...], initial: list[int], duration_s: float) -> None:
+    """Refuse what can only be a mistake: times that go back, a backend added twice or removed when it is not there."""
+    behind, earliest_s = set(initial), 0.0
+    for index, step in enumerate(steps):
+        path = ("step", index)
+        if step.at_s is not None:
+            if step.at_s < earliest_s:
+                raise source.wrong((*path, "at"), f"at {step.at_s:g} s comes before the step before it is over")
+            earliest_s = step.at_s
+        earliest_s += step.pause_s
+        if earliest_s >= duration_s:
+            message = f"this step comes at {earliest_s:g} s, but the run ends after {duration_s:g} s"
+            raise source.wrong((*path, "at" if step.at_s is not None else step.action), message)
+        if step.action == "add":
+            if step.instance in behind:
+                raise source.wrong((*path, "add"), f"backend {step.instance} is behind the proxy already")
+            behind.add(step.instance)
+        elif step.action == "remove":
+            if step.instance not in behind:
+                raise source.wrong((*path, "remove"), f"backend {step.instance} is not behind the proxy")
+            behind.remove(step.instance)

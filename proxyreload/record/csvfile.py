@@ -1,0 +1,152 @@
+"""``data.csv``: one row for each exchange."""
+
+import csv
+import errno
+import io
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from proxyreload.errors import UsageError
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Exchange, Started
+from proxyreload.system.clock import NS_PER_US
+from proxyreload.system.untrusted import printable
+
+#: The first six are those of the program's ancestor, by its names and in its order.
+COLUMNS = (
+    *("time", "client", "status", "instance", "front port", "back port"),
+    *("request", "due", "written", "first byte", "connect", "connection", "carried", "announced", "failure"),
+)
+
+#: A row without anything to quote, for a success over a connection that was open already.
+PLAIN_ROW = "%d,%d,%d,%s,%d,%s,%d,%d,%d,%d,,%d,%d,,\n"
+_PLAIN_KEPT = 4096
+
+
+def status_text(exchange: Exchange) -> str | int:
+    """Return the column ``status``: the status code, or the error's name and message."""
+    if not exchange.failure or exchange.failure.startswith("status "):
+        return exchange.status
+    return f"{exchange.failure}: {printable(exchange.message)}" if exchange.message else exchange.failure
+
+
+@attrs.define(eq=False)
+class CsvFile:
+    """Writes every exchange, in whole rows, a batch with one system call.
+
+    When the file cannot take a batch (a full disk), what it took is cut back to whole rows, and the error is raised.
+    """
+
+    path: Path
+    rows: int = attrs.field(default=0, init=False)
+    _descriptor: int = attrs.field(default=-1, init=False)
+    _size: int = attrs.field(default=0, init=False)
+    _start_ns: int = attrs.field(default=0, init=False)
+    _plain: set[str] = attrs.field(factory=lambda: {""}, init=False)  # instances that need no quotes
+
+    def open(self) -> None:
+        """Create the file with its head; raises `UsageError` if that cannot be done."""
+        try:
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            self._write(_quoted(COLUMNS).encode("utf-8"))
+        except OSError as error:
+            msg = f"{self.path} cannot be written: {error.strerror}"
+            raise UsageError(msg) from error
+
+    def subscribe(self, bus: EventBus) -> None:
+        """Write what `bus` brings."""
+        bus.subscribe(Started, self.started, str(self.path))
+        bus.subscribe(Exchange, self.exchanged, str(self.path))
+
+    def started(self, events: Sequence[Started]) -> None:
+        """Note the zero of all times."""
+        self._start_ns = events[0].at_ns
+
+    def exchanged(self, exchanges: Sequence[Exchange]) -> None:
+        """Write a batch of rows."""
+        self._write(self._encode(exchanges))
+        self.rows += len(exchanges)
+
+    def close(self) -> None:
+        """Close the file; its rows have all been written."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _encode(self, exchanges: Sequence[Exchange]) -> bytes:
+        """Return their rows: the plain ones, which are nearly all, formatted at once, the others by the csv module."""
+        start_ns, plain = self._start_ns, self._plain
+        rows = [
+            PLAIN_ROW
+            % (
+                (e.ended_ns - start_ns) // NS_PER_US,
+                e.client,
+                e.status,
+                e.instance,
+                e.front_port,
+                e.back_port or "",
+                e.number,
+                (e.due_ns - start_ns) // NS_PER_US,
+                (e.written_ns - start_ns) // NS_PER_US,
+                (e.first_byte_ns - start_ns) // NS_PER_US,
+                e.connection,
+                e.carried,
+            )
+            if not e.failure and not e.connect_ns and not e.announced and e.instance in plain
+            else self._row(e)
+            for e in exchanges
+        ]
+        return "".join(rows).encode("utf-8")
+
+    def _row(self, e: Exchange) -> str:
+        """Return any row, and learn whether this instance can stand in a plain one."""
+        if e.instance.isalnum() and len(self._plain) < _PLAIN_KEPT:
+            self._plain.add(e.instance)
+        start_ns = self._start_ns
+        return _quoted(
+            (
+                (e.ended_ns - start_ns) // NS_PER_US,
+                e.client,
+                status_text(e),
+                printable(e.instance),
+                e.front_port or "",
+                e.back_port or "",
+                e.number,
+                (e.due_ns - start_ns) // NS_PER_US,
+                (e.written_ns - start_ns) // NS_PER_US if e.written_ns else "",
+                (e.first_byte_ns - start_ns) // NS_PER_US if e.first_byte_ns else "",
+                e.connect_ns // NS_PER_US if e.connect_ns else "",
+                e.connection if e.connection >= 0 else "",
+                e.carried,
+                "yes" if e.announced else "",
+                e.failure,
+            )
+        )
+
+    def _write(self, data: bytes) -> None:
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:] if written else data)
+        except OSError as error:
+            whole = data.rfind(b"\n", 0, written) + 1
+            self.rows += data.count(b"\n", 0, whole)
+            self._cut(self._size + whole)
+            raise OSError(error.errno or errno.EIO, f"{error.strerror}; {self.rows} rows were written") from error
+        self._size += len(data)
+
+    def _cut(self, size: int) -> None:
+        with suppress(OSError):
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                os.ftruncate(self._descriptor, size)
+
+
+def _quoted(fields: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue()

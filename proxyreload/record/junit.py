@@ -1,0 +1,138 @@
+"""JUnit XML: what a run or a comparison came to, for a continuous integration server.
+
+The elements are those that Jenkins and GitLab read:
+https://github.com/jenkinsci/xunit-plugin/blob/master/src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/junit-10.xsd
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import attrs
+
+from proxyreload.errors import StartError, UsageError
+from proxyreload.system.clock import seconds
+from proxyreload.system.untrusted import WORDS_LIMIT, printable
+from proxyreload.system.wholefile import write_whole
+from proxyreload.verdict.judgement import Judgement, Verdict, detection_limit, judge_change
+from proxyreload.verdict.observation import Observation, ObservedChange
+
+#: What a verdict is to whoever reads test results; the lossless ones pass.
+OUTCOMES = {Verdict.LOSSY: "failure", Verdict.INEFFECTIVE: "error", Verdict.INVALID: "error"}
+#: What the file says until it is known better.
+UNFINISHED = "proxyreload did not come to its end"
+
+
+@attrs.frozen
+class Case:
+    """One test case; ``outcome`` is ``failure``, ``error``, ``skipped`` or empty: passed."""
+
+    name: str
+    of: str  #: what is tested: a mechanism or a URL
+    time_s: float = 0.0
+    outcome: str = ""
+    kind: str = ""  #: the verdict, of what has not passed
+    message: str = ""
+    output: str = ""
+
+
+def judged(name: str, of: str, time_s: float, judgement: Judgement, output: str = "") -> Case:
+    """Make a case of a judgement."""
+    verdict = judgement.verdict
+    outcome = OUTCOMES.get(verdict, "")
+    message = "; ".join(judgement.reasons)
+    if not outcome:
+        said = ": ".join(filter(None, [verdict.value, message]))
+        return Case(name, of, time_s, output="\n".join(filter(None, [said, output])))
+    return Case(name, of, time_s, outcome, verdict.value, message, output)
+
+
+def document(suite: str, cases: Sequence[Case]) -> str:
+    """Return the cases as one suite. No character is left in it that XML 1.0 has no place for."""
+    counts = {f"{outcome}s": 0 for outcome in ("failure", "error")} | {"skipped": 0}
+    for case in cases:
+        if case.outcome:
+            counts[case.outcome if case.outcome == "skipped" else f"{case.outcome}s"] += 1
+    totals = {"tests": str(len(cases)), **{name: str(number) for name, number in counts.items()}}
+    time = _seconds(sum(case.time_s for case in cases))
+    root = ET.Element("testsuites", totals)
+    element = ET.SubElement(root, "testsuite", {"name": _text(suite), **totals, "time": time})
+    for case in cases:
+        _add(element, case)
+    ET.indent(root)
+    return f"<?xml version='1.0' encoding='utf-8'?>\n{ET.tostring(root, encoding='unicode')}\n"
+
+
+def _add(suite: ET.Element, case: Case) -> None:
+    named = {"classname": _text(case.of), "name": _text(case.name), "time": _seconds(case.time_s)}
+    element = ET.SubElement(suite, "testcase", named)
+    if case.outcome:
+        kind = {"type": case.kind} if case.kind else {}
+        ET.SubElement(element, case.outcome, {"message": _text(case.message), **kind})
+    if case.output:
+        ET.SubElement(element, "system-out").text = _text(case.output)
+
+
+def _seconds(time_s: float) -> str:
+    return f"{time_s:.3f}"
+
+
+def _text(text: str) -> str:
+    """Return the lines of a text without control characters, lone surrogates and whatever else cannot stand in XML."""
+    return "\n".join(printable(line, WORDS_LIMIT) for line in text.split("\n"))
+
+
+def run_cases(observation: Observation, judgement: Judgement, of: str) -> Iterator[Case]:
+    """Yield a case for each change, and one for the run as a whole."""
+    for change in observation.changes:
+        yield judged(f"change {change.number}: {change.name}", of, _change_s(change), judge_change(change))
+    ran_s = seconds(observation.ended_ns - observation.started_ns) if observation.ended_ns else 0.0
+    counts = observation.counts
+    yield judged("run", of, ran_s, judgement, detection_limit(counts.total) if not counts.failure else "")
+
+
+def _change_s(change: ObservedChange) -> float:
+    """Return how long the proxy took to apply it."""
+    return seconds(change.applied_ns - change.requested_ns) if change.applied_ns else 0.0
+
+
+@attrs.define(eq=False)
+class JUnitFile:
+    """Writes the file twice: at the start as an error, for whatever may kill us, and at the end."""
+
+    path: Path
+    suite: str  #: what it is called
+
+    def open(self) -> None:
+        """Write that nothing came of it yet; raises `UsageError` if the file cannot be written."""
+        try:
+            self._write([self._broken(UNFINISHED)])
+        except OSError as error:
+            raise UsageError(self._cannot(error)) from error
+
+    def finish(self, cases: Sequence[Case]) -> None:
+        """Write what came of it; raises `StartError` if that fails."""
+        try:
+            self._write(cases)
+        except OSError as error:
+            raise StartError(self._cannot(error)) from error
+
+    async def record(self, execute: Callable[[], Awaitable[Judgement]], observation: Observation) -> Judgement:
+        """Execute a run and write what came of it, whatever that is."""
+        self.open()
+        try:
+            judgement = await execute()
+        except Exception as error:
+            self.finish([self._broken(str(error))])
+            raise
+        self.finish(list(run_cases(observation, judgement, self.suite)))
+        return judgement
+
+    def _broken(self, why: str) -> Case:
+        return Case("run", self.suite, outcome="error", kind=Verdict.INVALID.value, message=why)
+
+    def _write(self, cases: Sequence[Case]) -> None:
+        write_whole(self.path, document(self.suite, cases))
+
+    def _cannot(self, error: OSError) -> str:
+        return f"{self.path} cannot be written: {error.strerror}"

@@ -1,0 +1,173 @@
+"""``run.json``: what ran, each change with its times, the summary with the verdict."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import attrs
+import psutil
+
+import proxyreload
+from proxyreload.client.load import Punctuality
+from proxyreload.errors import StartError, UsageError
+from proxyreload.system.clock import NS_PER_US
+from proxyreload.system.wholefile import write_whole
+from proxyreload.verdict.baseline import Floor
+from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
+from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.observation import Closures, Observation, ObservedChange
+
+#: Changes with a note in the changelog.
+FORMAT = 1
+
+
+@attrs.define(eq=False)
+class RunFile:
+    """Writes the file twice: at the start, without a summary, and whole at the end."""
+
+    path: Path
+    content: dict[str, object] = attrs.field(factory=dict)
+
+    def open(self, ran: Mapping[str, object]) -> None:
+        """Write what is to run; raises `UsageError` if the file cannot be written."""
+        self.content = {"format": FORMAT, "finished": False, **ran, "versions": _versions(ran), "machine": _machine()}
+        try:
+            self._write()
+        except OSError as error:
+            msg = f"{self.path} cannot be written: {error.strerror}"
+            raise UsageError(msg) from error
+
+    def finish(self, observation: Observation, judgement: Judgement) -> None:
+        """Write it whole; raises `StartError` if that fails."""
+        self.content["finished"] = True
+        self.content["changes"] = [change_as_run(change, observation.started_ns) for change in observation.changes]
+        self.content["summary"] = _summary(observation, judgement)
+        try:
+            self._write()
+        except OSError as error:
+            msg = f"{self.path} cannot be written: {error.strerror}"
+            raise StartError(msg) from error
+
+    def _write(self) -> None:
+        write_whole(self.path, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _versions(ran: Mapping[str, object]) -> dict[str, object]:
+    packages = {name: version(name) for name in ("twisted", "treq", "httptools")}
+    return {
+        "proxyreload": proxyreload.__version__,
+        "python": platform.python_version(),
+        **packages,
+        "proxy": ran.get("proxy_version", ""),
+    }
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "system": platform.platform(),
+        "processors": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _since_us(at_ns: int, start_ns: int) -> int | None:
+    return (at_ns - start_ns) // NS_PER_US if at_ns else None
+
+
+def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
+    """Return a change as it stands in the file."""
+    judgement = judge_change(change)
+    return {
+        "number": change.number,
+        "action": change.action,
+        "instance": change.instance,
+        "mechanism": change.mechanism,
+        "requested_us": _since_us(change.requested_ns, start_ns),
+        "applied_us": _since_us(change.applied_ns, start_ns),
+        "effective_us": _since_us(change.effective_ns, start_ns),
+        "error": change.refused or None,
+        "verdict": judgement.verdict.value,
+        "reasons": list(judgement.reasons),
+        "exchanges": change.exchanges,
+        "failures": change.failures,
+        "stragglers": change.stragglers,
+        **_closures(change.closures),
+    }
+
+
+def _closures(closures: Closures) -> dict[str, object]:
+    return {
+        "front_closed": {ending.value: number for ending, number in closures.front.items()},
+        "back_closed": closures.back,
+    }
+
+
+def _latency(latency: Latency) -> dict[str, int]:
+    return {
+        "count": latency.count,
+        "p50_us": latency.percentile_us(50),
+        "p99_us": latency.percentile_us(99),
+        "p999_us": latency.percentile_us(99.9),
+        "max_us": latency.max_us,
+    }
+
+
+def _floor(floor: Floor | None) -> dict[str, object] | None:
+    if floor is None:
+        return None
+    return {
+        "exchanges": floor.exchanges,
+        "rate_per_s": round(floor.rate_per_s, 1),
+        "failures": floor.failures,
+        "latency": {**_latency(floor.latency), "percentiles": floor.latency.percentiles()},
+    }
+
+
+def _schedule(punctuality: Punctuality | None) -> dict[str, object] | None:
+    if punctuality is None:
+        return None
+    return {
+        "requests": punctuality.requests,
+        "kept": punctuality.kept,
+        "slipped": punctuality.slipped,
+        "slip_max_us": punctuality.slip_peak_ns // NS_PER_US,
+        "late": {str(client): late for client, late in punctuality.late.items()},
+        "late_max_us": punctuality.late_peak_ns // NS_PER_US,
+    }
+
+
+def _rates(observation: Observation) -> dict[str, object]:
+    """Return the rates that were set while the clients were sending, if there were any."""
+    rates = [
+        {"at_us": _since_us(each.at_ns, observation.started_ns), "rate": each.rate_per_s} for each in observation.rates
+    ]
+    return {"rates": rates} if rates else {}
+
+
+def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
+    counts, repetition = observation.counts, observation.repetition
+    return {
+        "verdict": judgement.verdict.value,
+        "exit_status": int(judgement.verdict.exit_status),
+        "reasons": list(judgement.reasons),
+        "exchanges": counts.total,
+        "success": counts.success,
+        "failure": counts.failure,
+        "front_changed": counts.front_changed,
+        "back_changed": counts.back_changed,
+        "failures": counts.by_failure,
+        "detection_limit": detection_limit(counts.total) if not counts.failure else None,
+        "per_change": repetition.as_run() if repetition is not None else None,
+        **_rates(observation),
+        "duration_us": _since_us(observation.ended_ns, observation.started_ns),
+        "answers_by_instance": observation.answers_by_instance,
+        "arrivals_by_instance": observation.arrivals_by_instance,
+        "before_changes": _closures(observation.before),
+        "floor": _floor(observation.floor),
+        "stall_max_us": observation.stall_ns // NS_PER_US,
+        "schedule": _schedule(observation.punctuality),
+        "latency": {phase.name: _latency(phase.latency) for phase in observation.phases},
+    }

@@ -1,0 +1,180 @@
+"""What ``run.json`` tells of a run, as far as it is what it should be."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from proxyreload.record.runfile import FORMAT
+from proxyreload.report.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
+from proxyreload.system.untrusted import printable
+
+
+@attrs.frozen
+class Change:
+    """One change, as far as it came; times in µs since the clients started."""
+
+    number: int
+    action: str
+    instance: str
+    mechanism: str
+    requested_us: int
+    applied_us: int | None
+    effective_us: int | None
+    error: str
+    verdict: str
+    reasons: tuple[str, ...]
+    exchanges: int
+    failures: Mapping[str, int]
+
+    @property
+    def what(self) -> str:
+        """Return ``add backend 2`` or ``reload``."""
+        return f"{self.action} backend {self.instance}" if self.instance else self.action
+
+    @property
+    def over_us(self) -> int:
+        """When it was applied and seen in the traffic; an effect before the request is none."""
+        return max(self.requested_us, self.applied_us or 0, self.effective_us or 0)
+
+    @property
+    def settled_us(self) -> int:
+        """When it was applied, or else requested: its surroundings end a second after."""
+        return self.requested_us if self.applied_us is None else self.applied_us
+
+
+@attrs.frozen
+class Latency:
+    """Percentiles in µs."""
+
+    count: int
+    p50_us: int
+    p99_us: int
+    p999_us: int
+    max_us: int
+    percentiles: tuple[tuple[float, float], ...] = ()  #: more of them: per cent, µs
+
+
+@attrs.frozen
+class Record:
+    """A run that has ended."""
+
+    title: str  #: the plugin and its mechanism, or the URL
+    version: str  #: the proxy's own words
+    words: tuple[str, ...]  #: of the command line, if it was recorded
+    url: str
+    options: Mapping[str, Any]
+    scenario: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    changes: tuple[Change, ...]
+    verdict: str
+    reasons: tuple[str, ...]
+    exchanges: int
+    success: int
+    failure: int
+    front_changed: int
+    back_changed: int
+    failures: Mapping[str, int]
+    detection_limit: str
+    duration_us: int
+    phases: Mapping[str, Latency]
+    floor: Latency | None
+    floor_rate_per_s: float
+    stall_max_us: int
+    csv: str
+
+
+def read_record(path: Path) -> Record:
+    """Read a run file; raises `UsageError` with file and line, or file and key, where it is none."""
+    return _record(read_table(path))
+
+
+def _record(run: Table) -> Record:
+    if run.content.get("format") != FORMAT:
+        raise run.wrong(key="format", message=f"is not {FORMAT}")
+    if run.content.get("finished") is not True:
+        raise run.wrong(key="finished", message="is not true: the run did not come to its end")
+    summary = run.table("summary")
+    floor = summary.table("floor")
+    options = run.plain("options")
+    return Record(
+        title=_title(run),
+        version=run.text("proxy_version"),
+        words=run.texts("command", WORDS_AT_MOST),
+        url=run.text("url"),
+        options=options,
+        scenario=run.plain("scenario"),
+        versions=run.plain("versions"),
+        machine=run.plain("machine"),
+        changes=_in_order([_change(change) for change in run.tables("changes")], run),
+        verdict=summary.text("verdict"),
+        reasons=summary.texts("reasons"),
+        exchanges=summary.number("exchanges"),
+        success=summary.number("success"),
+        failure=summary.number("failure"),
+        front_changed=summary.number("front_changed"),
+        back_changed=summary.number("back_changed"),
+        failures=summary.counts("failures"),
+        detection_limit=summary.text("detection_limit"),
+        duration_us=summary.number_or_none("duration_us") or 0,
+        phases={printable(name): _latency(summary.table("latency"), name) for name in summary.table("latency").content},
+        floor=_latency(floor, "latency") if floor.content else None,
+        floor_rate_per_s=floor.decimal("rate_per_s"),
+        stall_max_us=summary.number_or_none("stall_max_us") or 0,
+        csv=run.table("options").path_at("csv"),
+    )
+
+
+def _title(run: Table) -> str:
+    plugin, mechanism = run.text("plugin"), run.text("mechanism")
+    return f"{plugin}:{mechanism}" if plugin and mechanism else plugin or run.text("url") or "a run"
+
+
+def _in_order(changes: Sequence[Change], run: Table) -> tuple[Change, ...]:
+    times = [change.requested_us for change in changes]
+    if times != sorted(times):
+        raise run.wrong(key="changes", message="are not in the order of their times")
+    return tuple(changes)
+
+
+def _change(table: Table) -> Change:
+    return Change(
+        number=table.number("number"),
+        action=table.text("action"),
+        instance=table.text("instance"),
+        mechanism=table.text("mechanism"),
+        requested_us=table.number("requested_us"),
+        applied_us=table.number_or_none("applied_us"),
+        effective_us=table.number_or_none("effective_us"),
+        error=table.text("error"),
+        verdict=table.text("verdict"),
+        reasons=table.texts("reasons"),
+        exchanges=table.number("exchanges"),
+        failures=table.counts("failures"),
+    )
+
+
+def _latency(parent: Table, key: str) -> Latency:
+    table = parent.table(key)
+    return Latency(
+        count=table.number("count"),
+        p50_us=table.number("p50_us"),
+        p99_us=table.number("p99_us"),
+        p999_us=table.number("p999_us"),
+        max_us=table.number("max_us"),
+        percentiles=tuple(_point(table, point) for point in table.list("percentiles", 1000)),
+    )
+
+
+def _point(table: Table, point: object) -> tuple[float, float]:
+    if (
+        not isinstance(point, list)
+        or len(point) != 2  # noqa: PLR2004  (a pair)
+        or not all(isinstance(value, int | float) for value in point)
+        or not 0 <= point[0] <= 100  # noqa: PLR2004  (per cent)
+        or not 0 <= point[1] <= LARGEST
+    ):
+        raise table.wrong(key="percentiles", message="are not pairs of per cent and µs")
+    return float(point[0]), float(point[1])

@@ -1,0 +1,1 @@
+"""One run, from what must be so before it to all that is given back after it."""

@@ -1,0 +1,39 @@
+"""Notices when this program itself stands still: a machine too busy, a suspended process."""
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from proxyreload.system.clock import ClockNs, ns
+
+INTERVAL_S = 0.05
+#: From here on it is worth saying.
+WORTH_SAYING_NS = ns(0.1)
+
+
+@attrs.define(eq=False)
+class StallWatch:
+    """Looks at the clock every `INTERVAL_S`; ``peak_ns`` is by how much it came too late at most."""
+
+    clock_ns: ClockNs
+    peak_ns: int = attrs.field(default=0, init=False)
+    _due_ns: int = attrs.field(default=0, init=False)
+    _ticking: LoopingCall | None = attrs.field(default=None, init=False)
+
+    def start(self, reactor: IReactorTime) -> None:
+        """Watch from now on."""
+        self._due_ns = self.clock_ns() + ns(INTERVAL_S)
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = reactor
+        self._ticking.start(INTERVAL_S, now=False)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._ticking is not None and self._ticking.running:
+            self._tick()
+            self._ticking.stop()
+
+    def _tick(self) -> None:
+        now_ns = self.clock_ns()
+        self.peak_ns = max(self.peak_ns, now_ns - self._due_ns)
+        self._due_ns = now_ns + ns(INTERVAL_S)

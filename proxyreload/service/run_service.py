@@ -1,0 +1,126 @@
+"""A run as a Twisted service, with its terminal."""
+
+from collections.abc import Callable, Sequence
+from math import isinf
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from proxyreload.errors import ExitStatus, ProxyreloadError
+from proxyreload.plan.settings import Settings
+from proxyreload.record.junit import JUnitFile
+from proxyreload.report.write import write_run
+from proxyreload.run.run import Run
+from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.reactor import IReactor
+from proxyreload.terminal.display import IDisplay
+from proxyreload.terminal.summary import summary_lines
+from proxyreload.terminal.terminal import Terminal
+from proxyreload.verdict.judgement import Judgement, counted
+
+
+@attrs.define(eq=False, slots=False)
+class RunService(Service):
+    """Runs once when started; when stopped before, ends the run in order, with its verdict written."""
+
+    settings: Settings
+    reactor: IReactor
+    display: IDisplay
+    complain: Callable[[str], None]  #: takes an error, for standard error
+    finished: Callable[[int], None]  #: takes the exit status when all is over
+    watch: Callable[[Run], None] | None = None  #: takes the run before it begins, for more reporters
+    judgement: Judgement | None = attrs.field(default=None, init=False)  #: once it is over, unless it could not start
+    _run: Run | None = attrs.field(default=None, init=False)
+    _doing: str = attrs.field(default="", init=False)  # once the run is over
+    _over: Deferred[None] | None = attrs.field(default=None, init=False)
+
+    def startService(self) -> None:
+        """Start the run."""
+        super().startService()
+        self._over = Deferred.fromCoroutine(self._execute())
+
+    def stopService(self) -> Deferred[None] | None:
+        """End the run; fires when everything is given back."""
+        super().stopService()
+        self.interrupt()
+        return self._over
+
+    def interrupt(self) -> None:
+        """End the run early; a second time, at once."""
+        if self._run is not None:
+            self._run.interrupt()
+
+    async def _execute(self) -> None:
+        run = self._run = Run(self.settings, self.reactor, monotonic_ns)
+        terminal = Terminal(
+            self.display,
+            run.observation.counts,
+            self.settings.log,
+            str(self.settings.csv),
+            monotonic_ns,
+            lambda elapsed_s: self._doing or (run.play.ahead(elapsed_s) if run.play is not None else ""),
+            _announcement(self.settings),
+        )
+        terminal.subscribe(run.bus)
+        terminal.start(self.reactor)
+        if self.watch is not None:
+            self.watch(run)
+        status, complaint = int(ExitStatus.INVALID), ""
+        try:
+            judgement = self.judgement = await self._judged(run)
+            self._conclude(run, terminal, judgement, await self._written())
+            status = int(judgement.verdict.exit_status)
+        except ProxyreloadError as error:
+            status, complaint = int(error.status), str(error)
+        except Exception:  # noqa: BLE001  (a defect of ours, said as such)
+            complaint = f"internal error\n{Failure().getTraceback()}"
+        self._run = None
+        terminal.stop()
+        if complaint:
+            self.complain(complaint)
+        self.finished(status)
+
+    async def _judged(self, run: Run) -> Judgement:
+        if self.settings.junit is None:
+            return await run.execute()
+        choice = self.settings.choice
+        file = JUnitFile(self.settings.junit, choice.name if choice is not None else self.settings.target.url)
+        return await file.record(run.execute, run.observation)
+
+    async def _written(self) -> list[str]:
+        """Write the report, if one is wanted, and return a line that says where all is."""
+        settings = self.settings
+        rows_and_run = f"written: {settings.csv}, {settings.run}"
+        if settings.report is None:
+            return [rows_and_run]
+        if not settings.csv.is_file():
+            return [rows_and_run, f"not written: {settings.report}: {settings.csv} cannot be read again"]
+        self._doing = f"writing {settings.report}"
+        try:
+            # In a thread, for it takes a second or two, and this may be a service with other things to do.
+            await deferToThreadPool(
+                self.reactor, self.reactor.getThreadPool(), write_run, settings.csv, settings.run, settings.report
+            )
+        except ProxyreloadError as error:
+            return [rows_and_run, f"not written: {settings.report}: {error}"]
+        return [f"{rows_and_run}, {settings.report}"]
+
+    def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement, written: Sequence[str]) -> None:
+        choice = self.settings.choice
+        about = self.settings.target.url if choice is None or not self.settings.is_ours else run.proxy_version
+        what = about if choice is None else f"{choice.name}, {about}"
+        cure = choice.mechanism.cure if choice is not None else None
+        helps = f"{cure.advice}, {cure.link}" if cure is not None else ""
+        terminal.conclude(summary_lines(run.observation, judgement, what, written, helps), run.observation.ended_ns)
+
+
+def _announcement(settings: Settings) -> str:
+    scenario = settings.scenario
+    what = f"{settings.choice.name}: {scenario.title}" if settings.choice is not None else settings.target.url
+    clients = f"{counted(settings.clients, 'client')} and the probe"
+    load = "each sends as soon as it has its answer" if settings.rate_per_s is None else f"{settings.rate_per_s:g}/s"
+    until = "until Ctrl-C" if isinf(scenario.duration_s) else f"{scenario.duration_s:g} s"
+    return f"{what}; {clients}, {load}; {until}; every request is written to {settings.csv}"

@@ -1,0 +1,1 @@
+"""The terminal, and what it says."""

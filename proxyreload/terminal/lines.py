@@ -1,0 +1,47 @@
+"""Lines of the terminal's log."""
+
+from proxyreload.history.events import BackendKilled, Change, Exchange, FrontClosed, Phase, RateChanged
+from proxyreload.history.failures import UNASKED
+from proxyreload.record.csvfile import status_text
+from proxyreload.system.clock import NS_PER_S
+
+
+def clock_text(at_ns: int, start_ns: int) -> str:
+    """Return seconds since the start, to the µs."""
+    return f"{(at_ns - start_ns) / NS_PER_S:11.6f}"
+
+
+def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
+    """Return one exchange, as a line in columns."""
+    who = f"{'probe' if exchange.probe else 'client'} {exchange.client}"
+    front = f"front {exchange.front_port or '-'}"
+    back = f"backend {exchange.instance or '-'} back {exchange.back_port or '-'}"
+    line = f"{clock_text(exchange.ended_ns, start_ns)}  {who:<10} {front:<12} {back:<24} {status_text(exchange)}"
+    return f"{line}  {note}" if note else line
+
+
+def unasked_line(closed: FrontClosed, start_ns: int) -> str:
+    """Return what came over an idle connection."""
+    who = f"{'probe' if closed.probe else 'client'} {closed.client}"
+    when = clock_text(closed.closed_ns, start_ns)
+    return f"{when}  {who:<10} front {closed.front_port:<6} {UNASKED} while idle: {closed.message}"
+
+
+def killed_line(killed: BackendKilled, start_ns: int) -> str:
+    """Return that a backend is gone."""
+    return f"{clock_text(killed.killed_ns, start_ns)}  backend {killed.instance} killed"
+
+
+def rate_line(changed: RateChanged, start_ns: int) -> str:
+    """Return the new rate."""
+    rate = "closed loop" if changed.rate_per_s is None else f"{changed.rate_per_s:g}/s"
+    return f"{clock_text(changed.at_ns, start_ns)}  rate: {rate}"
+
+
+def change_line(change: Change, start_ns: int) -> str:
+    """Return how far a change has come."""
+    line = (
+        f"{clock_text(change.at_ns, start_ns)}  change {change.number}: {change.name} ({change.mechanism}) "
+        f"{change.phase.value}"
+    )
+    return f"{line}: {change.message}" if change.phase is Phase.FAILED and change.message else line

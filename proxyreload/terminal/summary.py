@@ -1,0 +1,124 @@
+"""The summary at the end of a run, for people."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from proxyreload.client.load import Punctuality
+from proxyreload.client.schedule import SLIP_NS
+from proxyreload.run.stall import WORTH_SAYING_NS
+from proxyreload.system.clock import NS_PER_MS, seconds
+from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
+from proxyreload.verdict.observation import Observation, ObservedChange
+
+
+def summary_lines(
+    observation: Observation, judgement: Judgement, what: str, written: Sequence[str] = (), helps: str = ""
+) -> Iterator[str]:
+    """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict."""
+    yield ""
+    yield what
+    repetition = observation.repetition
+    if repetition is None:
+        for change in observation.changes:
+            yield from _change_lines(change)
+    else:
+        yield from _repetition_lines(observation.changes)
+        yield repetition.line()
+    yield from _latency_lines(observation)
+    yield from _punctuality_lines(observation.punctuality)
+    if observation.stall_ns > WORTH_SAYING_NS:
+        yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
+    yield from _ledger_lines(observation)
+    yield from written
+    counts = observation.counts
+    if counts.failure:
+        yield f"failures: {counts.failure} of {counted(counts.total, 'exchange')}: {by_class(counts.by_failure)}"
+    elif counts.success:
+        yield detection_limit(counts.total)
+    if helps and judgement.verdict is Verdict.LOSSY:
+        yield f"what helps: {helps}"
+    yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
+
+
+def _change_lines(change: ObservedChange) -> Iterator[str]:
+    judgement = judge_change(change)
+    yield f"change {change.number}, {change.name}: {judgement.verdict.value}"
+    if change.applied_ns:
+        times = [f"applied after {_ms(change.applied_ns - change.requested_ns)}"]
+        effective_ns = change.effective_ns
+        if change.action != "remove" and effective_ns:
+            first = "first answer" if change.instance else "first answer over a new connection"
+            times.append(f"{first} after {_ms(effective_ns - change.requested_ns)}")
+        if change.action == "remove" and judgement.verdict is not Verdict.INEFFECTIVE:
+            last = f"last answer after {_ms(effective_ns - change.requested_ns)}" if effective_ns else "no answer after"
+            times.append(last)
+            times.append(counted(change.stragglers, "straggler"))
+        yield f"    {', '.join(times)}"
+    for reason in judgement.reasons:
+        yield f"    {reason}"
+    if not change.failures:
+        yield f"    0 failures in {counted(change.exchanges, 'exchange')}"
+
+
+def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
+    """Yield what is worth a line of many changes: those that were not seamless, and how long all took."""
+    for change in changes:
+        judgement = judge_change(change)
+        if judgement.verdict is not Verdict.SEAMLESS:
+            yield f"change {change.number}, {change.name}: {judgement.verdict.value} ({'; '.join(judgement.reasons)})"
+    verdicts = Counter(judge_change(change).verdict for change in changes)
+    yield f"changes: {', '.join(f'{number} {verdict.value}' for verdict, number in verdicts.items())}"
+    applied = [change.applied_ns - change.requested_ns for change in changes if change.applied_ns]
+    effective = [change.effective_ns - change.requested_ns for change in changes if change.effective_ns]
+    for word, times_ns in (("applied", applied), ("effective", effective)):
+        if times_ns:
+            yield f"{word} after {_ms(round(median(times_ns)))} (median; at most {_ms(max(times_ns))})"
+    yield f"stragglers: {sum(change.stragglers for change in changes)}"
+
+
+def _latency_lines(observation: Observation) -> Iterator[str]:
+    steady, around = observation.steady_and_around()
+    for name, latency in (("steady", steady), ("around the changes", around)):
+        if latency.count:
+            p50, p99 = latency.percentile_us(50), latency.percentile_us(99)
+            yield f"latency {name}: p50 {p50} µs, p99 {p99} µs, max {latency.max_us} µs ({latency.count} exchanges)"
+    floor = observation.floor
+    if floor is not None and floor.latency.count:
+        p50, p99 = floor.latency.percentile_us(50), floor.latency.percentile_us(99)
+        yield f"floor, straight to the backends: p50 {p50} µs, p99 {p99} µs ({floor.rate_per_s:.0f}/s)"
+
+
+def _punctuality_lines(punctuality: Punctuality | None) -> Iterator[str]:
+    if punctuality is None:
+        return
+    if punctuality.slipped:
+        kept = "" if punctuality.kept else "THE SCHEDULE SLIPPED, latencies include that: "
+        yield (
+            f"{kept}{punctuality.slipped} of {punctuality.requests} requests were made due more than "
+            f"{SLIP_NS // NS_PER_MS} ms late by proxyreload itself, at most {_ms(punctuality.slip_peak_ns)}"
+        )
+    if punctuality.late:
+        clients = ", ".join(f"client {client}: {late}" for client, late in punctuality.late.items())
+        yield f"fell behind, waiting for answers: {clients}; at most {_ms(punctuality.late_peak_ns)}"
+
+
+def _ledger_lines(observation: Observation) -> Iterator[str]:
+    answers = observation.answers_by_instance
+    arrivals = observation.arrivals_by_instance
+    instances = sorted(set(answers) | set(arrivals), key=lambda name: (len(name), name))
+    if instances:
+        parts = []
+        for instance in instances:
+            part = f"{instance}: {answers.get(instance, 0)}"
+            lost = arrivals.get(instance, 0) - answers.get(instance, 0)
+            parts.append(f"{part} (and {lost} that arrived but were not answered to a client)" if lost > 0 else part)
+        yield f"answers by backend: {', '.join(parts)}"
+    if observation.ended_ns and observation.started_ns:
+        duration_s = seconds(observation.ended_ns - observation.started_ns)
+        total = observation.counts.total
+        yield f"{total} exchanges in {duration_s:.1f} s, {total / duration_s:.0f}/s"
+
+
+def _ms(duration_ns: int) -> str:
+    return f"{duration_ns / NS_PER_MS:.1f} ms"
