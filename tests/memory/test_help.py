@@ -101,7 +101,7 @@ def test_every_value_is_completed_by_what_all_shells_know() -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__module__)
 def test_every_shell_completes_every_option_and_command(script: object) -> None:
     assert callable(script)
-    text = script()
+    text = script(ProgramOptions())
     for option in options(DECLARED):
         assert re.search(rf"(--|-l ){option.long}\b", text), option.long
     for command in COMMANDS:
