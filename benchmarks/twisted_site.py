@@ -7,7 +7,7 @@ from twisted.internet import reactor as installed
 from twisted.web.server import Site
 
 from proxyreload.system.reactor import IReactor
-from proxyreload.traffic.resource import BackendResource
+from proxyreload.backend.resource import BackendResource
 
 
 def main(port: str) -> None:

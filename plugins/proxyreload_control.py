@@ -63,7 +63,7 @@ AT_ANSWER: dict[str, Callable[[Front, bytes], object]] = {
     failures.RESET_MID_RESPONSE: lambda front, answer: _write_and(Front.reset, front, answer[:-3]),
     failures.TRUNCATED: lambda front, answer: _write_and(Front.close, front, answer[:-3]),
     STALLED: lambda front, answer: front.write(answer[:-3]),
-    failures.UNASKED: lambda front, answer: front.write(answer + b"HTTP/1.1 200 OK\r\n"),
+    failures.UNSOLICITED: lambda front, answer: front.write(answer + b"HTTP/1.1 200 OK\r\n"),
     failures.WRONG_BODY: lambda front, answer: front.write(answer[:-2] + b"?\n"),
     SWAPPED: lambda front, answer: front.write(_swap(answer)),
     ANNOUNCED: lambda front, answer: _close_after(front, answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)),
@@ -215,7 +215,7 @@ class Faults(Runtime):
         else:
             dummies = self._fill_queue()
         _close_after(front, answer)
-        await pause(reactor, OUTAGE_S if fault == failures.REFUSED else self.workspace.patience_s + OUTAGE_S)
+        await pause(reactor, OUTAGE_S if fault == failures.REFUSED else self.workspace.client_timeout_s + OUTAGE_S)
         self._did(fault, front)
         if fault == failures.REFUSED:
             self.listen()

@@ -16,8 +16,9 @@ from zope.interface import implementer
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.traffic.identity import ID_FIELD, client_of
 
-ID_FIELD = b"proxyreload-id"
+_ID_FIELD = ID_FIELD.lower()
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 #: So long after its last answer a removed backend's clients have read it. Also how long a fault lasts that takes the
 #: port away: clients wait thrice as long before they connect again.
@@ -50,8 +51,8 @@ class Front(Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Learn whose it is."""
-        if name.lower() == ID_FIELD:
-            self.client = value.partition(b"-")[0]
+        if name.lower() == _ID_FIELD:
+            self.client = client_of(value)
 
     def on_message_complete(self) -> None:
         """Hand the request over."""

@@ -12,11 +12,11 @@ from zope.interface import implementer
 from proxyreload.backend.http11 import BackendFactory
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.log import BackendLog
+from proxyreload.backend.resource import BackendResource
 from proxyreload.errors import StartError
-from proxyreload.history.bus import EventBus
+from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
-from proxyreload.traffic.resource import BackendResource
 
 HOST = "127.0.0.1"
 
@@ -28,7 +28,7 @@ class Backend:
 
     instance: int
     port: int
-    bus: EventBus
+    sink: Sink
     clock_ns: ClockNs
     host: str = HOST
     _factory: BackendFactory | None = attrs.field(default=None, init=False)
@@ -43,7 +43,7 @@ class Backend:
     async def start(self, reactor: IReactorTCP) -> None:
         """Listen; raises `StartError` if that cannot be done."""
         self._group = SocketGroup.on(reactor, self.clock_ns)
-        log = BackendLog(str(self.instance), self.bus, self.clock_ns)
+        log = BackendLog(str(self.instance), self.sink, self.clock_ns)
         self._factory = BackendFactory(BackendResource(self.instance), log, self._group)
         try:
             self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)

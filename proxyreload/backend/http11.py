@@ -9,19 +9,22 @@ from email.utils import formatdate
 from typing import Any, cast
 
 import httptools
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import IAddress, IPullProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from proxyreload.backend.log import BackendLog
-from proxyreload.client.request import ID_HEADER
+from proxyreload.backend.resource import BackendResource
+from proxyreload.history.events import Arrival
 from proxyreload.system.sockets import SocketGroup
-from proxyreload.traffic.resource import ID_LIMIT, BackendResource
+from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, is_under_test
 
-_ID_HEADER = ID_HEADER.lower()
+_ID_FIELD = ID_FIELD.lower()
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
+@implementer(IPullProducer)
 class BackendConnection(Protocol):
     """One connection of a proxy to a backend."""
 
@@ -34,7 +37,10 @@ class BackendConnection(Protocol):
         self.ours = False
         self._parser = httptools.HttpRequestParser(self)
         self._request_id = b""
+        self._received_ns = 0  # of the request that is not whole yet, 0 if there is none
+        self._partly = False  # that has been told
         self._answers: list[bytes] = []
+        self._unanswered: list[Arrival] = []  # executed, their answers not with the kernel yet
         self._pieces: dict[int, list[bytes]] = {}
         self._pieces_s = 0
         self._keep_alive = True
@@ -42,6 +48,7 @@ class BackendConnection(Protocol):
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
         self._buffered = False
+        self._draining = False
 
     def connectionMade(self) -> None:
         """Learn the proxy's port and the way to the socket."""
@@ -59,7 +66,7 @@ class BackendConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
-        self.received(data, 0)
+        self.received(data, self.site.log.clock_ns())
         self.transmit(readable=False)
 
     # The socket group's side.
@@ -74,6 +81,9 @@ class BackendConnection(Protocol):
         except httptools.HttpParserError:
             self._answers.append(_BAD_REQUEST)
             self._keep_alive = False
+        if self._received_ns and not self._partly:
+            self._partly = True
+            self.site.log.told(self._incomplete())
         if self._answers and self._socket_send is not None and self.site.group is not None:
             self.site.group.to_transmit(self._descriptor, self)
 
@@ -87,17 +97,19 @@ class BackendConnection(Protocol):
         if self._answers:
             answers = self._answers[0] if len(self._answers) == 1 else b"".join(self._answers)
             self._answers.clear()
-            self._write(answers)
+            if self._write(answers):
+                self._tell_answered()
             if not self._keep_alive:
                 self.ours = True
                 self._forget_socket()
                 cast(ITCPTransport, self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Say that the proxy closed it."""
+        """Say that the proxy closed it, and what it gave up with it."""
         self._forget_socket()
         self.site.connections.discard(self)
         if not self.ours:
+            self._tell_given_up()
             self.site.log.closed(self.source_port, self.carried, probe_only=self.probe_only)
 
     def close(self) -> None:
@@ -111,18 +123,23 @@ class BackendConnection(Protocol):
     def on_message_begin(self) -> None:
         """Forget the request before."""
         self._request_id = b""
+        self._partly = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the request's id."""
-        if len(name) == len(_ID_HEADER) and name.lower() == _ID_HEADER:
+        if len(name) == len(_ID_FIELD) and name.lower() == _ID_FIELD:
             self._request_id = value[:ID_LIMIT]
 
+    def on_headers_complete(self) -> None:
+        """Note that it is received."""
+        self._received_ns = self._at_ns
+
     def on_message_complete(self) -> None:
-        """Answer, and say that the request arrived."""
+        """Act on the request, which is to answer it."""
         request_id = self._request_id
         carried = self.carried
         self.carried = carried + 1
-        if self.probe_only and request_id[:1].isdigit():
+        if self.probe_only and is_under_test(request_id):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
@@ -130,7 +147,10 @@ class BackendConnection(Protocol):
         if self._parser.get_method() == b"HEAD":
             answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         self._answers.append(answer)
-        self.site.log.arrived(self.source_port, request_id, carried, self._at_ns)
+        arrival = self.site.log.executed(self.source_port, request_id, carried, self._received_ns, self._at_ns)
+        arrival.again = self._partly
+        self._unanswered.append(arrival)
+        self._received_ns = 0
 
     def _pieces_around(self, id_length: int) -> list[bytes]:
         """Return the bytes of the answer around the request's id, for ids of this length, made anew each second."""
@@ -151,20 +171,68 @@ class BackendConnection(Protocol):
             self._descriptor = -1
         self._socket_send = None
 
-    def _write(self, data: bytes) -> None:
-        """Write to the socket; what it does not take, and all that follows, goes through the transport."""
+    def _write(self, data: bytes) -> bool:
+        """Write to the socket; what it does not take, and all that follows, goes through the transport.
+
+        Returns whether the kernel has it all, or whoever is below a transport without a socket.
+        """
         if self._socket_send is not None and not self._buffered:
             try:
                 taken = self._socket_send(data)
             except BlockingIOError:
                 taken = 0
             except OSError:
-                return  # the reactor will say that the connection is gone
+                return False  # the reactor will say that the connection is gone
             if taken == len(data):
-                return
+                return True
             data = data[taken:]
             self._buffered = True
+            transport: Any = self.transport
+            transport.write(data)
+            transport.registerProducer(self, streaming=False)
+            return False
         cast(ITCPTransport, self.transport).write(data)
+        return not self._buffered
+
+    # IPullProducer: the transport asks for more when the kernel has all that it had.
+
+    def resumeProducing(self) -> None:
+        """Say that what was buffered is with the kernel; the first time is when this is registered."""
+        if not self._draining:
+            self._draining = True
+            return
+        self._draining = self._buffered = False
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        self._tell_answered()
+
+    def stopProducing(self) -> None:
+        """Nothing more is wanted: the connection is lost, which is told as well."""
+
+    # What it tells.
+
+    def _incomplete(self) -> Arrival:
+        """Return the request that is not whole."""
+        return self.site.log.received(self.source_port, self._request_id, self.carried, self._received_ns)
+
+    def _tell_answered(self) -> None:
+        log, unanswered = self.site.log, self._unanswered
+        now_ns = log.clock_ns()
+        for arrival in unanswered:
+            arrival.answered_ns = now_ns
+            log.told(arrival)
+        unanswered.clear()
+
+    def _tell_given_up(self) -> None:
+        log, given_up = self.site.log, self._unanswered
+        if self._received_ns:
+            arrival = self._incomplete()
+            arrival.again = self._partly
+            given_up.append(arrival)
+        for arrival in given_up:
+            arrival.given_up_ns = log.clock_ns()
+            log.told(arrival)
+        given_up.clear()
 
 
 class BackendFactory(Factory):

@@ -14,10 +14,10 @@ from twisted.internet.defer import TimeoutError as LateError
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
-from proxyreload.backend.uplink import OneProtocolFactory, ReportReceiver
+from proxyreload.backend.uplink import OneProtocolFactory, UplinkReceiver
 from proxyreload.errors import StartError
-from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken
+from proxyreload.history.events import Broken, RecordLost
+from proxyreload.history.order import History
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.frozen import its_environment, this_program
@@ -35,20 +35,21 @@ class BackendProcess:
 
     instance: int
     port: int
-    bus: EventBus
+    history: History
     clock_ns: ClockNs
     host: str = "127.0.0.1"
     _reactor: IReactor | None = attrs.field(default=None, init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
     _listening: Deferred[None] = attrs.field(factory=Deferred, init=False)
-    _reported: Deferred[None] = attrs.field(factory=Deferred, init=False)
+    _receiver: UplinkReceiver | None = attrs.field(default=None, init=False)
+    _told: Deferred[None] = attrs.field(factory=Deferred, init=False)
     _asked_to_end: bool = attrs.field(default=False, init=False)
     _log: Path | None = attrs.field(default=None, init=False)
 
     async def start(self, reactor: IReactor) -> None:
         """Start it, and wait until it listens."""
         self._reactor = reactor
-        self._listening, self._reported, self._asked_to_end = Deferred(), Deferred(), False
+        self._listening, self._told, self._asked_to_end = Deferred(), Deferred(), False
         ours, its = socket.socketpair()
         if self._log is None:
             descriptor, log = tempfile.mkstemp(prefix="proxyreload-backend-")
@@ -67,7 +68,8 @@ class BackendProcess:
             )
         with ours:
             ours.setblocking(False)  # noqa: FBT003
-            receiver = ReportReceiver(str(self.instance), self.bus, self._listening, self._reported)
+            receiver = self._receiver = UplinkReceiver(str(self.instance), self.history, self._listening, self._told)
+            self._told.addCallback(lambda _none: self._ended(receiver))
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, cast(Any, OneProtocolFactory(receiver)))
         self._child.exited().addCallback(self._exited)
         try:
@@ -77,11 +79,12 @@ class BackendProcess:
             raise StartError(msg) from error
 
     async def kill(self) -> None:
-        """Crash it; what it had not reported yet is lost."""
+        """Crash it; what it had not told yet is not known."""
         self._asked_to_end = True
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
             await self._child.exited()
+            await self._told_all()
 
     async def stop(self) -> None:
         """End it, and take the rest of its report."""
@@ -94,11 +97,21 @@ class BackendProcess:
         except LateError:
             self._child.signal(signal.SIGKILL)
             await self._child.exited()
-        if not self._reported.called:
-            with suppress(LateError):
-                await self._reported.addTimeout(_STOP_TIMEOUT_S, self._reactor)
+        await self._told_all()
         if self._log is not None:
             self._log.unlink(missing_ok=True)
+
+    async def _told_all(self) -> None:
+        """Wait until everything that it told before its end has been taken."""
+        if self._reactor is not None and not self._told.called:
+            with suppress(LateError):
+                await self._told.addTimeout(_STOP_TIMEOUT_S, self._reactor)
+
+    def _ended(self, receiver: UplinkReceiver) -> None:
+        """Say so where it has not told everything."""
+        if receiver.source is not None and not receiver.complete:
+            lost = RecordLost(str(self.instance), receiver.until_ns, self.clock_ns())
+            self.history.here.publish(lost)
 
     def _exited(self, _code: int) -> None:
         if self._asked_to_end or self._child is None:
@@ -107,4 +120,4 @@ class BackendProcess:
         if not self._listening.called:
             self._listening.errback(StartError(reason))
         else:
-            self.bus.publish(Broken(one_line(reason, WORDS_LIMIT), self.clock_ns()))
+            self.history.here.publish(Broken(one_line(reason, WORDS_LIMIT), self.clock_ns()))

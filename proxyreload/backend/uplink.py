@@ -1,4 +1,7 @@
-"""What a backend in a process of its own tells the run: lines of JSON over a socket pair."""
+"""What a backend in a process of its own tells the run: lines of JSON over a socket pair.
+
+Each line has the events of a kind, or a watermark: up to when everything has been told.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -6,34 +9,69 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from proxyreload.history.bus import EventBus
+from proxyreload.history.bus import FLUSH_INTERVAL_S, EventBus
 from proxyreload.history.events import Arrival, BackClosed
+from proxyreload.history.order import FOREVER_NS, History, Source
+from proxyreload.system.clock import ClockNs
 
 _LINE_LIMIT = 16 * 1024 * 1024
 
 
 @attrs.define(eq=False)
-class Report:
-    """Writes the events of a bus, in the backend's process."""
+class Uplink:
+    """Writes the events of a bus, and watermarks, in the backend's process."""
 
     write: Callable[[bytes], object]
+    bus: EventBus
+    clock_ns: ClockNs
+    _ticking: LoopingCall | None = attrs.field(default=None, init=False)
 
-    def subscribe(self, bus: EventBus) -> None:
-        """Write what `bus` brings."""
-        bus.subscribe(Arrival, self._arrived)
-        bus.subscribe(BackClosed, self._closed)
+    def __attrs_post_init__(self) -> None:
+        """Write what the bus brings."""
+        self.bus.subscribe(Arrival, self._arrived)
+        self.bus.subscribe(BackClosed, self._closed)
 
-    def listening(self) -> None:
-        """Say that the port is open."""
-        self._line({"listening": True})
+    def start(self, reactor: IReactorTime) -> None:
+        """Say that the port is open, and from now on up to when all has been told."""
+        self._line({"listening": self.clock_ns()})
+        self._ticking = LoopingCall(self.tick)
+        self._ticking.clock = reactor
+        self._ticking.start(FLUSH_INTERVAL_S, now=False)
+
+    def tick(self) -> None:
+        """Tell everything until now."""
+        now_ns = self.clock_ns()
+        self.bus.flush()
+        self._line({"until": now_ns})
+
+    def stop(self) -> None:
+        """Tell everything, and that no more will come."""
+        if self._ticking is not None and self._ticking.running:
+            self._ticking.stop()
+        self.bus.flush()
+        self._line({"until": FOREVER_NS})
 
     def _arrived(self, arrivals: Sequence[Arrival]) -> None:
-        self._line({"arrivals": [(a.request_id, a.back_port, a.carried, a.arrived_ns) for a in arrivals]})
+        told = [
+            (
+                a.request_id,
+                a.back_port,
+                a.carried,
+                a.received_ns,
+                a.executed_ns,
+                a.answered_ns,
+                a.given_up_ns,
+                a.again,
+            )
+            for a in arrivals
+        ]
+        self._line({"arrivals": told})
 
     def _closed(self, events: Sequence[BackClosed]) -> None:
         for event in events:
@@ -43,31 +81,47 @@ class Report:
         self.write(json.dumps(content, separators=(",", ":")).encode("utf-8") + b"\n")
 
 
-class ReportReceiver(LineOnlyReceiver):
-    """Publishes them again, in the run's process: the monotonic clock is the machine's, so times hold."""
+class UplinkReceiver(LineOnlyReceiver):
+    """Tells it to the history, in the run's process: the monotonic clock is the machine's, so times hold."""
 
     delimiter = b"\n"
     MAX_LENGTH = _LINE_LIMIT
 
-    def __init__(self, instance: str, bus: EventBus, listening: Deferred[None], ended: Deferred[None]) -> None:
-        """Publish to `bus` as the backend `instance`; fire `listening` once its port is open, and `ended`."""
+    def __init__(self, instance: str, history: History, listening: Deferred[None], ended: Deferred[None]) -> None:
+        """Tell `history` as the backend `instance`; fire `listening` once its port is open, and `ended`."""
         self._instance = instance
-        self._bus = bus
+        self._history = history
         self._listening = listening
         self._ended = ended
+        self.source: Source | None = None  #: once it listens
+        self.until_ns = 0  #: up to when it has told everything
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has told all that it will ever have to tell."""
+        return self.until_ns == FOREVER_NS
 
     def lineReceived(self, line: bytes) -> None:
         """Take one line."""
         content = json.loads(line)
-        for request_id, back_port, carried, arrived_ns in content.get("arrivals", ()):
-            self._bus.arrived(Arrival(self._instance, request_id, back_port, carried, arrived_ns))
-        if "closed" in content:
-            self._bus.publish(BackClosed(self._instance, *content["closed"]))
         if "listening" in content:
+            self.until_ns = content["listening"]
+            self.source = self._history.source(f"backend {self._instance}", self.until_ns)
             self._listening.callback(None)
+        source = self.source
+        if source is None:
+            return
+        for told in content.get("arrivals", ()):
+            source.arrived(Arrival(self._instance, *told))
+        if "closed" in content:
+            source.publish(BackClosed(self._instance, *content["closed"]))
+        if "until" in content:
+            self.until_ns = source.until_ns = content["until"]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Say that no more comes."""
+        if self.source is not None:
+            self._history.remove(self.source)
         self._ended.callback(None)
 
 

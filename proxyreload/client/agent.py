@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
+from proxyreload.client.pending import Pending
 from proxyreload.client.request import serialize
 from proxyreload.errors import ProxyreloadError
 from proxyreload.history.events import Ending
@@ -106,9 +107,9 @@ class OneConnectionAgent:
 
     # IConnectionOwner
 
-    def answered(self, connection: IConnection) -> None:
+    def answered(self, connection: IConnection, pending: Pending) -> None:
         """Give the answer out."""
-        if not connection.keep_alive:
+        if not pending.keep_alive:
             connection.close()
             self._connection = None
         headers = Headers({})
@@ -116,9 +117,9 @@ class OneConnectionAgent:
             headers.addRawHeader(name, value)
         waiting = self._settled()
         if waiting is not None:
-            waiting.callback(WholeResponse(connection.status, headers, connection.body))
+            waiting.callback(WholeResponse(pending.status, headers, pending.body))
 
-    def broken(self, connection: IConnection, failure: str, message: str) -> None:  # noqa: ARG002
+    def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:  # noqa: ARG002
         """Give the failure out."""
         self._connection = None
         waiting = self._settled()
@@ -163,7 +164,7 @@ class OneConnectionAgent:
         if self._connection is None:
             self._open(waiting)
         else:
-            self._connection.send(self._payload, b"")  # if it is gone, `closed` follows
+            self._connection.send(self._payload, Pending(0, b""))  # if it is gone, `closed` follows
         return await waiting
 
     def _open(self, waiting: Deferred[IResponse]) -> None:
@@ -172,7 +173,7 @@ class OneConnectionAgent:
                 connection.abort()
                 return
             self._connection = connection
-            connection.send(self._payload, b"")
+            connection.send(self._payload, Pending(0, b""))
 
         def failed(reason: Failure) -> None:
             if self._waiting is waiting:

@@ -10,13 +10,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
+from proxyreload.client.pending import Pending
 from proxyreload.client.request import PreparedRequest
 from proxyreload.history import failures
-from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.system.untrusted import printable
-from proxyreload.traffic.get import Expectation
+from proxyreload.traffic.identity import id_prefix, port_number
+from proxyreload.traffic.interfaces import Expectation
 
 #: Without a rate, a client waits so long after a connection that came to nothing: a port where nobody listens answers
 #: in microseconds.
@@ -24,8 +26,6 @@ PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
 
 #: In place of a due time: without a schedule a request is due when it is written.
 _AS_WRITTEN_NS = 0
-
-PORT_MAX = 65535
 
 #: Header values of backends as text, made printable once. Bounded: a proxy could invent them.
 _INSTANCES_KEPT = 4096
@@ -40,12 +40,6 @@ def instance_text(value: bytes) -> str:
         if len(_instances) < _INSTANCES_KEPT:
             _instances[value] = text
     return text
-
-
-def port_number(value: bytes) -> int:
-    """Return a ``Source-Port``, 0 if it is none."""
-    port = int(value) if value.isdigit() and len(value) <= 5 else 0  # noqa: PLR2004
-    return port if port <= PORT_MAX else 0
 
 
 def connection_failure(reason: Failure) -> tuple[str, str]:
@@ -73,7 +67,7 @@ class Client:
     connector: IConnector
     prepared: PreparedRequest
     expectation: Expectation
-    bus: EventBus
+    sink: Sink
     clock_ns: ClockNs
     timeout_ns: int
     open_loop: bool = False
@@ -83,10 +77,8 @@ class Client:
     late: int = attrs.field(default=0, init=False)  #: requests that were due before the one before them had its outcome
     late_peak_ns: int = attrs.field(default=0, init=False)
     _sent: int = attrs.field(default=0, init=False)
-    _request_id: bytes = attrs.field(default=b"", init=False)  # of the exchange under way, empty if there is none
-    _due_ns: int = attrs.field(default=0, init=False)
-    _deadline_ns: int = attrs.field(default=0, init=False)
-    _last_look_ns: int = attrs.field(default=0, init=False)  # the deadline after which sockets were looked at once more
+    _pending: Pending | None = attrs.field(default=None, init=False)  # the exchange under way
+    _last_look: Pending | None = attrs.field(default=None, init=False)  # for which sockets were looked at once more
     _backlog: deque[int] = attrs.field(factory=deque, init=False)
     _connection: IConnection | None = attrs.field(default=None, init=False)
     _connections: int = attrs.field(default=0, init=False)
@@ -98,7 +90,7 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         """Prepare the constant part of the request ids."""
-        self._prefix = b"%b%d-" % (self.mark, self.number)
+        self._prefix = id_prefix(self.mark, self.number)
 
     def start(self) -> None:
         """Send the first request, unless a schedule says when."""
@@ -116,14 +108,14 @@ class Client:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        if not schedule and not self._request_id:
+        if not schedule and self._pending is None:
             self._begin(_AS_WRITTEN_NS)
 
     def due(self, due_ns: int) -> None:
         """Send a request that the schedule wants sent at `due_ns`, as soon as the one before it has its outcome."""
         if self._stopped is not None:
             return
-        if self._request_id:
+        if self._pending is not None:
             self._backlog.append(due_ns)
         else:
             self._begin(due_ns)
@@ -135,7 +127,7 @@ class Client:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        if not self._request_id:
+        if self._pending is None:
             self._finish()
         return self._stopped
 
@@ -147,52 +139,52 @@ class Client:
 
     def abort(self) -> None:
         """End the exchange under way, if any, as aborted."""
-        if self._request_id:
-            self._give_up(failures.ABORTED, "the run was ended")
+        if self._pending is not None:
+            self._give_up(self._pending, failures.ABORTED, "the run was ended")
 
     # IConnectionOwner
 
-    def answered(self, connection: IConnection) -> None:
+    def answered(self, connection: IConnection, pending: Pending) -> None:
         """Judge and record the answer, and go on."""
-        failure, message = self.expectation(connection, self._request_id)
-        self._record(connection, connection.last_byte_ns, failure, message)
+        failure, message = self.expectation(pending, pending.request_id)
+        self._record(connection, pending, pending.last_byte_ns, failure, message)
         if self.probe:
             connection.close()
             self._connection = None
-        elif not connection.keep_alive:
+        elif not pending.keep_alive:
             connection.close()
             self._lost(connection, Ending.ANNOUNCED)
         self._proceed(failed_connection=False)
 
-    def broken(self, connection: IConnection, failure: str, message: str) -> None:
+    def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
         """Record the failure and go on with another connection."""
-        self._record(connection, self.clock_ns(), failure, message)
+        self._record(connection, pending, self.clock_ns(), failure, message)
         self._lost(connection, Ending.CUT, failure)
         self._proceed(failed_connection=connection.carried == 1)
 
     def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """Open another connection if a request waits for it."""
         self._lost(connection, ending, message)
-        if self._request_id:
-            self._connect()
+        if self._pending is not None:
+            self._connect(self._pending)
 
     # Its own.
 
     def _begin(self, due_ns: int) -> None:
-        self._due_ns = due_ns
-        self._request_id = self._prefix + b"%d" % self._sent
+        number = self._sent
+        self._sent = number + 1
+        pending = self._pending = Pending(number, self._prefix + b"%d" % number, due_ns)
         connection = self._connection
         if connection is None:
-            self._connect()
+            self._connect(pending)
         else:
             # If it has been closed while idle, `closed` will be called, and connect.
-            self._deadline_ns = self.clock_ns() + self.timeout_ns
-            connection.send(self.prepared.encode(self._request_id), self._request_id)
+            connection.send(self.prepared.encode(pending.request_id), pending)
         if self._alarm is None:
             self._set_alarm(self.timeout_ns)
 
-    def _connect(self) -> None:
-        self._deadline_ns = self.clock_ns() + self.timeout_ns
+    def _connect(self, pending: Pending) -> None:
+        pending.begun_ns = self.clock_ns()
         connecting = self._connecting = self.connector.connect(self, self.timeout_ns / NS_PER_S)
         connecting.addCallbacks(self._connected, self._not_connected)
 
@@ -200,17 +192,19 @@ class Client:
         self._connecting = None
         self._connection = connection
         self._connections += 1
-        connection.send(self.prepared.encode(self._request_id), self._request_id)
+        pending = self._pending
+        if pending is not None:
+            connection.send(self.prepared.encode(pending.request_id), pending)
 
     def _not_connected(self, reason: Failure) -> None:
         self._connecting = None
-        if self._request_id:
+        if self._pending is not None:
             failure, message = connection_failure(reason)
-            self._record(None, self.clock_ns(), failure, message)
+            self._record(None, self._pending, self.clock_ns(), failure, message)
             self._proceed(failed_connection=True)
 
     def _proceed(self, *, failed_connection: bool) -> None:
-        self._request_id = b""
+        self._pending = None
         if self._stopped is not None:
             self._finish()
         elif self._backlog:
@@ -242,37 +236,41 @@ class Client:
     def _ring(self) -> None:
         """Time the exchange out if it is late; one alarm serves many exchanges, setting one for each costs more."""
         self._alarm = None
-        if not self._request_id:
+        pending = self._pending
+        if pending is None:
             return
-        left_ns = self._deadline_ns - self.clock_ns()
+        # What waits for its turn to be written has all its time before it.
+        since_ns = pending.begun_ns or pending.written_ns or self.clock_ns()
+        left_ns = since_ns + self.timeout_ns - self.clock_ns()
         if left_ns > 0:
+            self._last_look = None
             self._set_alarm(left_ns)
-        elif self._last_look_ns != self._deadline_ns:
+        elif self._last_look is not pending:
             # Timers come before sockets: should this process have stood still, the answer may have been waiting.
-            self._last_look_ns = self._deadline_ns
+            self._last_look = pending
             self._set_alarm(0)
         elif self._connecting is not None:
-            self._give_up(failures.CONNECT_TIMEOUT, "")
+            self._give_up(pending, failures.CONNECT_TIMEOUT, "")
         else:
-            self._give_up(failures.TIMEOUT, "")
+            self._give_up(pending, failures.TIMEOUT, "")
 
-    def _give_up(self, failure: str, message: str) -> None:
+    def _give_up(self, pending: Pending, failure: str, message: str) -> None:
         """End the exchange under way from this side."""
         connection, ended_ns = self._connection, self.clock_ns()
         if connection is not None:
             connection.abort()
-        self._record(connection, ended_ns, failure, message)
+        self._record(connection, pending, ended_ns, failure, message)
         if connection is not None:
             self._lost(connection, Ending.CUT, failure)
         connecting, self._connecting = self._connecting, None
-        self._request_id = b""
+        self._pending = None
         if connecting is not None:
             connecting.cancel()
         self._proceed(failed_connection=connecting is not None)
 
     def _lost(self, connection: IConnection, ending: Ending, message: str = "") -> None:
         self._connection = None
-        self.bus.publish(
+        self.sink.publish(
             FrontClosed(
                 client=self.number,
                 connection=self._connections - 1,
@@ -285,18 +283,18 @@ class Client:
             )
         )
 
-    def _record(self, connection: IConnection | None, ended_ns: int, failure: str, message: str) -> None:
-        number = self._sent
-        self._sent = number + 1
+    def _record(
+        self, connection: IConnection | None, pending: Pending, ended_ns: int, failure: str, message: str
+    ) -> None:
         if connection is None:
             exchange = Exchange(
                 client=self.number,
-                number=number,
-                due_ns=self._due_ns or self._deadline_ns - self.timeout_ns,
+                number=pending.number,
+                due_ns=pending.due_ns or pending.begun_ns,
                 written_ns=0,
                 first_byte_ns=0,
                 ended_ns=ended_ns,
-                connect_ns=0,
+                connect_ns=ended_ns - pending.begun_ns,
                 connection=-1,
                 carried=0,
                 front_port=0,
@@ -309,24 +307,25 @@ class Client:
                 probe=self.probe,
             )
         else:
-            carried = connection.carried - 1
+            written_ns = pending.written_ns
+            carried = pending.carried if written_ns else connection.carried
             exchange = Exchange(
                 self.number,
-                number,
-                self._due_ns or connection.written_ns,
-                connection.written_ns,
-                connection.first_byte_ns,
+                pending.number,
+                pending.due_ns or written_ns or ended_ns,
+                written_ns,
+                pending.first_byte_ns,
                 ended_ns,
                 0 if carried else connection.connect_ns,
                 self._connections - 1,
                 carried,
                 connection.local_port,
-                connection.status,
+                pending.status,
                 failure,
                 message,
-                instance_text(connection.instance),
-                port_number(connection.back_port),
-                not connection.keep_alive,
+                instance_text(pending.instance),
+                port_number(pending.back_port),
+                not pending.keep_alive,
                 self.probe,
             )
-        self.bus.exchanged(exchange)
+        self.sink.exchanged(exchange)

@@ -13,11 +13,13 @@ from zope.interface import implementer
 
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
 from proxyreload.client.memo import AnswerMemo, KnownAnswer
+from proxyreload.client.pending import Pending
 from proxyreload.history import failures
 from proxyreload.history.events import Ending
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.identity import BACK_PORT_FIELD, ID_FIELD, INSTANCE_FIELD
 
 #: A head that is longer than this is malformed; without a bound a proxy could fill the memory.
 HEAD_LIMIT = 256 * 1024
@@ -28,9 +30,9 @@ VALUE_KEPT = 128
 
 _UNKNOWN, _INSTANCE, _BACK_PORT, _ECHOED_ID, _LENGTH, _CODING = range(6)
 _FIELDS = {
-    b"backend-id": _INSTANCE,
-    b"source-port": _BACK_PORT,
-    b"proxyreload-id": _ECHOED_ID,
+    INSTANCE_FIELD.lower(): _INSTANCE,
+    BACK_PORT_FIELD.lower(): _BACK_PORT,
+    ID_FIELD.lower(): _ECHOED_ID,
     b"content-length": _LENGTH,
     b"transfer-encoding": _CODING,
 }
@@ -50,7 +52,7 @@ def _field(name: bytes) -> int:
 
 @implementer(IConnection)
 class HTTP11Connection(Protocol):
-    """One connection that carries one exchange after another.
+    """One connection that carries one exchange after another, so that it has room for one.
 
     In the clear, its socket is read and written to by a `SocketGroup`; what the kernel does not take at once, and all
     of TLS, goes through Twisted's transport, which buffers.
@@ -59,15 +61,6 @@ class HTTP11Connection(Protocol):
     local_port = 0
     connect_ns = 0
     carried = 0
-    written_ns = 0
-    first_byte_ns = 0
-    last_byte_ns = 0
-    status = 0
-    instance = b""
-    back_port = b""
-    echoed_id = b""
-    body = b""
-    keep_alive = True
 
     def __init__(
         self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
@@ -77,7 +70,9 @@ class HTTP11Connection(Protocol):
         self._clock_ns = clock_ns
         self._started_ns = started_ns
         self._parser = httptools.HttpResponseParser(self)
-        self._under_way = False
+        self._pending: Pending | None = None  # the one under way
+        self._next: Pending | None = None  # the one to be written, with its bytes
+        self._payload = b""
         self._silenced = False
         self._head_bytes = 0
         self._head_complete = False
@@ -87,10 +82,13 @@ class HTTP11Connection(Protocol):
         self._group = group
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
-        self._payload = b""
-        self._request_id = b""
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._buffered = False
+
+    @property
+    def room(self) -> int:
+        """How many more exchanges it can carry now."""
+        return 0 if self._silenced or self._pending is not None or self._next is not None else 1
 
     # The transport's side.
 
@@ -126,13 +124,14 @@ class HTTP11Connection(Protocol):
 
     def received(self, data: bytes, at_ns: int) -> None:
         """Take what the socket had, and tell the owner when the answer is whole."""
-        if not self._under_way:
-            self._unasked(data)
+        pending = self._pending
+        if pending is None:
+            self._unsolicited(data)
             return
-        in_one_piece = not self.first_byte_ns
+        in_one_piece = not pending.first_byte_ns
         if in_one_piece:
-            self.first_byte_ns = at_ns
-            if self._request_id and self._recall(data, at_ns):
+            pending.first_byte_ns = at_ns
+            if pending.request_id and self._recall(pending, data, at_ns):
                 return
         if not self._parse(data):
             return
@@ -140,13 +139,13 @@ class HTTP11Connection(Protocol):
             if not self._head_complete:
                 self._bound_head(len(data))
         elif self._surplus:
-            self._break(failures.UNASKED, "bytes behind the answer's end")
+            self._break(failures.UNSOLICITED, "bytes behind the answer's end")
         else:
-            if in_one_piece and self._request_id:
-                self._remember(data)
-            self._under_way = False
-            self.last_byte_ns = at_ns
-            self._owner.answered(self)
+            if in_one_piece:
+                self._remember(pending, data)
+            self._pending = None
+            pending.last_byte_ns = at_ns
+            self._owner.answered(self, pending)
 
     def ended(self, reason: Failure) -> None:
         """Let the transport end as if it had read the end itself."""
@@ -156,15 +155,15 @@ class HTTP11Connection(Protocol):
     def transmit(self, *, readable: bool) -> None:
         """Write the request, unless the connection is idle no more: then the reactor will say how it ended."""
         payload, self._payload = self._payload, b""
-        if self._silenced or (readable and self.carried):
+        pending, self._next = self._next, None
+        if pending is None or self._silenced or (readable and self.carried):
             return
+        pending.carried = self.carried
         self.carried += 1
-        self.first_byte_ns = self.last_byte_ns = self.status = 0
-        self.instance = self.back_port = self.echoed_id = self.body = b""
         self._head_bytes = 0
         self._head_complete = self._framed = self._complete = self._surplus = False
-        self._under_way = True
-        self.written_ns = self._clock_ns()
+        self._pending = pending
+        pending.written_ns = self._clock_ns()
         if self._socket_send is None or self._buffered:
             self._write(payload)
             return
@@ -176,8 +175,9 @@ class HTTP11Connection(Protocol):
             # Nothing was written: the kernel knows that the connection is gone, and the reactor will say so. A
             # connection that was never good for anything fails its request; one that has idled only is replaced.
             if self.carried > 1:
-                self._under_way = False
+                self._pending = None
                 self.carried -= 1
+                pending.written_ns = 0
             return
         if taken < len(payload):
             # All that follows goes the same way: the rest of this must not be overtaken.
@@ -186,35 +186,33 @@ class HTTP11Connection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the owner how the connection ended, from the socket's own evidence."""
-        under_way, self._under_way = self._under_way, False
+        pending, self._pending = self._pending, None
         self._forget_socket()
         if self._silenced:
             return
         self._silenced = True
         reset = reason.check(ConnectionLost) is not None
-        if not under_way:
+        if pending is None:
             self._owner.closed(self, Ending.IDLE, "reset" if reset else "")
-        elif not self.first_byte_ns:
-            self._owner.broken(
-                self,
-                failures.before_response(reset=reset, reused=self.carried > 1),
-                f"request {self.carried} on this connection",
-            )
+        elif not pending.first_byte_ns:
+            failure = failures.before_response(reset=reset, reused=self.carried > 1)
+            self._owner.broken(self, pending, failure, f"request {self.carried} on this connection")
         elif reset:
-            self._owner.broken(self, failures.RESET_MID_RESPONSE, printable(reason.getErrorMessage()))
+            message = printable(reason.getErrorMessage())
+            self._owner.broken(self, pending, failures.RESET_MID_RESPONSE, message)
         elif self._head_complete and not self._framed:
-            self.last_byte_ns = self._clock_ns()
-            self.keep_alive = False
-            self._owner.answered(self)  # a body that ends with the connection (RFC 9112, 6.3)
+            pending.last_byte_ns = self._clock_ns()
+            pending.keep_alive = False
+            self._owner.answered(self, pending)  # a body that ends with the connection (RFC 9112, 6.3)
         else:
-            self._owner.broken(self, failures.TRUNCATED, "the connection was closed in the answer")
+            self._owner.broken(self, pending, failures.TRUNCATED, "the connection was closed in the answer")
 
     # The owner's side.
 
-    def send(self, payload: bytes, request_id: bytes = b"") -> None:
+    def send(self, payload: bytes, pending: Pending) -> None:
         """Write one whole request, once."""
         self._payload = payload
-        self._request_id = request_id
+        self._next = pending
         if self._group is not None and self._socket_send is not None:
             self._group.to_transmit(self._descriptor, self)
         else:
@@ -246,36 +244,41 @@ class HTTP11Connection(Protocol):
             field = _field(name)
         if not field or self._complete:
             return
+        pending = self._pending
+        if pending is None:
+            return
         if field == _INSTANCE:
-            self.instance = value[:VALUE_KEPT]
+            pending.instance = value[:VALUE_KEPT]
         elif field == _BACK_PORT:
-            self.back_port = value[:VALUE_KEPT]
+            pending.back_port = value[:VALUE_KEPT]
         elif field == _ECHOED_ID:
-            self.echoed_id = value[:VALUE_KEPT]
+            pending.echoed_id = value[:VALUE_KEPT]
         elif field == _LENGTH or value.lower().endswith(b"chunked"):
             self._framed = True
 
     def on_headers_complete(self) -> None:
         """Take the status."""
-        if not self._complete:
-            self.status = self._parser.get_status_code()
+        if not self._complete and self._pending is not None:
+            self._pending.status = self._parser.get_status_code()
             self._head_complete = True
 
     def on_body(self, body: bytes) -> None:
         """Keep the body, up to a bound."""
-        if not self._complete and len(self.body) < BODY_KEPT:
-            self.body = (self.body + body)[:BODY_KEPT] if self.body else body[:BODY_KEPT]
+        pending = self._pending
+        if not self._complete and pending is not None and len(pending.body) < BODY_KEPT:
+            pending.body = (pending.body + body)[:BODY_KEPT] if pending.body else body[:BODY_KEPT]
 
     def on_message_complete(self) -> None:
         """Note the end of an answer; an interim one (1xx) is not the answer."""
-        if self._complete:
+        pending = self._pending
+        if self._complete or pending is None:
             return
-        if self.status < 200:  # noqa: PLR2004
+        if pending.status < 200:  # noqa: PLR2004
             self._head_complete = self._framed = False
-            self.status = 0
-            self.instance = self.back_port = self.echoed_id = self.body = b""
+            pending.status = 0
+            pending.instance = pending.back_port = pending.echoed_id = pending.body = b""
             return
-        self.keep_alive = self._parser.should_keep_alive()
+        pending.keep_alive = self._parser.should_keep_alive()
         self._complete = True
 
     # Its own.
@@ -300,26 +303,27 @@ class HTTP11Connection(Protocol):
         if self._head_bytes > HEAD_LIMIT:
             self._malformed(f"the head is longer than {HEAD_LIMIT} bytes")
 
-    def _recall(self, data: bytes, at_ns: int) -> bool:
+    def _recall(self, pending: Pending, data: bytes, at_ns: int) -> bool:
         """Take an answer that needs no parser; False if it does."""
-        known = _memo.recall(data, self._request_id)
+        request_id = pending.request_id
+        known = _memo.recall(data, request_id)
         if known is None:
             return False
-        self.status, self.instance, self.back_port = known.status, known.instance, known.back_port
-        self.echoed_id = self._request_id if known.echoed_id is None else known.echoed_id
-        self.body = data[known.body_at :]
-        self._under_way = False
-        self.last_byte_ns = at_ns
-        self._owner.answered(self)
+        pending.status, pending.instance, pending.back_port = known.status, known.instance, known.back_port
+        pending.echoed_id = request_id if known.echoed_id is None else known.echoed_id
+        pending.body = data[known.body_at :]
+        self._pending = None
+        pending.last_byte_ns = at_ns
+        self._owner.answered(self, pending)
         return True
 
-    def _remember(self, data: bytes) -> None:
+    def _remember(self, pending: Pending, data: bytes) -> None:
         """Keep an answer that came in one piece, if the connection persists and the body is its end."""
-        if self.keep_alive and self._framed and data.endswith(self.body):
-            echoed_id = None if self.echoed_id == self._request_id else self.echoed_id
-            body_at = len(data) - len(self.body)
-            answer = KnownAnswer(len(data), self.status, self.instance, self.back_port, echoed_id, body_at)
-            _memo.remember(data, self._request_id, answer)
+        if pending.keep_alive and self._framed and data.endswith(pending.body):
+            echoed_id = None if pending.echoed_id == pending.request_id else pending.echoed_id
+            body_at = len(data) - len(pending.body)
+            known = KnownAnswer(len(data), pending.status, pending.instance, pending.back_port, echoed_id, body_at)
+            _memo.remember(data, pending.request_id, known)
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
@@ -327,7 +331,7 @@ class HTTP11Connection(Protocol):
 
     def _silence(self) -> None:
         self._silenced = True
-        self._under_way = False
+        self._pending = self._next = None
         self._forget_socket()
 
     def _forget_socket(self) -> None:
@@ -340,10 +344,12 @@ class HTTP11Connection(Protocol):
         self._break(failures.MALFORMED, printable(message))
 
     def _break(self, failure: str, message: str) -> None:
+        pending = self._pending
         self.abort()
-        self._owner.broken(self, failure, message)
+        if pending is not None:
+            self._owner.broken(self, pending, failure, message)
 
-    def _unasked(self, data: bytes) -> None:
+    def _unsolicited(self, data: bytes) -> None:
         if not self._silenced:
             self.abort()
-            self._owner.closed(self, Ending.UNASKED, printable(data, 40))
+            self._owner.closed(self, Ending.UNSOLICITED, printable(data, 40))

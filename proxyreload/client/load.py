@@ -10,33 +10,11 @@ from proxyreload.client.client import Client
 from proxyreload.client.interfaces import IConnector
 from proxyreload.client.request import PreparedRequest
 from proxyreload.client.schedule import Schedule
-from proxyreload.history.bus import EventBus
+from proxyreload.history.events import ScheduleKept
+from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
-from proxyreload.traffic.get import Expectation
-
-#: Before the ids of the probe's requests, and of those straight to the backends: by such a letter a backend knows
-#: connections that say nothing of the traffic under test.
-PROBE_MARK = b"p"
-FLOOR_MARK = b"f"
-
-#: The probe's gentle rate.
-PROBE_RATE_PER_S = 10.0
-
-
-@attrs.frozen
-class Punctuality:
-    """How well an open loop kept its schedule."""
-
-    requests: int
-    slipped: int  #: made due too late by the instrument itself (`proxyreload.client.schedule.SLIP_NS`)
-    slip_peak_ns: int
-    late: dict[int, int]  #: requests that waited for the one before them to be answered, by client
-    late_peak_ns: int
-
-    @property
-    def kept(self) -> bool:
-        """Whether the instrument's own lateness is rare enough (one in a thousand) not to be taken for the proxy's."""
-        return self.slipped * 1000 <= self.requests
+from proxyreload.traffic.identity import PROBE_MARK
+from proxyreload.traffic.interfaces import Expectation
 
 
 @attrs.define(eq=False)
@@ -48,14 +26,14 @@ class Load:
 
     reactor: IReactorTime
     clock_ns: ClockNs
-    bus: EventBus
+    sink: Sink
     connectors: Sequence[IConnector]  #: dealt out to the clients in turn
     prepared: PreparedRequest
     expectation: Expectation
     clients: int
     timeout_s: float
     rate_per_s: float | None = None
-    probe_rate_per_s: float = PROBE_RATE_PER_S
+    probe_rate_per_s: float = 0.0
     mark: bytes = b""
     _clients: list[Client] = attrs.field(factory=list, init=False)
     #: Of the persistent clients, once there is a rate.
@@ -109,17 +87,18 @@ class Load:
         for client in self._clients:
             client.close()
 
-    def punctuality(self) -> Punctuality | None:
+    def punctuality(self) -> ScheduleKept | None:
         """Say how well the open loop was kept; None if there was no rate."""
         schedule, clients = self._schedule, self._clients[: self.clients]
         if schedule is None:
             return None
-        return Punctuality(
+        return ScheduleKept(
             requests=schedule.made_due,
             slipped=schedule.slipped,
             slip_peak_ns=schedule.slip_peak_ns,
             late={client.number: client.late for client in clients if client.late},
             late_peak_ns=max(client.late_peak_ns for client in clients),
+            at_ns=self.clock_ns(),
         )
 
     def abort(self) -> None:
@@ -138,7 +117,7 @@ class Load:
             connector=self.connectors[number % len(self.connectors)],
             prepared=self.prepared,
             expectation=self.expectation,
-            bus=self.bus,
+            sink=self.sink,
             clock_ns=self.clock_ns,
             timeout_ns=round(self.timeout_s * NS_PER_S),
             open_loop=probe or self.rate_per_s is not None,

@@ -11,8 +11,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-#: The header that carries a request's id there and back. Proxies replace or fold the well-known ones (X-Request-Id).
-ID_HEADER = b"Proxyreload-Id"
+from proxyreload.traffic.identity import ID_FIELD
+
 _STAND_IN = "stand-in.invalid"
 
 
@@ -68,7 +68,7 @@ async def serialize(
         fields.setRawHeaders(b"content-length", [b"%d" % len(body)])
     lines = [b"%b %b HTTP/1.1" % (method, target)]
     lines += [b"%b: %b" % (name, value) for name, values in fields.getAllRawHeaders() for value in values]
-    return PreparedRequest(b"\r\n".join(lines) + b"\r\n" + ID_HEADER + b": ", b"\r\n\r\n" + body)
+    return PreparedRequest(b"\r\n".join(lines) + b"\r\n" + ID_FIELD + b": ", b"\r\n\r\n" + body)
 
 
 @implementer(IAgent)

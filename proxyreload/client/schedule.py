@@ -6,11 +6,10 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from proxyreload.client.client import Client
+from proxyreload.history.events import SLIP_NS
 from proxyreload.system.alarm import IAlarm, alarm
 from proxyreload.system.clock import NS_PER_S, ClockNs
 
-#: A request that is made due this much too late has been made late by the instrument.
-SLIP_NS = 1_000_000
 #: So many at most are made due before the reactor has its turn, should the rate be too high to be kept.
 _AT_ONCE = 256
 

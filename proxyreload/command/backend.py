@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from proxyreload.backend.backend import Backend
-from proxyreload.backend.uplink import OneProtocolFactory, Report
+from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
 from proxyreload.cli.numbers import whole
 from proxyreload.errors import ExitStatus
@@ -52,21 +52,26 @@ def serve_backend(words: list[str]) -> int:
     bus = EventBus()
     backend = Backend(instance, port, bus, monotonic_ns, host)
     failures: list[BaseException] = []
+    told: list[_Speaker] = []
 
     async def serve() -> None:
         await backend.start(reactor)
         if options["report"] is None:
             print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
         else:
-            _report(reactor, bus, whole("--report", options["report"], 0, 2**31))
+            told.append(_speak(reactor, bus, whole("--report", options["report"], 0, 2**31)))
+
+    async def end() -> None:
+        await backend.stop()
+        for speaker in told:
+            await speaker.finish()
 
     def failed(failure: Failure) -> None:
         failures.append(cast(BaseException, failure.value))
         reactor.stop()
 
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(serve()).addErrback(failed))
-    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(backend.stop()))
-    reactor.addSystemEventTrigger("before", "shutdown", bus.stop)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(end()))
     reactor.run()
     if failures:
         raise failures[0]
@@ -74,23 +79,32 @@ def serve_backend(words: list[str]) -> int:
 
 
 class _Speaker(Protocol):
-    """Ends this process when the run that started it is gone."""
+    """Tells the run that started this process what happens, and ends this process when that run is gone."""
 
     def __init__(self, reactor: IReactor) -> None:
         self._reactor = reactor
+        self._lost: Deferred[None] = Deferred()
+        self.uplink: Uplink | None = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self._lost.callback(None)
         if self._reactor.running:
             self._reactor.stop()
 
+    async def finish(self) -> None:
+        """Tell the rest; done when the kernel has it."""
+        if self.uplink is not None:
+            self.uplink.stop()
+        if self.transport is not None and not self._lost.called:
+            self.transport.loseConnection()
+            await self._lost
 
-def _report(reactor: IReactor, bus: EventBus, descriptor: int) -> None:
-    """Tell the run that started this process what happens."""
+
+def _speak(reactor: IReactor, bus: EventBus, descriptor: int) -> _Speaker:
     speaker = _Speaker(reactor)
     reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, cast(Any, OneProtocolFactory(speaker)))
     os.close(descriptor)
     assert speaker.transport is not None  # noqa: S101
-    report = Report(speaker.transport.write)
-    report.subscribe(bus)
-    bus.start(reactor)
-    report.listening()
+    speaker.uplink = Uplink(speaker.transport.write, bus, monotonic_ns)
+    speaker.uplink.start(reactor)
+    return speaker

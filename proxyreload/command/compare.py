@@ -19,7 +19,7 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.cli.numbers import positive, whole
 from proxyreload.cli.signals import on_signals
-from proxyreload.command.scenarios import CHANGES, named, ports, repetition
+from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
 from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
@@ -27,7 +27,7 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
-from proxyreload.plan.settings import Settings, Target
+from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
 from proxyreload.report.write import write_matrix, write_run
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
@@ -170,26 +170,29 @@ def _settings(options: Options) -> Settings:
     return Settings(
         target=Target.front(front_port),
         scenario=scenario,
-        clients=whole("--clients", options["clients"], 1, 10_000),
-        rate_per_s=None if options["rate"] == "0" else positive("--rate", options["rate"]),
-        backends=backends,
-        first_port=first_port,
-        timeout_s=positive("--timeout", options["timeout"]),
-        report=None,  # each run has its own, beside its files
-        kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
-        seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+        load=LoadSettings(
+            clients=whole("--clients", options["clients"], 1, 10_000),
+            rate_per_s=None if options["rate"] == "0" else positive("--rate", options["rate"]),
+            timeout_s=positive("--timeout", options["timeout"]),
+            seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+        ),
+        backends=BackendSettings(number=backends, first_port=first_port, kill_removed_s=killed_after_s(options)),
     )
 
 
 def _what(comparison: Comparison) -> str:
     """Say what was compared, on what and when."""
     settings = comparison.settings
-    rate = "closed loop" if settings.rate_per_s is None else f"{settings.rate_per_s:g} requests/s"
-    killed = "" if settings.kill_removed_s is None else f"; removed backends killed after {settings.kill_removed_s:g} s"
+    rate = "closed loop" if settings.load.rate_per_s is None else f"{settings.load.rate_per_s:g} requests/s"
+    killed = (
+        ""
+        if settings.backends.kill_removed_s is None
+        else f"; removed backends killed after {settings.backends.kill_removed_s:g} s"
+    )
     return (
         f"proxyreload {proxyreload.__version__}, {datetime.now(UTC).date()}: {settings.scenario.title}, "
-        f"{counted(settings.clients, 'client')}, {rate}{killed}, {counted(comparison.rounds, 'round')}, "
-        f"seed {settings.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
+        f"{counted(settings.load.clients, 'client')}, {rate}{killed}, {counted(comparison.rounds, 'round')}, "
+        f"seed {settings.load.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
     )
 
 

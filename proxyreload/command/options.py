@@ -10,9 +10,9 @@ from proxyreload import errors
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.cli.numbers import positive, whole
-from proxyreload.command.scenarios import CHANGES, named, ports, repetition
+from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
-from proxyreload.plan.settings import Settings, Target
+from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.web.place import WebSettings
 
@@ -126,26 +126,31 @@ def _settings(options: dict[str, Any]) -> Settings:
         target=Target.front(front_port) if url is None else Target.parse(url),
         scenario=_scenario(options, duration_s, backends),
         choice=choice,
-        clients=whole("--clients", options["clients"], 1, 10_000),
-        rate_per_s=None if options["rate"] is None else positive("--rate", options["rate"]),
-        backends=backends,
-        host_backends=not options["no-backends"],
-        backend_host=options["backend-host"],
-        first_port=first_port,
-        timeout_s=positive("--timeout", options["timeout"]),
-        csv=Path(options["csv"]),
-        run=Path(options["run"]),
-        junit=None if options["junit"] is None else Path(options["junit"]),
-        report=None if options["no-report"] else Path(options["report"]),
-        log=options["log"],
+        load=LoadSettings(
+            clients=whole("--clients", options["clients"], 1, 10_000),
+            rate_per_s=None if options["rate"] is None else positive("--rate", options["rate"]),
+            timeout_s=positive("--timeout", options["timeout"]),
+            seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+        ),
+        backends=BackendSettings(
+            number=backends,
+            hosted=not options["no-backends"],
+            host=options["backend-host"],
+            first_port=first_port,
+            processes=bool(options["backend-processes"]),
+            kill_removed_s=killed_after_s(options),
+        ),
+        tls=TlsSettings(None if options["ca"] is None else Path(options["ca"]), bool(options["insecure"])),
+        files=FileSettings(
+            csv=Path(options["csv"]),
+            run=Path(options["run"]),
+            junit=None if options["junit"] is None else Path(options["junit"]),
+            report=None if options["no-report"] else Path(options["report"]),
+        ),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],
         commands=_commands(options, choice),
-        kill_removed_s=None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"]),
-        ca=None if options["ca"] is None else Path(options["ca"]),
-        insecure=bool(options["insecure"]),
-        backend_processes=bool(options["backend-processes"]),
-        seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+        log=options["log"],
     )
 
 

@@ -43,6 +43,11 @@ def named(path: str | None, duration_s: float | None, backends: int) -> Scenario
     return scenario
 
 
+def killed_after_s(options: Mapping[str, Any]) -> float | None:
+    """Return how long after its removal was applied a backend is killed, None for never."""
+    return None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"])
+
+
 def ports(options: Mapping[str, Any], backends: int, *, front: bool = True) -> tuple[int, int]:
     """Return the first backend's port and the front's, where the `front` is ours."""
     first_port = whole("--first-port", options["first-port"], 1, 65536 - backends)

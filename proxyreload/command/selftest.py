@@ -12,7 +12,7 @@ from proxyreload.cli.numbers import whole
 from proxyreload.cli.signals import on_signals
 from proxyreload.errors import ExitStatus
 from proxyreload.plan.scenario import Scenario, Step
-from proxyreload.plan.settings import Settings, Target
+from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
 from proxyreload.proxy.registry import choose
 from proxyreload.run.run import Run
 from proxyreload.run.selftest import SelfTest, execute
@@ -42,6 +42,9 @@ class SelfTestOptions(Options):
         ["first-port", None, "1030", "The port of backend 0; the others follow"],
         ["front-port", None, "8080", "The port that the proxy listens on"],
         ["seed", None, "0", "Which faults, how many and when"],
+    ]
+    optFlags = [  # noqa: RUF012
+        ["backend-processes", None, "Run each backend in a process of its own"],
     ]
 
 
@@ -78,15 +81,19 @@ def _settings(options: Options, folder: Path) -> Settings:
         target=Target.front(whole("--front-port", options["front-port"], 1, 65535)),
         scenario=Scenario("selftest", float("inf"), (0, 1), steps),
         choice=choose("control:faults"),
-        clients=whole("--clients", options["clients"], 1, 1000),
-        backends=3,
-        first_port=whole("--first-port", options["first-port"], 1, 65533),
-        timeout_s=TIMEOUT_S,
-        # A client that connects all the time could meet an outage that was meant for another.
-        probe_rate_per_s=0,
-        csv=folder / "data.csv",
-        run=folder / "run.json",
-        seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+        load=LoadSettings(
+            clients=whole("--clients", options["clients"], 1, 1000),
+            timeout_s=TIMEOUT_S,
+            # A client that connects all the time could meet an outage that was meant for another.
+            probe_rate_per_s=0,
+            seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+        ),
+        backends=BackendSettings(
+            number=3,
+            first_port=whole("--first-port", options["first-port"], 1, 65533),
+            processes=bool(options["backend-processes"]),
+        ),
+        files=FileSettings(folder / "data.csv", folder / "run.json"),
     )
 
 

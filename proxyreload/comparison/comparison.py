@@ -69,7 +69,7 @@ class Comparison:
 
     async def execute(self) -> list[Row]:
         """Run them all; return a row for each, in the order they were named."""
-        chance = random.Random(self.settings.seed)  # noqa: S311
+        chance = random.Random(self.settings.load.seed)  # noqa: S311
         for number in range(1, self.rounds + 1):
             self._round = number
             for contender in chance.sample(self.contenders, len(self.contenders)):
@@ -91,8 +91,7 @@ class Comparison:
                 choice=contender.choice,
                 binary=contender.binary,
                 upgrade_to=contender.usual() if "upgrade" in self.settings.scenario.actions else None,
-                csv=files / "data.csv",
-                run=run_file,
+                files=attrs.evolve(self.settings.files, csv=files / "data.csv", run=run_file),
             )
             # What the run before has left in memory must not be collected at the cost of this one.
             gc.collect()
@@ -109,9 +108,11 @@ class Comparison:
 
     async def _draw(self, draw: Draw, settings: Settings) -> None:
         """Write a run's page; the comparison's says where there is none."""
-        page = settings.run.with_name("report.html")
+        page = settings.files.run.with_name("report.html")
         with suppress(ProxyreloadError):
-            await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), draw, settings.csv, settings.run, page)
+            await deferToThreadPool(
+                self.reactor, self.reactor.getThreadPool(), draw, settings.files.csv, settings.files.run, page
+            )
 
     def _row(self, contender: Contender) -> Row:
         trials = self.trials.get(contender.name, [])

@@ -87,9 +87,9 @@ class Row:
         return _p99_us([trial.around for trial in self.trials])
 
     @property
-    def floor_p99_us(self) -> int | None:
+    def baseline_p99_us(self) -> int | None:
         """The 99th percentile without the proxy."""
-        return _p99_us([trial.floor for trial in self.trials])
+        return _p99_us([trial.baseline for trial in self.trials])
 
 
 def row_of(name: str, trials: Sequence[Trial], cure: Cure | None = None, why: str = "") -> Row:

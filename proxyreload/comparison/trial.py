@@ -35,12 +35,12 @@ class Trial:
     stragglers: int = 0
     steady: Latency = attrs.field(factory=Latency)
     around: Latency = attrs.field(factory=Latency)
-    floor: Latency = attrs.field(factory=Latency)
+    baseline: Latency = attrs.field(factory=Latency)
 
 
 async def attempt(run: Run, number: int) -> Trial:
     """Execute a run; whatever goes wrong is in the trial."""
-    run_file = run.settings.run
+    run_file = run.settings.files.run
     try:
         judgement = await run.execute()
     except CannotError as error:
@@ -75,5 +75,5 @@ def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
         stragglers=sum(change.stragglers for change in changes),
         steady=steady,
         around=around,
-        floor=observation.floor.latency if observation.floor is not None else Latency(),
+        baseline=observation.baseline.latency if observation.baseline is not None else Latency(),
     )

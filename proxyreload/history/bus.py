@@ -1,4 +1,7 @@
-"""The event bus between those who act and those who report."""
+"""The event bus: who has subscribed to a kind of event is called with it.
+
+In a run the history publishes on it, in the order of time. By itself, in a backend's process, it only makes batches.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -78,20 +81,23 @@ class EventBus:
     def publish(self, event: Event) -> None:
         """Publish any other event now, after the exchanges and arrivals before it."""
         self.flush()
-        self._deliver(type(event), [event])
+        self.deliver(type(event), [event])
 
     def flush(self) -> None:
         """Deliver the waiting exchanges and arrivals now."""
         if self._exchanges:
             # A subscriber may publish: the waiting list is another one by then.
             exchanges, self._exchanges = self._exchanges, []
-            self._deliver(Exchange, exchanges)
+            self.deliver(Exchange, exchanges)
         if self._arrivals:
             arrivals, self._arrivals = self._arrivals, []
-            self._deliver(Arrival, arrivals)
+            self.deliver(Arrival, arrivals)
 
-    def _deliver(self, kind: type, events: Sequence[Event]) -> None:
-        """Deliver, but after what is being delivered now: a subscriber may publish, and order must hold for all."""
+    def deliver(self, kind: type, events: Sequence[Event]) -> None:
+        """Deliver events of one kind, but after what is being delivered now.
+
+        A subscriber may publish, and order must hold for all.
+        """
         self._undelivered.append((kind, events))
         if self._delivering:
             return

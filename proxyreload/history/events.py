@@ -1,5 +1,10 @@
-"""What is published on the event bus: plain records, times in ns of the run's one monotonic clock."""
+"""What happened: plain records, each with when, in ns of the machine's monotonic clock.
 
+They are made where something happens (a client here, a backend in a process of its own), brought into the order of
+time by `proxyreload.history.order` and delivered by `proxyreload.history.bus`.
+"""
+
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -29,7 +34,7 @@ class Exchange:
     written_ns: int
     first_byte_ns: int
     ended_ns: int
-    connect_ns: int  #: how long the connection took to open, where it was opened for this request
+    connect_ns: int  #: how long the connection took to open, where it was opened for this request, or was tried
     connection: int
     carried: int
     front_port: int
@@ -42,20 +47,39 @@ class Exchange:
     probe: bool
 
     @property
+    def sent_ns(self) -> int:
+        """When it was written; where it never was: when a connection for it was begun."""
+        return self.written_ns or self.ended_ns - self.connect_ns
+
+    @property
     def latency_ns(self) -> int:
         """From when the request was due (without a rate: written) to its outcome."""
         return self.ended_ns - self.due_ns
 
 
-@frequent
+@attrs.define(eq=False)
 class Arrival:
-    """One request as a backend saw it."""
+    """One request as a backend saw it, and how far it had come there when this was told; 0: not so far.
+
+    *Received*: its head was read. *Executed*: the whole request was read and acted on. *Answered*: the last byte of
+    the answer was given to the kernel. *Given up*: the proxy closed the connection before that. What is answered at
+    once is told once; what takes longer is told at each stage, and ``again`` says that it was told before.
+    """
 
     instance: str
     request_id: str
     back_port: int
     carried: int
-    arrived_ns: int
+    received_ns: int
+    executed_ns: int = 0
+    answered_ns: int = 0
+    given_up_ns: int = 0
+    again: bool = False
+
+    @property
+    def told_ns(self) -> int:
+        """When the latest of it happened."""
+        return self.given_up_ns or self.answered_ns or self.executed_ns or self.received_ns
 
 
 class Ending(Enum):
@@ -64,7 +88,7 @@ class Ending(Enum):
     ANNOUNCED = "announced"  #: after an answer with ``Connection: close``
     IDLE = "idle"  #: while no request was under way
     CUT = "cut"  #: with a request under way
-    UNASKED = "unasked"  #: by us, for the proxy sent bytes on an idle connection that no request asked for
+    UNSOLICITED = "unasked"  #: by us, for the proxy sent bytes on an idle connection that no request asked for
 
 
 @attrs.frozen
@@ -110,7 +134,16 @@ class BackendKilled:
     """A removed backend was killed, as a deployment would: from here on, who still sends to it loses."""
 
     instance: str
-    killed_ns: int
+    at_ns: int
+
+
+@attrs.frozen
+class RecordLost:
+    """What a backend saw from then to then is *unknown*, not "did not arrive": it died before it had told."""
+
+    instance: str
+    since_ns: int
+    at_ns: int
 
 
 def change_name(action: str, instance: str) -> str:
@@ -153,6 +186,64 @@ class RateChanged:
 
 
 @attrs.frozen
+class Skipped:
+    """Steps that the run was ended before, or what else was left out by ending it."""
+
+    names: tuple[str, ...]
+    at_ns: int
+
+
+@attrs.frozen
+class Unproved:
+    """The traffic has not shown a change in the time it had for that; the next one is made all the same."""
+
+    number: int
+    name: str
+    waited_s: float
+    at_ns: int
+
+
+@attrs.frozen
+class BaselineTaken:
+    """What the clients measured straight at the backends, without the proxy."""
+
+    latencies_us: Mapping[int, int]  #: how many successes took so long
+    exchanges: int
+    failures: Mapping[str, int]  #: by class
+    duration_ns: int
+    at_ns: int
+
+
+@attrs.frozen
+class Stalled:
+    """The longest that the instrument itself stood still, told at the end."""
+
+    peak_ns: int
+    at_ns: int
+
+
+#: A request that is made due this much too late has been made late by the instrument.
+SLIP_NS = 1_000_000
+
+
+@attrs.frozen
+class ScheduleKept:
+    """How well an open loop kept its schedule, told at the end."""
+
+    requests: int
+    slipped: int  #: made due too late by the instrument itself (`SLIP_NS`)
+    slip_peak_ns: int
+    late: Mapping[int, int]  #: requests that waited for the one before them to be answered, by client
+    late_peak_ns: int
+    at_ns: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether the instrument's own lateness is rare enough (one in a thousand) not to be taken for the proxy's."""
+        return self.slipped * 1000 <= self.requests
+
+
+@attrs.frozen
 class Broken:
     """The instrument, a backend or the proxy broke in a way that is not a change's doing: the run is not valid."""
 
@@ -165,6 +256,7 @@ class ReporterFailed:
     """A reporter raised and was removed; the others and the run go on."""
 
     reason: str
+    at_ns: int = 0
 
 
 @attrs.frozen
@@ -188,8 +280,14 @@ Event = (
     | ConnectionChanged
     | BackClosed
     | BackendKilled
+    | RecordLost
     | Change
     | RateChanged
+    | Skipped
+    | Unproved
+    | BaselineTaken
+    | Stalled
+    | ScheduleKept
     | Broken
     | ReporterFailed
     | Started

@@ -20,7 +20,7 @@ TRUNCATED: Final = "truncated"
 TIMEOUT: Final = "timeout"
 MALFORMED: Final = "malformed response"
 #: Bytes that no request asked for: behind an answer, or on an idle connection.
-UNASKED: Final = "unasked bytes"
+UNSOLICITED: Final = "unasked bytes"
 WRONG_BODY: Final = "wrong body"
 #: The run was ended while the exchange was under way; it says nothing about the proxy.
 ABORTED: Final = "aborted"

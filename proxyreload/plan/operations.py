@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
-from proxyreload.history.bus import EventBus
 from proxyreload.history.events import BackendKilled, Broken, Change, Phase
+from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ClockNs
@@ -25,7 +25,7 @@ CHANGE_TIMEOUT_S = 60.0
 
 @attrs.define(eq=False)
 class Operations:
-    """Makes changes through a proxy plugin, one at a time, and tells the bus how far each has come.
+    """Makes changes through a proxy plugin, one at a time, and tells how far each has come.
 
     With `kill_after_s` a removed backend is killed so long after its removal was applied, as a deployment would, and
     started anew before it is added again.
@@ -33,7 +33,7 @@ class Operations:
 
     reactor: IReactor
     clock_ns: ClockNs
-    bus: EventBus
+    sink: Sink
     proxy: IProxy
     upstreams: Mapping[int, Upstream]
     mechanism: str
@@ -79,7 +79,7 @@ class Operations:
 
         def publish(phase: Phase, message: str = "") -> Change:
             published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message)
-            self.bus.publish(published)
+            self.sink.publish(published)
             return published
 
         if action == "add":
@@ -133,7 +133,7 @@ class Operations:
             await backend.kill()
 
         self._killed[instance] = Deferred.fromCoroutine(kill())
-        self.bus.publish(BackendKilled(str(instance), self.clock_ns()))
+        self.sink.publish(BackendKilled(str(instance), self.clock_ns()))
 
     async def _revive(self, instance: int) -> None:
         """See to it that the backend lives."""
@@ -145,4 +145,4 @@ class Operations:
         try:
             await self.backends[instance].start(self.reactor)
         except ProxyreloadError as error:
-            self.bus.publish(Broken(str(error), self.clock_ns()))
+            self.sink.publish(Broken(str(error), self.clock_ns()))

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
-from proxyreload.client.load import PROBE_RATE_PER_S
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
 from proxyreload.proxy.registry import Choice
+from proxyreload.proxy.upstream import Upstream
 
 #: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
 FRONT_HOST = "127.0.0.1"
+#: The probe's gentle rate.
+PROBE_RATE_PER_S = 10.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -54,6 +57,52 @@ class Target:
         return cls(f"http://{HOSTNAME}:{port}/", FRONT_HOST, port)
 
 
+def _as(key: str, default: object) -> Any:  # noqa: ANN401  (a field)
+    """Return a field that stands in ``run.json`` under another name than its own."""
+    return attrs.field(default=default, metadata={"key": key})
+
+
+@attrs.frozen
+class LoadSettings:
+    """What the clients send, and how long they wait."""
+
+    clients: int = 10
+    rate_per_s: float | None = None  #: None: each sends as soon as it has its answer
+    timeout_s: float = 5.0  #: the client's time-out
+    probe_rate_per_s: float = PROBE_RATE_PER_S
+    seed: int = 0  #: for whatever is drawn by chance
+
+
+@attrs.frozen
+class BackendSettings:
+    """The numbered backends."""
+
+    number: int = _as("backends", 4)
+    hosted: bool = _as("host_backends", True)  # noqa: FBT003  #: by us
+    host: str = _as("backend_host", "127.0.0.1")
+    first_port: int = 1030
+    processes: bool = _as("backend_processes", False)  # noqa: FBT003  #: each in a process of its own
+    kill_removed_s: float | None = None  #: so long after its removal was applied a backend is killed
+
+
+@attrs.frozen
+class TlsSettings:
+    """Whom the clients trust, for an https URL."""
+
+    ca: Path | None = None  #: certificates (PEM) in place of the system's
+    insecure: bool = False  #: any certificate
+
+
+@attrs.frozen
+class FileSettings:
+    """Where what happened is written."""
+
+    csv: Path = Path("data.csv")
+    run: Path = Path("run.json")
+    junit: Path | None = None
+    report: Path | None = None  #: the HTML report, if one is made
+
+
 @attrs.frozen
 class Settings:
     """One run's settings."""
@@ -61,54 +110,40 @@ class Settings:
     target: Target
     scenario: Scenario
     choice: Choice | None = None  #: None: somebody else runs the proxy
-    clients: int = 10
-    rate_per_s: float | None = None
-    backends: int = 4
-    host_backends: bool = True
-    backend_host: str = "127.0.0.1"
-    first_port: int = 1030
-    timeout_s: float = 5.0
-    csv: Path = Path("data.csv")
-    run: Path = Path("run.json")
-    junit: Path | None = None
-    report: Path | None = None  #: where the HTML report is written, if one is
-    command: tuple[str, ...] = ()  #: the words that ask for all this
-    log: str = "all"
+    load: LoadSettings = LoadSettings()
+    backends: BackendSettings = BackendSettings()
+    tls: TlsSettings = TlsSettings()
+    files: FileSettings = FileSettings()
     binary: str | None = None
     upgrade_to: str | None = None  #: the program that an upgrade replaces it by; None: the same one
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action, for a plugin that runs them
-    kill_removed_s: float | None = None  #: so long after its removal was applied a backend is killed
-    seed: int = 0
-    ca: Path | None = None  #: certificates (PEM) to trust in place of the system's
-    insecure: bool = False  #: trust any certificate
-    probe_rate_per_s: float = PROBE_RATE_PER_S
-    backend_processes: bool = False  #: each backend in a process of its own
+    command: tuple[str, ...] = ()  #: the words that ask for all this
+    log: str = "all"
 
     @property
     def is_ours(self) -> bool:
         """Whether the proxy is started here."""
         return self.choice is not None and self.choice.plugin.binary is not None
 
+    @property
+    def upstreams(self) -> dict[int, Upstream]:
+        """All backends by number, also those of somebody else."""
+        backends = self.backends
+        return {i: Upstream(i, backends.host, backends.first_port + i) for i in range(backends.number)}
+
     def as_run(self) -> dict[str, object]:
-        """Return them as they stand in ``run.json``."""
-        scenario = self.scenario
+        """Return all of them as they stand in ``run.json``."""
+        scenario, options = self.scenario, _options(self)
+        if not self.backends.hosted:
+            options["backends"] = 0
         return {
             "plugin": self.choice.plugin.name if self.choice else None,
             "mechanism": self.choice.mechanism.name if self.choice else None,
             "url": self.target.url,
             "command": list(self.command),
             "options": {
-                "clients": self.clients,
-                "rate": self.rate_per_s,
                 "duration": scenario.duration_s if scenario.duration_s != float("inf") else None,
-                "backends": self.backends if self.host_backends else 0,
-                "first_port": self.first_port,
-                "timeout": self.timeout_s,
-                "csv": str(self.csv),
-                "seed": self.seed,
-                "kill_removed": self.kill_removed_s,
-                **({"upgrade_to": self.upgrade_to} if "upgrade" in scenario.actions else {}),
-                **({"commands": dict(self.commands)} if self.commands else {}),
+                **options,
             },
             "scenario": {
                 "title": scenario.title,
@@ -116,6 +151,25 @@ class Settings:
                 "steps": [_step_as_run(step) for step in scenario.steps],
             },
         }
+
+
+#: Those of `Settings` that are no options: they have places of their own in ``run.json``.
+_NO_OPTIONS = ("target", "scenario", "choice", "command")
+
+
+def _options(settings: attrs.AttrsInstance) -> dict[str, object]:
+    """Return every field of settings, and of the groups in them, by its name without the unit."""
+    told: dict[str, object] = {}
+    for field in attrs.fields(type(settings)):
+        value = getattr(settings, field.name)
+        if field.name in _NO_OPTIONS:
+            continue
+        if attrs.has(type(value)):
+            told |= _options(value)
+        else:
+            key = field.metadata.get("key") or field.name.removesuffix("_s").removesuffix("_per")
+            told[key] = str(value) if isinstance(value, Path) else dict(value) if isinstance(value, Mapping) else value
+    return told
 
 
 def _step_as_run(step: Step) -> dict[str, object]:

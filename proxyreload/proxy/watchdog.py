@@ -24,13 +24,13 @@ ELSEWHERE = "elsewhere"
 
 
 @attrs.define(eq=False)
-class Guard:
+class Watchdog:
     """A shell that waits for the end of this process, to kill what runs in a folder and remove it."""
 
     _process: "subprocess.Popen[bytes]"
 
     @classmethod
-    def of(cls, folder: Path) -> "Guard":
+    def of(cls, folder: Path) -> "Watchdog":
         """Guard `folder`, and the processes whose working directory it is."""
         process = subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "proxyreload-guard", os.fspath(folder)],

@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import attrs
@@ -19,12 +19,12 @@ from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
-from proxyreload.proxy.watchdog import ELSEWHERE, Guard
+from proxyreload.proxy.watchdog import ELSEWHERE, Watchdog
 from proxyreload.system.child import ChildProcess, OnDeath, tail
 from proxyreload.system.prctl import become_subreaper
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import printable
-from proxyreload.system.waiting import LateError, until
+from proxyreload.system.waiting import LateError, until, within
 
 START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0
@@ -48,23 +48,24 @@ class Workspace:
     answers: Callable[[], Awaitable[bool]]  #: whether a request through the front port reaches a backend
     on_death: OnDeath  #: called when a process ends that was not asked to
     seed: int = 0  #: for whatever is drawn by chance
-    patience_s: float = 5.0  #: how long the clients wait for an answer
+    client_timeout_s: float = 5.0  #: how long the clients wait for an answer
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     folder: Path = attrs.field(init=False)
-    _guard: Guard = attrs.field(init=False)
+    _watchdog: Watchdog = attrs.field(init=False)
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
     _starting: set[ChildProcess] = attrs.field(factory=set, init=False)  #: whose end is a `StartError`
     _closers: list[Callable[[], Awaitable[object]]] = attrs.field(factory=list, init=False)
     _commands: int = attrs.field(default=0, init=False)
+    _grace_s: float = attrs.field(default=GRACE_S, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the folder, for this user only."""
         self.folder = Path(tempfile.mkdtemp(prefix="proxyreload-"))
         if self.ours:
             become_subreaper()
-        self._guard = Guard.of(self.folder)
+        self._watchdog = Watchdog.of(self.folder)
 
     @property
     def front(self) -> str:
@@ -261,19 +262,35 @@ class Workspace:
         child.signal(signal.SIGKILL)
         await child.exited()
 
-    async def close(self, *, at_once: bool = False) -> None:
-        """End and reap whatever still runs, by force if it takes long or must be `at_once`, and remove the folder."""
+    def hurry(self) -> None:
+        """Let `close` end by force what still runs, at once, also when it is waiting already."""
+        self._grace_s = 0.0
+
+    async def close(self) -> None:
+        """End and reap whatever still runs, by force if it takes long, and remove the folder."""
         self._asked_to_end.update(self._children)
         ours = {child.pid for child in self._children if not child.adopted}
-        await self._end_strangers(ours, 0.0 if at_once else GRACE_S)
-        await DeferredList([child.exited() for child in self._children])
-        for closer in self._closers:
+        try:
+            await self._end_strangers(ours)
+            await DeferredList([child.exited() for child in self._children])
+            async with AsyncExitStack() as stack:  # one that raises does not keep the others
+                for closer in reversed(self._closers):
+                    stack.push_async_callback(self._limited, closer)
+        finally:
+            self._remove()
+
+    async def _limited(self, closer: Callable[[], Awaitable[object]]) -> None:
+        async def closing() -> None:
             await closer()
+
+        await within(self.reactor, closing(), GRACE_S)
+
+    def _remove(self) -> None:
         for link in self.path(ELSEWHERE).glob("*"):
             with suppress(OSError):
                 link.readlink().unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._guard.dismiss()
+        self._watchdog.dismiss()
 
     def last_words(self, lines: int = 5) -> str:
         """Return the last lines of what the proxy said."""
@@ -293,10 +310,10 @@ class Workspace:
 
         return said
 
-    async def _end_strangers(self, ours: set[int], grace_s: float) -> None:
+    async def _end_strangers(self, ours: set[int]) -> None:
         """End what is left: first what a stopped proxy is about to end itself, then by force."""
         for attempt in range(int(GRACE_S / 0.05) + 20):
-            left = [process for process in tree.strangers() if process.pid != self._guard.pid]
+            left = [process for process in tree.strangers() if process.pid != self._watchdog.pid]
             if not left:
                 return
             for process in left:
@@ -304,7 +321,7 @@ class Workspace:
                     if process.status() == psutil.STATUS_ZOMBIE:
                         if process.pid not in ours:
                             tree.reap(process.pid)
-                    elif attempt * 0.05 >= grace_s:
+                    elif attempt * 0.05 >= self._grace_s:
                         process.kill()
                     elif attempt == 0:
                         process.terminate()

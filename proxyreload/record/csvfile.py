@@ -120,7 +120,7 @@ class CsvFile:
                 (e.due_ns - start_ns) // NS_PER_US,
                 (e.written_ns - start_ns) // NS_PER_US if e.written_ns else "",
                 (e.first_byte_ns - start_ns) // NS_PER_US if e.first_byte_ns else "",
-                e.connect_ns // NS_PER_US if e.connect_ns else "",
+                e.connect_ns // NS_PER_US if e.connect_ns and e.connection >= 0 else "",
                 e.connection if e.connection >= 0 else "",
                 e.carried,
                 "yes" if e.announced else "",

@@ -15,7 +15,8 @@ from proxyreload.system.clock import seconds
 from proxyreload.system.untrusted import WORDS_LIMIT, printable
 from proxyreload.system.wholefile import write_whole
 from proxyreload.verdict.judgement import Judgement, Verdict, detection_limit, judge_change
-from proxyreload.verdict.observation import Observation, ObservedChange
+from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.windows import ObservedChange
 
 #: What a verdict is to whoever reads test results; the lossless ones pass.
 OUTCOMES = {Verdict.LOSSY: "failure", Verdict.INEFFECTIVE: "error", Verdict.INVALID: "error"}

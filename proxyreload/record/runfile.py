@@ -11,14 +11,15 @@ import attrs
 import psutil
 
 import proxyreload
-from proxyreload.client.load import Punctuality
 from proxyreload.errors import StartError, UsageError
+from proxyreload.history.events import ScheduleKept
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.wholefile import write_whole
-from proxyreload.verdict.baseline import Floor
+from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
 from proxyreload.verdict.latency import Latency
-from proxyreload.verdict.observation import Closures, Observation, ObservedChange
+from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: Changes with a note in the changelog.
 FORMAT = 1
@@ -115,27 +116,27 @@ def _latency(latency: Latency) -> dict[str, int]:
     }
 
 
-def _floor(floor: Floor | None) -> dict[str, object] | None:
-    if floor is None:
+def _baseline(baseline: Baseline | None) -> dict[str, object] | None:
+    if baseline is None:
         return None
     return {
-        "exchanges": floor.exchanges,
-        "rate_per_s": round(floor.rate_per_s, 1),
-        "failures": floor.failures,
-        "latency": {**_latency(floor.latency), "percentiles": floor.latency.percentiles()},
+        "exchanges": baseline.exchanges,
+        "rate_per_s": round(baseline.rate_per_s, 1),
+        "failures": dict(baseline.failures),
+        "latency": {**_latency(baseline.latency), "percentiles": baseline.latency.percentiles()},
     }
 
 
-def _schedule(punctuality: Punctuality | None) -> dict[str, object] | None:
-    if punctuality is None:
+def _schedule(schedule: ScheduleKept | None) -> dict[str, object] | None:
+    if schedule is None:
         return None
     return {
-        "requests": punctuality.requests,
-        "kept": punctuality.kept,
-        "slipped": punctuality.slipped,
-        "slip_max_us": punctuality.slip_peak_ns // NS_PER_US,
-        "late": {str(client): late for client, late in punctuality.late.items()},
-        "late_max_us": punctuality.late_peak_ns // NS_PER_US,
+        "requests": schedule.requests,
+        "kept": schedule.kept,
+        "slipped": schedule.slipped,
+        "slip_max_us": schedule.slip_peak_ns // NS_PER_US,
+        "late": {str(client): late for client, late in schedule.late.items()},
+        "late_max_us": schedule.late_peak_ns // NS_PER_US,
     }
 
 
@@ -147,8 +148,23 @@ def _rates(observation: Observation) -> dict[str, object]:
     return {"rates": rates} if rates else {}
 
 
+def _unknown(observation: Observation) -> dict[str, object]:
+    """Return of which backend it is not known what it saw, from when to when, if there is one."""
+    start_ns = observation.started_ns
+    unknown = [
+        {
+            "instance": each.instance,
+            "since_us": _since_us(each.since_ns, start_ns),
+            "until_us": _since_us(each.at_ns, start_ns),
+        }
+        for each in observation.lost_records
+    ]
+    return {"unknown": unknown} if unknown else {}
+
+
 def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
     counts, repetition = observation.counts, observation.repetition
+    baseline = _baseline(observation.baseline)
     return {
         "verdict": judgement.verdict.value,
         "exit_status": int(judgement.verdict.exit_status),
@@ -162,12 +178,14 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),
+        **_unknown(observation),
         "duration_us": _since_us(observation.ended_ns, observation.started_ns),
         "answers_by_instance": observation.answers_by_instance,
         "arrivals_by_instance": observation.arrivals_by_instance,
         "before_changes": _closures(observation.before),
-        "floor": _floor(observation.floor),
+        "baseline": baseline,
+        "floor": baseline,  # its name before; scripts may read it
         "stall_max_us": observation.stall_ns // NS_PER_US,
-        "schedule": _schedule(observation.punctuality),
+        "schedule": _schedule(observation.schedule),
         "latency": {phase.name: _latency(phase.latency) for phase in observation.phases},
     }

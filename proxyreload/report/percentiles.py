@@ -12,7 +12,7 @@ from proxyreload.report.phases import Curve
 #: More changes than this share one curve.
 CHANGES_AT_MOST = 4
 #: By kind of curve.
-COLOURS = {"before": "#0072b2", "around": LOST, "after": "#009e73", "floor": NEUTRAL}
+COLOURS = {"before": "#0072b2", "around": LOST, "after": "#009e73", "baseline": NEUTRAL}
 #: Percentiles by where they are on the axis.
 TICKS = {
     1: "0 %",
@@ -33,7 +33,7 @@ def tail_keys(curves: Sequence[Curve]) -> tuple[Key, ...]:
 
 
 def tail_figure(curves: Sequence[Curve]) -> figure:
-    """Draw the curves; the floor, of which few percentiles are known, with its points."""
+    """Draw the curves; the baseline, of which few percentiles are known, with its points."""
     drawn = plain_figure(340, "latency, ms", x_axis_type="log", y_axis_type="log")
     rule_latency(drawn, [us / US_PER_MS for curve in curves for us in curve.latency_us])
     label_ticks(drawn.xaxis, TICKS)
@@ -50,7 +50,7 @@ def tail_figure(curves: Sequence[Curve]) -> figure:
         )
         colour = COLOURS[curve.kind]
         lines.append(drawn.line("x", "y", source=source, line_color=colour, line_dash=_dash(curve), line_width=2))
-        if curve.kind == "floor":
+        if curve.kind == "baseline":
             drawn.scatter("x", "y", source=source, marker="square", size=6, color=colour)
     hover(drawn, lines, [("", "@name"), ("percentile", "@percentile"), ("latency", "@y{0.000} ms")])
     return drawn

@@ -8,7 +8,7 @@ import numpy as np
 from proxyreload.report.batches import UNKNOWN, Integers
 from proxyreload.report.rowfile import Flags
 from proxyreload.report.story import Story
-from proxyreload.verdict.observation import SETTLE_NS
+from proxyreload.verdict.phases import SETTLE_NS
 
 _SETTLE_US = SETTLE_NS // 1000
 #: Points of a curve for each factor of ten.
@@ -20,7 +20,7 @@ class Curve:
     """Latency by percentile: ``one_in`` is 1 / (1 - percentile), HdrHistogram's axis."""
 
     name: str
-    kind: str  #: ``before``, ``around``, ``after`` or ``floor``
+    kind: str  #: ``before``, ``around``, ``after`` or ``baseline``
     number: int  #: of the change
     count: int
     one_in: list[float]
@@ -74,15 +74,15 @@ def curve(name: str, kind: str, number: int, ordered_us: Integers) -> Curve:
     return Curve(name, kind, number, count, one_in.tolist(), ordered_us[ranks].astype(float).tolist())
 
 
-def floor_curve(story: Story) -> Curve | None:
-    """Return the floor's curve, of the percentiles that were recorded."""
-    floor = story.record.floor if story.record else None
-    if floor is None or not floor.count:
+def baseline_curve(story: Story) -> Curve | None:
+    """Return the baseline's curve, of the percentiles that were recorded."""
+    baseline = story.record.baseline if story.record else None
+    if baseline is None or not baseline.count:
         return None
-    points = {50.0: floor.p50_us, 99.0: floor.p99_us, 99.9: floor.p999_us, **dict(floor.percentiles)}
+    points = {50.0: baseline.p50_us, 99.0: baseline.p99_us, 99.9: baseline.p999_us, **dict(baseline.percentiles)}
     # What fewer than one exchange exceeded is the maximum.
-    known = {percentile: us for percentile, us in points.items() if floor.count * (1 - percentile / 100) > 1}
+    known = {percentile: us for percentile, us in points.items() if baseline.count * (1 - percentile / 100) > 1}
     one_in = {1 / (1 - percentile / 100): us for percentile, us in known.items()}
-    one_in[float(floor.count)] = floor.max_us
+    one_in[float(baseline.count)] = baseline.max_us
     at = sorted(one_in)
-    return Curve("floor", "floor", 0, floor.count, at, [float(max(1, one_in[x])) for x in at])
+    return Curve("baseline", "baseline", 0, baseline.count, at, [float(max(1, one_in[x])) for x in at])

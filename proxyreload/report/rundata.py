@@ -80,8 +80,8 @@ class Record:
     detection_limit: str
     duration_us: int
     phases: Mapping[str, Latency]
-    floor: Latency | None
-    floor_rate_per_s: float
+    baseline: Latency | None
+    baseline_rate_per_s: float
     stall_max_us: int
     csv: str
 
@@ -97,7 +97,7 @@ def _record(run: Table) -> Record:
     if run.content.get("finished") is not True:
         raise run.wrong(key="finished", message="is not true: the run did not come to its end")
     summary = run.table("summary")
-    floor = summary.table("floor")
+    baseline = summary.table("baseline" if "baseline" in summary.content else "floor")  # its name before
     options = run.plain("options")
     return Record(
         title=_title(run),
@@ -120,8 +120,8 @@ def _record(run: Table) -> Record:
         detection_limit=summary.text("detection_limit"),
         duration_us=summary.number_or_none("duration_us") or 0,
         phases={printable(name): _latency(summary.table("latency"), name) for name in summary.table("latency").content},
-        floor=_latency(floor, "latency") if floor.content else None,
-        floor_rate_per_s=floor.decimal("rate_per_s"),
+        baseline=_latency(baseline, "latency") if baseline.content else None,
+        baseline_rate_per_s=baseline.decimal("rate_per_s"),
         stall_max_us=summary.number_or_none("stall_max_us") or 0,
         csv=run.table("options").path_at("csv"),
     )

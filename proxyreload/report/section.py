@@ -19,7 +19,7 @@ from proxyreload.report.figures import LATENCY_KEYS, seconds_range
 from proxyreload.report.losses import Loss, classes, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
-from proxyreload.report.phases import curves, floor_curve, measured
+from proxyreload.report.phases import baseline_curve, curves, measured
 from proxyreload.report.rundata import Record
 from proxyreload.report.story import Story
 from proxyreload.report.strips import Drawn, back_figure, end_keys, front_figure
@@ -221,16 +221,16 @@ class _Panels:
         return panels
 
     def _tail(self) -> list[Panel]:
-        floor = floor_curve(self.story)
-        told = [*curves(self.story, CHANGES_AT_MOST), *([] if floor is None else [floor])]
+        baseline = baseline_curve(self.story)
+        told = [*curves(self.story, CHANGES_AT_MOST), *([] if baseline is None else [baseline])]
         if not told:
             return []
         caption = (
             "The further right, the rarer: of a hundred answers one took longer than the latency at 99 %. Around a "
             "change is from its request to one second after it was applied."
         )
-        if floor is not None:
-            caption += " The floor is the same clients straight at the backends."
+        if baseline is not None:
+            caption += " The baseline is the same clients straight at the backends."
         return [Panel("tail", "Latency by percentile", tail_figure(told), caption, tail_keys(told))]
 
 

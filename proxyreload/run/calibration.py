@@ -1,37 +1,54 @@
-"""The instrument's own floor: the same clients straight to the backends, without the proxy."""
+"""The instrument's own baseline: the same clients straight to the backends, without the proxy."""
 
+from collections import Counter
 from collections.abc import Sequence
 
+import attrs
 from twisted.internet.task import deferLater
 
 from proxyreload.client.interfaces import IConnector
-from proxyreload.client.load import FLOOR_MARK, Load
+from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Exchange
-from proxyreload.plan.settings import Settings
-from proxyreload.system.clock import ClockNs
+from proxyreload.history.events import BaselineTaken, Exchange
+from proxyreload.plan.settings import LoadSettings
+from proxyreload.system.clock import NS_PER_US, ClockNs
 from proxyreload.system.reactor import IReactor
 from proxyreload.traffic.get import from_numbered_backend
-from proxyreload.verdict.baseline import Floor
+from proxyreload.traffic.identity import BASELINE_MARK
 
-FLOOR_S = 1.0
+BASELINE_S = 1.0
 
 
-async def measure_floor(
+@attrs.define(eq=False)
+class Taking:
+    """Counts exchanges."""
+
+    latencies_us: Counter[int] = attrs.field(factory=Counter)
+    failures: Counter[str] = attrs.field(factory=Counter)
+    exchanges: int = 0
+
+    def exchanged(self, exchanges: Sequence[Exchange]) -> None:
+        """Take a batch."""
+        self.exchanges += len(exchanges)
+        self.latencies_us.update([each.latency_ns // NS_PER_US for each in exchanges if not each.failure])
+        self.failures.update([each.failure for each in exchanges if each.failure])
+
+
+async def take_baseline(
     reactor: IReactor,
     clock_ns: ClockNs,
     connectors: Sequence[IConnector],
     prepared: PreparedRequest,
-    settings: Settings,
-) -> Floor:
-    """Let the same clients, at the same rate, talk to the backends for `FLOOR_S`."""
-    floor, bus = Floor(), EventBus()
-    bus.subscribe(Exchange, floor.exchanged)
+    settings: LoadSettings,
+) -> BaselineTaken:
+    """Let the same clients, at the same rate, talk to the backends for `BASELINE_S`."""
+    taking, bus = Taking(), EventBus()
+    bus.subscribe(Exchange, taking.exchanged)
     load = Load(
         reactor=reactor,
         clock_ns=clock_ns,
-        bus=bus,
+        sink=bus,
         connectors=connectors,
         prepared=prepared,
         expectation=from_numbered_backend,
@@ -39,16 +56,16 @@ async def measure_floor(
         timeout_s=settings.timeout_s,
         rate_per_s=settings.rate_per_s,
         probe_rate_per_s=0,
-        mark=FLOOR_MARK,
+        mark=BASELINE_MARK,
     )
     bus.start(reactor)
     started_ns = clock_ns()
     load.start()
     try:
-        await deferLater(reactor, FLOOR_S)
+        await deferLater(reactor, BASELINE_S)
     finally:
         await load.stop()
         load.close()
         bus.stop()
-    floor.duration_ns = clock_ns() - started_ns
-    return floor
+    at_ns = clock_ns()
+    return BaselineTaken(dict(taking.latencies_us), taking.exchanges, dict(taking.failures), at_ns - started_ns, at_ns)

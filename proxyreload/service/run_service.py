@@ -59,7 +59,7 @@ class RunService(Service):
             self.display,
             run.observation.counts,
             self.settings.log,
-            str(self.settings.csv),
+            str(self.settings.files.csv),
             monotonic_ns,
             lambda elapsed_s: self._doing or (run.play.ahead(elapsed_s) if run.play is not None else ""),
             _announcement(self.settings),
@@ -84,29 +84,34 @@ class RunService(Service):
         self.finished(status)
 
     async def _judged(self, run: Run) -> Judgement:
-        if self.settings.junit is None:
+        if self.settings.files.junit is None:
             return await run.execute()
         choice = self.settings.choice
-        file = JUnitFile(self.settings.junit, choice.name if choice is not None else self.settings.target.url)
+        file = JUnitFile(self.settings.files.junit, choice.name if choice is not None else self.settings.target.url)
         return await file.record(run.execute, run.observation)
 
     async def _written(self) -> list[str]:
         """Write the report, if one is wanted, and return a line that says where all is."""
-        settings = self.settings
-        rows_and_run = f"written: {settings.csv}, {settings.run}"
-        if settings.report is None:
+        files = self.settings.files
+        rows_and_run = f"written: {files.csv}, {files.run}"
+        if files.report is None:
             return [rows_and_run]
-        if not settings.csv.is_file():
-            return [rows_and_run, f"not written: {settings.report}: {settings.csv} cannot be read again"]
-        self._doing = f"writing {settings.report}"
+        if not files.csv.is_file():
+            return [rows_and_run, f"not written: {files.report}: {files.csv} cannot be read again"]
+        self._doing = f"writing {files.report}"
         try:
             # In a thread, for it takes a second or two, and this may be a service with other things to do.
             await deferToThreadPool(
-                self.reactor, self.reactor.getThreadPool(), write_run, settings.csv, settings.run, settings.report
+                self.reactor,
+                self.reactor.getThreadPool(),
+                write_run,
+                files.csv,
+                files.run,
+                files.report,
             )
         except ProxyreloadError as error:
-            return [rows_and_run, f"not written: {settings.report}: {error}"]
-        return [f"{rows_and_run}, {settings.report}"]
+            return [rows_and_run, f"not written: {files.report}: {error}"]
+        return [f"{rows_and_run}, {files.report}"]
 
     def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement, written: Sequence[str]) -> None:
         choice = self.settings.choice
@@ -120,7 +125,11 @@ class RunService(Service):
 def _announcement(settings: Settings) -> str:
     scenario = settings.scenario
     what = f"{settings.choice.name}: {scenario.title}" if settings.choice is not None else settings.target.url
-    clients = f"{counted(settings.clients, 'client')} and the probe"
-    load = "each sends as soon as it has its answer" if settings.rate_per_s is None else f"{settings.rate_per_s:g}/s"
+    clients = f"{counted(settings.load.clients, 'client')} and the probe"
+    load = (
+        "each sends as soon as it has its answer"
+        if settings.load.rate_per_s is None
+        else f"{settings.load.rate_per_s:g}/s"
+    )
     until = "until Ctrl-C" if isinf(scenario.duration_s) else f"{scenario.duration_s:g} s"
-    return f"{what}; {clients}, {load}; {until}; every request is written to {settings.csv}"
+    return f"{what}; {clients}, {load}; {until}; every request is written to {settings.files.csv}"

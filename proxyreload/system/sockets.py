@@ -9,6 +9,7 @@ for many requests.
 
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol as Structural
 
@@ -45,17 +46,18 @@ class SocketGroup:
 
     reactor: IReactorFDSet
     clock_ns: ClockNs
+    worked: Callable[[], None] = lambda: None  #: called when all that was read so far has been worked on
     _epoll: select.epoll = attrs.field(factory=select.epoll, init=False)
     _members: dict[int, tuple[Member, socket.socket]] = attrs.field(factory=dict, init=False)
     _transmitting: list[tuple[int, Member]] = attrs.field(factory=list, init=False)
     _in_turn: bool = attrs.field(default=False, init=False)
 
     @classmethod
-    def on(cls, reactor: object, clock_ns: ClockNs) -> "SocketGroup | None":
+    def on(cls, reactor: object, clock_ns: ClockNs, worked: Callable[[], None] = lambda: None) -> "SocketGroup | None":
         """Return a group on this reactor, None where there is no epoll."""
         if not hasattr(select, "epoll") or not IReactorFDSet.providedBy(reactor):
             return None
-        group = cls(IReactorFDSet(reactor), clock_ns)
+        group = cls(IReactorFDSet(reactor), clock_ns, worked)
         group.reactor.addReader(group)
         return group
 
@@ -85,6 +87,7 @@ class SocketGroup:
             if self._transmitting:
                 self._transmit({descriptor for descriptor, _event in ready})
                 ready = ready or self._poll()
+            self.worked()
             if not ready:
                 return
 

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as LateError  # what addTimeout raises
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -30,9 +31,20 @@ async def until(
 
 
 async def within(reactor: IReactorTime, work: Coroutine[Deferred[Any], Any, T], timeout_s: float) -> T:
-    """Await `work`, but cancel it after `timeout_s`; raises `LateError` then."""
-    deferred: Deferred[T] = Deferred.fromCoroutine(work)
-    return await deferred.addTimeout(timeout_s, reactor)
+    """Await `work`, but cancel it after `timeout_s`; raises `LateError` then.
+
+    It is over then, or when this is cancelled, whatever the work makes of its own cancellation: somebody else's code
+    may ignore it, and is left to itself.
+    """
+    over: Deferred[T] = Deferred(lambda _over: working.cancel())
+    working: Deferred[T] = Deferred.fromCoroutine(work)
+
+    def settle(outcome: T | Failure) -> None:
+        if not over.called:
+            over.callback(outcome)  # a Failure goes the way of errors
+
+    working.addBoth(settle)
+    return await over.addTimeout(timeout_s, reactor)
 
 
 __all__ = ["POLL_INTERVAL_S", "LateError", "until", "within"]

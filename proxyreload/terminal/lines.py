@@ -1,7 +1,7 @@
 """Lines of the terminal's log."""
 
 from proxyreload.history.events import BackendKilled, Change, Exchange, FrontClosed, Phase, RateChanged
-from proxyreload.history.failures import UNASKED
+from proxyreload.history.failures import UNSOLICITED
 from proxyreload.record.csvfile import status_text
 from proxyreload.system.clock import NS_PER_S
 
@@ -20,16 +20,16 @@ def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
     return f"{line}  {note}" if note else line
 
 
-def unasked_line(closed: FrontClosed, start_ns: int) -> str:
+def unsolicited_line(closed: FrontClosed, start_ns: int) -> str:
     """Return what came over an idle connection."""
     who = f"{'probe' if closed.probe else 'client'} {closed.client}"
     when = clock_text(closed.closed_ns, start_ns)
-    return f"{when}  {who:<10} front {closed.front_port:<6} {UNASKED} while idle: {closed.message}"
+    return f"{when}  {who:<10} front {closed.front_port:<6} {UNSOLICITED} while idle: {closed.message}"
 
 
 def killed_line(killed: BackendKilled, start_ns: int) -> str:
     """Return that a backend is gone."""
-    return f"{clock_text(killed.killed_ns, start_ns)}  backend {killed.instance} killed"
+    return f"{clock_text(killed.at_ns, start_ns)}  backend {killed.instance} killed"
 
 
 def rate_line(changed: RateChanged, start_ns: int) -> str:

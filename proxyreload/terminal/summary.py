@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from proxyreload.client.load import Punctuality
-from proxyreload.client.schedule import SLIP_NS
-from proxyreload.run.stall import WORTH_SAYING_NS
+from proxyreload.history.events import SLIP_NS, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
-from proxyreload.verdict.observation import Observation, ObservedChange
+from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.windows import ObservedChange
+
+#: A stall from here on is worth a line.
+WORTH_SAYING_NS = 100 * NS_PER_MS
 
 
 def summary_lines(
@@ -26,10 +28,16 @@ def summary_lines(
         yield from _repetition_lines(observation.changes)
         yield repetition.line()
     yield from _latency_lines(observation)
-    yield from _punctuality_lines(observation.punctuality)
+    yield from _schedule_lines(observation.schedule)
     if observation.stall_ns > WORTH_SAYING_NS:
         yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
+    for unproved in observation.unproved:
+        yield (
+            f"change {unproved.number}, {unproved.name}, was not seen in the traffic within {unproved.waited_s:g} s: "
+            "the run went on without its proof"
+        )
     yield from _ledger_lines(observation)
+    yield from map(_lost_record_line, observation.lost_records)
     yield from written
     counts = observation.counts
     if counts.failure:
@@ -83,24 +91,24 @@ def _latency_lines(observation: Observation) -> Iterator[str]:
         if latency.count:
             p50, p99 = latency.percentile_us(50), latency.percentile_us(99)
             yield f"latency {name}: p50 {p50} µs, p99 {p99} µs, max {latency.max_us} µs ({latency.count} exchanges)"
-    floor = observation.floor
-    if floor is not None and floor.latency.count:
-        p50, p99 = floor.latency.percentile_us(50), floor.latency.percentile_us(99)
-        yield f"floor, straight to the backends: p50 {p50} µs, p99 {p99} µs ({floor.rate_per_s:.0f}/s)"
+    baseline = observation.baseline
+    if baseline is not None and baseline.latency.count:
+        p50, p99 = baseline.latency.percentile_us(50), baseline.latency.percentile_us(99)
+        yield f"baseline, straight to the backends: p50 {p50} µs, p99 {p99} µs ({baseline.rate_per_s:.0f}/s)"
 
 
-def _punctuality_lines(punctuality: Punctuality | None) -> Iterator[str]:
-    if punctuality is None:
+def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:
+    if schedule is None:
         return
-    if punctuality.slipped:
-        kept = "" if punctuality.kept else "THE SCHEDULE SLIPPED, latencies include that: "
+    if schedule.slipped:
+        kept = "" if schedule.kept else "THE SCHEDULE SLIPPED, latencies include that: "
         yield (
-            f"{kept}{punctuality.slipped} of {punctuality.requests} requests were made due more than "
-            f"{SLIP_NS // NS_PER_MS} ms late by proxyreload itself, at most {_ms(punctuality.slip_peak_ns)}"
+            f"{kept}{schedule.slipped} of {schedule.requests} requests were made due more than "
+            f"{SLIP_NS // NS_PER_MS} ms late by proxyreload itself, at most {_ms(schedule.slip_peak_ns)}"
         )
-    if punctuality.late:
-        clients = ", ".join(f"client {client}: {late}" for client, late in punctuality.late.items())
-        yield f"fell behind, waiting for answers: {clients}; at most {_ms(punctuality.late_peak_ns)}"
+    if schedule.late:
+        clients = ", ".join(f"client {client}: {late}" for client, late in schedule.late.items())
+        yield f"fell behind, waiting for answers: {clients}; at most {_ms(schedule.late_peak_ns)}"
 
 
 def _ledger_lines(observation: Observation) -> Iterator[str]:
@@ -118,6 +126,11 @@ def _ledger_lines(observation: Observation) -> Iterator[str]:
         duration_s = seconds(observation.ended_ns - observation.started_ns)
         total = observation.counts.total
         yield f"{total} exchanges in {duration_s:.1f} s, {total / duration_s:.0f}/s"
+
+
+def _lost_record_line(lost: RecordLost) -> str:
+    lasted = _ms(lost.at_ns - lost.since_ns)
+    return f"what backend {lost.instance} saw in its last {lasted} is not known: it died before it had told"
 
 
 def _ms(duration_ns: int) -> str:

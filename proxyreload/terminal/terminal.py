@@ -21,7 +21,7 @@ from proxyreload.history.events import (
 )
 from proxyreload.system.clock import ClockNs, seconds
 from proxyreload.terminal.display import IDisplay
-from proxyreload.terminal.lines import change_line, clock_text, exchange_line, killed_line, rate_line, unasked_line
+from proxyreload.terminal.lines import change_line, clock_text, exchange_line, killed_line, rate_line, unsolicited_line
 from proxyreload.terminal.recent import Recent
 from proxyreload.verdict.counts import Counts
 
@@ -126,7 +126,9 @@ class Terminal:
 
     def front_closed(self, events: Sequence[FrontClosed]) -> None:
         """Show bytes that nobody asked for; other closed connections are seen by what comes after them."""
-        self._lines += [unasked_line(event, self._start_ns) for event in events if event.ending is Ending.UNASKED]
+        self._lines += [
+            unsolicited_line(event, self._start_ns) for event in events if event.ending is Ending.UNSOLICITED
+        ]
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Show failures, and a few of the others."""

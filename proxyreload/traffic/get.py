@@ -1,17 +1,17 @@
-"""What a right answer is."""
+"""The kind `get`: a small GET, answered by the backend's number and the request's own id."""
 
-from collections.abc import Callable
-
-from proxyreload.client.interfaces import IConnection
 from proxyreload.history.failures import WRONG_BODY, status_failure
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.identity import BACK_PORT_FIELD, ID_FIELD, INSTANCE_FIELD
+from proxyreload.traffic.interfaces import Answer
 
-#: Judges the whole answer that a connection holds to the request with this id: (failure class, message), both empty
-#: for a success.
-Expectation = Callable[[IConnection, bytes], tuple[str, str]]
-
+METHOD = "GET"
 OK = 200
 SUCCESS = ("", "")
+_TEXT = b"text/plain; charset=utf-8"
+
+
+# The backend's end.
 
 
 def numbered_body(instance: bytes, request_id: bytes) -> bytes:
@@ -19,24 +19,37 @@ def numbered_body(instance: bytes, request_id: bytes) -> bytes:
     return b"backend %b answers %b\n" % (instance, request_id)
 
 
-def from_numbered_backend(connection: IConnection, request_id: bytes) -> tuple[str, str]:
+def answer_fields(instance: bytes, request_id: bytes, source_port: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header fields of that answer, to a request from `source_port`."""
+    return (
+        (b"Content-Type", _TEXT),
+        (INSTANCE_FIELD, instance),
+        (BACK_PORT_FIELD, b"%d" % source_port),
+        (ID_FIELD, request_id),
+    )
+
+
+# The client's end.
+
+
+def from_numbered_backend(answer: Answer, request_id: bytes) -> tuple[str, str]:
     """Expect 200 and the very body that this backend owes to this request.
 
     Truncated, corrupted and swapped answers, and pages that the proxy made up itself, are found by it.
     """
-    if connection.status != OK:
-        return status_failure(connection.status), ""
-    if connection.body == numbered_body(connection.instance, request_id) and connection.instance:
+    if answer.status != OK:
+        return status_failure(answer.status), ""
+    if answer.body == numbered_body(answer.instance, request_id) and answer.instance:
         return SUCCESS
-    if connection.echoed_id and connection.echoed_id != request_id:
-        return WRONG_BODY, f"the answer to request {printable(connection.echoed_id)}"
-    if not connection.instance:
+    if answer.echoed_id and answer.echoed_id != request_id:
+        return WRONG_BODY, f"the answer to request {printable(answer.echoed_id)}"
+    if not answer.instance:
         return WRONG_BODY, "not from a backend of ours"
-    return WRONG_BODY, printable(connection.body, 80)
+    return WRONG_BODY, printable(answer.body, 80)
 
 
-def from_anyone(connection: IConnection, request_id: bytes) -> tuple[str, str]:  # noqa: ARG001
+def from_anyone(answer: Answer, request_id: bytes) -> tuple[str, str]:  # noqa: ARG001
     """Expect 200 with a whole body, whatever it is: the backends are somebody else's."""
-    if connection.status != OK:
-        return status_failure(connection.status), ""
+    if answer.status != OK:
+        return status_failure(answer.status), ""
     return SUCCESS

@@ -1,32 +1,31 @@
 """What the clients measure straight at the backends: the instrument's own share of every figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import attrs
 
-from proxyreload.history.events import Exchange
-from proxyreload.system.clock import NS_PER_US, seconds
+from proxyreload.history.events import BaselineTaken
+from proxyreload.system.clock import seconds
 from proxyreload.verdict.latency import Latency
 
 
-@attrs.define
-class Floor:
+@attrs.frozen
+class Baseline:
     """What the clients measure where there is no proxy."""
 
-    latency: Latency = attrs.field(factory=Latency)
-    exchanges: int = 0
-    failures: dict[str, int] = attrs.field(factory=dict)
-    duration_ns: int = 0
+    latency: Latency
+    exchanges: int
+    failures: Mapping[str, int]
+    duration_ns: int
+
+    @classmethod
+    def of(cls, taken: BaselineTaken) -> "Baseline":
+        """Return what was measured."""
+        latency = Latency()
+        latency.record_counted(taken.latencies_us)
+        return cls(latency, taken.exchanges, taken.failures, taken.duration_ns)
 
     @property
     def rate_per_s(self) -> float:
         """Exchanges/s."""
         return self.exchanges / seconds(self.duration_ns) if self.duration_ns else 0.0
-
-    def exchanged(self, exchanges: Sequence[Exchange]) -> None:
-        """Take a batch."""
-        self.exchanges += len(exchanges)
-        self.latency.record([e.latency_ns // NS_PER_US for e in exchanges if not e.failure])
-        for exchange in exchanges:
-            if exchange.failure:
-                self.failures[exchange.failure] = self.failures.get(exchange.failure, 0) + 1

@@ -1,5 +1,6 @@
 """From what was observed to a verdict that can be believed."""
 
+from collections.abc import Mapping
 from enum import Enum
 
 import attrs
@@ -7,7 +8,8 @@ import attrs
 from proxyreload.errors import ExitStatus
 from proxyreload.history.events import Ending
 from proxyreload.history.failures import ABORTED
-from proxyreload.verdict.observation import Closures, Observation, ObservedChange
+from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: A removed backend is believed to be out when the silence since its last answer would otherwise be this unlikely.
 CHANCE_OF_SILENCE = 0.001
@@ -49,7 +51,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def by_class(failures: dict[str, int]) -> str:
+def by_class(failures: Mapping[str, int]) -> str:
     """Return ``3 timeout, 1 refused``, the most frequent first."""
     return ", ".join(
         f"{number} {name}" for name, number in sorted(failures.items(), key=lambda item: (-item[1], item[0]))
@@ -80,19 +82,28 @@ def is_effective(change: ObservedChange) -> tuple[bool, str]:
     return True, ""
 
 
+def proved(observation: Observation, number: int) -> bool:
+    """Whether the traffic shows the change with this number by now, or there is nothing to wait for: it was refused."""
+    observation.look()
+    for change in reversed(observation.changes):
+        if change.number == number:
+            return bool(change.refused) or is_effective(change)[0]
+    return False
+
+
 def judge_closures(closures: Closures) -> Judgement:
     """Tell seamless from graceful by what was closed without a loss; bytes that nobody asked for are one."""
     reasons = []
-    unasked = closures.front.get(Ending.UNASKED)
-    if unasked:
+    unsolicited = closures.front.get(Ending.UNSOLICITED)
+    if unsolicited:
         # No request of ours is lost by it, but whoever reads such a connection reads another request's answer.
-        reasons.append(f"{counted(unasked, 'idle connection')} had bytes that no request asked for")
+        reasons.append(f"{counted(unsolicited, 'idle connection')} had bytes that no request asked for")
     for ending, word in ((Ending.ANNOUNCED, "announced"), (Ending.IDLE, "while idle"), (Ending.CUT, "cut")):
         if closures.front.get(ending):
             reasons.append(f"{counted(closures.front[ending], 'front connection')} closed, {word}")
     if closures.back:
         reasons.append(f"{counted(closures.back, 'backend connection')} closed that could have stayed")
-    if unasked:
+    if unsolicited:
         return Judgement(Verdict.LOSSY, tuple(reasons))
     return Judgement(Verdict.GRACEFUL if reasons else Verdict.SEAMLESS, tuple(reasons))
 
@@ -122,8 +133,8 @@ def judge(observation: Observation) -> Judgement:
         return Judgement(Verdict.INVALID, tuple(observation.broken))
     if not counts.success:
         return Judgement(Verdict.INVALID, (f"not one of {counted(counts.total, 'exchange')} succeeded",))
-    if observation.undone:
-        return Judgement(Verdict.INEFFECTIVE, (f"the run was ended before: {', '.join(observation.undone)}",))
+    if observation.skipped:
+        return Judgement(Verdict.INEFFECTIVE, (f"the run was ended before: {', '.join(observation.skipped)}",))
     verdicts = [judge_change(change).verdict for change in observation.changes]
     if not observation.changes:
         closures = judge_closures(observation.before)

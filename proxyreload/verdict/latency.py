@@ -1,7 +1,7 @@
 """Latencies in an HdrHistogram."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 from hdrh.histogram import HdrHistogram
@@ -36,6 +36,10 @@ class Latency:
         self._waiting.update(latencies_us)
         if len(self._waiting) > _WAITING_AT_MOST:
             self._count(_COUNTED_AT_ONCE)
+
+    def record_counted(self, latencies_us: Mapping[int, int]) -> None:
+        """Add some that were counted already: how many took so long."""
+        self._waiting.update(latencies_us)
 
     def add(self, other: "Latency") -> None:
         """Add all of another."""

@@ -61,7 +61,7 @@ class Api:
         """Serve `bench`."""
         self._bench = bench
         # Made now, for it takes long: a run that goes on would feel it.
-        self._pictures = encode(pictures(bench.settings.backends, bench.settings.clients))
+        self._pictures = encode(pictures(bench.settings.backends.number, bench.settings.load.clients))
 
     @property
     def resource(self) -> IResource:
@@ -168,8 +168,8 @@ class Api:
         backend = asked.get("backend", -1)
         if (action in OF_BACKENDS) != ("backend" in asked):
             raise Refusal(400, "add and remove need a backend, reload and upgrade none")
-        if action in OF_BACKENDS and not (_is_whole(backend) and 0 <= backend < self._bench.settings.backends):
-            raise Refusal(400, f"backend must be a number from 0 to {self._bench.settings.backends - 1}")
+        if action in OF_BACKENDS and not (_is_whole(backend) and 0 <= backend < self._bench.settings.backends.number):
+            raise Refusal(400, f"backend must be a number from 0 to {self._bench.settings.backends.number - 1}")
         return _json(request, self._told(await shielded(self._bench.change(action, backend))))
 
     @app.route("/api/load", methods=["POST"])

@@ -7,7 +7,8 @@ import attrs
 from proxyreload.report.percentiles import CHANGES_AT_MOST
 from proxyreload.system.clock import NS_PER_MS, ClockNs
 from proxyreload.verdict.latency import Latency
-from proxyreload.verdict.observation import LatencyPhase, Observation
+from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.phases import LatencyPhase
 
 #: What the curves are called that more changes than a report has curves for share.
 _JOINED = {"before": "before", "around": "around the changes", "after": "between and after"}
@@ -27,7 +28,7 @@ class Tail:
     _joined: dict[str, Latency] = attrs.field(factory=lambda: {kind: Latency() for kind in _JOINED})
     _shared: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by kind
     _stale: list[str] = attrs.field(factory=list)  # kinds of which more is known than their shared curves show
-    _floor: dict[str, Any] | None = None
+    _baseline: dict[str, Any] | None = None
 
     def look(self) -> None:
         """Bring the curves up to date, as far as that takes no time to speak of."""
@@ -43,11 +44,11 @@ class Tail:
             continue
 
     def curves(self) -> list[dict[str, Any]]:
-        """Return the curves as they are sent, the floor's last."""
+        """Return the curves as they are sent, the baseline's last."""
         curves = list(self._single.values())
         if self._many and self._shared.keys() >= {each["kind"] for each in curves}:
             curves = [self._shared[kind] for kind in _JOINED if kind in self._shared]
-        return curves if self._floor is None else [*curves, self._floor]
+        return curves if self._baseline is None else [*curves, self._baseline]
 
     @property
     def _many(self) -> bool:
@@ -55,9 +56,9 @@ class Tail:
 
     def _step(self) -> bool:
         """Do the next thing there is to do; returns False if there is none."""
-        phases, floor = self.observation.phases, self.observation.floor
-        if self._floor is None and floor is not None and floor.latency.count:
-            self._floor = _curve("floor", "floor", 0, floor.latency)
+        phases, baseline = self.observation.phases, self.observation.baseline
+        if self._baseline is None and baseline is not None and baseline.latency.count:
+            self._baseline = _curve("baseline", "baseline", 0, baseline.latency)
         elif self._counted < len(phases) - 1:
             self._count(phases[self._counted])
             self._counted += 1

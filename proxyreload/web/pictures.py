@@ -211,7 +211,7 @@ def _back(seconds: Range1d) -> figure:
 
 
 def _tail() -> figure:
-    """Draw latency by percentile, a curve for each phase, and the floor's with its points."""
+    """Draw latency by percentile, a curve for each phase, and the baseline's with its points."""
     drawn = plain_figure(
         340,
         "latency, ms",
@@ -225,7 +225,7 @@ def _tail() -> figure:
     drawn.xgrid.ticker = FixedTicker(ticks=list(TICKS))
     curves = ColumnDataSource({name: [] for name in ("xs", "ys", "colour", "dash")}, name="curves")
     drawn.multi_line("xs", "ys", source=curves, line_color="colour", line_dash="dash", line_width=2)
-    # What can be pointed at; the floor's are seen as well.
+    # What can be pointed at; the baseline's are seen as well.
     columns = ("x", "y", "name", "percentile", "colour", "alpha")
     points = drawn.scatter(
         x="x",

@@ -105,9 +105,12 @@ class Workbench:
         folder = self._folder = self.archive.begin()
         settings = self.settings = attrs.evolve(
             self.settings,
-            csv=folder / "data.csv",
-            run=folder / "run.json",
-            report=None if self.settings.report is None else folder / "report.html",
+            files=attrs.evolve(
+                self.settings.files,
+                csv=folder / "data.csv",
+                run=folder / "run.json",
+                report=None if self.settings.files.report is None else folder / "report.html",
+            ),
         )
         self._judgement, self._error, self._stopping, self._success = None, "", False, 0
         self._service = RunService(
@@ -128,12 +131,15 @@ class Workbench:
     def set_rate(self, rate_per_s: float | None) -> None:
         """Let the clients send at another rate; without a run, those of the next."""
         if self._run is not None and self._run.set_rate(rate_per_s):
-            self.settings = attrs.evolve(self.settings, rate_per_s=rate_per_s)
+            self.settings = self._at_rate(rate_per_s)
         elif self.running:
             raise Refusal(409, "the clients are not sending")
         else:
-            self.settings = attrs.evolve(self.settings, rate_per_s=rate_per_s)
+            self.settings = self._at_rate(rate_per_s)
             self._tell_state()
+
+    def _at_rate(self, rate_per_s: float | None) -> Settings:
+        return attrs.evolve(self.settings, load=attrs.evolve(self.settings.load, rate_per_s=rate_per_s))
 
     def change(self, action: str, instance: int) -> Deferred[Change]:
         """Make a change; fires when it is applied or has failed. Refused is what makes no sense now."""
@@ -166,9 +172,9 @@ class Workbench:
             "title": choice.name if choice is not None else settings.target.url,
             "proxy_version": run.proxy_version if run is not None else "",
             "scenario": settings.scenario.title,
-            "clients": settings.clients,
-            "rate": settings.rate_per_s,
-            "backends": [{"backend": each, "behind": str(each) in behind} for each in range(settings.backends)],
+            "clients": settings.load.clients,
+            "rate": settings.load.rate_per_s,
+            "backends": [{"backend": each, "behind": str(each) in behind} for each in range(settings.backends.number)],
             "cannot": self._cannot(),
             "elapsed_s": self._elapsed_s(),
             "ahead": run.play.ahead(self._elapsed_s()) if run is not None and run.play is not None else "",
@@ -237,7 +243,7 @@ class Workbench:
             self._sliced,
             self._tell_state,
             behind=set(map(str, settings.scenario.initial)),
-            rate_per_s=settings.rate_per_s,
+            rate_per_s=settings.load.rate_per_s,
         )
         self._tail = Tail(run.observation, monotonic_ns)
         live.subscribe(run.bus)

@@ -25,7 +25,8 @@ from proxyreload.history.events import Arrival, BackClosed, Event
 from proxyreload.system.clock import ns
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.get import from_numbered_backend
-from proxyreload.traffic.resource import ID_LIMIT, BackendResource
+from proxyreload.backend.resource import BackendResource
+from proxyreload.traffic.identity import ID_LIMIT
 
 from .fakes import (
     START_NS,

@@ -239,7 +239,7 @@ def test_bytes_on_an_idle_connection_are_noted_with_its_end(bench: Bench) -> Non
     bench.front.answers()
     bench.front.wire.says(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
     [closed] = bench.front_closed
-    assert closed.ending is Ending.UNASKED
+    assert closed.ending is Ending.UNSOLICITED
     assert closed.message.startswith("HTTP/1.1 408 Request Timeout")
     assert len(bench.exchanges) == 1
 

@@ -269,7 +269,7 @@ def test_bytes_behind_an_answer_are_a_failure_of_their_own(
     wire: Wire, owner: Owner, answer: bytes, surplus: bytes
 ) -> None:
     exchanged(wire, answer + surplus)
-    assert owner.failures == [failures.UNASKED]
+    assert owner.failures == [failures.UNSOLICITED]
     assert wire.transport.aborted
 
 
@@ -455,7 +455,7 @@ def test_answers_on_one_connection_do_not_touch_each_other(answers_: list[Answer
 
 CLASSES = {
     *(failures.CLOSED_FRESH, failures.RESET_FRESH, failures.RESET_MID_RESPONSE, failures.TRUNCATED),
-    *(failures.MALFORMED, failures.UNASKED),
+    *(failures.MALFORMED, failures.UNSOLICITED),
 }
 
 

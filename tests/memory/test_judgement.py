@@ -111,7 +111,7 @@ def test_closing_what_carried_the_probe_alone_is_seamless(story: Story) -> None:
 
 def test_bytes_on_an_idle_connection_that_no_request_asked_for_are_never_graceful(story: Story) -> None:
     story.changed("remove", "0").answers("1")
-    story.bus.publish(front_closed(Ending.UNASKED))
+    story.bus.publish(front_closed(Ending.UNSOLICITED))
     judgement = story.change_judged()
     assert judgement == Judgement(Verdict.LOSSY, ("1 idle connection had bytes that no request asked for",))
     assert story.judged().verdict is Verdict.LOSSY

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.client.memo import AnswerMemo, KnownAnswer
-from proxyreload.history.failures import UNASKED
+from proxyreload.history.failures import UNSOLICITED
 
 from .fakes import Owner, Time, Wire, answer_bytes
 
@@ -95,7 +95,7 @@ def test_one_byte_more_behind_a_known_answer_is_unasked() -> None:
     reader = Reader()
     reader.taken(b"3-17", answer_bytes(b"3-17"), known=True)
     reader.taken(b"3-18", answer_bytes(b"3-18") + b"x", known=True)
-    assert reader.owner.failures == [UNASKED]
+    assert reader.owner.failures == [UNSOLICITED]
 
 
 def test_no_more_shapes_are_kept_than_can_be_used() -> None:

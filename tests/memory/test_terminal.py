@@ -213,7 +213,7 @@ def test_every_changed_connection_is_shown(room: Room, front: bool, back: bool, 
 
 
 def test_bytes_that_nobody_asked_for_are_shown(room: Room) -> None:
-    room.bus.publish(attrs.evolve(front_closed(Ending.UNASKED), message="HTTP/1.1 408"))
+    room.bus.publish(attrs.evolve(front_closed(Ending.UNSOLICITED), message="HTTP/1.1 408"))
     room.bus.publish(front_closed(Ending.IDLE))
     [line] = room.drawn()
     assert line.endswith("client 0   front 40000  unasked bytes while idle: HTTP/1.1 408")

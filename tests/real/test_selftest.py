@@ -24,7 +24,7 @@ main()
 CLASSES = {
     *(failures.REFUSED, failures.CONNECT_TIMEOUT, failures.RESET_FRESH, failures.RESET_REUSED),
     *(failures.CLOSED_FRESH, failures.CLOSED_REUSED, failures.RESET_MID_RESPONSE, failures.TRUNCATED),
-    *(failures.TIMEOUT, failures.MALFORMED, failures.UNASKED, failures.WRONG_BODY, "status 503"),
+    *(failures.TIMEOUT, failures.MALFORMED, failures.UNSOLICITED, failures.WRONG_BODY, "status 503"),
 }
 
 

@@ -483,7 +483,7 @@ function drawTail() {
   models.curve_points.data = {
     x: each(({x}) => x), y: each(({y}) => y), name: each((_point, {name}) => name),
     percentile: each(({x}) => `${Number((100 * (1 - 1 / x)).toPrecision(8))} %`),
-    colour: each((_point, {kind}) => colours[kind]), alpha: each((_point, {kind}) => (kind === "floor" ? 1 : 0)),
+    colour: each((_point, {kind}) => colours[kind]), alpha: each((_point, {kind}) => (kind === "baseline" ? 1 : 0)),
   };
   if (all.length) {
     models.tail_range.end = 1.2 * Math.max(10, ...all.map(({x}) => x));

@@ -4,16 +4,12 @@ import attrs
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 
-from proxyreload.client.request import ID_HEADER
-from proxyreload.traffic.get import numbered_body
-
-#: A request's id is echoed up to this length; whoever sends a longer one is not ours.
-ID_LIMIT = 64
-_TEXT = b"text/plain; charset=utf-8"
+from proxyreload.traffic.get import answer_fields, numbered_body
+from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT
 
 
 @attrs.frozen
-class Answer:
+class WholeAnswer:
     """One whole answer."""
 
     fields: tuple[tuple[bytes, bytes], ...]
@@ -30,24 +26,18 @@ class BackendResource(Resource):
         super().__init__()
         self.instance = b"%d" % instance
 
-    def answer(self, request_id: bytes, source_port: int) -> Answer:
+    def answer(self, request_id: bytes, source_port: int) -> WholeAnswer:
         """Return what a request with this id, from this port of the proxy, is answered.
 
         The id may only stand in it as it is: a carrier asks once for all ids of a length.
         """
-        return Answer(
-            (
-                (b"Content-Type", _TEXT),
-                (b"Backend-Id", self.instance),
-                (b"Source-Port", b"%d" % source_port),
-                (ID_HEADER, request_id),
-            ),
-            numbered_body(self.instance, request_id),
+        return WholeAnswer(
+            answer_fields(self.instance, request_id, source_port), numbered_body(self.instance, request_id)
         )
 
     def render(self, request: IRequest) -> bytes:
         """Answer under a `twisted.web.server.Site`."""
-        request_id = (request.getHeader(ID_HEADER) or b"")[:ID_LIMIT]
+        request_id = (request.getHeader(ID_FIELD) or b"")[:ID_LIMIT]
         answer = self.answer(request_id, request.getClientAddress().port)
         for name, value in answer.fields:
             request.setHeader(name, value)

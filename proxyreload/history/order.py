@@ -1,0 +1,204 @@
+"""Puts what happened in the order of time, whoever tells it and when.
+
+Every source (the clients here, a backend's process) delivers what it has seen, in any order, and says up to when it
+has told everything: its watermark. What happened before the least watermark of all is complete, and is handed on in
+the order of time; so an event is judged by when it happened, never by when it was delivered.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from proxyreload.history.events import (
+    Arrival,
+    BackClosed,
+    BackendKilled,
+    BaselineTaken,
+    Broken,
+    Change,
+    Ended,
+    Event,
+    Exchange,
+    FrontClosed,
+    Phase,
+    RateChanged,
+    RecordLost,
+    ReporterFailed,
+    ScheduleKept,
+    Skipped,
+    Stalled,
+    Started,
+    Unproved,
+)
+from proxyreload.system.clock import NS_PER_S, ClockNs
+
+#: Nothing waits longer than this for what else happened meanwhile.
+SETTLE_INTERVAL_S = 0.01
+#: When so many exchanges wait they are handed on at the next occasion.
+BATCH_SIZE = 64
+#: A source that has told nothing for so long is waited for no more; what it then tells of before that comes late.
+LAG_LIMIT_NS = 5 * NS_PER_S
+#: Later than anything that happens.
+FOREVER_NS: Final = 1 << 62
+
+#: The frequent kinds, with when each happened, and what tells those of one moment apart: they are handed on in bulk, as
+#: much at once as lies between two of the others.
+_BULK: dict[type, tuple[Callable[[Any], int], Callable[[Any], Any]]] = {
+    Exchange: (attrgetter("ended_ns"), attrgetter("ended_ns", "client", "number")),
+    Arrival: (attrgetter("told_ns"), attrgetter("told_ns", "instance", "back_port", "carried", "request_id")),
+    FrontClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "client", "connection")),
+    BackClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "instance", "back_port", "carried")),
+}
+#: Stands for all other kinds, which come one by one.
+_ONE_BY_ONE: Final = object
+#: They, of one moment in this order.
+_SINGLE: tuple[type, ...] = (
+    *(BaselineTaken, Started, RateChanged, Change, Unproved, BackendKilled, RecordLost, Broken, ReporterFailed),
+    *(Skipped, Stalled, ScheduleKept, Ended),
+)
+_RANK = {kind: rank for rank, kind in enumerate(_SINGLE)}
+_PHASES = {phase: rank for rank, phase in enumerate(Phase)}
+
+
+def when(event: Event) -> int:
+    """Return when an event happened."""
+    bulk = _BULK.get(type(event))
+    happened_ns: int = bulk[0](event) if bulk is not None else event.at_ns  # type: ignore[union-attr]
+    return happened_ns
+
+
+def _order(event: Event) -> tuple[object, ...]:
+    """Return by what events that come one by one are sorted: never by the order in which they were delivered."""
+    change = (event.number, _PHASES[event.phase]) if isinstance(event, Change) else (0, 0)
+    return (when(event), _RANK[type(event)], *change, repr(event))
+
+
+@attrs.define(eq=False)
+class Source:
+    """One of those who tell. What it has told until ``until_ns`` is all that happened there before that."""
+
+    name: str
+    until_ns: int = 0
+    _waiting: dict[type, list[Any]] = attrs.field(factory=lambda: {kind: [] for kind in (*_BULK, _ONE_BY_ONE)})
+    exchanged: Callable[[Exchange], None] = attrs.field(init=False)  #: takes one exchange
+    arrived: Callable[[Arrival], None] = attrs.field(init=False)  #: takes one arrival
+
+    def __attrs_post_init__(self) -> None:
+        """Take the most frequent events the shortest way."""
+        self.exchanged = self._waiting[Exchange].append
+        self.arrived = self._waiting[Arrival].append
+
+    def publish(self, event: Event) -> None:
+        """Take any other event."""
+        self._waiting[type(event) if type(event) in _BULK else _ONE_BY_ONE].append(event)
+
+    def waiting(self, kind: type) -> list[Any]:
+        """Return those events of a kind that have not been handed on."""
+        return self._waiting[kind]
+
+
+@attrs.define(eq=False)
+class History:
+    """Collects what its sources tell and hands it on in order, as far as it is complete.
+
+    ``late`` counts events that came when what happened after them had been handed on already: the order, and whatever
+    is concluded from it, cannot be relied on then.
+    """
+
+    deliver: Callable[[type, Sequence[Any]], None]  #: takes the next events of one kind
+    clock_ns: ClockNs
+    late: int = attrs.field(default=0, init=False)
+    here: Source = attrs.field(init=False)  #: this process, whose watermark is its clock
+    _sources: list[Source] = attrs.field(factory=list, init=False)
+    _settled_ns: int = attrs.field(default=0, init=False)
+    _ticking: LoopingCall | None = attrs.field(default=None, init=False)
+    _exchanges: list[Exchange] = attrs.field(init=False)  # of this process
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with this process."""
+        self.here = self.source("here")
+        self._exchanges = self.here.waiting(Exchange)
+
+    def source(self, name: str, until_ns: int = 0) -> Source:
+        """Add a source, which has nothing to tell of the time before `until_ns`."""
+        source = Source(name, until_ns or self._settled_ns)
+        self._sources.append(source)
+        return source
+
+    def remove(self, source: Source) -> None:
+        """Wait for a source no more: it has told all."""
+        self._sources.remove(source)
+        for kind in (*_BULK, _ONE_BY_ONE):
+            self.here.waiting(kind).extend(source.waiting(kind))
+
+    def start(self, reactor: IReactorTime) -> None:
+        """Hand on what is complete, at least every `SETTLE_INTERVAL_S`."""
+        self._ticking = LoopingCall(self.settle)
+        self._ticking.clock = reactor
+        self._ticking.start(SETTLE_INTERVAL_S, now=False)
+
+    def stop(self) -> None:
+        """Hand on everything, and tick no more."""
+        if self._ticking is not None and self._ticking.running:
+            self._ticking.stop()
+        self.hand_on(FOREVER_NS)
+
+    def worked(self) -> None:
+        """Hand on if there is much: all that was read has been worked on, so that nothing is missing before now."""
+        if len(self._exchanges) >= BATCH_SIZE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Hand on what is complete."""
+        now_ns = self.here.until_ns = self.clock_ns()
+        if len(self._sources) == 1:
+            self.hand_on(now_ns)
+        else:
+            self.hand_on(max(now_ns - LAG_LIMIT_NS, min(source.until_ns for source in self._sources)))
+
+    def hand_on(self, until_ns: int) -> None:
+        """Hand on all that happened before `until_ns`, in the order of time."""
+        bulk = [(kind, self._taken(kind, until_ns)) for kind in _BULK]
+        single = self._taken(_ONE_BY_ONE, until_ns)
+        self._settled_ns = max(self._settled_ns, until_ns if until_ns != FOREVER_NS else 0)
+        begins = dict.fromkeys(_BULK, 0)
+        for event in single:
+            # What else happened at the very moment comes after it; but before the end, for that is the last of all.
+            cut = bisect_right if isinstance(event, Ended) else bisect_left
+            for kind, events in bulk:
+                begin = begins[kind]
+                end = begins[kind] = cut(events, when(event), begin, key=_BULK[kind][0]) if events else 0
+                if end > begin:
+                    self.deliver(kind, events[begin:end])
+            self.deliver(type(event), [event])
+        for kind, events in bulk:
+            rest = events[begins[kind] :] if begins[kind] else events
+            if rest:
+                self.deliver(kind, rest)
+
+    def _taken(self, kind: type, until_ns: int) -> list[Any]:
+        """Take from all sources the events of a kind that happened before `until_ns`, sorted."""
+        moment, order = _BULK.get(kind, (when, _order))
+        taken: list[Any] = []
+        for source in self._sources:
+            waiting = source.waiting(kind)
+            if waiting:
+                taken += waiting
+                waiting.clear()
+        if not taken:
+            return taken
+        moments = [moment(event) for event in taken]
+        if kind is _ONE_BY_ONE or any(map(int.__ge__, moments, moments[1:])):  # not in order, or two of one moment
+            taken.sort(key=order)
+            moments.sort()
+        self.late += bisect_left(moments, self._settled_ns) if moments[0] < self._settled_ns else 0
+        complete = bisect_left(moments, until_ns)
+        if complete < len(taken):
+            self.here.waiting(kind).extend(taken[complete:])
+            del taken[complete:]
+        return taken

@@ -1,0 +1,71 @@
+"""What must be so before a run begins: programs that are there, ports that are free, a name that has an address."""
+
+from pathlib import Path
+
+import attrs
+from twisted.internet.interfaces import IReactorPluggableNameResolver
+
+from proxyreload.errors import UsageError
+from proxyreload.plan.settings import FRONT_HOST, Settings
+from proxyreload.proxy.ports import require_free
+
+_RESOLVE_TIMEOUT_S = 5
+
+
+@attrs.frozen
+class Programs:
+    """The proxy's program and the one to upgrade to, with what they say of themselves; empty where there is none."""
+
+    binary: Path = attrs.field(factory=Path)
+    version: str = ""
+    successor: Path = attrs.field(factory=Path)
+    successor_version: str = ""
+
+    def as_run(self) -> dict[str, object]:
+        """Return them as they stand in ``run.json``."""
+        told: dict[str, object] = {"proxy_version": self.version}
+        if self.successor_version:
+            told["successor_version"] = self.successor_version
+        return told
+
+
+def programs(settings: Settings) -> Programs:
+    """Find the programs.
+
+    Raises `UsageError` or `StartError` if one is missing, and `CannotError` if the scenario has what the mechanism
+    cannot do.
+    """
+    choice = settings.choice
+    if choice is None:
+        return Programs()
+    choice.require(settings.scenario.actions, settings.commands)
+    program = choice.plugin.binary
+    if program is None:
+        return Programs()
+    binary = program.find(settings.binary)
+    if settings.upgrade_to is None:
+        return Programs(binary, program.version(binary), binary)
+    successor = program.find(settings.upgrade_to, "--upgrade-to")
+    return Programs(binary, program.version(binary), successor, program.version(successor))
+
+
+def require_ports(settings: Settings) -> None:
+    """Raise `StartError` or `UsageError` if a port that is to be listened on cannot be."""
+    backends = settings.backends
+    if backends.hosted:
+        for instance in range(backends.number):
+            require_free(backends.host, backends.first_port + instance, f"backend {instance}")
+    if settings.is_ours:
+        require_free(FRONT_HOST, settings.target.port, "the front")
+
+
+async def resolved(reactor: IReactorPluggableNameResolver, host: str) -> str:
+    """Return a host's address; raises `UsageError` if it has none."""
+    if ":" in host:
+        return host
+    try:
+        address: str = await reactor.resolve(host, timeout=(_RESOLVE_TIMEOUT_S,))  # type: ignore[attr-defined]
+    except Exception as error:
+        msg = f"{host} cannot be resolved to an address"
+        raise UsageError(msg) from error
+    return address

@@ -1,0 +1,36 @@
+"""Whether a request through the front is answered."""
+
+import attrs
+from twisted.internet.defer import CancelledError
+
+from proxyreload.client.agent import AgentConnection, OneConnectionAgent
+from proxyreload.client.connector import HTTP11Connector
+from proxyreload.system.reactor import IReactor
+from proxyreload.traffic.get import OK
+from proxyreload.traffic.identity import INSTANCE_FIELD
+
+_TIMEOUT_S = 1.0
+
+
+@attrs.frozen
+class Readiness:
+    """Asks through the front, over a connection of its own each time."""
+
+    reactor: IReactor
+    connector: HTTP11Connector
+    url: str
+    from_ours: bool  #: the answer must come from a backend of ours
+
+    async def answers(self) -> bool:
+        """Ask once; raises `CancelledError` alone: the run is ended."""
+        connector = attrs.evolve(self.connector, connection=AgentConnection)
+        agent = OneConnectionAgent(self.reactor, connector, _TIMEOUT_S)
+        try:
+            response = await agent.request(b"GET", self.url.encode("ascii"))
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001  (whatever it is, it is no answer yet)
+            return False
+        finally:
+            agent.close()
+        return response.code == OK and (not self.from_ours or response.headers.hasHeader(INSTANCE_FIELD))

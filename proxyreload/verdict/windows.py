@@ -1,0 +1,117 @@
+"""Each change, what was seen in its window, and whose window a moment falls into."""
+
+from bisect import bisect_right
+
+import attrs
+
+from proxyreload.history.events import Change, Ending, Exchange, change_name
+
+
+@attrs.define
+class Closures:
+    """Connections that the proxy closed."""
+
+    front: dict[Ending, int] = attrs.field(factory=dict)
+    back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
+
+    @property
+    def front_total(self) -> int:
+        """All front connections."""
+        return sum(self.front.values())
+
+
+@attrs.define
+class ObservedChange:
+    """One change, and what was seen from its request to the next change's (its window)."""
+
+    number: int
+    action: str
+    instance: str
+    mechanism: str
+    requested_ns: int
+    applied_ns: int = 0
+    refused: str = ""  #: the proxy's own words
+    share_before: float = 0.0  #: the instance's part of the answers before the change
+    first_answer_ns: int = 0
+    last_answer_ns: int = 0
+    answers: int = 0  #: from the instance, since the request
+    stragglers: int = 0  #: from a removed instance, since applied
+    silence: int = 0  #: answers from others since its last one
+    exchanges: int = 0  #: whose requests were written in its window
+    failures: dict[str, int] = attrs.field(factory=dict)  #: of those, by class
+    closures: Closures = attrs.field(factory=Closures)
+    answers_mark: int = 0  #: how many answers the run had had at its last one
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return change_name(self.action, self.instance)
+
+    @property
+    def over(self) -> bool:
+        """Whether it was applied or refused."""
+        return bool(self.applied_ns or self.refused)
+
+    @property
+    def effective_ns(self) -> int:
+        """When the traffic first showed it, or last contradicted it; 0 if that was never.
+
+        An added backend's first answer, a removed one's last; after a reload or an upgrade the first answer over a
+        connection that was opened when it had been applied.
+        """
+        return self.last_answer_ns if self.action == "remove" else self.first_answer_ns
+
+    def answered(self, exchange: Exchange, answers: int) -> None:
+        """Note an answer from its instance, the run's `answers`-th."""
+        # One that broke off, or stalled until the client's time-out, counts when it began.
+        answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
+        self.answers += 1
+        self.answers_mark = answers
+        self.last_answer_ns = max(self.last_answer_ns, answered_ns)
+        if not self.first_answer_ns:
+            self.first_answer_ns = answered_ns
+        if self.action == "remove" and self.applied_ns and answered_ns > self.applied_ns:
+            self.stragglers += 1
+
+    def shown_by(self, exchange: Exchange) -> bool:
+        """Note the first answer over a connection that was opened after it, where it is about no one backend."""
+        opened_ns = exchange.written_ns - exchange.connect_ns
+        if not exchange.connect_ns or exchange.failure or opened_ns <= self.applied_ns:
+            return False
+        self.answers = 1
+        self.first_answer_ns = exchange.ended_ns
+        return True
+
+
+@attrs.define
+class Windows:
+    """The changes in the order of their requests; the window of one ends where the next one's begins."""
+
+    changes: list[ObservedChange] = attrs.field(factory=list)
+    before: Closures = attrs.field(factory=Closures)  #: what was closed before the first
+    _requested_ns: list[int] = attrs.field(factory=list)
+
+    def open(self, event: Change, share_before: float, answers: int) -> ObservedChange:
+        """Begin the window of a change that is requested, after so many answers."""
+        change = ObservedChange(
+            event.number,
+            event.action,
+            event.instance,
+            event.mechanism,
+            event.at_ns,
+            share_before=share_before,
+            answers_mark=answers,
+        )
+        self.changes.append(change)
+        self._requested_ns.append(event.at_ns)
+        return change
+
+    def at(self, at_ns: int) -> ObservedChange | None:
+        """Return the change in whose window a moment falls, None before the first."""
+        index = bisect_right(self._requested_ns, at_ns)
+        return self.changes[index - 1] if index else None
+
+    def closures_at(self, at_ns: int) -> Closures:
+        """Return where a closing at that moment is counted."""
+        change = self.at(at_ns)
+        return change.closures if change is not None else self.before
