@@ -12,14 +12,17 @@ DIST_BIN = .venv-dist/bin
 PACKAGES = dist/packages
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
 
-.PHONY: run test check man package dist test-dist sozu bench clean
+.PHONY: run test coverage check man package dist test-dist sozu bench clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
 
-test: check
-	$(BIN)/pytest tests/memory
+test: check coverage
 	$(BIN)/pytest tests/real -n 3 --dist worksteal
+
+# The tests in memory, and how much of the code they reach: not less than before (pyproject.toml).
+coverage: $(VENV)/installed-tests
+	$(BIN)/pytest tests/memory --cov --cov-report=term:skip-covered
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check .

@@ -6,8 +6,8 @@ from typing import Any, cast
 from twisted.internet import reactor as installed
 from twisted.web.server import Site
 
-from proxyreload.system.reactor import IReactor
 from proxyreload.backend.resource import BackendResource
+from proxyreload.system.reactor import IReactor
 
 
 def main(port: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, cast
 
+import attrs
 import httptools
 from twisted.internet.interfaces import IAddress, IPullProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -41,6 +42,7 @@ class BackendConnection(Protocol):
         self._partly = False  # that has been told
         self._answers: list[bytes] = []
         self._unanswered: list[Arrival] = []  # executed, their answers not with the kernel yet
+        self._executed_told = 0  # of those, how many have been told of
         self._pieces: dict[int, list[bytes]] = {}
         self._pieces_s = 0
         self._keep_alive = True
@@ -99,6 +101,8 @@ class BackendConnection(Protocol):
             self._answers.clear()
             if self._write(answers):
                 self._tell_answered()
+            else:
+                self._tell_executed()
             if not self._keep_alive:
                 self.ours = True
                 self._forget_socket()
@@ -108,13 +112,15 @@ class BackendConnection(Protocol):
         """Say that the proxy closed it, and what it gave up with it."""
         self._forget_socket()
         self.site.connections.discard(self)
+        self._tell_given_up()
         if not self.ours:
-            self._tell_given_up()
             self.site.log.closed(self.source_port, self.carried, probe_only=self.probe_only)
 
     def close(self) -> None:
-        """Close from this side, which is no news."""
+        """Close from this side, which is no news; what was executed has been told."""
         self.ours = True
+        self._unanswered.clear()
+        self._received_ns = 0
         self._forget_socket()
         cast(ITCPTransport, self.transport).abortConnection()
 
@@ -222,6 +228,14 @@ class BackendConnection(Protocol):
             arrival.answered_ns = now_ns
             log.told(arrival)
         unanswered.clear()
+        self._executed_told = 0
+
+    def _tell_executed(self) -> None:
+        """Tell of those whose answers wait for the kernel, which may take long."""
+        new, self._executed_told = self._unanswered[self._executed_told :], len(self._unanswered)
+        for arrival in new:
+            self.site.log.told(attrs.evolve(arrival))
+            arrival.again = True
 
     def _tell_given_up(self) -> None:
         log, given_up = self.site.log, self._unanswered

@@ -103,9 +103,12 @@ class BackendProcess:
 
     async def _told_all(self) -> None:
         """Wait until everything that it told before its end has been taken."""
-        if self._reactor is not None and not self._told.called:
-            with suppress(LateError):
-                await self._told.addTimeout(_STOP_TIMEOUT_S, self._reactor)
+        if self._reactor is None or self._told.called:
+            return
+        waiting: Deferred[None] = Deferred()  # of its own: being late must not keep `_ended` from being called later
+        self._told.addCallback(lambda _none: None if waiting.called else waiting.callback(None))
+        with suppress(LateError):
+            await waiting.addTimeout(_STOP_TIMEOUT_S, self._reactor)
 
     def _ended(self, receiver: UplinkReceiver) -> None:
         """Say so where it has not told everything."""

@@ -239,8 +239,9 @@ class Client:
         pending = self._pending
         if pending is None:
             return
-        # What waits for its turn to be written has all its time before it.
-        since_ns = pending.begun_ns or pending.written_ns or self.clock_ns()
+        since_ns = pending.begun_ns or pending.written_ns
+        if not since_ns:  # what waits for its turn to be written has its time from now
+            since_ns = pending.begun_ns = self.clock_ns()
         left_ns = since_ns + self.timeout_ns - self.clock_ns()
         if left_ns > 0:
             self._last_look = None

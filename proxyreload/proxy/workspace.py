@@ -30,6 +30,8 @@ START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0
 #: After that long a graceful stop becomes a hard one.
 GRACE_S = 5.0
+#: In a hurry each thing that is given back has so long.
+_HURRIED_S = 0.5
 _REPLY_LIMIT = 1024 * 1024
 
 
@@ -270,20 +272,18 @@ class Workspace:
         """End and reap whatever still runs, by force if it takes long, and remove the folder."""
         self._asked_to_end.update(self._children)
         ours = {child.pid for child in self._children if not child.adopted}
-        try:
+        async with AsyncExitStack() as stack:  # one thing that fails does not keep the others
+            stack.callback(self._remove)
+            for closer in reversed(self._closers):
+                stack.push_async_callback(self._limited, closer)
             await self._end_strangers(ours)
             await DeferredList([child.exited() for child in self._children])
-            async with AsyncExitStack() as stack:  # one that raises does not keep the others
-                for closer in reversed(self._closers):
-                    stack.push_async_callback(self._limited, closer)
-        finally:
-            self._remove()
 
     async def _limited(self, closer: Callable[[], Awaitable[object]]) -> None:
         async def closing() -> None:
             await closer()
 
-        await within(self.reactor, closing(), GRACE_S)
+        await within(self.reactor, closing(), max(self._grace_s, _HURRIED_S))
 
     def _remove(self) -> None:
         for link in self.path(ELSEWHERE).glob("*"):

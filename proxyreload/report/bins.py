@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyreload.report.batches import OTHER, Integers
-from proxyreload.report.phases import latency_us, measured
+from proxyreload.report.curves import latency_us, measured
 from proxyreload.report.story import Story
 
 Decimals = NDArray[np.float64]

@@ -64,7 +64,7 @@ TIMES = {
     "effective_ms": "seen after, ms",
     "p99_steady_us": "p99 steady, µs",
     "p99_around_us": "p99 around, µs",
-    "p99_floor_us": "p99 floor, µs",
+    "p99_floor_us": "p99 baseline, µs",
 }
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from bokeh.models import ColumnDataSource, FixedTicker
 from bokeh.plotting import figure
 
+from proxyreload.report.curves import Curve
 from proxyreload.report.figures import US_PER_MS, hover, label_ticks, plain_figure, rule_latency
 from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Key
-from proxyreload.report.phases import Curve
 
 #: More changes than this share one curve.
 CHANGES_AT_MOST = 4

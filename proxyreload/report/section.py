@@ -15,11 +15,11 @@ from proxyreload.report.connections import (
     front_changed,
     front_connections,
 )
+from proxyreload.report.curves import baseline_curve, curves, measured
 from proxyreload.report.figures import LATENCY_KEYS, seconds_range
 from proxyreload.report.losses import Loss, classes, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
-from proxyreload.report.phases import baseline_curve, curves, measured
 from proxyreload.report.rundata import Record
 from proxyreload.report.story import Story
 from proxyreload.report.strips import Drawn, back_figure, end_keys, front_figure

@@ -1,5 +1,7 @@
 """What must be so before a run begins: programs that are there, ports that are free, a name that has an address."""
 
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import attrs
@@ -61,8 +63,8 @@ def require_ports(settings: Settings) -> None:
 
 async def resolved(reactor: IReactorPluggableNameResolver, host: str) -> str:
     """Return a host's address; raises `UsageError` if it has none."""
-    if ":" in host:
-        return host
+    with suppress(ValueError):
+        return str(ip_address(host))
     try:
         address: str = await reactor.resolve(host, timeout=(_RESOLVE_TIMEOUT_S,))  # type: ignore[attr-defined]
     except Exception as error:

@@ -24,13 +24,14 @@ from zope.interface import implementer
 from proxyreload.client.client import Client
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
-from proxyreload.client.load import PROBE_MARK
+from proxyreload.client.pending import Pending
 from proxyreload.client.request import PreparedRequest
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import (
     Arrival,
     BackClosed,
     BackendKilled,
+    BaselineTaken,
     Broken,
     Change,
     ConnectionChanged,
@@ -40,15 +41,23 @@ from proxyreload.history.events import (
     Exchange,
     FrontClosed,
     Phase,
+    RateChanged,
+    RecordLost,
     ReporterFailed,
+    ScheduleKept,
+    Skipped,
+    Stalled,
     Started,
+    Unproved,
 )
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.system.sockets import SocketGroup
-from proxyreload.traffic.get import Expectation, from_numbered_backend, numbered_body
+from proxyreload.traffic.get import from_numbered_backend, numbered_body
+from proxyreload.traffic.identity import PROBE_MARK
+from proxyreload.traffic.interfaces import Expectation
 
 #: Where the clocks of the tests begin: 0 means "never" in many a record.
 START_NS = 1000 * NS_PER_S
@@ -66,6 +75,13 @@ EVENTS: tuple[type, ...] = (
         ReporterFailed,
         Started,
         Ended,
+        RateChanged,
+        RecordLost,
+        Skipped,
+        Unproved,
+        BaselineTaken,
+        Stalled,
+        ScheduleKept,
     ),
 )
 
@@ -226,11 +242,14 @@ class Owner:
     """Writes down all it hears of its connection."""
 
     heard: list[tuple[str, ...]] = attrs.field(factory=list)
+    settled: list[Pending] = attrs.field(factory=list)  #: those it got back, answered or broken
 
-    def answered(self, connection: IConnection) -> None:
+    def answered(self, connection: IConnection, pending: Pending) -> None:
+        self.settled.append(pending)
         self.heard.append(("answered",))
 
-    def broken(self, connection: IConnection, failure: str, message: str) -> None:
+    def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
+        self.settled.append(pending)
         self.heard.append(("broken", failure, message))
 
     def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
@@ -249,6 +268,9 @@ class Wire:
     connection: HTTP11Connection
     transport: MemoryTransport
     answered: int = 0  #: requests that `answers` has answered
+    pending: Pending = attrs.field(
+        factory=lambda: Pending(0, b"")
+    )  #: what becomes of the latest that was sent by `send`
 
     @classmethod
     def open(
@@ -269,6 +291,12 @@ class Wire:
         """All that was ever written to it."""
         written: bytes = self.transport.value()
         return written
+
+    def send(self, payload: bytes = b"GET 0!\n", request_id: bytes = b"") -> Pending:
+        """Let the client send one request; without an id every answer is parsed, whether or not it is known."""
+        self.pending = Pending(self.connection.carried, request_id)
+        self.connection.send(payload, self.pending)
+        return self.pending
 
     def says(self, *chunks: bytes) -> None:
         """Send bytes to the client, each chunk in a read of its own, for as long as it reads."""
@@ -396,7 +424,7 @@ class Bench:
             connector=self.front,
             prepared=PREPARED,
             expectation=expectation,
-            bus=self.bus,
+            sink=self.bus,
             clock_ns=self.time.ns,
             timeout_ns=ns(timeout_s),
             open_loop=open_loop or probe,

@@ -1,7 +1,8 @@
 """A backend: it says who it is, to every request, and who comes and goes."""
 
-from collections.abc import Iterator
-from typing import NoReturn, cast
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, cast
 
 import attrs
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.interfaces import IPullProducer
 from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -18,14 +20,15 @@ from twisted.web.test.requesthelper import DummyRequest
 from proxyreload.backend.backend import Backend
 from proxyreload.backend.http11 import BackendConnection, BackendFactory
 from proxyreload.backend.log import BackendLog
-from proxyreload.backend.uplink import Report, ReportReceiver
+from proxyreload.backend.resource import BackendResource
+from proxyreload.backend.uplink import Uplink, UplinkReceiver
 from proxyreload.errors import StartError
-from proxyreload.history.bus import EventBus
+from proxyreload.history.bus import FLUSH_INTERVAL_S, EventBus
 from proxyreload.history.events import Arrival, BackClosed, Event
+from proxyreload.history.order import FOREVER_NS, History
 from proxyreload.system.clock import ns
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.get import from_numbered_backend
-from proxyreload.backend.resource import BackendResource
 from proxyreload.traffic.identity import ID_LIMIT
 
 from .fakes import (
@@ -41,6 +44,7 @@ from .fakes import (
     record,
     result_of,
     some_examples,
+    waits,
 )
 
 
@@ -92,6 +96,34 @@ def request(request_id: bytes, method: bytes = b"GET", extra: bytes = b"") -> by
     return b"%b / HTTP/1.1\r\nHost: x\r\nproxyreload-id: %b\r\n%b\r\n" % (method, request_id, extra)
 
 
+#: A request of which the last byte of the body is missing.
+UPLOAD = request(b"1-1", b"POST", b"Content-Length: 3\r\n") + b"ab"
+
+
+class SlowTransport(MemoryTransport):
+    """One that takes a quarter of a second to be written to."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__(1033, 51234)
+        self.time = time
+
+    def write(self, data: bytes) -> None:
+        self.time.advance(0.25)
+        super().write(data)
+
+
+def stages(arrivals: Sequence[Arrival]) -> list[tuple[str, int | None, int | None, int | None, int | None, bool]]:
+    """Return how far each had come when it was told, by when: since `START_NS`, None is never."""
+
+    def since(at_ns: int) -> int | None:
+        return at_ns - START_NS if at_ns else None
+
+    return [
+        (a.request_id, since(a.received_ns), since(a.executed_ns), since(a.answered_ns), since(a.given_up_ns), a.again)
+        for a in arrivals
+    ]
+
+
 def statuses(answered: bytes) -> list[bytes]:
     """Return the status codes in what was answered."""
     return [part[:3] for part in answered.split(b"HTTP/1.1 ")[1:]]
@@ -113,19 +145,109 @@ def test_an_answer_has_a_date(inlet: Inlet) -> None:
 def test_its_answer_is_what_a_client_expects(inlet: Inlet) -> None:
     owner = Owner()
     wire = Wire.open(owner, inlet.time)
-    wire.connection.send(b"")
+    wire.send(b"")
     wire.says(inlet.asks(request(b"4-17")))
-    assert from_numbered_backend(wire.connection, b"4-17") == ("", "")
-    assert (wire.connection.instance, wire.connection.back_port) == (b"3", b"51234")
+    assert owner.settled == [wire.pending]
+    assert from_numbered_backend(wire.pending, b"4-17") == ("", "")
+    assert (wire.pending.instance, wire.pending.back_port) == (b"3", b"51234")
 
 
 def test_each_request_is_an_arrival(inlet: Inlet) -> None:
     inlet.asks(request(b"4-17"))
     inlet.asks(request(b"4-18"))
     assert [attrs.astuple(arrival) for arrival in inlet.arrivals()] == [
-        ("3", "4-17", 51234, 0, START_NS),
-        ("3", "4-18", 51234, 1, START_NS),
+        ("3", "4-17", 51234, 0, START_NS, START_NS, START_NS, 0, False),
+        ("3", "4-18", 51234, 1, START_NS, START_NS, START_NS, 0, False),
     ]
+
+
+def test_a_request_that_is_answered_at_once_is_told_once_and_after_its_answer_was_written() -> None:
+    time = Time()
+    inlet = Inlet(time=time, transport=SlowTransport(time))
+    inlet.asks(request(b"1-1"))
+    assert stages(inlet.arrivals()) == [("1-1", 0, 0, ns(0.25), None, False)]
+
+
+def test_requests_that_are_written_in_one_go_are_answered_in_one_go() -> None:
+    time = Time()
+    inlet = Inlet(time=time, transport=SlowTransport(time))
+    inlet.asks(request(b"1-1") + request(b"2-2"))
+    assert stages(inlet.arrivals()) == [
+        ("1-1", 0, 0, ns(0.25), None, False),
+        ("2-2", 0, 0, ns(0.25), None, False),
+    ]
+
+
+def test_an_upload_whose_body_is_not_whole_is_received_only_and_then_executed_and_answered(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD)
+    assert stages(inlet.arrivals()) == [("1-1", 0, None, None, None, False)]
+    inlet.time.advance(0.5)
+    inlet.asks(b"c")
+    assert stages(inlet.arrivals())[1:] == [("1-1", 0, ns(0.5), ns(0.5), None, True)]
+    assert {(arrival.instance, arrival.back_port, arrival.carried) for arrival in inlet.arrivals()} == {("3", 51234, 0)}
+
+
+def test_an_upload_is_received_once_however_many_reads_its_body_takes(inlet: Inlet) -> None:
+    inlet.asks(request(b"1-1", b"POST", b"Content-Length: 9\r\n"), *[b"x"] * 9)
+    assert stages(inlet.arrivals()) == [("1-1", 0, None, None, None, False), ("1-1", 0, 0, 0, None, True)]
+
+
+def test_an_upload_that_is_whole_in_one_read_is_told_once(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD + b"c")
+    assert stages(inlet.arrivals()) == [("1-1", 0, 0, 0, None, False)]
+
+
+def test_a_head_that_is_not_whole_has_not_been_received(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD[:20])
+    inlet.closes()
+    assert inlet.arrivals() == []
+
+
+def test_a_request_is_not_told_again_because_the_one_before_it_was(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD, b"c" + request(b"2-2"))
+    assert stages(inlet.arrivals())[2:] == [("2-2", 0, 0, 0, None, False)]
+
+
+def test_an_upload_behind_a_request_is_told_apart_from_it(inlet: Inlet) -> None:
+    inlet.asks(request(b"0-0") + UPLOAD)
+    # The one is told when it is answered, which is after the whole read has been worked on.
+    assert sorted(
+        (stage[0], arrival.carried) for stage, arrival in zip(stages(inlet.arrivals()), inlet.arrivals(), strict=True)
+    ) == [("0-0", 0), ("1-1", 1)]
+    assert ("1-1", 0, None, None, None, False) in stages(inlet.arrivals())
+    assert ("0-0", 0, 0, 0, None, False) in stages(inlet.arrivals())
+
+
+def test_a_proxy_that_closes_when_only_the_head_had_come_has_given_the_request_up(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD)
+    inlet.time.advance(0.5)
+    inlet.closes()
+    assert stages(inlet.arrivals()) == [
+        ("1-1", 0, None, None, None, False),
+        ("1-1", 0, None, None, ns(0.5), True),
+    ]
+    assert inlet.ends() == [BackClosed("3", 51234, 0, probe_only=True, closed_ns=START_NS + ns(0.5))]
+
+
+def test_what_is_given_up_is_told_before_the_end_of_its_connection(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD)
+    inlet.closes()
+    inlet.arrivals()
+    assert [type(event) for event in inlet.events] == [Arrival, Arrival, BackClosed]
+
+
+def test_what_was_answered_is_not_given_up(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD, b"c")
+    told = stages(inlet.arrivals())
+    inlet.closes()
+    assert stages(inlet.arrivals()) == told
+
+
+def test_closing_from_this_side_is_not_the_proxys_giving_up(inlet: Inlet) -> None:
+    inlet.asks(UPLOAD)
+    inlet.connection.close()
+    inlet.closes()
+    assert stages(inlet.arrivals()) == [("1-1", 0, None, None, None, False)]
 
 
 def test_requests_in_one_read_are_answered_in_their_order(inlet: Inlet) -> None:
@@ -223,6 +345,33 @@ def test_closing_as_the_proxy_asked_is_no_news(inlet: Inlet) -> None:
 # Over a socket of the kernel's.
 
 
+class BufferingTransport(KernelTransport):
+    """One that asks its producer for more as Twisted's do: as it is registered, and when the kernel has all."""
+
+    def registerProducer(self, producer: IPullProducer, streaming: bool) -> None:  # noqa: FBT001
+        super().registerProducer(producer, streaming)
+        assert not streaming
+        producer.resumeProducing()
+
+    def drain(self) -> bytes:
+        """Let the far end read, and the kernel take what was buffered; return that."""
+        while self.arrived():
+            pass
+        buffered: bytes = self.value()
+        self.clear()
+        self.near.send(buffered)
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        return buffered
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Want no more, before all else."""
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
+        super().connectionLost(reason)
+
+
 class KernelInlet(Inlet):
     """One whose connection is a socket that a group reads."""
 
@@ -230,7 +379,7 @@ class KernelInlet(Inlet):
         self.time = Readers()
         self.group = SocketGroup.on(self.time, self.time.ns)
         assert self.group is not None
-        self.kernel = KernelTransport(1033, 51234)
+        self.kernel = BufferingTransport(1033, 51234)
         self.transport = self.kernel
         super().__attrs_post_init__()
         self.kernel.protocol = self.connection
@@ -265,7 +414,7 @@ def test_an_answer_goes_to_the_socket_at_once(kernel_inlet: KernelInlet) -> None
 def test_an_arrival_has_the_time_at_which_its_socket_was_read(kernel_inlet: KernelInlet) -> None:
     kernel_inlet.time.advance(0.25)
     kernel_inlet.asks(request(b"1-1"))
-    assert [arrival.arrived_ns for arrival in kernel_inlet.arrivals()] == [START_NS + ns(0.25)]
+    assert stages(kernel_inlet.arrivals()) == [("1-1", *[ns(0.25)] * 3, None, False)]
 
 
 def test_what_the_socket_does_not_take_follows_through_the_transport(kernel_inlet: KernelInlet) -> None:
@@ -281,6 +430,78 @@ def test_what_the_socket_does_not_take_follows_through_the_transport(kernel_inle
     assert statuses(kernel.value()) == [b"200", b"200"]
 
 
+def asks_in_vain(inlet: KernelInlet, *requests: bytes) -> None:
+    """Send requests whose answers the kernel does not take."""
+    inlet.kernel.fill()
+    for each in requests:
+        inlet.kernel.far.send(each)
+        inlet.turn()
+
+
+def test_a_request_is_answered_only_once_the_kernel_has_all_of_its_answer(kernel_inlet: KernelInlet) -> None:
+    asks_in_vain(kernel_inlet, request(b"1-1"))
+    assert kernel_inlet.arrivals() == []
+    kernel_inlet.time.advance(0.5)
+    assert statuses(kernel_inlet.kernel.drain()) == [b"200"]
+    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, 0, ns(0.5), None, False)]
+
+
+def test_what_is_behind_an_answer_that_waits_is_answered_with_it(kernel_inlet: KernelInlet) -> None:
+    asks_in_vain(kernel_inlet, request(b"1-1"), request(b"2-2"))
+    kernel_inlet.time.advance(0.5)
+    assert statuses(kernel_inlet.kernel.drain()) == [b"200", b"200"]
+    assert stages(kernel_inlet.arrivals()) == [
+        ("1-1", 0, 0, ns(0.5), None, False),
+        ("2-2", 0, 0, ns(0.5), None, False),
+    ]
+
+
+def test_once_the_kernel_has_all_the_next_answer_goes_to_the_socket_again(kernel_inlet: KernelInlet) -> None:
+    for request_id in (b"1-1", b"2-2"):  # it can be full more than once
+        asks_in_vain(kernel_inlet, request(request_id))
+        kernel_inlet.kernel.drain()
+        assert statuses(kernel_inlet.kernel.arrived()) == [b"200"]
+    assert statuses(kernel_inlet.asks(request(b"3-3"))) == [b"200"]
+    assert kernel_inlet.kernel.value() == b""
+    assert stages(kernel_inlet.arrivals()) == [(each, 0, 0, 0, None, False) for each in ("1-1", "2-2", "3-3")]
+
+
+def test_an_upload_whose_answer_waits_is_told_again_once_the_kernel_has_it(kernel_inlet: KernelInlet) -> None:
+    asks_in_vain(kernel_inlet, UPLOAD, b"c")
+    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, None, None, None, False)]
+    kernel_inlet.time.advance(0.5)
+    kernel_inlet.kernel.drain()
+    assert stages(kernel_inlet.arrivals())[1:] == [("1-1", 0, 0, ns(0.5), None, True)]
+
+
+def test_a_proxy_that_closes_before_the_kernel_has_the_answers_has_given_them_up(kernel_inlet: KernelInlet) -> None:
+    asks_in_vain(kernel_inlet, request(b"1-1"), request(b"2-2"))
+    kernel_inlet.time.advance(0.5)
+    kernel_inlet.kernel.far.close()
+    kernel_inlet.turn()
+    assert stages(kernel_inlet.arrivals()) == [
+        ("1-1", 0, 0, None, ns(0.5), False),
+        ("2-2", 0, 0, None, ns(0.5), False),
+    ]
+    assert [(end.back_port, end.carried) for end in kernel_inlet.ends()] == [(51234, 2)]
+
+
+def test_what_is_answered_and_what_is_executed_and_what_is_received_are_told_apart_at_the_end(
+    kernel_inlet: KernelInlet,
+) -> None:
+    kernel_inlet.asks(request(b"0-0"))
+    asks_in_vain(kernel_inlet, request(b"2-2"), UPLOAD)
+    kernel_inlet.time.advance(0.5)
+    kernel_inlet.kernel.far.close()
+    kernel_inlet.turn()
+    assert stages(kernel_inlet.arrivals()) == [
+        ("0-0", 0, 0, 0, None, False),
+        ("1-1", 0, None, None, None, False),
+        ("2-2", 0, 0, None, ns(0.5), False),
+        ("1-1", 0, None, None, ns(0.5), True),
+    ]
+
+
 def test_a_proxy_that_closes_is_told_once(kernel_inlet: KernelInlet) -> None:
     kernel_inlet.asks(request(b"1-1"))
     kernel_inlet.kernel.far.close()
@@ -294,7 +515,7 @@ def test_a_proxy_that_asks_and_goes_is_no_error(kernel_inlet: KernelInlet) -> No
     kernel_inlet.kernel.far.close()
     kernel_inlet.turn()
     kernel_inlet.turn()
-    assert len(kernel_inlet.arrivals()) == 1
+    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, 0, None, 0, False)]
     assert len(kernel_inlet.ends()) == 1
 
 
@@ -324,6 +545,30 @@ def test_however_requests_are_split_each_has_one_answer_and_one_arrival(ids: lis
     answered = inlet.asks(*parts(stream, cuts))
     assert statuses(answered) == [b"200"] * len(ids)
     assert [arrival.request_id.encode() for arrival in inlet.arrivals()] == ids
+
+
+@some_examples
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=5), CUTS, st.integers(0, 1000))
+def test_however_uploads_are_split_and_cut_short_each_is_told_to_its_end(
+    lengths: list[int], cuts: list[int], cut: int
+) -> None:
+    inlet = Inlet()
+    heads = [
+        request(b"4-%d" % number, b"POST", b"Content-Length: %d\r\n" % length) for number, length in enumerate(lengths)
+    ]
+    stream = b"".join(head + b"x" * length for head, length in zip(heads, lengths, strict=True))
+    whole = statuses(inlet.asks(*parts(stream[: cut % (len(stream) + 1)], cuts)))
+    inlet.closes()
+    told = [[stage for stage in stages(inlet.arrivals()) if stage[0] == f"4-{n}"] for n in range(len(lengths))]
+    assert len(inlet.arrivals()) == sum(map(len, told))
+    for number, of_it in enumerate(told):
+        if number < len(whole):
+            assert of_it[-1][1:5] == (0, 0, 0, None)
+        elif of_it:
+            assert of_it[-1][1:5] == (0, None, None, 0)
+        assert all(stage[1:5] == (0, None, None, None) for stage in of_it[:-1])
+        assert [stage[5] for stage in of_it] == [False, True][: len(of_it)]
+    assert all(told[: len(whole)])
 
 
 @some_examples
@@ -395,56 +640,177 @@ def test_a_backend_that_never_started_can_be_stopped() -> None:
     result_of(Deferred.fromCoroutine(Backend(0, 1030, EventBus(), Time().ns).stop()))
 
 
-# What one in a process of its own reports.
+# What one in a process of its own tells.
 
 
 @attrs.define(eq=False)
-class Reporting:
-    """The bus of a backend's process, the run's bus, and the wire between them."""
+class Telling:
+    """The bus of a backend's process, the run's history, and the wire between them."""
 
+    time: Time = attrs.field(factory=Time)
     there: EventBus = attrs.field(factory=EventBus)
     here: EventBus = attrs.field(factory=EventBus)
     listening: Deferred[None] = attrs.field(factory=Deferred)
     ended: Deferred[None] = attrs.field(factory=Deferred)
     wire: bytearray = attrs.field(factory=bytearray)
-    report: Report = attrs.field(init=False)
-    receiver: ReportReceiver = attrs.field(init=False)
+    uplink: Uplink = attrs.field(init=False)
+    history: History = attrs.field(init=False)
+    receiver: UplinkReceiver = attrs.field(init=False)
     events: list[Event] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.report = Report(self.wire.extend)
-        self.report.subscribe(self.there)
-        self.receiver = ReportReceiver("3", self.here, self.listening, self.ended)
+        self.uplink = Uplink(self.wire.extend, self.there, self.time.ns)
+        self.history = History(self.here.deliver, self.time.ns)
+        self.receiver = UplinkReceiver("3", self.history, self.listening, self.ended)
         self.receiver.makeConnection(MemoryTransport())
         self.events = record(self.here)
 
-    def carry(self, cuts: list[int]) -> None:
-        self.there.flush()
+    def carry(self, cuts: Sequence[int] = ()) -> None:
+        """Bring what was written to the run's process, and let it hand on what is complete."""
         for part in parts(bytes(self.wire), cuts):
             self.receiver.dataReceived(part)
-        self.here.flush()
+        self.wire.clear()
+        self.history.settle()
+
+    def told(self) -> list[tuple[Any, ...]]:
+        """Return all that was handed on."""
+        return [attrs.astuple(event) for event in self.events]
+
+    def loses(self) -> None:
+        self.receiver.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.fixture(name="telling")
+def _telling() -> Telling:
+    return Telling()
+
+
+#: Of each way that a request can come one.
+TOLD = (
+    Arrival("3", "4-17", 51234, 0, START_NS + 1),
+    Arrival("3", "4-17", 51234, 0, START_NS + 1, START_NS + 2, again=True),
+    Arrival("3", "4-17", 51234, 0, START_NS + 1, START_NS + 2, START_NS + 3, again=True),
+    Arrival("3", "é\n\x00", 51235, 7, START_NS + 4, START_NS + 5, START_NS + 6),
+    Arrival("3", "4-18", 51236, 1, START_NS + 7, START_NS + 8, given_up_ns=START_NS + 9),
+    Arrival("3", "4-19", 51237, 2, START_NS + 10, given_up_ns=START_NS + 11, again=True),
+)
 
 
 @some_examples
 @given(CUTS)
-def test_what_is_reported_arrives_as_it_was_sent(cuts: list[int]) -> None:
-    reporting = Reporting()
-    reporting.report.listening()
-    sent: list[Event] = [
-        Arrival("3", "4-17", 51234, 0, START_NS),
-        Arrival("3", "é\n\x00", 51235, 7, START_NS + 1),
-        BackClosed("3", 51234, 1, probe_only=True, closed_ns=START_NS + 2),
-    ]
-    for event in sent[:2]:
-        assert isinstance(event, Arrival)
-        reporting.there.arrived(event)
-    reporting.there.publish(sent[2])
-    reporting.carry(cuts)
-    result_of(reporting.listening)
-    assert [attrs.astuple(event) for event in reporting.events] == [attrs.astuple(event) for event in sent]
+def test_what_is_told_arrives_as_it_was_sent_with_all_its_stages(cuts: list[int]) -> None:
+    telling = Telling()
+    telling.uplink.start(telling.time)
+    for arrival in TOLD:
+        telling.there.arrived(arrival)
+    closed = BackClosed("3", 51234, 1, probe_only=True, closed_ns=START_NS + 12)
+    telling.there.publish(closed)
+    telling.time.advance(1)
+    telling.carry(cuts)
+    result_of(telling.listening)
+    assert telling.told() == [attrs.astuple(event) for event in (*TOLD, closed)]
+    assert telling.history.late == 0
 
 
-def test_the_end_of_a_report_is_told() -> None:
-    reporting = Reporting()
-    reporting.receiver.connectionLost(Failure(ConnectionDone()))
-    result_of(reporting.ended)
+def test_it_listens_from_when_it_says_so(telling: Telling) -> None:
+    telling.time.advance(0.25)
+    assert waits(telling.listening)
+    assert telling.receiver.source is None
+    telling.uplink.start(telling.time)
+    telling.carry()
+    result_of(telling.listening)
+    source = telling.receiver.source
+    assert source is not None
+    assert telling.receiver.until_ns == source.until_ns == START_NS + ns(0.25)
+
+
+def test_what_is_told_is_handed_on_once_it_is_known_that_nothing_before_it_is_missing(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.carry()
+    telling.there.arrived(TOLD[0])
+    telling.time.advance(FLUSH_INTERVAL_S / 2)
+    telling.there.flush()
+    telling.carry()
+    assert telling.told() == []
+    telling.time.advance(FLUSH_INTERVAL_S / 2)
+    telling.carry()
+    assert telling.told() == [attrs.astuple(TOLD[0])]
+
+
+def test_it_says_up_to_when_all_is_told_after_it_has_told_it(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.there.arrived(TOLD[0])
+    telling.time.advance(FLUSH_INTERVAL_S)
+    telling.there.arrived(TOLD[3])
+    telling.uplink.stop()
+    lines = [json.loads(line) for line in telling.wire.splitlines()]
+    assert [[*line] for line in lines] == [["listening"], ["arrivals"], ["until"], ["arrivals"], ["until"]]
+
+
+def test_while_it_tells_nothing_it_says_up_to_when_there_was_nothing(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.carry()
+    for ticks in range(1, 4):
+        telling.time.advance(FLUSH_INTERVAL_S)
+        telling.carry()
+        source = telling.receiver.source
+        assert source is not None
+        assert telling.receiver.until_ns == source.until_ns == START_NS + ticks * ns(FLUSH_INTERVAL_S)
+    assert not telling.receiver.complete
+
+
+def test_the_end_of_what_is_told_is_told(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.there.arrived(TOLD[3])
+    telling.uplink.stop()
+    assert telling.time.getDelayedCalls() == []
+    telling.carry()
+    assert (telling.receiver.until_ns, telling.receiver.complete) == (FOREVER_NS, True)
+    telling.time.advance(1)
+    telling.loses()
+    result_of(telling.ended)
+    telling.history.settle()
+    assert telling.told() == [attrs.astuple(TOLD[3])]
+    assert telling.receiver.complete
+
+
+def test_one_that_is_lost_before_it_has_told_the_end_is_not_complete(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.there.arrived(TOLD[3])
+    telling.time.advance(FLUSH_INTERVAL_S)
+    telling.carry()
+    telling.time.advance(1)
+    telling.loses()
+    result_of(telling.ended)
+    assert not telling.receiver.complete
+    assert telling.receiver.until_ns == START_NS + ns(FLUSH_INTERVAL_S)
+
+
+def test_one_that_is_lost_is_waited_for_no_more_and_what_it_told_is_kept(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.there.arrived(TOLD[3])
+    telling.there.flush()
+    telling.carry()
+    telling.time.advance(1)
+    telling.history.settle()
+    assert telling.told() == []
+    telling.loses()
+    telling.history.settle()
+    assert telling.told() == [attrs.astuple(TOLD[3])]
+
+
+def test_half_a_line_of_one_that_is_lost_is_nothing(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.there.arrived(TOLD[3])
+    telling.uplink.stop()
+    del telling.wire[-1:]
+    telling.carry()
+    telling.loses()
+    assert not telling.receiver.complete
+
+
+def test_one_that_is_lost_before_it_listens_is_not_complete(telling: Telling) -> None:
+    telling.loses()
+    result_of(telling.ended)
+    assert waits(telling.listening)
+    assert (telling.receiver.source, telling.receiver.complete) == (None, False)

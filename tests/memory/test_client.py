@@ -18,12 +18,12 @@ from proxyreload.client.client import (
     PAUSE_AFTER_FAILED_CONNECTION_S,
     connection_failure,
     instance_text,
-    port_number,
 )
 from proxyreload.history import failures
 from proxyreload.history.events import Ending, Exchange, FrontClosed
 from proxyreload.system.clock import ns
 from proxyreload.traffic.get import from_anyone
+from proxyreload.traffic.identity import port_number
 
 from .fakes import START_NS, Bench, answer_bytes, result_of, some_examples, waits
 
@@ -256,6 +256,27 @@ def test_a_refused_connection_is_a_failure_without_a_connection(bench: Bench) ->
     assert bench.front_closed == []
 
 
+def test_a_failure_without_a_connection_says_how_long_the_connection_was_tried(bench: Bench) -> None:
+    bench.front.held = True
+    bench.client.start()
+    bench.time.advance(0.5)
+    bench.front.turn_away(ConnectionRefusedError())
+    assert (bench.last.failure, bench.last.connect_ns) == (failures.REFUSED, ns(0.5))
+    assert (bench.last.due_ns, bench.last.sent_ns, bench.last.written_ns) == (START_NS, START_NS, 0)
+
+
+def test_a_connection_is_tried_from_when_it_was_begun_and_not_from_when_its_request_was_due(bench: Bench) -> None:
+    bench.make(open_loop=True)
+    bench.client.due(START_NS)
+    bench.client.due(START_NS)
+    bench.front.held = True
+    bench.time.advance(0.25)
+    bench.front.answers(extra=b"Connection: close\r\n")
+    bench.time.advance(0.5)
+    bench.front.turn_away(ConnectionRefusedError())
+    assert (bench.last.due_ns, bench.last.sent_ns, bench.last.connect_ns) == (START_NS, START_NS + ns(0.25), ns(0.5))
+
+
 def test_a_client_pauses_after_a_refused_connection(bench: Bench) -> None:
     bench.front.outcomes.extend([ConnectionRefusedError(), ConnectionRefusedError()])
     bench.client.start()
@@ -297,6 +318,7 @@ def test_a_front_that_lets_nobody_in_is_a_connect_timeout(bench: Bench) -> None:
     bench.client.start()
     bench.time.advance(4)
     assert [e.failure for e in bench.exchanges] == [failures.CONNECT_TIMEOUT]
+    assert (bench.last.connect_ns, bench.last.sent_ns) == (ns(4), START_NS)
     assert bench.front.cancelled == 1
 
 
@@ -371,6 +393,33 @@ def test_each_exchange_has_the_whole_time(started: Bench) -> None:
     started.time.advance(0.5)
     assert started.last.failure == failures.TIMEOUT
     assert started.last.latency_ns == ns(4)
+
+
+def test_the_time_for_an_exchange_includes_that_for_its_connection(bench: Bench) -> None:
+    bench.front.held = True
+    bench.client.start()
+    bench.time.advance(3)
+    bench.front.let_in()
+    bench.time.advance(0.75)
+    assert bench.exchanges == []
+    bench.time.advance(0.25)
+    assert (bench.last.failure, bench.last.written_ns) == (failures.TIMEOUT, START_NS + ns(3))
+
+
+def test_a_request_that_had_to_wait_has_the_whole_time_from_its_writing(bench: Bench) -> None:
+    bench.make(open_loop=True)
+    bench.client.due(START_NS)
+    bench.client.due(START_NS)
+    bench.time.advance(3)
+    bench.front.answers()
+    bench.time.advance(3.5)
+    assert len(bench.exchanges) == 1
+    bench.time.advance(0.5)
+    assert (bench.last.failure, bench.last.due_ns, bench.last.ended_ns) == (
+        failures.TIMEOUT,
+        START_NS,
+        START_NS + ns(7),
+    )
 
 
 # An open loop.

@@ -3,27 +3,36 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any, cast
 
 import attrs
 import pytest
 from rich.console import Console
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from proxyreload.command.compare import status
-from proxyreload.comparison.comparison import file_name
+from proxyreload.comparison import comparison as comparison_module
+from proxyreload.comparison.comparison import Comparison, file_name
 from proxyreload.comparison.contender import contenders, everyone
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, notes, print_table, short_versions, versions
 from proxyreload.comparison.trial import Trial
-from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.errors import ExitStatus, ProxyreloadError, StartError, UsageError
+from proxyreload.plan.scenario import default
+from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy import registry as finding
 from proxyreload.proxy.interfaces import Cure
+from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.observation import Observation
 
-from .fakes import PLUGINS
+from .fakes import PLUGINS, result_of
 
 CURE = Cure("turn it off", "https://example.test/off")
 RUN = Path("run.json")
@@ -52,7 +61,7 @@ def trial(verdict: Verdict, *losses: int, failure: str = "timeout", reasons: tup
         stragglers=5,
         steady=latency(100),
         around=latency(300),
-        floor=latency(50),
+        baseline=latency(50),
     )
 
 
@@ -67,7 +76,7 @@ def test_a_row_sums_up_its_trials() -> None:
     assert (LOSSY.exchanges, LOSSY.losses, LOSSY.failures) == (2000, [0] * 6 + [3, 0, 1, 0], {"timeout": 4})
     assert (LOSSY.front_closed, LOSSY.back_closed, LOSSY.stragglers) == ({"announced": 4, "idle": 2}, 8, 10)
     assert (LOSSY.applied_ms, LOSSY.effective_ms) == (2, 2)
-    assert (LOSSY.steady_p99_us, LOSSY.around_p99_us, LOSSY.floor_p99_us) == (100, 300, 50)
+    assert (LOSSY.steady_p99_us, LOSSY.around_p99_us, LOSSY.baseline_p99_us) == (100, 300, 50)
     assert LOSSY.repetition is not None
     assert (LOSSY.repetition.changes, LOSSY.repetition.per_change, LOSSY.repetition.per_million) == (10, 0.4, 2000)
 
@@ -160,6 +169,8 @@ def test_json_has_every_figure() -> None:
     quick, slow, old, gone = content["rows"]
     assert (quick["verdict"], old["verdict"], gone["verdict"]) == ("seamless", "cannot", "not run")
     assert slow["failures"] == {"timeout": 4}
+    assert (slow["p99_steady_us"], slow["p99_around_us"], slow["p99_baseline_us"]) == (100, 300, 50)
+    assert [row["p99_floor_us"] for row in content["rows"]] == [row["p99_baseline_us"] for row in content["rows"]]
     assert slow["cure"] == {"advice": "turn it off", "link": "https://example.test/off"}
     assert [each["verdict"] for each in slow["trials"]] == ["seamless", "lossy"]
     assert gone["trials"] == [{"round": 1, "verdict": None, "why": "fake is not installed", "run": None}]
@@ -220,3 +231,91 @@ def test_a_contender_tells_what_it_cannot_do() -> None:
 )
 def test_a_runs_folder_is_one_folder(name: str, file: str) -> None:
     assert file_name(name) == file
+
+
+# Running them.
+
+
+class Threads:
+    """A reactor and its threads, in which all is done at once."""
+
+    def getThreadPool(self) -> "Threads":
+        return self
+
+    def callInThreadWithCallback(self, done: Callable[[bool, object], None], work: Any, *words: Any) -> None:
+        try:
+            outcome = work(*words)
+        except ProxyreloadError:
+            done(False, Failure())  # noqa: FBT003
+        else:
+            done(True, outcome)  # noqa: FBT003
+
+    def callFromThread(self, work: Any, *words: Any) -> None:
+        work(*words)
+
+
+@attrs.define(eq=False)
+class FakeRun:
+    """A run that has its judgement at once, or its error."""
+
+    settings: Settings
+    reactor: object
+    clock_ns: object
+    observation: Observation = attrs.field(factory=Observation, init=False)
+    proxy_version: str = attrs.field(default="fake 1.0", init=False)
+    play: None = attrs.field(default=None, init=False)
+
+    async def execute(self) -> Judgement:
+        choice = self.settings.choice
+        if choice is not None and choice.name == "fake:slow":
+            message = "fake is not installed"
+            raise StartError(message)
+        return Judgement(Verdict.SEAMLESS, ())
+
+
+@pytest.mark.usefixtures("_plugins")
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_page_is_drawn_of_each_run_that_came_to_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, drawn: bool
+) -> None:
+    monkeypatch.setattr(comparison_module, "Run", FakeRun)
+    settings = Settings(Target.front(8080), default())
+    pages: list[tuple[Path, Path, Path]] = []
+    lines: list[str] = []
+
+    def draw(*paths: Path) -> None:
+        pages.append(paths)  # type: ignore[arg-type]
+        if not drawn:
+            message = "data.csv: No such file or directory"
+            raise UsageError(message)
+
+    comparison = Comparison(
+        cast(IReactor, Threads()),
+        lambda: 0,
+        contenders(["fake:slow", "fake"]),
+        settings,
+        tmp_path,
+        2,
+        lines.append,
+        draw,
+    )
+    rows = result_of(Deferred.fromCoroutine(comparison.execute()))
+    assert [(row.name, row.verdict, row.why) for row in rows] == [
+        ("fake:slow", None, "fake is not installed"),
+        ("fake:quick", Verdict.SEAMLESS, ""),
+    ]
+    assert pages == [
+        tuple(tmp_path / f"fake-quick-{number}" / name for name in ("data.csv", "run.json", "report.html"))
+        for number in (1, 2)
+    ]
+    assert len(lines) == comparison.total == 4
+    assert comparison.share == 1
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_without_a_way_to_draw_no_page_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison_module, "Run", FakeRun)
+    settings = Settings(Target.front(8080), default())
+    comparison = Comparison(cast(IReactor, object()), lambda: 0, contenders(["fake"]), settings, tmp_path, 1)
+    (row,) = result_of(Deferred.fromCoroutine(comparison.execute()))
+    assert (row.verdict, list((tmp_path / "fake-quick-1").iterdir())) == (Verdict.SEAMLESS, [])

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.client.client import port_number
 from proxyreload.history.events import ConnectionChanged, Exchange, Started
 from proxyreload.record.csvfile import CsvFile
+from proxyreload.traffic.identity import port_number
 from proxyreload.verdict import counts as counts_module
 from proxyreload.verdict.counts import Counts, SeenConnections
 

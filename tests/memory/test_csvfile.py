@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +93,17 @@ def test_a_failure_without_a_connection(file: CsvFile) -> None:
     empty = ("instance", "front port", "back port", "written", "first byte", "connect", "connection", "announced")
     assert [refused[column] for column in empty] == [""] * len(empty)
     assert (refused["status"], refused["failure"]) == ("refused", "refused")
+
+
+def test_how_long_a_connection_was_tried_that_there_never_was_is_no_time_to_connect(file: CsvFile) -> None:
+    tried = failed("connect timeout", connection=-1, front_port=0, written_ns=0, connect_ns=4 * NS_PER_MS)
+    tried = attrs.evolve(tried, ended_ns=START_NS + 5 * NS_PER_MS)
+    assert tried.sent_ns == START_NS + NS_PER_MS
+    written = row(file, tried)
+    assert (written["time"], written["written"], written["connect"], written["connection"]) == ("5000", "", "", "")
+    opened = failed("timeout", connection=0, connect_ns=4 * NS_PER_MS)
+    assert opened.sent_ns == opened.written_ns
+    assert row(file, opened)["connect"] == "4000"
 
 
 def test_a_failure_keeps_the_port_of_its_connection(file: CsvFile) -> None:

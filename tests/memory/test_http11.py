@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from proxyreload.client.http11 import BODY_KEPT, HEAD_LIMIT, VALUE_KEPT
 from proxyreload.history import failures
+from proxyreload.system.clock import ns
 
-from .fakes import Owner, Time, Wire, answer_bytes, parts, some_examples
+from .fakes import START_NS, Owner, Time, Wire, answer_bytes, parts, some_examples
 
 ANSWERED = ("answered",)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -35,7 +36,7 @@ def _wire(owner: Owner, time: Time) -> Wire:
 
 def exchanged(wire: Wire, *chunks: bytes) -> None:
     """Carry one request whose answer is these bytes."""
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     wire.says(*chunks)
 
 
@@ -44,31 +45,31 @@ def exchanged(wire: Wire, *chunks: bytes) -> None:
 
 def test_a_whole_answer_is_told_once(wire: Wire, owner: Owner) -> None:
     exchanged(wire, answer_bytes(b"7-1", b"2", b"51234"))
-    connection = wire.connection
+    pending = wire.pending
     assert owner.heard == [ANSWERED]
-    assert (connection.status, connection.instance, connection.back_port) == (200, b"2", b"51234")
-    assert (connection.echoed_id, connection.body) == (b"7-1", b"backend 2 answers 7-1\n")
-    assert connection.keep_alive
+    assert owner.settled == [pending]
+    assert (pending.status, pending.instance, pending.back_port) == (200, b"2", b"51234")
+    assert (pending.echoed_id, pending.body) == (b"7-1", b"backend 2 answers 7-1\n")
+    assert pending.keep_alive
 
 
 def test_field_names_are_found_however_they_are_spelled(wire: Wire) -> None:
     exchanged(wire, b"HTTP/1.1 200 OK\r\nBACKEND-ID: 3\r\nsource-port: 9\r\nCONTENT-length: 0\r\n\r\n")
-    assert (wire.connection.instance, wire.connection.back_port) == (b"3", b"9")
+    assert (wire.pending.instance, wire.pending.back_port) == (b"3", b"9")
 
 
 def test_times_are_taken_when_the_socket_is_written_and_read(owner: Owner, time: Time) -> None:
     wire = Wire.open(owner, time)
     time.advance(1)
-    connection = wire.connection
     written_ns = time.ns()
-    connection.send(b"GET 0!\n")
+    pending = wire.send()
     time.advance(0.25)
     wire.says(OK[:20])
     time.advance(0.5)
     wire.says(OK[20:])
-    assert connection.written_ns == written_ns
-    assert connection.first_byte_ns - written_ns == 250_000_000
-    assert connection.last_byte_ns - written_ns == 750_000_000
+    assert pending.written_ns == written_ns
+    assert pending.first_byte_ns - written_ns == 250_000_000
+    assert pending.last_byte_ns - written_ns == 750_000_000
 
 
 def test_the_time_to_connect_is_kept(owner: Owner, time: Time) -> None:
@@ -90,10 +91,37 @@ def test_the_local_port_is_known_from_the_start(wire: Wire) -> None:
 
 def test_an_answer_does_not_outlive_the_next_request(wire: Wire) -> None:
     exchanged(wire, answer_bytes(b"0-0", b"2"))
-    wire.connection.send(b"GET 1!\n")
-    connection = wire.connection
-    assert (connection.status, connection.instance, connection.back_port) == (0, b"", b"")
-    assert (connection.echoed_id, connection.body, connection.first_byte_ns) == (b"", b"", 0)
+    pending = wire.send(b"GET 1!\n")
+    assert (pending.status, pending.instance, pending.back_port) == (0, b"", b"")
+    assert (pending.echoed_id, pending.body, pending.first_byte_ns) == (b"", b"", 0)
+
+
+def test_two_exchanges_in_a_row_do_not_share_an_answer(wire: Wire, owner: Owner, time: Time) -> None:
+    first = wire.send(request_id=b"3-17")
+    wire.says(answer_bytes(b"3-17", b"2", b"51234", extra=b"Connection: keep-alive\r\n"))
+    time.advance(0.25)
+    second = wire.send(request_id=b"3-18")
+    time.advance(0.25)
+    wire.says(answer_bytes(b"3-18", b"1", b"51235", status=b"503 Oops", body=b"no", extra=b"Connection: close\r\n"))
+    assert owner.settled == [first, second]
+    assert (first.status, first.instance, first.back_port) == (200, b"2", b"51234")
+    assert (first.echoed_id, first.body, first.keep_alive) == (b"3-17", b"backend 2 answers 3-17\n", True)
+    assert (first.carried, first.written_ns, first.first_byte_ns, first.last_byte_ns) == (0, *[START_NS] * 3)
+    assert (second.status, second.instance, second.back_port) == (503, b"1", b"51235")
+    assert (second.echoed_id, second.body, second.keep_alive) == (b"3-18", b"no", False)
+    assert (second.carried, second.written_ns - START_NS, second.first_byte_ns - START_NS) == (1, ns(0.25), ns(0.5))
+
+
+def test_an_exchange_that_is_broken_off_is_given_back_with_as_much_of_an_answer_as_there_was(
+    wire: Wire, owner: Owner
+) -> None:
+    exchanged(wire, OK)
+    exchanged(wire, answer_bytes(b"7-1", b"2")[:-3])
+    wire.resets()
+    assert owner.failures == [failures.RESET_MID_RESPONSE]
+    assert owner.settled[1:] == [wire.pending]
+    assert (wire.pending.status, wire.pending.instance, wire.pending.carried) == (200, b"2", 1)
+    assert wire.pending.last_byte_ns == 0
 
 
 def test_one_connection_carries_many_exchanges(wire: Wire, owner: Owner) -> None:
@@ -103,16 +131,39 @@ def test_one_connection_carries_many_exchanges(wire: Wire, owner: Owner) -> None
     assert wire.connection.carried == 5
 
 
+def test_a_connection_has_room_for_one_exchange_and_none_while_one_is_under_way(wire: Wire) -> None:
+    assert wire.connection.room == 1
+    for _ in range(2):
+        exchanged(wire, OK[:-1])
+        assert wire.connection.room == 0
+        wire.says(OK[-1:])
+        assert wire.connection.room == 1
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_a_connection_that_its_owner_has_closed_has_no_room(wire: Wire, way: str) -> None:
+    exchanged(wire, OK)
+    getattr(wire.connection, way)()
+    assert wire.connection.room == 0
+
+
+@pytest.mark.parametrize("chunks", [(), (OK,), (OK[:-1],), (b"nonsense",), (OK, b"unasked")])
+def test_a_connection_that_is_gone_has_no_room(wire: Wire, chunks: tuple[bytes, ...]) -> None:
+    exchanged(wire, *chunks)
+    wire.closes()
+    assert wire.connection.room == 0
+
+
 def test_connection_close_is_an_announcement(wire: Wire, owner: Owner) -> None:
     exchanged(wire, ANNOUNCED)
     assert owner.heard == [ANSWERED]
-    assert not wire.connection.keep_alive
+    assert not wire.pending.keep_alive
 
 
 def test_an_answer_of_http_1_0_announces_the_close(wire: Wire, owner: Owner) -> None:
     exchanged(wire, b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     assert owner.heard == [ANSWERED]
-    assert not wire.connection.keep_alive
+    assert not wire.pending.keep_alive
 
 
 def test_a_chunked_body_is_put_together(wire: Wire, owner: Owner) -> None:
@@ -120,7 +171,7 @@ def test_a_chunked_body_is_put_together(wire: Wire, owner: Owner) -> None:
         wire, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=1\r\nab\r\n3\r\ncde\r\n0\r\nX: y\r\n\r\n"
     )
     assert owner.heard == [ANSWERED]
-    assert wire.connection.body == b"abcde"
+    assert wire.pending.body == b"abcde"
 
 
 def test_a_body_may_end_with_the_connection(wire: Wire, owner: Owner) -> None:
@@ -128,8 +179,8 @@ def test_a_body_may_end_with_the_connection(wire: Wire, owner: Owner) -> None:
     assert owner.heard == []
     wire.closes()
     assert owner.heard == [ANSWERED]
-    assert wire.connection.body == b"hi"
-    assert not wire.connection.keep_alive
+    assert wire.pending.body == b"hi"
+    assert not wire.pending.keep_alive
 
 
 def test_a_body_in_an_encoding_that_does_not_end_itself_ends_with_the_connection(wire: Wire, owner: Owner) -> None:
@@ -141,7 +192,7 @@ def test_a_body_in_an_encoding_that_does_not_end_itself_ends_with_the_connection
 def test_an_answer_without_a_body_is_whole_with_its_head(wire: Wire, owner: Owner) -> None:
     exchanged(wire, b"HTTP/1.1 204 No Content\r\n\r\n")
     assert owner.heard == [ANSWERED]
-    assert wire.connection.status == 204
+    assert wire.pending.status == 204
 
 
 @pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
@@ -150,12 +201,12 @@ def test_an_interim_answer_is_not_the_answer(wire: Wire, owner: Owner, interim: 
     assert owner.heard == []
     wire.says(OK)
     assert owner.heard == [ANSWERED]
-    assert wire.connection.status == 200
+    assert wire.pending.status == 200
 
 
 def test_an_interim_answer_lends_nothing_to_the_answer(wire: Wire) -> None:
     exchanged(wire, b"HTTP/1.1 103 Early Hints\r\nBackend-Id: 9\r\nSource-Port: 9\r\nProxyreload-Id: 9\r\n\r\n", OK)
-    assert (wire.connection.instance, wire.connection.back_port, wire.connection.echoed_id) == (b"", b"", b"")
+    assert (wire.pending.instance, wire.pending.back_port, wire.pending.echoed_id) == (b"", b"", b"")
 
 
 def test_a_content_length_of_an_interim_answer_does_not_frame_the_answer(wire: Wire, owner: Owner) -> None:
@@ -166,8 +217,8 @@ def test_a_content_length_of_an_interim_answer_does_not_frame_the_answer(wire: W
 
 def test_long_values_are_cut(wire: Wire) -> None:
     exchanged(wire, answer_bytes(b"0", b"9" * 5000, b"1" * 5000, body=b""))
-    assert len(wire.connection.instance) == VALUE_KEPT
-    assert len(wire.connection.back_port) == VALUE_KEPT
+    assert len(wire.pending.instance) == VALUE_KEPT
+    assert len(wire.pending.back_port) == VALUE_KEPT
 
 
 def test_of_a_long_body_only_the_beginning_is_kept(wire: Wire, owner: Owner) -> None:
@@ -178,7 +229,7 @@ def test_of_a_long_body_only_the_beginning_is_kept(wire: Wire, owner: Owner) -> 
         *[b"x" * BODY_KEPT] * 2,
     )
     assert owner.heard == [ANSWERED]
-    assert wire.connection.body == b"x" * BODY_KEPT
+    assert wire.pending.body == b"x" * BODY_KEPT
 
 
 # Failures.
@@ -275,8 +326,8 @@ def test_bytes_behind_an_answer_are_a_failure_of_their_own(
 
 def test_a_second_answer_does_not_take_the_place_of_the_first(wire: Wire) -> None:
     exchanged(wire, answer_bytes(b"0-1", b"1") + answer_bytes(b"0-2", b"2", status=b"503 Service Unavailable"))
-    connection = wire.connection
-    assert (connection.status, connection.instance, connection.echoed_id) == (200, b"1", b"0-1")
+    pending = wire.pending
+    assert (pending.status, pending.instance, pending.echoed_id) == (200, b"1", b"0-1")
 
 
 def test_hostile_words_of_the_parser_and_the_proxy_are_escaped(wire: Wire, owner: Owner) -> None:
@@ -311,7 +362,7 @@ def test_after_an_idle_close_nothing_can_be_sent(wire: Wire) -> None:
     exchanged(wire, OK)
     before = wire.written
     wire.closes()
-    wire.connection.send(b"GET 1!\n")
+    wire.send(b"GET 1!\n")
     assert wire.written == before
 
 
@@ -394,7 +445,7 @@ def fresh() -> tuple[Wire, Owner]:
     """Return a connection with its first request under way."""
     owner = Owner()
     wire = Wire.open(owner, Time())
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     return wire, owner
 
 
@@ -406,10 +457,10 @@ def test_an_answer_is_the_same_however_it_is_split(answer: Answer, cuts: list[in
     if not answer.framed:
         assert owner.heard == []
         wire.closes()
-    connection = wire.connection
+    pending = wire.pending
     assert owner.heard == [ANSWERED]
-    assert (connection.status, connection.instance, connection.body) == (answer.status, answer.instance, answer.body)
-    assert connection.keep_alive == answer.keep_alive
+    assert (pending.status, pending.instance, pending.body) == (answer.status, answer.instance, answer.body)
+    assert pending.keep_alive == answer.keep_alive
 
 
 @some_examples
@@ -420,7 +471,7 @@ def test_an_answer_is_the_same_byte_by_byte(answer: Answer) -> None:
     wire.closes()
     assert owner.heard[0] == ANSWERED
     assert owner.failures == []
-    assert wire.connection.body == answer.body
+    assert wire.pending.body == answer.body
 
 
 @some_examples
@@ -445,11 +496,11 @@ def test_answers_on_one_connection_do_not_touch_each_other(answers_: list[Answer
     owner = Owner()
     wire = Wire.open(owner, Time())
     for answer in answers_:
-        wire.connection.send(b"GET 0!\n")
+        wire.send()
         wire.says(*parts(answer.stream, cuts))
-        assert wire.connection.status == answer.status
-        assert wire.connection.instance == answer.instance
-        assert wire.connection.body == answer.body
+        assert wire.pending.status == answer.status
+        assert wire.pending.instance == answer.instance
+        assert wire.pending.body == answer.body
     assert owner.heard == [ANSWERED] * len(answers_)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxyreload.errors import ExitStatus
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Ended, Ending, Phase, Started
+from proxyreload.history.events import BackClosed, Broken, Ended, Ending, FrontClosed, Phase, Started
 from proxyreload.system.clock import ns
 from proxyreload.verdict.judgement import (
     CHANCE_OF_SILENCE,
@@ -20,9 +20,9 @@ from proxyreload.verdict.judgement import (
     judge_change,
     worst,
 )
-from proxyreload.verdict.observation import Observation
 
-from .fakes import START_NS, back_closed, change, exchange, failed, front_closed, some_examples
+from .fakes import START_NS, change, exchange, failed, some_examples
+from .observing import observed
 
 
 class Story:
@@ -30,7 +30,7 @@ class Story:
 
     def __init__(self) -> None:
         self.bus = EventBus()
-        self.observation = Observation(self.bus)
+        self.observation = observed(self.bus)
         self.bus.publish(Started(START_NS))
         self.now_s = 0.0
         self.changes = 0
@@ -40,7 +40,8 @@ class Story:
         for _ in range(number):
             for instance in instances:
                 self.now_s += 0.001
-                self.bus.exchanged(exchange(instance=instance, ended_ns=START_NS + ns(self.now_s)))
+                at_ns = START_NS + ns(self.now_s)
+                self.bus.exchanged(exchange(instance=instance, written_ns=at_ns, ended_ns=at_ns))
         return self
 
     def requested(self, action: str, instance: str) -> "Story":
@@ -64,8 +65,16 @@ class Story:
 
     def fails(self, *failures: str) -> "Story":
         for failure in failures:
-            self.bus.exchanged(failed(failure, ended_ns=START_NS + ns(self.now_s)))
+            self.bus.exchanged(
+                failed(failure, written_ns=START_NS + ns(self.now_s), ended_ns=START_NS + ns(self.now_s))
+            )
         return self
+
+    def front_closes(self, ending: Ending) -> None:
+        self.bus.publish(FrontClosed(0, 0, 40000, 5, ending, START_NS + ns(self.now_s), probe=False))
+
+    def back_closes(self, instance: str, *, probe_only: bool = False) -> None:
+        self.bus.publish(BackClosed(instance, 50000, 5, probe_only, START_NS + ns(self.now_s)))
 
     def judged(self) -> Judgement:
         """End the run and judge it."""
@@ -98,20 +107,20 @@ def test_a_remove_that_nobody_felt_is_seamless(story: Story) -> None:
 
 def test_closing_the_removed_backends_connections_is_seamless(story: Story) -> None:
     story.requested("remove", "0")
-    story.bus.publish(back_closed("0"))
+    story.back_closes("0")
     story.applied("remove", "0").answers("1")
     assert story.judged().verdict is Verdict.SEAMLESS
 
 
 def test_closing_what_carried_the_probe_alone_is_seamless(story: Story) -> None:
     story.changed("add", "2").answers("0", "1", "2")
-    story.bus.publish(back_closed("1", probe_only=True))
+    story.back_closes("1", probe_only=True)
     assert story.judged().verdict is Verdict.SEAMLESS
 
 
 def test_bytes_on_an_idle_connection_that_no_request_asked_for_are_never_graceful(story: Story) -> None:
     story.changed("remove", "0").answers("1")
-    story.bus.publish(front_closed(Ending.UNSOLICITED))
+    story.front_closes(Ending.UNSOLICITED)
     judgement = story.change_judged()
     assert judgement == Judgement(Verdict.LOSSY, ("1 idle connection had bytes that no request asked for",))
     assert story.judged().verdict is Verdict.LOSSY
@@ -119,7 +128,7 @@ def test_bytes_on_an_idle_connection_that_no_request_asked_for_are_never_gracefu
 
 def test_closing_another_backends_connection_is_graceful_at_best(story: Story) -> None:
     story.changed("remove", "0").answers("1")
-    story.bus.publish(back_closed("1"))
+    story.back_closes("1")
     assert story.change_judged() == Judgement(Verdict.GRACEFUL, ("1 backend connection closed that could have stayed",))
     assert story.judged().verdict is Verdict.GRACEFUL
 
@@ -133,8 +142,8 @@ def test_closing_another_backends_connection_is_graceful_at_best(story: Story) -
 )
 def test_closing_front_connections_without_a_loss_is_graceful(story: Story, ending: Ending, reason: str) -> None:
     story.changed("add", "2").answers("0", "1", "2")
-    story.bus.publish(front_closed(ending))
-    story.bus.publish(front_closed(ending))
+    story.front_closes(ending)
+    story.front_closes(ending)
     assert story.change_judged() == Judgement(Verdict.GRACEFUL, (reason,))
 
 
@@ -240,20 +249,20 @@ def test_a_run_without_an_exchange_is_invalid() -> None:
 
 
 def test_a_run_that_was_ended_before_its_changes_is_ineffective(story: Story) -> None:
-    story.observation.undone.append("remove backend 0")
+    story.observation.skipped.append("remove backend 0")
     assert story.judged() == Judgement(Verdict.INEFFECTIVE, ("the run was ended before: remove backend 0",))
 
 
 def test_a_run_without_changes_is_judged_by_what_was_closed(story: Story) -> None:
     assert story.judged() == Judgement(Verdict.SEAMLESS, ())
     other = Story().answers("0")
-    other.bus.publish(front_closed(Ending.IDLE))
+    other.front_closes(Ending.IDLE)
     assert other.judged() == Judgement(Verdict.GRACEFUL, ("1 front connection closed, while idle",))
 
 
 def test_a_run_is_as_bad_as_its_worst_change(story: Story) -> None:
     story.changed("add", "2").answers("0", "1", "2")
-    story.bus.publish(front_closed(Ending.IDLE))
+    story.front_closes(Ending.IDLE)
     story.changed("remove", "0").answers("1", "2")
     assert story.change_judged(0).verdict is Verdict.GRACEFUL
     assert story.change_judged(1).verdict is Verdict.SEAMLESS

@@ -21,6 +21,7 @@ from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.verdict.judgement import Judgement, Verdict, judge
 from proxyreload.verdict.observation import Observation
 
+from . import observing
 from .fakes import START_NS, change, exchange, failed
 
 LOSSY = Judgement(Verdict.LOSSY, ("3 failures: 2 timeout, 1 refused",))
@@ -29,14 +30,14 @@ LOSSY = Judgement(Verdict.LOSSY, ("3 failures: 2 timeout, 1 refused",))
 def observed(*, losses: int = 0) -> Observation:
     """Return a run of 10 s in which backend 2 is added at 2 s, seen, and 20 ms in being applied."""
     bus = EventBus()
-    observation = Observation(bus)
+    observation = observing.observed(bus)
     at_ns = START_NS + ns(2)
     bus.publish(Started(START_NS))
     bus.publish(change(Phase.REQUESTED, at_ns))
     bus.publish(change(Phase.APPLIED, at_ns + 20 * NS_PER_MS))
-    bus.publish(exchange(instance="2", ended_ns=at_ns + 30 * NS_PER_MS))
+    bus.publish(exchange(instance="2", written_ns=at_ns + 29 * NS_PER_MS, ended_ns=at_ns + 30 * NS_PER_MS))
     for _loss in range(losses):
-        bus.publish(failed("refused", ended_ns=at_ns + 40 * NS_PER_MS))
+        bus.publish(failed("refused", written_ns=at_ns + 39 * NS_PER_MS, ended_ns=at_ns + 40 * NS_PER_MS))
     bus.publish(Ended(START_NS + ns(10)))
     bus.flush()
     return observation

@@ -1,12 +1,19 @@
 """Latencies in a histogram."""
 
-import pytest
+from typing import cast
 
-from proxyreload.system.clock import NS_PER_S
-from proxyreload.verdict.baseline import Floor
+import pytest
+from twisted.internet.defer import Deferred
+
+from proxyreload.history.events import BaselineTaken
+from proxyreload.plan.settings import LoadSettings
+from proxyreload.run.calibration import BASELINE_S, Taking, take_baseline
+from proxyreload.system.clock import NS_PER_S, ns
+from proxyreload.system.reactor import IReactor
+from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.latency import Latency
 
-from .fakes import exchange, failed
+from .fakes import PREPARED, START_NS, Front, Time, exchange, failed, result_of
 
 
 def test_without_any_every_figure_is_0() -> None:
@@ -51,13 +58,38 @@ def test_one_can_be_added_to_another() -> None:
     assert other.count == 1
 
 
-def test_the_floor_counts_exchanges_failures_and_latencies() -> None:
-    floor = Floor()
-    floor.exchanged([exchange(), exchange(), failed("timeout")])
-    floor.duration_ns = NS_PER_S // 2
-    assert (floor.exchanges, floor.failures, floor.latency.count) == (3, {"timeout": 1}, 2)
-    assert floor.rate_per_s == 6
+# The baseline.
 
 
-def test_a_floor_that_was_not_measured_has_no_rate() -> None:
-    assert Floor().rate_per_s == 0
+def test_the_baseline_counts_exchanges_failures_and_latencies() -> None:
+    taking = Taking()
+    taking.exchanged([exchange(), exchange(), failed("timeout")])
+    taken = BaselineTaken(taking.latencies_us, taking.exchanges, taking.failures, NS_PER_S // 2, START_NS)
+    baseline = Baseline.of(taken)
+    assert (baseline.exchanges, baseline.failures, baseline.latency.count) == (3, {"timeout": 1}, 2)
+    assert baseline.latency.percentile_us(50) == pytest.approx(1000, rel=2e-3)
+    assert baseline.rate_per_s == 6
+
+
+def test_a_baseline_that_was_not_measured_has_no_rate() -> None:
+    assert Baseline(Latency(), 0, {}, 0).rate_per_s == 0
+
+
+def test_the_baseline_is_what_the_same_clients_measure_at_the_backends() -> None:
+    time = Time()
+    fronts = [Front(time), Front(time)]
+    settings = LoadSettings(clients=3, rate_per_s=4.0, probe_rate_per_s=10.0, timeout_s=2.0)
+    taking = Deferred.fromCoroutine(take_baseline(cast(IReactor, time), time.ns, fronts, PREPARED, settings))
+    while time.seconds() < BASELINE_S:
+        time.advance(0.125)
+        for front in fronts:
+            for wire in front.wires:
+                wire.answers(instance=b"0" if front is fronts[0] else b"1")
+    taken = result_of(taking)
+    # Of clients 0 and 2 the one backend, of client 1 the other; the probe is none of them.
+    assert [sorted(front.requests) for front in fronts] == [[b"b0-0", b"b0-1", b"b2-0"], [b"b1-0"]]
+    assert (taken.exchanges, taken.failures, sum(taken.latencies_us.values())) == (4, {}, 4)
+    assert taken.duration_ns >= ns(BASELINE_S)
+    assert taken.at_ns == time.ns()
+    assert all(wire.transport.closed for front in fronts for wire in front.wires)
+    assert time.getDelayedCalls() == []

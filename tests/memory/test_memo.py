@@ -28,9 +28,8 @@ class Reader:
     def taken(self, request_id: bytes, data: bytes, *, known: bool) -> tuple[Any, ...]:
         """Return all that the client sees of an answer; if not `known`, the parser has to take it."""
         heard = len(self.owner.heard)
-        self.wire.connection.send(b"GET / HTTP/1.1\r\n\r\n", request_id if known else b"")
+        seen = self.wire.send(b"GET / HTTP/1.1\r\n\r\n", request_id if known else b"")
         self.wire.says(data)
-        seen = self.wire.connection
         fields = (seen.status, seen.instance, seen.back_port, seen.echoed_id, seen.body, seen.keep_alive)
         return (*self.owner.heard[heard:], fields)
 
@@ -110,4 +109,4 @@ def test_an_instance_with_the_id_in_it_is_not_taken_for_anothers() -> None:
     reader = Reader()
     reader.taken(b"3-17", answer_bytes(b"3-17", b"web-3-17"), known=True)
     reader.taken(b"3-18", answer_bytes(b"3-18", b"web-3-18"), known=True)
-    assert reader.wire.connection.instance == b"web-3-18"
+    assert reader.wire.pending.instance == b"web-3-18"

@@ -3,11 +3,22 @@
 import pytest
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Arrival, Broken, ConnectionChanged, Ended, Ending, Phase, Started
+from proxyreload.history.events import (
+    Arrival,
+    BackClosed,
+    Broken,
+    ConnectionChanged,
+    Ended,
+    Ending,
+    FrontClosed,
+    Phase,
+    Started,
+)
 from proxyreload.system.clock import NS_PER_S, ns
-from proxyreload.verdict.observation import SETTLE_NS, Observation
+from proxyreload.verdict.phases import SETTLE_NS
 
-from .fakes import START_NS, back_closed, change, exchange, failed, front_closed, record
+from .fakes import START_NS, change, exchange, failed, record
+from .observing import observed
 
 
 class Watched:
@@ -15,7 +26,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.bus = EventBus()
-        self.observation = Observation(self.bus)
+        self.observation = observed(self.bus)
         self.bus.publish(Started(START_NS))
 
     def answers(
@@ -23,7 +34,18 @@ class Watched:
     ) -> None:
         for _ in range(number):
             at_ns = START_NS + ns(at_s)
-            self.bus.exchanged(exchange(instance=instance, ended_ns=at_ns, due_ns=at_ns - ns(latency_s), probe=probe))
+            times = {"written_ns": at_ns, "ended_ns": at_ns, "due_ns": at_ns - ns(latency_s)}
+            self.bus.exchanged(exchange(instance=instance, probe=probe, **times))
+
+    def fails(self, failure: str, written_s: float, ended_s: float) -> None:
+        """Let a request fail later than it was written."""
+        self.bus.exchanged(failed(failure, written_ns=START_NS + ns(written_s), ended_ns=START_NS + ns(ended_s)))
+
+    def front_closes(self, ending: Ending, at_s: float = 0, *, probe: bool = False) -> None:
+        self.bus.publish(FrontClosed(0, 0, 40000, 5, ending, START_NS + ns(at_s), probe))
+
+    def back_closes(self, instance: str, at_s: float = 0, *, probe_only: bool = False) -> None:
+        self.bus.publish(BackClosed(instance, 50000, 5, probe_only, START_NS + ns(at_s)))
 
     def changes(self, phase: Phase, at_s: float, action: str = "add", instance: str = "2", number: int = 1) -> None:
         self.bus.publish(change(phase, START_NS + ns(at_s), action, instance, number))
@@ -47,11 +69,13 @@ def test_answers_are_counted_by_backend(watched: Watched) -> None:
 
 def test_arrivals_are_counted_by_backend_from_the_start_of_the_clients() -> None:
     bus = EventBus()
-    observation = Observation(bus)
-    bus.arrived(Arrival("0", "f0-0", 50000, 0, 1))
+    observation = observed(bus)
+    bus.arrived(Arrival("0", "b0-0", 50000, 0, START_NS - 2))
     bus.publish(Started(START_NS))
     for request_id in ("0-0", "0-1", "p1-0", ""):
-        bus.arrived(Arrival("1", request_id, 50000, 0, 1))
+        bus.arrived(Arrival("1", request_id, 50000, 0, START_NS + 1))
+    bus.arrived(Arrival("1", "b1-7", 50000, 0, START_NS - 1))  # told late: it came before the clients started
+    bus.arrived(Arrival("1", "0-1", 50000, 0, START_NS + 1, START_NS + 2, again=True))
     bus.flush()
     assert observation.arrivals_by_instance == {"1": 3}
 
@@ -69,7 +93,7 @@ def test_what_broke_is_noted(watched: Watched) -> None:
 
 def test_a_changed_connection_is_published_after_its_exchange() -> None:
     bus = EventBus()
-    Observation(bus)
+    observed(bus)
     events = record(bus)
     first, second = exchange(), exchange(connection=1)
     bus.exchanged(first)
@@ -157,10 +181,10 @@ def test_a_window_goes_from_one_request_of_a_change_to_the_next(watched: Watched
     watched.answers("0", 1, 3)
     watched.changes(Phase.REQUESTED, 2)
     watched.answers("0", 3, 5)
-    watched.bus.exchanged(failed("timeout"))
+    watched.fails("timeout", 3, 3)
     watched.changes(Phase.REQUESTED, 4, "remove", "0", 2)
-    watched.bus.exchanged(failed("timeout"))
-    watched.bus.exchanged(failed("refused"))
+    watched.fails("timeout", 4, 4.5)
+    watched.fails("refused", 4, 4.5)
     watched.ends(5)
     first, second = watched.observation.changes
     assert (first.exchanges, first.failures) == (6, {"timeout": 1})
@@ -179,37 +203,37 @@ def test_a_refusal_keeps_the_proxys_own_words(watched: Watched) -> None:
 
 def test_front_connections_are_counted_by_how_they_ended(watched: Watched) -> None:
     for ending in (Ending.IDLE, Ending.IDLE, Ending.ANNOUNCED):
-        watched.bus.publish(front_closed(ending))
+        watched.front_closes(ending, 0.5)
     before = watched.observation.before
     assert (before.front, before.front_total) == ({Ending.IDLE: 2, Ending.ANNOUNCED: 1}, 3)
 
 
 def test_closed_connections_belong_to_the_window_they_fall_in(watched: Watched) -> None:
-    watched.bus.publish(front_closed(Ending.IDLE))
+    watched.front_closes(Ending.IDLE, 0.5)
     watched.changes(Phase.REQUESTED, 2)
-    watched.bus.publish(front_closed(Ending.IDLE))
-    watched.bus.publish(back_closed("1"))
+    watched.front_closes(Ending.IDLE, 2.5)
+    watched.back_closes("1", 2.5)
     observation = watched.observation
     assert (observation.before.front_total, observation.before.back) == (1, 0)
     assert (observation.changes[0].closures.front_total, observation.changes[0].closures.back) == (1, 1)
 
 
 def test_the_probes_front_connections_do_not_count(watched: Watched) -> None:
-    watched.bus.publish(front_closed(Ending.IDLE, probe=True))
+    watched.front_closes(Ending.IDLE, 0.5, probe=True)
     assert watched.observation.before.front == {}
 
 
 def test_backend_connections_that_carried_the_probe_alone_do_not_count(watched: Watched) -> None:
-    watched.bus.publish(back_closed("1", probe_only=True))
+    watched.back_closes("1", 0.5, probe_only=True)
     assert watched.observation.before.back == 0
 
 
 def test_the_removed_backends_connections_do_not_count(watched: Watched) -> None:
     watched.changes(Phase.REQUESTED, 2, "remove", "0")
-    watched.bus.publish(back_closed("0"))
+    watched.back_closes("0", 2.5)
     watched.changes(Phase.APPLIED, 3, "remove", "0")
-    watched.bus.publish(back_closed("0"))
-    watched.bus.publish(back_closed("1"))
+    watched.back_closes("0", 3.5)
+    watched.back_closes("1", 3.5)
     assert watched.observation.changes[0].closures.back == 1
 
 
@@ -217,14 +241,14 @@ def test_the_removed_backends_connections_do_not_count_in_later_windows(watched:
     watched.changes(Phase.REQUESTED, 2, "remove", "0")
     watched.changes(Phase.APPLIED, 3, "remove", "0")
     watched.changes(Phase.REQUESTED, 4, "add", "2", 2)
-    watched.bus.publish(back_closed("0"))
+    watched.back_closes("0", 4.5)
     assert watched.observation.changes[1].closures.back == 0
 
 
 def test_a_backend_whose_removal_was_refused_counts_like_any_other(watched: Watched) -> None:
     watched.changes(Phase.REQUESTED, 2, "remove", "0")
     watched.bus.publish(change(Phase.FAILED, START_NS + ns(3), "remove", "0", message="no"))
-    watched.bus.publish(back_closed("0"))
+    watched.back_closes("0", 3.5)
     assert watched.observation.changes[0].closures.back == 1
 
 
@@ -233,21 +257,21 @@ def test_a_backend_that_was_added_again_counts_like_any_other(watched: Watched) 
         watched.changes(phase, 2, "remove", "0")
     for phase in (Phase.REQUESTED, Phase.APPLIED):
         watched.changes(phase, 4, "add", "0", 2)
-    watched.bus.publish(back_closed("0"))
+    watched.back_closes("0", 4.5)
     assert watched.observation.changes[1].closures.back == 1
 
 
 def test_what_closes_before_the_clients_start_does_not_count() -> None:
     bus = EventBus()
-    observation = Observation(bus)
-    bus.publish(back_closed("1"))
+    observation = observed(bus)
+    bus.publish(BackClosed("1", 50000, 5, probe_only=False, closed_ns=START_NS))
     assert observation.before.back == 0
 
 
 def test_what_closes_after_the_end_is_the_runs_own_doing(watched: Watched) -> None:
     watched.ends(5)
-    watched.bus.publish(front_closed(Ending.IDLE))
-    watched.bus.publish(back_closed("1"))
+    watched.front_closes(Ending.IDLE, 5.5)
+    watched.back_closes("1", 5.5)
     before = watched.observation.before
     assert (before.front, before.back) == ({}, 0)
 
@@ -309,3 +333,56 @@ def test_a_reload_is_seen_by_the_first_answer_over_a_connection_that_was_opened_
     opened(watched, 1.7, 1.8)
     watched.bus.flush()
     assert (change.answers, change.effective_ns) == (1, START_NS + ns(1.6))
+
+
+# By when it happened.
+
+
+def test_a_loss_belongs_to_the_change_in_whose_window_its_request_was_written(watched: Watched) -> None:
+    watched.changes(Phase.REQUESTED, 1, number=1)
+    watched.changes(Phase.REQUESTED, 3, number=2)
+    watched.fails("timeout", 2, 7)  # rang long after the next change
+    watched.ends(8)
+    first, second = watched.observation.changes
+    assert (first.failures, first.exchanges) == ({"timeout": 1}, 1)
+    assert (second.failures, second.exchanges) == ({}, 0)
+
+
+def test_what_was_never_written_belongs_to_the_window_in_which_its_connection_was_begun(watched: Watched) -> None:
+    watched.changes(Phase.REQUESTED, 1, number=1)
+    watched.changes(Phase.REQUESTED, 3, number=2)
+    late = failed("connect timeout", connection=-1, written_ns=0, connect_ns=ns(4), ended_ns=START_NS + ns(6))
+    watched.bus.exchanged(late)
+    watched.ends(8)
+    first, second = watched.observation.changes
+    assert (first.failures, second.failures) == ({"connect timeout": 1}, {})
+
+
+def test_a_loss_from_before_the_first_change_is_no_changes(watched: Watched) -> None:
+    watched.changes(Phase.REQUESTED, 2)
+    watched.fails("timeout", 1, 3)
+    watched.ends(4)
+    observation = watched.observation
+    assert (observation.changes[0].failures, observation.counts.failure) == ({}, 1)
+
+
+@pytest.mark.parametrize(("at_s", "counted"), [(1.999, (1, 0)), (2.001, (0, 1))])
+def test_what_closed_before_a_change_was_requested_cannot_count_against_it(
+    watched: Watched, at_s: float, counted: tuple[int, int]
+) -> None:
+    watched.changes(Phase.REQUESTED, 2)
+    watched.back_closes("1", at_s)
+    watched.front_closes(Ending.IDLE, at_s)
+    observation = watched.observation
+    assert (observation.before.back, observation.changes[0].closures.back) == counted
+    assert (observation.before.front_total, observation.changes[0].closures.front_total) == counted
+
+
+def test_a_batch_that_lasts_longer_than_a_changes_surroundings_is_divided(watched: Watched) -> None:
+    watched.changes(Phase.REQUESTED, 2)
+    watched.changes(Phase.APPLIED, 3)
+    watched.answers("0", 3.5, 2)
+    watched.answers("0", 3 + SETTLE_NS / NS_PER_S + 0.5, 4)  # in one batch with those before
+    watched.ends(8)
+    phases = [(phase.name, phase.latency.count) for phase in watched.observation.phases]
+    assert phases == [("before", 0), ("around 1", 2), ("after 1", 4)]

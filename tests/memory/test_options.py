@@ -12,7 +12,7 @@ from proxyreload.command.main import main
 from proxyreload.command.options import RunOptions
 from proxyreload.errors import ChangeError, ProxyreloadError, StartError
 from proxyreload.errors import UsageError as WrongUsage
-from proxyreload.plan.settings import Settings
+from proxyreload.plan.settings import BackendSettings, FileSettings, Settings, TlsSettings
 from proxyreload.proxy import registry as finding
 
 from .fakes import PLUGINS
@@ -42,9 +42,13 @@ def wrong(*words: str) -> str:
 
 def test_the_defaults_are_what_scripts_rely_on() -> None:
     made = settings("--plugin", "fake")
-    assert (made.clients, made.rate_per_s, made.backends, made.first_port) == (10, None, 4, 1030)
-    assert (made.target.port, made.csv, made.run, made.log) == (8080, Path("data.csv"), Path("run.json"), "all")
-    assert (made.host_backends, made.seed, made.timeout_s, made.binary) == (True, 0, 5.0, None)
+    assert (made.load.clients, made.load.rate_per_s) == (10, None)
+    assert (made.backends.number, made.backends.first_port) == (4, 1030)
+    assert (made.target.port, made.log) == (8080, "all")
+    assert made.files == FileSettings(Path("data.csv"), Path("run.json"), None, Path("report.html"))
+    assert (made.backends.hosted, made.load.seed, made.load.timeout_s, made.binary) == (True, 0, 5.0, None)
+    assert (made.backends.processes, made.backends.kill_removed_s, made.upgrade_to) == (False, None, None)
+    assert made.tls == TlsSettings(None, insecure=False)
     assert made.scenario.title == "add backend 2, then remove backend 0"
 
 
@@ -55,18 +59,17 @@ def test_every_option_finds_its_setting(tmp_path: Path) -> None:
         *("--plugin", "fake:slow", "--clients", "3", "--rate", "12.5", "--duration", "30", "--backends", "5"),
         *("--first-port", "2000", "--front-port", "9000", "--timeout", "2.5", "--csv", "a.csv", "--run", "b.json"),
         *("--log", "none", "--binary", "/bin/x", "--seed", "7", "--scenario", str(scenario), "--no-backends"),
-        *(
-            "--backend-host",
-            "127.0.0.2",
-        ),
+        *("--backend-host", "127.0.0.2", "--backend-processes", "--kill-removed", "1.5", "--upgrade-to", "/bin/y"),
+        *("--junit", "c.xml", "--report", "d.html", "--ca", "e.pem", "--insecure"),
     )
     assert made.choice is not None
     assert made.choice.name == "fake:slow"
-    assert (made.clients, made.rate_per_s, made.scenario.duration_s, made.backends) == (3, 12.5, 30.0, 5)
-    assert (made.first_port, made.target.port, made.timeout_s) == (2000, 9000, 2.5)
-    assert (made.csv, made.run, made.log, made.binary) == (Path("a.csv"), Path("b.json"), "none", "/bin/x")
-    assert (made.seed, made.scenario.initial, made.host_backends) == (7, (0,), False)
-    assert made.backend_host == "127.0.0.2"
+    assert (made.load.clients, made.load.rate_per_s, made.load.timeout_s, made.load.seed) == (3, 12.5, 2.5, 7)
+    assert made.backends == BackendSettings(5, False, "127.0.0.2", 2000, True, 1.5)  # noqa: FBT003
+    assert (made.scenario.duration_s, made.scenario.initial, made.target.port) == (30.0, (0,), 9000)
+    assert made.files == FileSettings(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html"))
+    assert made.tls == TlsSettings(Path("e.pem"), insecure=True)
+    assert (made.log, made.binary, made.upgrade_to) == ("none", "/bin/x", "/bin/y")
 
 
 def test_a_plugin_alone_means_its_recommended_mechanism() -> None:
@@ -87,7 +90,7 @@ def test_options_may_stand_behind_the_url() -> None:
 
 def test_a_watched_proxy_may_have_one_backend_only() -> None:
     made = settings(URL, "--backends", "1")
-    assert all(instance < made.backends for instance in made.scenario.initial)
+    assert all(instance < made.backends.number for instance in made.scenario.initial)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_a_wrong_value_is_told_with_its_option(option: str, values: tuple[str, .
 
 
 def test_the_highest_ports_can_be_used() -> None:
-    assert settings(URL, "--first-port", "65532", "--backends", "4").first_port == 65532
+    assert settings(URL, "--first-port", "65532", "--backends", "4").backends.first_port == 65532
 
 
 @pytest.mark.parametrize("words", [(), ("--clients", "3"), ("--plugin", "fake", URL)])

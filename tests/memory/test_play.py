@@ -1,5 +1,6 @@
 """Playing a scenario: each step at its time, each change told from its request to its end."""
 
+from collections.abc import Container
 from typing import Any, cast
 
 import attrs
@@ -8,9 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ChangeError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Change, Event, Phase
+from proxyreload.history.events import Change, Event, Phase, Unproved
 from proxyreload.plan.operations import CHANGE_TIMEOUT_S, Operations
-from proxyreload.plan.play import Play
+from proxyreload.plan.play import PROOF_LIMIT_S, Play
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ns
@@ -29,6 +30,7 @@ class Stage:
     duration_s: float = 15.0
     time: Time = attrs.field(factory=Time)
     proxy: FakeProxy = attrs.field(factory=FakeProxy)
+    proved: Container[int] = range(1000)  #: the numbers of the changes that the traffic shows
     events: list[Event] = attrs.field(init=False)
     play: Play = attrs.field(init=False)
     ended: Deferred[None] = attrs.field(init=False)
@@ -39,7 +41,7 @@ class Stage:
         upstreams = {number: Upstream(number, "127.0.0.1", 1030 + number) for number in range(4)}
         scenario = Scenario("test", self.duration_s, (0, 1), self.steps)
         operations = Operations(cast(Any, self.time), self.time.ns, bus, self.proxy, upstreams, "test:runtime")
-        self.play = Play(self.time, self.time.ns, scenario, operations)
+        self.play = Play(self.time, self.time.ns, scenario, operations, bus, lambda number: number in self.proved)
         self.ended = Deferred.fromCoroutine(self.play.run(START_NS))
 
     @property
@@ -156,7 +158,7 @@ def test_cancelled_between_steps_the_play_ends_where_it_is() -> None:
     stage.proxy.done()
     stage.ended.cancel()
     error_of(stage.ended, CancelledError)
-    assert stage.play.undone() == ["remove backend 0"]
+    assert stage.play.skipped() == ["remove backend 0"]
     assert stage.time.getDelayedCalls() == []
 
 
@@ -175,11 +177,11 @@ def test_a_change_that_was_cancelled_is_not_done() -> None:
     stage.ended.addErrback(lambda failure: failure.trap(CancelledError))
     stage.time.advance(5)
     stage.ended.cancel()
-    assert stage.play.undone() == ["add backend 2", "remove backend 0"]
+    assert stage.play.skipped() == ["add backend 2", "remove backend 0"]
 
 
 def test_a_pause_that_was_not_held_is_no_change_that_was_not_made() -> None:
-    assert Stage((Step("pause", pause_s=2.0), Step("add", 2))).play.undone() == ["add backend 2"]
+    assert Stage((Step("pause", pause_s=2.0), Step("add", 2))).play.skipped() == ["add backend 2"]
 
 
 def test_a_play_without_end_goes_on_for_days() -> None:
@@ -213,9 +215,85 @@ def test_without_an_end_ctrl_c_comes_next() -> None:
 def test_times_are_those_of_the_runs_clock_not_of_the_reactors() -> None:
     time = Time()
     scenario = Scenario("test", 15.0, (0, 1), ())
-    slow = Play(time, lambda: START_NS + ns(time.seconds() / 2), scenario, None)
+    slow = Play(time, lambda: START_NS + ns(time.seconds() / 2), scenario, None, EventBus(), lambda _number: True)
     ended = Deferred.fromCoroutine(slow.run(START_NS))
     time.pump([1] * 29)
     assert waits(ended)
     time.pump([0.5] * 4)
     result_of(ended)
+
+
+# Proof.
+
+PACED = (Step("pause", pause_s=2.0), Step("add", 2), Step("pause", pause_s=2.0), Step("remove", 0))
+
+
+def unproved(stage: Stage) -> list[tuple[int, float]]:
+    """Return the changes that went without proof, with how long they were waited for."""
+    return [(each.number, each.waited_s) for each in stage.events if isinstance(each, Unproved)]
+
+
+def paced(proved: set[int]) -> Stage:
+    """Return a play whose first change is applied at 2 s."""
+    stage = Stage(PACED, proved=proved)
+    stage.time.advance(2)
+    stage.proxy.done()
+    return stage
+
+
+def test_a_pause_counts_from_the_proof_of_the_change_before_it() -> None:
+    proved: set[int] = set()
+    stage = paced(proved)
+    stage.time.pump([0.25] * 12)
+    proved.add(1)
+    stage.time.pump([0.25] * 8)
+    assert stage.proxy.calls == [("add", 2)]
+    stage.time.advance(0.25)
+    assert stage.proxy.calls == [("add", 2), ("remove", 0)]
+    assert unproved(stage) == []
+
+
+def test_a_change_that_is_never_seen_has_its_time_and_then_the_play_goes_on_and_says_so() -> None:
+    stage = paced(set())
+    stage.time.pump([0.25] * 40)
+    assert unproved(stage) == [(1, PROOF_LIMIT_S)]
+    stage.time.pump([0.25] * 9)
+    assert stage.proxy.calls == [("add", 2), ("remove", 0)]
+
+
+def test_a_refused_change_is_waited_for_no_longer() -> None:
+    stage = Stage(PACED, proved=())
+    stage.time.advance(2)
+    stage.proxy.fails(ChangeError("no"))
+    stage.time.advance(2)
+    assert stage.proxy.calls == [("add", 2), ("remove", 0)]
+
+
+def test_a_step_that_has_a_time_is_made_then() -> None:
+    stage = Stage((ADD, REMOVE), proved=())
+    stage.time.advance(5)
+    stage.proxy.done()
+    stage.time.advance(5)
+    assert stage.proxy.calls == [("add", 2), ("remove", 0)]
+
+
+def test_a_run_does_not_end_before_its_last_change_is_proved() -> None:
+    proved: set[int] = set()
+    stage = Stage((ADD,), duration_s=6.0, proved=proved)
+    stage.time.advance(5)
+    stage.proxy.done()
+    stage.time.pump([0.25] * 12)
+    assert waits(stage.ended)
+    proved.add(1)
+    stage.time.advance(0.25)
+    result_of(stage.ended)
+
+
+def test_ended_while_it_waits_for_proof_a_play_waits_no_longer() -> None:
+    stage = paced(set())
+    stage.play.stop()
+    stage.time.advance(0.25)
+    assert unproved(stage) == []
+    stage.time.pump([1] * 3)
+    result_of(stage.ended)
+    assert stage.play.skipped() == ["remove backend 0"]

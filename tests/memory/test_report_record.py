@@ -24,8 +24,8 @@ def test_what_ran_and_what_became_of_it(file: Path) -> None:
     assert (record.title, record.version, record.verdict) == ("it:reload", "it 1.0", "lossy")
     assert (record.exchanges, record.success, record.failure, record.failures) == (9, 7, 2, {"timeout": 2})
     assert record.phases["before"].p99_us == 200
-    assert record.floor is not None
-    assert record.floor.max_us == 400
+    assert record.baseline is not None
+    assert (record.baseline.max_us, record.baseline_rate_per_s) == (400, 10)
     told = record.changes[0]
     assert (told.what, told.requested_us, told.over_us, told.settled_us) == (
         "add backend 2",
@@ -41,11 +41,26 @@ def test_a_change_that_was_refused(file: Path) -> None:
     assert (told.what, told.error, told.over_us, told.settled_us) == ("reload", r"no\x1b such", 5000, 5000)
 
 
-def test_more_percentiles_of_the_floor_are_taken(file: Path) -> None:
-    floor = {"rate_per_s": 1.5, "latency": {**latency(), "percentiles": [[50.0, 100], [90, 150]]}}
-    record = read_record(write_run(file, run_content({"floor": floor})))
-    assert record.floor is not None
-    assert record.floor.percentiles == ((50.0, 100.0), (90.0, 150.0))
+MORE = {"rate_per_s": 1.5, "latency": {**latency(), "percentiles": [[50.0, 100], [90, 150]]}}
+
+
+def test_more_percentiles_of_the_baseline_are_taken(file: Path) -> None:
+    record = read_record(write_run(file, run_content({"baseline": MORE})))
+    assert record.baseline is not None
+    assert record.baseline.percentiles == ((50.0, 100.0), (90.0, 150.0))
+
+
+def test_a_baseline_by_its_name_before_is_one(file: Path) -> None:
+    content = run_content({"floor": MORE})
+    del content["summary"]["baseline"]
+    record = read_record(write_run(file, content))
+    assert record.baseline is not None
+    assert record.baseline.percentiles == ((50.0, 100.0), (90.0, 150.0))
+    assert record.baseline_rate_per_s == 1.5
+
+
+def test_a_run_without_a_baseline_has_none_by_either_name(file: Path) -> None:
+    assert read_record(write_run(file, run_content({"baseline": None, "floor": None}))).baseline is None
 
 
 def test_texts_are_fit_to_be_shown(file: Path) -> None:
@@ -87,8 +102,8 @@ def broken(path: str, value: object) -> str:
         (broken("summary/verdict", 1), "run.json: summary.verdict is not a text"),
         (broken("summary/failures", {"a\x1b": "x"}), r"run.json: summary.failures.a\\x1b is not a whole number"),
         (broken("summary/latency", {"before": 1}), "run.json: summary.latency.before is not a table"),
-        (broken("summary/floor/latency/percentiles", [[50]]), "percentiles are not pairs"),
-        (broken("summary/floor/latency/percentiles", [[500, 1]]), "percentiles are not pairs"),
+        (broken("summary/baseline/latency/percentiles", [[50]]), "percentiles are not pairs"),
+        (broken("summary/baseline/latency/percentiles", [[500, 1]]), "percentiles are not pairs"),
         (broken("changes", [1]), "run.json: changes is not a list of tables"),
         (broken("changes", [{}] * 10_001), "run.json: changes has more than 10000 entries"),
         (broken("changes", [change(1, 9), change(2, 8)]), "run.json: changes are not in the order of their times"),

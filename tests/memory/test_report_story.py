@@ -13,9 +13,9 @@ from proxyreload.history.events import Exchange, Started
 from proxyreload.record.csvfile import CsvFile
 from proxyreload.report.bins import ANOTHER, bins, coarse_edges, fine_edges, instances
 from proxyreload.report.connections import back_connections, front_changed, front_connections, segments
+from proxyreload.report.curves import baseline_curve, curve, curves
 from proxyreload.report.losses import classes, failed, losses, thinned
 from proxyreload.report.paths import RunPaths
-from proxyreload.report.phases import curve, curves, floor_curve
 from proxyreload.report.rowfile import ANCESTORS
 from proxyreload.report.story import Story, read_story
 from proxyreload.verdict.counts import Counts
@@ -107,8 +107,8 @@ def test_a_curve_is_read_off_like_percentiles(latencies: list[int]) -> None:
         assert share >= 1 - 1 / one_in - 1e-9
 
 
-def test_the_floor_has_the_points_that_were_recorded(tmp_path: Path) -> None:
-    told = floor_curve(story(tmp_path, [row(1000)]))
+def test_the_baseline_has_the_points_that_were_recorded(tmp_path: Path) -> None:
+    told = baseline_curve(story(tmp_path, [row(1000)]))
     assert told is not None
     assert dict(zip(told.one_in, told.latency_us, strict=True))[2.0] == 100
     assert (told.latency_us[-1], told.count) == (400, 10)

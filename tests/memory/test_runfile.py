@@ -1,22 +1,23 @@
 """``run.json`` and the summary: what scripts and people are told."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from proxyreload.client.load import Punctuality
 from proxyreload.errors import StartError, UsageError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Arrival, Ended, Ending, Phase, Started
+from proxyreload.history.events import Arrival, BaselineTaken, Ended, Ending, Phase, ScheduleKept, Started
 from proxyreload.record.runfile import RunFile
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US, ns
 from proxyreload.terminal.summary import summary_lines
-from proxyreload.verdict.baseline import Floor
 from proxyreload.verdict.judgement import judge
 from proxyreload.verdict.observation import Observation
 
+from . import observing
 from .fakes import START_NS, back_closed, change, exchange, failed, front_closed
 
 RAN = {"plugin": "haproxy", "mechanism": "runtime", "proxy_version": "HAProxy 2.8"}
@@ -25,13 +26,14 @@ RAN = {"plugin": "haproxy", "mechanism": "runtime", "proxy_version": "HAProxy 2.
 def observed(*, losses: int = 1) -> Observation:
     """Return a run of 10 s: backend 2 is added at 2 s, backend 0 removed at 6 s."""
     bus = EventBus()
-    observation = Observation(bus)
+    observation = observing.observed(bus)
 
     def answers(at_s: float, *instances: str) -> None:
         at_ns = START_NS + ns(at_s)
         for instance in instances * 10:
             bus.arrived(Arrival(instance, "0-0", 50000, 0, at_ns))
-            bus.exchanged(exchange(instance=instance, due_ns=at_ns - NS_PER_MS, ended_ns=at_ns))
+            sent_ns = at_ns - NS_PER_MS
+            bus.exchanged(exchange(instance=instance, due_ns=sent_ns, written_ns=sent_ns, ended_ns=at_ns))
 
     def changes(at_s: float, action: str, instance: str, number: int) -> None:
         bus.publish(change(Phase.REQUESTED, START_NS + ns(at_s), action, instance, number))
@@ -45,9 +47,9 @@ def observed(*, losses: int = 1) -> Observation:
     answers(6.75, "0")
     for _ in range(losses):
         bus.arrived(Arrival("1", "0-0", 50000, 0, START_NS))
-        bus.exchanged(failed("timeout", ended_ns=START_NS + ns(7)))
-    bus.publish(front_closed(Ending.IDLE))
-    bus.publish(back_closed("1"))
+        bus.exchanged(failed("timeout", written_ns=START_NS + ns(6.8), ended_ns=START_NS + ns(7)))
+    bus.publish(attrs.evolve(front_closed(Ending.IDLE), closed_ns=START_NS + ns(7)))
+    bus.publish(attrs.evolve(back_closed("1"), closed_ns=START_NS + ns(7)))
     answers(8, "1", "2")
     answers(9, "1", "2")
     bus.publish(Ended(START_NS + ns(10)))
@@ -116,7 +118,7 @@ def test_the_answers_of_an_added_backend_are_no_stragglers(tmp_path: Path) -> No
 
 def test_a_refused_change_has_the_proxys_words_and_no_times(tmp_path: Path) -> None:
     bus = EventBus()
-    observation = Observation(bus)
+    observation = observing.observed(bus)
     bus.publish(Started(START_NS))
     bus.publish(change(Phase.REQUESTED, START_NS + ns(2)))
     bus.publish(change(Phase.FAILED, START_NS + ns(3), message="No such backend."))
@@ -131,12 +133,21 @@ def test_latencies_stand_for_each_stretch_of_the_run(tmp_path: Path) -> None:
     assert latency["before"]["p50_us"] == pytest.approx(1000, rel=2e-3)
 
 
-def test_the_floor_and_how_the_schedule_was_kept_stand_beside(tmp_path: Path) -> None:
+def kept(
+    slipped: int = 0, slip_peak_ns: int = 0, late: Mapping[int, int] | None = None, late_peak_ns: int = 0
+) -> ScheduleKept:
+    """Return how a schedule of 1000 requests was kept."""
+    return ScheduleKept(1000, slipped, slip_peak_ns, late or {}, late_peak_ns, START_NS + ns(10))
+
+
+def test_the_baseline_and_how_the_schedule_was_kept_stand_beside(tmp_path: Path) -> None:
     observation = observed()
-    observation.floor = Floor(exchanges=500, duration_ns=ns(1))
-    observation.punctuality = Punctuality(1000, 2, 3 * NS_PER_MS, {4: 7}, 5 * NS_PER_US)
+    observation.take(BaselineTaken, [BaselineTaken({90: 300, 110: 198}, 500, {"timeout": 2}, ns(1), START_NS)])
+    observation.take(ScheduleKept, [kept(2, 3 * NS_PER_MS, {4: 7}, 5 * NS_PER_US)])
     summary = finished(tmp_path, observation)["summary"]
-    assert (summary["floor"]["exchanges"], summary["floor"]["rate_per_s"]) == (500, 500.0)
+    assert (summary["baseline"]["exchanges"], summary["baseline"]["rate_per_s"]) == (500, 500.0)
+    assert (summary["baseline"]["failures"], summary["baseline"]["latency"]["count"]) == ({"timeout": 2}, 498)
+    assert summary["floor"] == summary["baseline"]  # what it was called before, for scripts
     assert summary["schedule"] == {
         "requests": 1000,
         "kept": False,
@@ -147,9 +158,9 @@ def test_the_floor_and_how_the_schedule_was_kept_stand_beside(tmp_path: Path) ->
     }
 
 
-def test_without_a_floor_or_a_schedule_that_is_said(tmp_path: Path) -> None:
+def test_without_a_baseline_or_a_schedule_that_is_said(tmp_path: Path) -> None:
     summary = finished(tmp_path, observed())["summary"]
-    assert (summary["floor"], summary["schedule"]) == (None, None)
+    assert (summary["baseline"], summary["floor"], summary["schedule"]) == (None, None, None)
 
 
 def test_no_half_of_a_file_is_ever_seen_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -242,7 +253,7 @@ def test_requests_that_arrived_but_were_not_answered_are_told_by_backend() -> No
 
 def test_a_schedule_that_slipped_is_told_loudly() -> None:
     observation = observed()
-    observation.punctuality = Punctuality(1000, 2, 3 * NS_PER_MS, {4: 7}, 5 * NS_PER_MS)
+    observation.take(ScheduleKept, [kept(2, 3 * NS_PER_MS, {4: 7}, 5 * NS_PER_MS)])
     lines = summary(observation)
     assert any(line.startswith("THE SCHEDULE SLIPPED") and "2 of 1000 requests" in line for line in lines)
     assert any("client 4: 7" in line for line in lines)
@@ -250,5 +261,5 @@ def test_a_schedule_that_slipped_is_told_loudly() -> None:
 
 def test_a_schedule_that_was_kept_needs_no_word() -> None:
     observation = observed()
-    observation.punctuality = Punctuality(1000, 0, 0, {}, 0)
+    observation.take(ScheduleKept, [kept()])
     assert summary(observation) == summary(observed())

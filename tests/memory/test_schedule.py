@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 
 from proxyreload.client.client import Client
-from proxyreload.client.load import Load, Punctuality
+from proxyreload.client.load import Load
 from proxyreload.client.schedule import Schedule
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Event, Exchange
+from proxyreload.history.events import Event, Exchange, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.traffic.get import from_numbered_backend
 
@@ -160,8 +160,16 @@ def test_due_times_do_not_depend_on_when_the_reactor_came_round(rate: float, ste
 
 def load(time: Time, front: Front, bus: EventBus, **options: Any) -> Load:
     """Return the clients of a run."""
-    fields: dict[str, Any] = {"clients": 2, "timeout_s": 4.0, "connectors": [front], **options}
-    return Load(reactor=time, clock_ns=time.ns, bus=bus, prepared=PREPARED, expectation=from_numbered_backend, **fields)
+    fields: dict[str, Any] = {
+        "clients": 2,
+        "timeout_s": 4.0,
+        "connectors": [front],
+        "probe_rate_per_s": 10.0,
+        **options,
+    }
+    return Load(
+        reactor=time, clock_ns=time.ns, sink=bus, prepared=PREPARED, expectation=from_numbered_backend, **fields
+    )
 
 
 def answer_all(front: Front) -> None:
@@ -215,12 +223,14 @@ def test_how_well_the_schedule_was_kept_names_the_clients_that_were_late() -> No
     time.pump([0.25] * 2)
     answer_all(front)
     punctuality = started.punctuality()
-    assert punctuality == Punctuality(requests=3, slipped=0, slip_peak_ns=0, late={0: 1}, late_peak_ns=0)
+    assert punctuality == ScheduleKept(
+        requests=3, slipped=0, slip_peak_ns=0, late={0: 1}, late_peak_ns=0, at_ns=START_NS + ns(0.5)
+    )
 
 
 @pytest.mark.parametrize(("slipped", "kept"), [(0, True), (1, True), (2, False)])
 def test_a_schedule_is_kept_if_one_request_in_a_thousand_slips_at_most(slipped: int, kept: bool) -> None:  # noqa: FBT001
-    assert Punctuality(requests=1000, slipped=slipped, slip_peak_ns=0, late={}, late_peak_ns=0).kept is kept
+    assert ScheduleKept(1000, slipped, slip_peak_ns=0, late={}, late_peak_ns=0, at_ns=START_NS).kept is kept
 
 
 def sent_by(bus: EventBus, events: list[Event]) -> list[tuple[int, float, float]]:

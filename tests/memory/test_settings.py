@@ -1,13 +1,20 @@
 """Targets and settings."""
 
+import itertools
 import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
 
 import attrs
 import pytest
 
 from proxyreload.errors import UsageError
-from proxyreload.plan.scenario import default, parse, watching
-from proxyreload.plan.settings import Settings, Target
+from proxyreload.plan.scenario import Scenario, default, parse, watching
+from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.proxy.registry import Choice
+
+from .fakes import plugin
 
 
 @pytest.mark.parametrize(
@@ -90,11 +97,125 @@ def test_a_run_without_an_end_has_no_duration() -> None:
 def test_without_backends_of_ours_there_are_none() -> None:
     settings = Settings(Target.front(8080), watching(5.0))
     for hosted, backends in ((True, 4), (False, 0)):
-        options = as_run(attrs.evolve(settings, host_backends=hosted))["options"]
+        options = as_run(attrs.evolve(settings, backends=BackendSettings(hosted=hosted)))["options"]
         assert isinstance(options, dict)
-        assert options["backends"] == backends
+        assert (options["backends"], options["host_backends"]) == (backends, hosted)
 
 
 def test_without_a_plugin_none_is_named() -> None:
     run = as_run(Settings(Target.front(8080), watching(5.0)))
     assert (run["plugin"], run["mechanism"]) == (None, None)
+
+
+# Nothing is left out.
+
+GROUPS = {"load": LoadSettings, "backends": BackendSettings, "tls": TlsSettings, "files": FileSettings}
+
+
+def some(kind: Any, number: int) -> Any:
+    """Return a value of a field's type, told from any other by its number."""
+    made: list[tuple[Any, Any]] = [
+        (bool, True),
+        (int, number),
+        (int | float, number + 0.5),
+        (str, f"word-{number}"),
+        (Path, Path(f"file-{number}")),
+        (Mapping[str, str], {"add": f"command-{number}"}),
+        (tuple[str, ...], (f"word-{number}", "more")),
+        (Target, Target.front(number)),
+        (Scenario, parse(f"duration = {number + 9}\n[[step]]\nat = {number}\nadd = 2", f"scenario-{number}")),
+        (Choice, Choice(plugin, plugin.mechanisms[0])),
+    ]
+    for each, value in made:
+        if kind in (each, each | None) or (kind in (float, float | None) and each == int | float):
+            return value
+    pytest.fail(f"a field of a type that this test knows no value of: {kind}")
+
+
+def all_fields() -> Iterator[tuple[str, str, Any]]:
+    """Yield the group, the name and the type of every field; those of `Settings` itself are in no group."""
+    for field in attrs.fields(Settings):
+        if field.name not in GROUPS:
+            known = field.name in ("target", "scenario", "choice")
+            assert known or not attrs.has(cast(type, field.type)), "a group that this test does not know"
+            yield "", field.name, field.type
+    for group, kind in GROUPS.items():
+        assert attrs.fields_dict(Settings)[group].type is kind
+        for field in attrs.fields(kind):
+            yield group, field.name, field.type
+
+
+FIELDS = list(all_fields())
+
+
+def told(settings: Settings) -> dict[str, Any]:
+    """Return what stands in ``run.json``, but for the options, and each option."""
+    run = as_run(settings)
+    options = run.pop("options")
+    assert isinstance(options, dict)
+    return {**run, **{f"options {name}": value for name, value in options.items()}}
+
+
+def whole(values: Mapping[tuple[str, str], Any]) -> Settings:
+    """Return settings of these values."""
+    groups = {
+        group: kind(**{name: value for (of, name), value in values.items() if of == group})
+        for group, kind in GROUPS.items()
+    }
+    return Settings(**{name: value for (of, name), value in values.items() if not of}, **groups)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "kind"), FIELDS, ids=[f"{group}.{name}".strip(".") for group, name, _kind in FIELDS]
+)
+def test_each_setting_alone_makes_another_run_file(group: str, name: str, kind: Any) -> None:
+    settings = Settings(Target.front(8080), default())
+    of: Any = getattr(settings, group) if group else settings
+    value = some(kind, 77)
+    changed = attrs.evolve(of, **{name: (not getattr(of, name)) if kind is bool else value})
+    assert getattr(changed, name) != getattr(of, name)
+    before, after = told(settings), told(attrs.evolve(settings, **{group: changed}) if group else changed)
+    assert before != after
+    if group:
+        assert before.keys() == after.keys()
+        differing = {key for key in before if before[key] != after[key]}
+        # Without backends of ours there are none.
+        hosted = {"options host_backends", "options backends"}
+        assert differing == hosted if name == "hosted" else len(differing) == 1
+
+
+def test_every_setting_stands_in_the_run_file_with_its_value() -> None:
+    numbers = itertools.count(1001)
+    values = {(group, name): some(kind, next(numbers)) for group, name, kind in FIELDS}
+    settings = whole(values)
+    run = as_run(settings)
+    options = run["options"]
+    assert isinstance(options, dict)
+    apart = {"target", "scenario", "choice", "command"}
+    expected = [
+        str(value) if isinstance(value, Path) else value for (_of, name), value in values.items() if name not in apart
+    ]
+    left = [value for name, value in options.items() if name != "duration"]
+    for value in expected:
+        assert value in left
+        left.remove(value)
+    assert left == []
+    assert options["duration"] == settings.scenario.duration_s
+    assert run["url"] == settings.target.url
+    assert run["command"] == list(settings.command)
+    assert (run["plugin"], run["mechanism"]) == (plugin.name, plugin.mechanisms[0].name)
+    scenario = run["scenario"]
+    assert isinstance(scenario, dict)
+    assert scenario["title"] == settings.scenario.title
+    assert scenario["backends"] == list(settings.scenario.initial)
+    assert len(scenario["steps"]) == len(settings.scenario.steps)
+
+
+def test_an_option_has_the_name_that_scripts_know() -> None:
+    options = as_run(Settings(Target.front(8080), default()))["options"]
+    assert isinstance(options, dict)
+    assert set(options) == {
+        *("duration", "clients", "rate", "timeout", "probe_rate", "seed"),
+        *("backends", "host_backends", "backend_host", "first_port", "backend_processes", "kill_removed"),
+        *("ca", "insecure", "csv", "run", "junit", "report", "binary", "upgrade_to", "commands", "log"),
+    }

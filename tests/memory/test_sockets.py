@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.client.client import Client
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
+from proxyreload.client.pending import Pending
 from proxyreload.history import failures
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Ending, Exchange, FrontClosed
@@ -206,7 +207,7 @@ def test_the_transport_leaves_reading_to_the_group(desk: Desk, owner: Owner) -> 
 
 def test_a_request_is_written_to_the_socket_at_once_and_once(desk: Desk, owner: Owner) -> None:
     wire, transport = desk.open(owner)
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     assert transport.arrived() == b"GET 0!\n"
     desk.group.doRead()
     assert transport.arrived() == b""
@@ -215,18 +216,18 @@ def test_a_request_is_written_to_the_socket_at_once_and_once(desk: Desk, owner: 
 
 def test_an_answer_is_taken_with_the_time_at_which_its_socket_was_read(desk: Desk, owner: Owner) -> None:
     wire, transport = desk.open(owner)
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     transport.far.send(OK)
     read_ns = START_NS + desk.ticks + 1
     desk.group.doRead()
     assert owner.heard == [("answered",)]
-    assert wire.connection.first_byte_ns == wire.connection.last_byte_ns == read_ns
+    assert wire.pending.first_byte_ns == wire.pending.last_byte_ns == read_ns
 
 
 def test_what_the_socket_does_not_take_at_once_follows_through_the_transport(desk: Desk, owner: Owner) -> None:
     wire, transport = desk.open(owner)
     payload = b"x" * 8_000_000
-    wire.connection.send(payload)
+    wire.send(payload)
     taken = b""
     while more := transport.arrived():
         taken += more
@@ -237,14 +238,14 @@ def test_what_the_socket_does_not_take_at_once_follows_through_the_transport(des
 def test_a_full_socket_loses_nothing(desk: Desk, owner: Owner) -> None:
     wire, transport = desk.open(owner)
     transport.fill()
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     assert transport.value() == b"GET 0!\n"
 
 
 def idle(desk: Desk, owner: Owner) -> tuple[Wire, KernelTransport]:
     """Return a connection that has carried one exchange."""
     wire, transport = desk.open(owner)
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     transport.arrived()
     transport.far.send(OK)
     desk.group.doRead()
@@ -255,17 +256,18 @@ def idle(desk: Desk, owner: Owner) -> tuple[Wire, KernelTransport]:
 def test_a_close_that_was_not_read_yet_is_seen_before_the_next_request(desk: Desk, owner: Owner) -> None:
     wire, transport = idle(desk, owner)
     transport.far.shutdown(socket.SHUT_WR)
-    wire.connection.send(b"GET 1!\n")
+    wire.send(b"GET 1!\n")
     assert transport.arrived() == b""
     desk.group.doRead()
     assert owner.heard[1:] == [("closed", "idle", "")]
     assert wire.connection.carried == 1
+    assert wire.pending.written_ns == 0
 
 
 def test_bytes_that_were_not_read_yet_are_seen_before_the_next_request(desk: Desk, owner: Owner) -> None:
     wire, transport = idle(desk, owner)
     transport.far.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-    wire.connection.send(b"GET 1!\n")
+    wire.send(b"GET 1!\n")
     assert transport.arrived() == b""
     desk.group.doRead()
     assert owner.heard[1:] == [("closed", "unasked", r"HTTP/1.1 408 Request Timeout\r\n\r\n")]
@@ -274,24 +276,25 @@ def test_bytes_that_were_not_read_yet_are_seen_before_the_next_request(desk: Des
 def test_an_idle_connection_that_turns_out_dead_when_written_to_has_lost_no_request(desk: Desk, owner: Owner) -> None:
     wire, transport = idle(desk, owner)
     transport.near.shutdown(socket.SHUT_WR)  # nothing can be read, but what is written is refused
-    wire.connection.send(b"GET 1!\n")
+    wire.send(b"GET 1!\n")
     transport.far.close()
     desk.group.doRead()
     assert owner.heard[1:] == [("closed", "idle", "")]
     assert wire.connection.carried == 1
+    assert wire.pending.written_ns == 0
 
 
 def test_a_fresh_connection_that_turns_out_dead_when_written_to_fails_its_request(desk: Desk, owner: Owner) -> None:
     wire, transport = desk.open(owner)
     transport.far.close()
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     desk.group.doRead()
     assert owner.failures == [failures.CLOSED_FRESH]
 
 
 def test_a_request_that_was_met_by_a_close_is_the_keep_alive_race(desk: Desk, owner: Owner) -> None:
     wire, transport = idle(desk, owner)
-    wire.connection.send(b"GET 1!\n")
+    wire.send(b"GET 1!\n")
     assert transport.arrived() == b"GET 1!\n"
     transport.far.close()
     desk.group.doRead()
@@ -300,10 +303,29 @@ def test_a_request_that_was_met_by_a_close_is_the_keep_alive_race(desk: Desk, ow
 
 def test_a_request_that_was_met_by_a_reset_is_the_keep_alive_race(desk: Desk, owner: Owner) -> None:
     wire, transport = idle(desk, owner)
-    wire.connection.send(b"GET 1!\n")
+    wire.send(b"GET 1!\n")
     transport.far.close()  # with the request unread
     desk.group.doRead()
     assert owner.failures == [failures.RESET_REUSED]
+
+
+def test_while_a_request_waits_for_its_turn_to_be_written_there_is_no_room_for_another(desk: Desk) -> None:
+    rooms = list[int]()
+
+    class Asker(Owner):
+        def answered(self, connection: IConnection, pending: Pending) -> None:
+            super().answered(connection, pending)
+            rooms.append(connection.room)
+            connection.send(b"GET 1!\n", Pending(1, b""))
+            rooms.append(connection.room)
+
+    wire, transport = desk.open(Asker())
+    wire.send()
+    transport.arrived()
+    transport.far.send(OK)
+    desk.group.doRead()
+    assert transport.arrived() == b"GET 1!\n"
+    assert [*rooms, wire.connection.room] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("reason", [ConnectionDone(), ConnectionLost()])
@@ -311,7 +333,7 @@ def test_an_end_that_the_transport_has_noticed_itself_is_told_all_the_same(
     desk: Desk, owner: Owner, reason: Exception
 ) -> None:
     wire, transport = desk.open(owner)
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     transport.connectionLost(Failure(reason))
     assert len(owner.failures) == 1
     desk.group.doRead()
@@ -321,7 +343,7 @@ def test_an_end_that_the_transport_has_noticed_itself_is_told_all_the_same(
 @pytest.mark.parametrize("way", ["close", "abort"])
 def test_after_its_own_close_nothing_more_is_read(desk: Desk, owner: Owner, way: str) -> None:
     wire, transport = desk.open(owner)
-    wire.connection.send(b"GET 0!\n")
+    wire.send()
     transport.far.send(OK)
     getattr(wire.connection, way)()
     desk.group.doRead()
@@ -354,7 +376,7 @@ def clients(desk: Desk, bus: EventBus, number: int, *, open_loop: bool = False) 
             connector=front,
             prepared=PREPARED,
             expectation=from_numbered_backend,
-            bus=bus,
+            sink=bus,
             clock_ns=desk.reactor.ns,
             timeout_ns=ns(4),
             open_loop=open_loop,

@@ -1,6 +1,6 @@
 """Waiting with a limit."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from proxyreload.system.waiting import LateError, until, within
@@ -71,3 +71,60 @@ def test_work_that_is_late_is_cancelled() -> None:
     clock.advance(5)
     error_of(done, LateError)
     assert cancelled == [1]
+
+
+async def stubborn(*waits_for: Deferred[int]) -> int:
+    """Wait for one after the other, whoever cancels it."""
+    for each in waits_for[:-1]:
+        try:
+            return await each
+        except CancelledError:
+            continue
+    return await waits_for[-1]
+
+
+def test_work_that_ignores_its_cancellation_is_left_to_itself() -> None:
+    clock, first, second = Clock(), Deferred[int](), Deferred[int]()
+    done = Deferred.fromCoroutine(within(clock, stubborn(first, second), 5.0))
+    clock.advance(4.5)
+    assert waits(done)
+    clock.advance(0.5)
+    error_of(done, LateError)
+    assert first.called
+    assert waits(second)
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_becomes_of_work_that_was_left_to_itself_is_of_no_interest() -> None:
+    for outcome in (42, ValueError("much later")):
+        clock, second = Clock(), Deferred[int]()
+        done = Deferred.fromCoroutine(within(clock, stubborn(Deferred[int](), second), 5.0))
+        clock.advance(5)
+        error_of(done, LateError)
+        if isinstance(outcome, int):
+            second.callback(outcome)
+        else:
+            second.errback(outcome)
+        assert clock.getDelayedCalls() == []
+
+
+def test_waiting_for_work_that_ignores_it_can_be_cancelled() -> None:
+    clock, second = Clock(), Deferred[int]()
+    done = Deferred.fromCoroutine(within(clock, stubborn(Deferred[int](), second), 5.0))
+    done.cancel()
+    error_of(done, CancelledError)
+    assert waits(second)
+    assert clock.getDelayedCalls() == []
+
+
+def test_work_that_is_cancelled_may_come_to_an_end_of_its_own() -> None:
+    async def orderly() -> int:
+        try:
+            return await Deferred[int]()
+        except CancelledError:
+            return 7
+
+    clock = Clock()
+    done = Deferred.fromCoroutine(within(clock, orderly(), 5.0))
+    clock.advance(5)
+    assert result_of(done) == 7

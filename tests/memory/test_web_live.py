@@ -14,7 +14,6 @@ from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, Ended, Ending, Exchange, FrontClosed, Phase, RateChanged, Started
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.verdict.judgement import Judgement, Verdict
-from proxyreload.verdict.observation import Observation
 from proxyreload.web.api import shielded
 from proxyreload.web.archive import Archive
 from proxyreload.web.live import Live
@@ -23,6 +22,7 @@ from proxyreload.web.slices import ANOTHER, INSTANCES_AT_MOST, LOSSES_AT_MOST, S
 from proxyreload.web.subscribers import HEARTBEAT_S, SUBSCRIBERS_AT_MOST, Subscribers, event
 
 from .fakes import START_NS, Time, error_of, exchange, failed
+from .observing import observed
 
 
 @attrs.define(eq=False)
@@ -37,7 +37,7 @@ class Scene:
     live: Live = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        observation = Observation(self.bus)
+        observation = observed(self.bus)
         self.live = Live(self.time.ns, observation.counts, self.sliced, self.changed, behind={"0", "1"})
         self.live.subscribe(self.bus)
         self.live.start(self.time)

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 import pytest
 
-from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, ConnectionChanged, Exchange, Phase
 from proxyreload.report.percentiles import CHANGES_AT_MOST
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
-from proxyreload.verdict.baseline import Floor
+from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.latency import Latency
-from proxyreload.verdict.observation import SETTLE_NS, Observation
+from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.phases import SETTLE_NS
 from proxyreload.web.back import KEPT, BackConnections
 from proxyreload.web.latencies import Tail
 
@@ -105,7 +105,7 @@ def test_a_crowd_at_once_is_counted_and_told_in_part() -> None:
 class Scene:
     """A run's latencies as the page sees them, by a clock that goes only when told."""
 
-    observation: Observation = attrs.field(factory=lambda: Observation(EventBus()))
+    observation: Observation = attrs.field(factory=Observation)
     tail: Tail = attrs.field(init=False)
     at_ns: int = START_NS
     looks_cost_ns: int = 0
@@ -121,13 +121,13 @@ class Scene:
     def took(self, latencies_ms: Iterable[float]) -> None:
         self.at_ns += NS_PER_MS
         due_ns = [self.at_ns - round(each * NS_PER_MS) for each in latencies_ms]
-        self.observation.exchanged([exchange(due_ns=each, ended_ns=self.at_ns) for each in due_ns])
+        self.observation.take(Exchange, [exchange(due_ns=each, ended_ns=self.at_ns) for each in due_ns])
 
     def change(self) -> None:
         """Make a change; what is measured next is around it."""
         number = next(self._numbers)
         for phase in (Phase.REQUESTED, Phase.APPLIED):
-            self.observation.changed([Change(number, "reload", "", "m", phase, self.at_ns)])
+            self.observation.take(Change, [Change(number, "reload", "", "m", phase, self.at_ns)])
 
     def settle(self) -> None:
         """Let the surroundings of the last change pass."""
@@ -207,8 +207,9 @@ def test_what_takes_long_is_put_off_until_the_next_look(scene: Scene) -> None:
     assert [each["name"] for each in scene.tail.curves()] == ["around 1", "around 2", "around 3"]
 
 
-def test_the_floor_has_a_curve_once_it_is_known(scene: Scene) -> None:
-    scene.observation.floor = Floor(Latency())
+def test_the_baseline_has_a_curve_once_it_is_known(scene: Scene) -> None:
+    scene.observation.baseline = Baseline(Latency(), 2, {}, NS_PER_S)
     assert scene.curves() == {}
-    scene.observation.floor.latency.record([50, 60])
-    assert scene.curves()["floor"]["count"] == 2
+    scene.observation.baseline.latency.record([50, 60])
+    baseline = scene.curves()["baseline"]
+    assert (baseline["kind"], baseline["number"], baseline["count"]) == ("baseline", 0, 2)

@@ -14,12 +14,11 @@ from proxyreload.errors import ExitStatus
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, Ended, Phase, Started
 from proxyreload.plan.scenario import default
-from proxyreload.plan.settings import Settings, Target
+from proxyreload.plan.settings import LoadSettings, Settings, Target
 from proxyreload.proxy.registry import Choice
 from proxyreload.system.reactor import IReactor
 from proxyreload.terminal.display import IDisplay
 from proxyreload.verdict.judgement import Judgement, Verdict
-from proxyreload.verdict.observation import Observation
 from proxyreload.web import workbench
 from proxyreload.web.archive import Archive
 from proxyreload.web.guard import Refusal
@@ -29,6 +28,7 @@ from proxyreload.web.web_service import WebService
 from proxyreload.web.workbench import Workbench
 
 from .fakes import START_NS, change, error_of, exchange, plugin, result_of, waits
+from .observing import observed
 
 
 class Reactor(MemoryReactorClock):
@@ -70,7 +70,7 @@ class FakeRun:
 
     def __init__(self) -> None:
         self.bus = EventBus()
-        self.observation = Observation(self.bus)
+        self.observation = observed(self.bus)
         self.operations: Operations | None = Operations()
         self.rates: list[float | None] = []
 
@@ -114,7 +114,7 @@ class FakeService:
         if self.run.observation.started_ns:
             self.run.bus.publish(Ended(START_NS + 1))
         self.judgement = Judgement(verdict, ())
-        Path(self.settings.run).write_text("{}", encoding="utf-8")
+        self.settings.files.run.write_text("{}", encoding="utf-8")
         self.finished(int(verdict.exit_status))
 
 
@@ -137,7 +137,8 @@ class Scene:
 
     @property
     def settings(self) -> Settings:
-        return Settings(Target.front(8080), default(), Choice(plugin, plugin.mechanisms[0]), rate_per_s=100.0)
+        choice = Choice(plugin, plugin.mechanisms[0])
+        return Settings(Target.front(8080), default(), choice, LoadSettings(rate_per_s=100.0))
 
     def display(self) -> IDisplay:
         return cast(IDisplay, self)
@@ -205,7 +206,7 @@ def test_a_second_start_is_refused_until_the_first_run_is_over(scene: Scene) -> 
     assert bench.status == 1
     bench.start()
     first, second = scene.services
-    assert first.settings.csv.parent != second.settings.csv.parent
+    assert first.settings.files.csv.parent != second.settings.files.csv.parent
     assert bench.state()["verdict"] is None
     assert len(folders(scene)) == 2
 
@@ -247,12 +248,12 @@ def test_the_rate_is_the_runs_or_the_next_ones(scene: Scene) -> None:
     bench.set_rate(5)
     bench.start()
     [service] = scene.services
-    assert service.settings.rate_per_s == 5
+    assert service.settings.load.rate_per_s == 5
     bench.set_rate(None)
     assert service.run.rates == [None]
     service.ends()
     bench.start()
-    assert scene.services[1].settings.rate_per_s is None
+    assert scene.services[1].settings.load.rate_per_s is None
 
 
 def test_a_change_is_asked_for_only_where_it_makes_sense(scene: Scene) -> None:

@@ -1,18 +1,21 @@
 """A process that starts, or takes over from another: whose end is then a death, and whose is not; what it says."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
+import psutil
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
 from proxyreload.system.child import ChildProcess, Exit
+from proxyreload.system.waiting import LateError
 
 from .fakes import Time, error_of, result_of, waits
 
@@ -237,3 +240,121 @@ def test_what_a_proxy_keeps_elsewhere_goes_with_the_folder(
     result_of(Deferred.fromCoroutine(takeover.workspace.close()))
     assert list(tmp_path.iterdir()) == [other]
     assert not takeover.workspace.folder.exists()
+
+
+# What is given back, whatever cannot be.
+
+
+async def fails() -> None:
+    message = "it cannot be closed"
+    raise ValueError(message)
+
+
+def refuses() -> Awaitable[object]:
+    message = "it cannot even be asked"
+    raise KeyError(message)
+
+
+@pytest.mark.parametrize(("closer", "error"), [(fails, ValueError), (refuses, KeyError)])
+def test_a_server_that_cannot_be_closed_does_not_keep_the_others_nor_the_folder(
+    takeover: Takeover,
+    monkeypatch: pytest.MonkeyPatch,
+    closer: Callable[[], Awaitable[object]],
+    error: type[Exception],
+) -> None:
+    monkeypatch.setattr(tree, "strangers", list)
+    closed: list[str] = []
+
+    async def closes(name: str) -> None:
+        closed.append(name)
+
+    takeover.workspace.at_close(partial(closes, "first"))
+    takeover.workspace.at_close(closer)
+    takeover.workspace.at_close(partial(closes, "last"))
+    closing = Deferred.fromCoroutine(takeover.workspace.close())
+    error_of(closing, error)
+    assert closed == ["first", "last"]
+    assert not takeover.workspace.folder.exists()
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_server_that_never_closes_does_not_keep_the_others_nor_the_folder(
+    takeover: Takeover, monkeypatch: pytest.MonkeyPatch, *, stubborn: bool
+) -> None:
+    monkeypatch.setattr(tree, "strangers", list)
+    closed: list[str] = []
+
+    async def never() -> None:
+        try:
+            await Deferred[None]()
+        except CancelledError:
+            if not stubborn:
+                raise
+            await Deferred[None]()
+
+    async def closes(name: str) -> None:
+        closed.append(name)
+
+    takeover.workspace.at_close(partial(closes, "first"))
+    takeover.workspace.at_close(never)
+    takeover.workspace.at_close(partial(closes, "last"))
+    closing = Deferred.fromCoroutine(takeover.workspace.close())
+    takeover.clock.advance(GRACE_S - 0.25)
+    assert waits(closing)
+    takeover.clock.advance(0.25)
+    error_of(closing, LateError)
+    assert closed == ["first", "last"]
+    assert not takeover.workspace.folder.exists()
+    assert takeover.clock.getDelayedCalls() == []
+
+
+@attrs.define(eq=False)
+class Stranger:
+    """A process that somebody else has started, and that only force ends."""
+
+    pid: int = 200
+    signals: list[str] = attrs.field(factory=list)
+
+    def status(self) -> str:
+        return psutil.STATUS_RUNNING
+
+    def terminate(self) -> None:
+        self.signals.append("terminate")
+
+    def kill(self) -> None:
+        self.signals.append("kill")
+
+
+@pytest.fixture(name="stranger")
+def _stranger(monkeypatch: pytest.MonkeyPatch) -> Stranger:
+    stranger = Stranger()
+    monkeypatch.setattr(tree, "strangers", lambda: [] if "kill" in stranger.signals else [stranger])
+    return stranger
+
+
+def test_who_does_not_end_is_ended_by_force_after_a_while(takeover: Takeover, stranger: Stranger) -> None:
+    closing = Deferred.fromCoroutine(takeover.workspace.close())
+    takeover.clock.pump([0.05] * int((GRACE_S - 0.5) / 0.05))
+    assert (stranger.signals, waits(closing)) == (["terminate"], True)
+    takeover.clock.pump([0.05] * 12)
+    result_of(closing)
+    assert stranger.signals == ["terminate", "kill"]
+
+
+def test_in_a_hurry_force_is_used_at_once(takeover: Takeover, stranger: Stranger) -> None:
+    takeover.workspace.hurry()
+    closing = Deferred.fromCoroutine(takeover.workspace.close())
+    assert stranger.signals == ["kill"]
+    takeover.clock.advance(0.05)
+    result_of(closing)
+    assert not takeover.workspace.folder.exists()
+
+
+def test_a_hurry_reaches_what_is_being_closed_already(takeover: Takeover, stranger: Stranger) -> None:
+    closing = Deferred.fromCoroutine(takeover.workspace.close())
+    takeover.clock.pump([0.05] * 4)
+    assert stranger.signals == ["terminate"]
+    takeover.workspace.hurry()
+    takeover.clock.pump([0.05] * 2)
+    result_of(closing)
+    assert stranger.signals == ["terminate", "kill"]

@@ -55,6 +55,11 @@ def latency(count: int = 10) -> dict[str, object]:
     return {"count": count, "p50_us": 100, "p99_us": 200, "p999_us": 300, "max_us": 400}
 
 
+def baseline() -> dict[str, object]:
+    """Return what the clients measured without the proxy."""
+    return {"exchanges": 10, "rate_per_s": 10.0, "failures": {}, "latency": latency()}
+
+
 def change(number: int, requested_us: int, **more: object) -> dict[str, object]:
     """Return an added backend that answered 2 ms later."""
     return {
@@ -106,7 +111,8 @@ def run_content(summary: Mapping[str, object] | None = None, **more: object) -> 
             "duration_us": 6_000_000,
             "latency": {"before": latency()},
             "stall_max_us": 7,
-            "floor": {"exchanges": 10, "rate_per_s": 10.0, "failures": {}, "latency": latency()},
+            "baseline": baseline(),
+            "floor": baseline(),  # its name before
             **(summary or {}),
         },
         **more,

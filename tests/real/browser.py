@@ -14,6 +14,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
+from .command import TIMEOUT_S
+
 _CHROMIUM, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 #: Left out where there is no browser; Debian's packages are chromium and chromium-driver.
@@ -21,9 +23,6 @@ BROWSER = pytest.mark.skipif(
     _CHROMIUM is None or _DRIVER is None,
     reason="chromium or chromedriver is not installed (apt-get install chromium-driver)",
 )
-#: What is waited for comes long before, or never.
-TIMEOUT_S = 60
-
 _DRAWN = """
 const done = arguments[arguments.length - 1];
 const runs = [...document.querySelectorAll(".run")].filter((run) => run.tagName !== "DETAILS" || run.open);

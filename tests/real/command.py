@@ -437,16 +437,7 @@ def scenario(steps: Iterable[tuple[float, str, int]], duration_s: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def rolling(changes: int, pace_s: float) -> str:
-    """Return a scenario that adds and removes in turn, each time the next backend of four; two or three serve."""
-    steps = []
-    for index in range(changes):
-        action, instance = ("remove", index // 2 % 4) if index % 2 else ("add", (index // 2 + 2) % 4)
-        steps.append((round(pace_s * (index + 1), 3), action, instance))
-    return scenario(steps, round(pace_s * (changes + 3), 3))
-
-
 #: Both changes are over soon; what follows lasts until somebody ends it.
-CHANGES_THEN_FOREVER = scenario([(0.3, "add", 2), (0.8, "remove", 0)], 3600)
+CHANGES_THEN_FOREVER = scenario([(0.3, "add", 2), (2, "remove", 0)], 3600)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -18,7 +18,7 @@ case "$1 $*" in
     compare*) exec {program} "$@" --repeat 1 --pace 0.2 --rounds 1 --no-report {ports} ;;
     *--scenario*) exec {program} "$@" --no-report {ports} ;;
     *--repeat*) exec {program} "$@" --repeat 3 --pace 0.2 --no-report {ports} ;;
-    *) exec {program} "$@" --duration 2 --no-report {ports} ;;
+    *) exec {program} "$@" --duration 4 --no-report {ports} ;;
 esac
 """
 #: Nothing is installed: what would be must be there. (That it can be is tested where packages are, in tests/dist.)

@@ -10,14 +10,14 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))
 from benchmarks.servers import backend, haproxy, nginx, site
 
-pytestmark = pytest.mark.real
+from .command import HOST, TIMEOUT_S
 
-HOST = "127.0.0.1"
+pytestmark = pytest.mark.real
 
 
 def answer(port: int) -> tuple[int, bytes]:
     """Return what a server answers."""
-    connection = HTTPConnection(HOST, port, timeout=60)
+    connection = HTTPConnection(HOST, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/")
         response = connection.getresponse()

@@ -36,7 +36,7 @@ def test_a_proxy_that_is_killed_ends_the_run_as_invalid(place: Place, plugin: st
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_proxy_that_hangs_ends_the_run_as_invalid(place: Place, plugin: str) -> None:
-    session = place.start("--plugin", plugin, "--duration", "3600", "--timeout", "1", *place.ports)
+    session = place.start("--plugin", plugin, "--duration", "3600", "--timeout", "5", *place.ports)
     session.until(TRAFFIC)
     session.until_settled()
     processes = session.descendants()
@@ -46,7 +46,7 @@ def test_a_proxy_that_hangs_ends_the_run_as_invalid(place: Place, plugin: str) -
     result = session.ended()
     assert result.stderr == ""
     assert (result.status, result.verdict) == (3, "invalid")
-    assert result.summary["reasons"] == ["the proxy hangs: not one answer to any client for 1 s"]
+    assert result.summary["reasons"] == ["the proxy hangs: not one answer to any client for 5 s"]
     assert "verdict: invalid (the proxy hangs" in result.stdout
     result.assert_complete()
     assert "timeout" in result.summary["failures"]

@@ -10,7 +10,7 @@ import attrs
 import psutil
 import pytest
 
-from .command import EXIT_STATUS, HOST, TRAFFIC, Exits, Place, Result, is_free
+from .command import EXIT_STATUS, HOST, TIMEOUT_S, TRAFFIC, Exits, Place, Result, is_free
 from .mechanisms import assert_shown
 from .proxies import binary
 
@@ -77,9 +77,9 @@ class Outside:
         first = place.first_port
         text = config.format(folder=place.folder, front=place.front_port, first=first, second=first + 1)
         place.write("proxy.conf", text)
-        subprocess.run(words, cwd=place.folder, check=True, timeout=60)
+        subprocess.run(words, cwd=place.folder, check=True, timeout=TIMEOUT_S)
         # Whoever answers, if only that there is no backend yet, has written its pid file.
-        answering = HTTPConnection(HOST, place.front_port, timeout=60)
+        answering = HTTPConnection(HOST, place.front_port, timeout=TIMEOUT_S)
         answering.request("GET", "/")
         assert answering.getresponse().status >= 500
         answering.close()

@@ -37,7 +37,7 @@ class Forgetful(Runtime):
 
 plugin = ProxyPlugin("forgetful", control.binary, (Mechanism("runtime", "", Forgetful),))
 """
-REMOVES_ONE = "duration = 2\n[[step]]\nat = 0.5\nremove = 0\n"
+REMOVES_ONE = "duration = 5\n[[step]]\nat = 0.5\nremove = 0\n"
 
 
 def test_whoever_still_sends_to_it_loses(place: Place) -> None:

@@ -4,18 +4,17 @@ import pytest
 
 from proxyreload.history.failures import RACES
 
-from .command import Place, Result, rolling
+from .command import Place, Result
 from .proxies import LOSSLESS
 
 pytestmark = pytest.mark.real
 
 CHANGES = 20
-PACE_S = 0.3
+ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 
 
 def twenty_changes(place: Place, plugin: str, *words: str) -> Result:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = place.run("--plugin", plugin, "--scenario", path, "--log", "changes", *words, *place.ports)
+    result = place.run("--plugin", plugin, *ROLLING, "--log", "changes", *words, *place.ports)
     result.assert_complete()
     assert place.left() == []
     return result

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from .command import Place, Result, rolling
+from .command import Place, Result
 from .mechanisms import assert_ends_during_upgrade, assert_shown, assert_whole, third_party
 
 pytestmark = pytest.mark.real
@@ -13,7 +13,7 @@ MECHANISMS = ("api", "load", "signal", "dns", "replace", "restart")
 #: Those that build a new server for each change.
 ANEW = ("api", "load", "signal", "replace", "restart")
 CHANGES = 10
-PACE_S = 0.6
+ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.6")
 
 #: A plugin of somebody else, which gives Caddy a number where an address belongs.
 MISTAKEN = """\
@@ -79,8 +79,7 @@ def test_the_api_is_what_is_recommended(place: Place) -> None:
 
 @pytest.mark.parametrize("mechanism", ANEW)
 def test_ten_changes_take_effect(place: Place, mechanism: str) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = run(place, f"caddy:{mechanism}", "--scenario", path, "--log", "changes")
+    result = run(place, f"caddy:{mechanism}", *ROLLING, "--log", "changes")
     assert len(result.changes) == CHANGES
     assert_effective(result)
     assert result.verdict in {"graceful", "lossy"}, "every change closes the clients' connections"

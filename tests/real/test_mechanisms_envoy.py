@@ -8,7 +8,7 @@ import pytest
 
 from proxyreload.proxy.registry import choose
 
-from .command import TRAFFIC, Exits, Place, Result, rolling, scenario
+from .command import TRAFFIC, Exits, Place, Result, scenario
 from .mechanisms import assert_shown, assert_whole, third_party
 from .proxies import binary
 
@@ -17,8 +17,6 @@ pytestmark = pytest.mark.real
 #: Those by which Envoy discovers its hosts while it runs.
 MECHANISMS = ("file", "rest", "ads")
 CHANGES = 20
-#: Envoy asks for its hosts every 0.1 to 0.2 s; a change is to be over before the next one.
-PACE_S = {"file": 0.3, "rest": 0.6, "ads": 0.3}
 SHARED_MEMORY = "envoy_shared_memory_"
 
 #: A plugin of somebody else, which names a host that Envoy takes no names for.
@@ -83,8 +81,8 @@ def test_both_changes_take_effect(place: Place, plugin: str, mechanism: str) -> 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_twenty_changes_lose_nothing(place: Place, mechanism: str) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S[mechanism]))
-    result = run(place, f"envoy:{mechanism}", "--scenario", path, "--log", "changes")
+    words = ("--repeat", str(CHANGES // 2), "--pace", "0.5", "--log", "changes")
+    result = run(place, f"envoy:{mechanism}", *words)
     assert len(result.changes) == CHANGES
     assert_effective(result)
     assert result.summary["failures"] == {}

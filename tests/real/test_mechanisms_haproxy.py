@@ -8,7 +8,7 @@ import pytest
 
 from proxyreload.proxy.registry import choose
 
-from .command import TRAFFIC, Exits, Place, rolling, scenario
+from .command import TRAFFIC, Exits, Place, scenario
 from .mechanisms import assert_whole
 from .proxies import binary
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.real
 
 MECHANISMS = ("runtime", "slots", "reload", "reload-idle", "master-worker", "hard", "restart")
 CHANGES = 20
-PACE_S = 0.3
+ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 # What is added must outlive a reload and another program.
 ADD_RELOAD_UPGRADE_REMOVE = """\
-duration = 3.5
+duration = 5.5
 step = [
-    {at = 0.4, add = 2}, {pause = 0.5}, {reload = true}, {pause = 0.5}, {upgrade = true}, {pause = 0.6}, {remove = 0},
-    {pause = 1},
+    {at = 0.4, add = 2}, {pause = 1}, {reload = true}, {pause = 1}, {upgrade = true}, {pause = 1}, {remove = 0},
+    {pause = 2},
 ]
 """
 #: Another version, of the system's package.
@@ -72,8 +72,7 @@ def test_another_version_takes_over(place: Place, mechanism: str, *, back: bool)
 
 @pytest.mark.parametrize("mechanism", ["slots", "reload-idle"])
 def test_many_changes_lose_nothing(place: Place, mechanism: str) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = place.run("--plugin", f"haproxy:{mechanism}", "--scenario", path, *place.ports)
+    result = place.run("--plugin", f"haproxy:{mechanism}", *ROLLING, *place.ports)
     assert_whole(place, result)
     assert len(result.changes) == CHANGES
     assert result.summary["failures"] == {}
@@ -84,8 +83,7 @@ def test_many_changes_lose_nothing(place: Place, mechanism: str) -> None:
 
 
 def test_an_old_process_that_ends_at_once_cuts_what_is_under_way(place: Place) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = place.run("--plugin", "haproxy:hard", "--scenario", path, "--clients", "20", *place.ports)
+    result = place.run("--plugin", "haproxy:hard", *ROLLING, "--clients", "20", *place.ports)
     assert_whole(place, result)
     assert len(result.changes) == CHANGES
     assert {change["verdict"] for change in result.changes} <= EFFECTIVE

@@ -7,14 +7,14 @@ import pytest
 
 from proxyreload.proxy.registry import choose
 
-from .command import Exits, Place, Session, rolling
+from .command import Exits, Place, Session
 from .mechanisms import assert_ends_during_upgrade, assert_whole
 from .proxies import binary
 
 pytestmark = pytest.mark.real
 
 CHANGES = 20
-PACE_S = 0.3
+ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 #: What a change that was seen in the traffic may have done.
 EFFECTIVE = {"seamless", "graceful", "lossy"}
 
@@ -39,8 +39,7 @@ def test_both_changes_are_seen_in_the_traffic(place: Place, mechanism: str, dura
 
 @pytest.mark.parametrize("mechanism", ["reload-min-timeout", "upgrade-min-timeout"])
 def test_with_a_minimal_timeout_many_changes_lose_nothing(place: Place, mechanism: str) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = place.run("--plugin", f"nginx:{mechanism}", "--scenario", path, *place.ports)
+    result = place.run("--plugin", f"nginx:{mechanism}", *ROLLING, *place.ports)
     assert_whole(place, result)
     assert len(result.changes) == CHANGES
     assert result.summary["failures"] == {}
@@ -138,7 +137,7 @@ exit 3
 
 def test_a_program_that_does_not_come_up_is_a_failed_change_and_the_old_one_goes_on(place: Place) -> None:
     script = place.write("successor", NO_SUCCESSOR, mode=0o755)
-    path = place.write("two.toml", "duration = 3\n[[step]]\nat = 0.5\nupgrade = true\n[[step]]\nat = 1\nadd = 2\n")
+    path = place.write("two.toml", "duration = 5\n[[step]]\nat = 0.5\nupgrade = true\n[[step]]\nat = 1\nadd = 2\n")
     words = ("--plugin", "nginx:upgrade", "--scenario", path, "--upgrade-to", script)
     result = place.run(*words, *place.ports)
     assert_whole(place, result)

@@ -8,14 +8,14 @@ import pytest
 
 from proxyreload.proxy.registry import choose
 
-from .command import TRAFFIC, Exits, Place, Session, rolling, scenario
+from .command import TRAFFIC, Exits, Place, Session, scenario
 from .mechanisms import assert_ends_during_upgrade, assert_shown, assert_whole
 from .proxies import SOZU, binary
 
 pytestmark = [pytest.mark.real, *SOZU.marks]
 
 CHANGES = 20
-PACE_S = 0.3
+ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 MECHANISMS = ["runtime", "upgrade", "upgrade-workers", "restart"]
 #: What a change that was seen in the traffic may have done.
 EFFECTIVE = {"seamless", "graceful", "lossy"}
@@ -39,8 +39,7 @@ def test_both_changes_are_seen_in_the_traffic(place: Place, mechanism: str) -> N
 
 
 def test_over_the_command_socket_an_added_backend_gets_its_share_and_nobody_is_disturbed(place: Place) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = place.run("--plugin", "sozu:runtime", "--scenario", path, *place.ports)
+    result = place.run("--plugin", "sozu:runtime", *ROLLING, *place.ports)
     assert_whole(place, result)
     assert len(result.changes) == CHANGES
     assert result.summary["failures"] == {}
@@ -55,8 +54,8 @@ def test_over_the_command_socket_an_added_backend_gets_its_share_and_nobody_is_d
 @pytest.mark.parametrize("mechanism", ["runtime", "restart"])
 def test_a_reload_brings_no_backend_back_and_takes_none_away(place: Place, mechanism: str) -> None:
     steps = ("add = 2", "remove = 0", "reload = true", "reload = true")
-    text = "".join(f"[[step]]\nat = {0.5 * (index + 1)}\n{step}\n" for index, step in enumerate(steps))
-    path = place.write("reload.toml", f"duration = 3.5\n{text}")
+    text = "".join(f"[[step]]\nat = {index + 1}\n{step}\n" for index, step in enumerate(steps))
+    path = place.write("reload.toml", f"duration = 6\n{text}")
     result = place.run("--plugin", f"sozu:{mechanism}", "--scenario", path, *place.ports)
     assert_whole(place, result)
     assert [change["error"] for change in result.changes] == [None] * 4

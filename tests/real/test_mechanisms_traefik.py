@@ -2,7 +2,7 @@
 
 import pytest
 
-from .command import Place, Result, rolling
+from .command import Place, Result
 from .mechanisms import assert_shown, assert_whole, third_party
 
 pytestmark = pytest.mark.real
@@ -11,13 +11,12 @@ MECHANISMS = ("file", "rest", "http")
 #: With what they are compared.
 ALL = (*MECHANISMS, "restart")
 CHANGES = 10
-#: Longer than a change usually takes: Traefik asks for its configuration every 0.2 s, and waits 0.1 s between two.
-PACE_S = 0.6
+ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.6")
 
 UPGRADE = """\
-duration = 3
+duration = 5
 step = [
-    {at = 0.4, add = 2}, {pause = 0.5}, {upgrade = true}, {pause = 0.6}, {remove = 0}, {pause = 1},
+    {at = 0.4, add = 2}, {pause = 1}, {upgrade = true}, {pause = 1}, {remove = 0}, {pause = 2},
 ]
 """
 
@@ -113,8 +112,7 @@ def test_it_has_nothing_to_reload(place: Place) -> None:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_ten_changes_lose_nothing(place: Place, mechanism: str) -> None:
-    path = place.write("rolling.toml", rolling(CHANGES, PACE_S))
-    result = run(place, f"traefik:{mechanism}", "--scenario", path, "--log", "changes")
+    result = run(place, f"traefik:{mechanism}", *ROLLING, "--log", "changes")
     assert len(result.changes) == CHANGES
     assert_lossless(result)
 

@@ -51,7 +51,7 @@ def test_it_changes_its_proxy(place: Place, environment: Mapping[str, str]) -> N
 
 
 def test_it_reloads(place: Place, environment: Mapping[str, str]) -> None:
-    path = place.write("reload.toml", "duration = 2\n[[step]]\nat = 0.5\nreload = true\n")
+    path = place.write("reload.toml", "duration = 4\n[[step]]\nat = 0.5\nreload = true\n")
     result = place.run("--plugin", "caddyfile", "--scenario", path, *place.ports, environment=environment)
     assert_whole(place, result)
     (change,) = result.changes

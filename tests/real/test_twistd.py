@@ -25,7 +25,7 @@ def assert_told(result: Result) -> None:
 
 
 def test_a_run_ends_by_itself(place: Place) -> None:
-    result = place.run("--plugin", "haproxy", "--duration", "2", *place.ports, command=TWISTD)
+    result = place.run("--plugin", "haproxy", "--duration", "4", *place.ports, command=TWISTD)
     assert (result.status, result.stderr) == (0, "")
     assert result.verdict in {"seamless", "graceful"}
     assert [change["action"] for change in result.changes] == ["add", "remove"]

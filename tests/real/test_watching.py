@@ -110,9 +110,12 @@ def test_backends_of_somebody_else(place: Place, start_proxy: StartProxy) -> Non
 
 def test_a_proxy_that_goes_away_is_a_loss(place: Place, start_proxy: StartProxy) -> None:
     proxy = start_proxy(0, 1)
-    session = place.start(place.front, "--duration", "4", "--first-port", str(place.first_port))
+    session = place.start(place.front, "--first-port", str(place.first_port))
     session.until(TRAFFIC)
     proxy.kill()
+    for _line in range(11):
+        session.until(r"client \d+ .* refused$")
+    session.signal(signal.SIGINT)
     result = session.ended()
     assert result.stderr == ""
     assert (result.status, result.verdict) == (1, "lossy")

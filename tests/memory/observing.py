@@ -1,0 +1,22 @@
+"""An observation of what comes over a bus, as a run wires it."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Event
+from proxyreload.run.wiring import VERDICT
+from proxyreload.verdict.observation import Observation
+
+
+def observed(bus: EventBus) -> Observation:
+    """Return an observation that takes all that a bus brings, and publishes what that changed."""
+    observation = Observation()
+
+    def take(kind: type, events: Sequence[Event]) -> None:
+        for changed in observation.take(kind, events):
+            bus.publish(changed)
+
+    for kind in observation.kinds:
+        bus.subscribe(kind, partial(take, kind), VERDICT)
+    return observation

@@ -1,0 +1,277 @@
+"""A run's lifecycle: what was started is given back, whatever fails, hangs or is interrupted."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.testing import MemoryReactorClock
+
+from proxyreload.errors import ProxyreloadError, StartError, UsageError
+from proxyreload.plan.scenario import Scenario
+from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
+from proxyreload.proxy import tree
+from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
+from proxyreload.proxy.registry import Choice
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+from proxyreload.run import run as run_module
+from proxyreload.run.preflight import resolved
+from proxyreload.run.run import START_LIMIT_S, STOP_LIMIT_S, Run
+from proxyreload.system.clock import NS_PER_S
+from proxyreload.verdict.judgement import Judgement, Verdict
+
+from .fakes import START_NS, FakeProxy, error_of, result_of, waits
+
+FRONT_PORT = 28980
+
+
+class Machine(MemoryReactorClock):
+    """A reactor in memory whose ports can be told apart from those that were given back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: set[int] = set()
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        listening = super().listenTCP(port, factory, backlog, interface)
+        self.open.add(port)
+
+        def stop() -> None:
+            self.open.discard(port)
+
+        listening.stopListening = stop
+        return listening
+
+    def ns(self) -> int:
+        return START_NS + round(self.seconds() * NS_PER_S)
+
+
+class Stubborn(FakeProxy):
+    """A proxy whose calls end when they are told to, if at all, and that may take no notice of being cancelled."""
+
+    def __init__(self, workspace: Workspace, *, hangs: str = "", deaf: bool = False) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.hangs = hangs
+        self.deaf = deaf
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        await super().start(upstreams)
+        await self._perhaps("start")
+
+    async def stop(self) -> None:
+        await super().stop()
+        await self._perhaps("stop")
+
+    async def _perhaps(self, what: str) -> None:
+        while self.hangs == what:
+            try:
+                await Deferred()
+            except CancelledError:
+                if not self.deaf:
+                    raise
+
+
+@attrs.define(eq=False)
+class Stage:
+    """A run in memory, of a proxy that is made to order."""
+
+    folder: Path
+    make: Callable[[Workspace], Stubborn] = Stubborn
+    machine: Machine = attrs.field(factory=Machine)
+    proxies: list[Stubborn] = attrs.field(factory=list)
+    run: Run = attrs.field(init=False)
+    over: Deferred[Judgement] = attrs.field(init=False)
+
+    def start(self, duration_s: float = 5.0, *, hosted: bool = False) -> None:
+        """Begin; clients find nobody, for nothing listens in memory."""
+
+        def make(workspace: Workspace) -> Stubborn:
+            self.proxies.append(self.make(workspace))
+            return self.proxies[-1]
+
+        plugin = ProxyPlugin("fake", None, (Mechanism("quick", "at once", make),))
+        settings = Settings(
+            Target("http://127.0.0.1:28980/", "127.0.0.1", FRONT_PORT),
+            Scenario("test", duration_s, (0, 1), ()),
+            Choice(plugin, plugin.mechanisms[0]),
+            load=LoadSettings(clients=2, timeout_s=0.5, probe_rate_per_s=0),
+            backends=BackendSettings(number=2, hosted=hosted, first_port=28970),
+            files=FileSettings(self.folder / "data.csv", self.folder / "run.json"),
+        )
+        self.run = Run(settings, cast(Any, self.machine), self.machine.ns)
+        self.over = Deferred.fromCoroutine(self.run.execute())
+
+    def passes(self, seconds: float) -> None:
+        """Let time pass."""
+        self.machine.pump([0.05] * round(seconds / 0.05))
+
+    @property
+    def proxy(self) -> Stubborn:
+        return self.proxies[-1]
+
+    @property
+    def asked(self) -> list[str]:
+        """What the proxy was asked for."""
+        return [name for name, _what in self.proxy.calls]
+
+    def assert_given_back(self) -> None:
+        assert self.machine.open == set()
+        assert not self.proxy.workspace.folder.exists()
+        assert self.machine.readers == set()
+        assert self.machine.getDelayedCalls() == []
+
+
+@pytest.fixture(name="stage")
+def _stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(tree, "strangers", list)  # none of the test's own children
+    return Stage(tmp_path)
+
+
+def hanging(what: str, *, deaf: bool = False) -> Callable[[Workspace], Stubborn]:
+    """Return what makes a proxy that never comes back from `what`."""
+    return lambda workspace: Stubborn(workspace, hangs=what, deaf=deaf)
+
+
+def test_a_run_starts_its_proxy_and_stops_it(stage: Stage) -> None:
+    stage.start()
+    stage.passes(10)
+    assert result_of(stage.over).verdict is Verdict.INVALID  # nobody answered
+    assert stage.asked == ["start", "stop"]
+    stage.assert_given_back()
+
+
+def test_every_exchange_that_was_counted_has_a_row(stage: Stage) -> None:
+    stage.start()
+    stage.passes(10)
+    result_of(stage.over)
+    rows = (stage.folder / "data.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) - 1 == stage.run.observation.counts.total > 0
+
+
+def test_a_closer_that_raises_keeps_nothing_from_being_given_back(stage: Stage) -> None:
+    closed: list[str] = []
+
+    async def raises() -> None:
+        closed.append("one")
+        msg = "no"
+        raise RuntimeError(msg)
+
+    async def closes() -> None:
+        closed.append("other")
+
+    def make(workspace: Workspace) -> Stubborn:
+        workspace.at_close(closes)
+        workspace.at_close(raises)
+        return Stubborn(workspace)
+
+    stage.make = make
+    stage.start(hosted=True)
+    stage.passes(10)
+    assert result_of(stage.over).verdict is Verdict.INVALID
+    assert sorted(closed) == ["one", "other"]
+    stage.assert_given_back()
+
+
+def test_backends_listen_during_a_run_and_no_longer(stage: Stage) -> None:
+    stage.start(hosted=True)
+    stage.passes(0.1)
+    assert stage.machine.open == {28970, 28971}
+    stage.passes(15)
+    result_of(stage.over)
+    stage.assert_given_back()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_stop_that_never_ends_has_a_limit(stage: Stage, *, deaf: bool) -> None:
+    stage.make = hanging("stop", deaf=deaf)
+    stage.start()
+    stage.passes(7)
+    assert stage.asked == ["start", "stop"]
+    stage.passes(STOP_LIMIT_S - 5)
+    assert waits(stage.over)
+    stage.passes(10)
+    result_of(stage.over)
+    stage.assert_given_back()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_interrupted_twice_a_run_waits_for_no_stop(stage: Stage, *, deaf: bool) -> None:
+    stage.make = hanging("stop", deaf=deaf)
+    stage.start(float("inf"))
+    stage.passes(1)
+    stage.run.interrupt()
+    stage.passes(1)
+    assert stage.asked == ["start", "stop"]
+    assert waits(stage.over)
+    stage.run.interrupt()
+    stage.passes(0.1)
+    result_of(stage.over)
+    stage.assert_given_back()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_start_that_never_ends_has_a_limit(stage: Stage, *, deaf: bool) -> None:
+    stage.make = hanging("start", deaf=deaf)
+    stage.start()
+    stage.passes(START_LIMIT_S + 1)
+    assert "fake:quick has not started within 60 s" in str(error_of(stage.over, StartError))
+    stage.assert_given_back()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_start_that_never_ends_can_be_interrupted(stage: Stage, *, deaf: bool) -> None:
+    stage.make = hanging("start", deaf=deaf)
+    stage.start()
+    stage.passes(1)
+    stage.run.interrupt()
+    stage.passes(0.1)
+    assert result_of(stage.over).verdict is Verdict.INVALID
+    assert stage.run.observation.skipped == ["the clients started"]
+    stage.assert_given_back()
+
+
+def test_what_a_plugin_raises_at_the_start_ends_the_run(stage: Stage) -> None:
+    def make(workspace: Workspace) -> Stubborn:
+        proxy = Stubborn(workspace)
+
+        async def start(_upstreams: object) -> None:
+            msg = "no such port"
+            raise StartError(msg)
+
+        proxy.start = start  # type: ignore[method-assign,assignment]
+        return proxy
+
+    stage.make = make
+    stage.start(hosted=True)
+    stage.passes(10)
+    assert str(error_of(stage.over, ProxyreloadError)) == "no such port"
+    stage.assert_given_back()
+
+
+def test_something_that_is_never_given_back_keeps_nothing_else(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "GIVE_BACK_LIMIT_S", 1.0)
+
+    async def never() -> None:
+        await Deferred()
+
+    monkeypatch.setattr("proxyreload.backend.backend.Backend.stop", lambda _self: never())
+    stage.start(hosted=True)
+    stage.passes(20)
+    result_of(stage.over)
+    assert stage.machine.open == {28970, 28971}
+    assert not stage.proxy.workspace.folder.exists()
+    assert (stage.folder / "run.json").read_text(encoding="utf-8").count('"finished": true') == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_needs_no_resolving(host: str) -> None:
+    assert result_of(Deferred.fromCoroutine(resolved(cast(Any, None), host))) == host
+
+
+def test_a_name_without_an_address_is_said() -> None:
+    error = error_of(Deferred.fromCoroutine(resolved(cast(Any, None), "nowhere.test")), UsageError)
+    assert str(error) == "nowhere.test cannot be resolved to an address"
