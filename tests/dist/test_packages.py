@@ -35,7 +35,7 @@ def test_the_sdist_has_what_it_is_built_and_tested_with(sdist: Path) -> None:
         paths = [PurePath(member.name) for member in archive if member.isfile()]
     names = {str(PurePath(*path.parts[1:])) for path in paths}
     needed = {"LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "pyproject.toml", "build.spec", "Makefile"}
-    needed |= {"buildtool/reproducible.py", "tests/memory/fakes.py", "tests/dist/test_packages.py"}
+    needed |= {"buildtool/reproducible.py", "tests/memory/clocks.py", "tests/dist/test_packages.py"}
     assert needed <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("build/", "dist/", "."))]
 

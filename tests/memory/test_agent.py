@@ -12,7 +12,8 @@ from proxyreload.client.agent import AgentConnection, ExchangeFailed, OneConnect
 from proxyreload.client.interfaces import IConnectionOwner
 from proxyreload.history import failures
 
-from .fakes import Front, Time, error_of, result_of, waits
+from .clocks import Time, error_of, result_of, waits
+from .connections import Front
 
 URL = b"http://proxyreload.test:8080/"
 OK = b"HTTP/1.1 200 OK\r\nBackend-Id: 2\r\nX-Two: a\r\nX-Two: b\r\nContent-Length: 2\r\n\r\nhi"

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from proxyreload.system.alarm import IAlarm, ReactorAlarm, TimerAlarm, alarm
 
-from .fakes import Readers
+from .clocks import Readers
 
 
 def test_a_reactor_without_descriptors_has_its_own_timers() -> None:

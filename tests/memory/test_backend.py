@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer
 from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
@@ -31,21 +31,9 @@ from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.identity import ID_LIMIT
 
-from .fakes import (
-    START_NS,
-    KernelTransport,
-    MemoryTransport,
-    Owner,
-    Readers,
-    Time,
-    Wire,
-    error_of,
-    parts,
-    record,
-    result_of,
-    some_examples,
-    waits,
-)
+from .clocks import START_NS, Readers, Time, error_of, result_of, some_examples, waits
+from .connections import KernelTransport, MemoryTransport, Owner, Wire, parts
+from .happened import record
 
 
 @attrs.define(eq=False)
@@ -438,12 +426,17 @@ def asks_in_vain(inlet: KernelInlet, *requests: bytes) -> None:
         inlet.turn()
 
 
+def executed(request_id: str, *, again: bool = False) -> tuple[str, int, int, None, None, bool]:
+    """Return what is told of a request that has been acted on, and whose answer waits."""
+    return (request_id, 0, 0, None, None, again)
+
+
 def test_a_request_is_answered_only_once_the_kernel_has_all_of_its_answer(kernel_inlet: KernelInlet) -> None:
     asks_in_vain(kernel_inlet, request(b"1-1"))
-    assert kernel_inlet.arrivals() == []
+    assert stages(kernel_inlet.arrivals()) == [executed("1-1")]
     kernel_inlet.time.advance(0.5)
     assert statuses(kernel_inlet.kernel.drain()) == [b"200"]
-    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, 0, ns(0.5), None, False)]
+    assert stages(kernel_inlet.arrivals())[1:] == [("1-1", 0, 0, ns(0.5), None, True)]
 
 
 def test_what_is_behind_an_answer_that_waits_is_answered_with_it(kernel_inlet: KernelInlet) -> None:
@@ -451,8 +444,10 @@ def test_what_is_behind_an_answer_that_waits_is_answered_with_it(kernel_inlet: K
     kernel_inlet.time.advance(0.5)
     assert statuses(kernel_inlet.kernel.drain()) == [b"200", b"200"]
     assert stages(kernel_inlet.arrivals()) == [
-        ("1-1", 0, 0, ns(0.5), None, False),
-        ("2-2", 0, 0, ns(0.5), None, False),
+        executed("1-1"),
+        executed("2-2"),
+        ("1-1", 0, 0, ns(0.5), None, True),
+        ("2-2", 0, 0, ns(0.5), None, True),
     ]
 
 
@@ -463,15 +458,21 @@ def test_once_the_kernel_has_all_the_next_answer_goes_to_the_socket_again(kernel
         assert statuses(kernel_inlet.kernel.arrived()) == [b"200"]
     assert statuses(kernel_inlet.asks(request(b"3-3"))) == [b"200"]
     assert kernel_inlet.kernel.value() == b""
-    assert stages(kernel_inlet.arrivals()) == [(each, 0, 0, 0, None, False) for each in ("1-1", "2-2", "3-3")]
+    assert stages(kernel_inlet.arrivals()) == [
+        executed("1-1"),
+        ("1-1", 0, 0, 0, None, True),
+        executed("2-2"),
+        ("2-2", 0, 0, 0, None, True),
+        ("3-3", 0, 0, 0, None, False),
+    ]
 
 
 def test_an_upload_whose_answer_waits_is_told_again_once_the_kernel_has_it(kernel_inlet: KernelInlet) -> None:
     asks_in_vain(kernel_inlet, UPLOAD, b"c")
-    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, None, None, None, False)]
+    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, None, None, None, False), executed("1-1", again=True)]
     kernel_inlet.time.advance(0.5)
     kernel_inlet.kernel.drain()
-    assert stages(kernel_inlet.arrivals())[1:] == [("1-1", 0, 0, ns(0.5), None, True)]
+    assert stages(kernel_inlet.arrivals())[2:] == [("1-1", 0, 0, ns(0.5), None, True)]
 
 
 def test_a_proxy_that_closes_before_the_kernel_has_the_answers_has_given_them_up(kernel_inlet: KernelInlet) -> None:
@@ -480,10 +481,26 @@ def test_a_proxy_that_closes_before_the_kernel_has_the_answers_has_given_them_up
     kernel_inlet.kernel.far.close()
     kernel_inlet.turn()
     assert stages(kernel_inlet.arrivals()) == [
-        ("1-1", 0, 0, None, ns(0.5), False),
-        ("2-2", 0, 0, None, ns(0.5), False),
+        executed("1-1"),
+        executed("2-2"),
+        ("1-1", 0, 0, None, ns(0.5), True),
+        ("2-2", 0, 0, None, ns(0.5), True),
     ]
     assert [(end.back_port, end.carried) for end in kernel_inlet.ends()] == [(51234, 2)]
+
+
+def test_what_was_executed_is_told_also_when_the_backend_itself_is_closing(kernel_inlet: KernelInlet) -> None:
+    asks_in_vain(kernel_inlet, request(b"1-1", extra=b"Connection: close\r\n"))
+    kernel_inlet.time.advance(0.5)
+    kernel_inlet.kernel.connectionLost(Failure(ConnectionLost()))
+    assert stages(kernel_inlet.arrivals()) == [executed("1-1"), ("1-1", 0, 0, None, ns(0.5), True)]
+    assert kernel_inlet.ends() == []
+
+
+def test_what_was_executed_when_the_backend_was_ended_is_told(kernel_inlet: KernelInlet) -> None:
+    asks_in_vain(kernel_inlet, request(b"1-1"))
+    kernel_inlet.connection.close()
+    assert stages(kernel_inlet.arrivals()) == [executed("1-1")]
 
 
 def test_what_is_answered_and_what_is_executed_and_what_is_received_are_told_apart_at_the_end(
@@ -496,8 +513,9 @@ def test_what_is_answered_and_what_is_executed_and_what_is_received_are_told_apa
     kernel_inlet.turn()
     assert stages(kernel_inlet.arrivals()) == [
         ("0-0", 0, 0, 0, None, False),
+        executed("2-2"),
         ("1-1", 0, None, None, None, False),
-        ("2-2", 0, 0, None, ns(0.5), False),
+        ("2-2", 0, 0, None, ns(0.5), True),
         ("1-1", 0, None, None, ns(0.5), True),
     ]
 
@@ -515,7 +533,7 @@ def test_a_proxy_that_asks_and_goes_is_no_error(kernel_inlet: KernelInlet) -> No
     kernel_inlet.kernel.far.close()
     kernel_inlet.turn()
     kernel_inlet.turn()
-    assert stages(kernel_inlet.arrivals()) == [("1-1", 0, 0, None, 0, False)]
+    assert stages(kernel_inlet.arrivals()) == [executed("1-1"), ("1-1", 0, 0, None, 0, True)]
     assert len(kernel_inlet.ends()) == 1
 
 

@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 from proxyreload.history.bus import BATCH_SIZE, FLUSH_INTERVAL_S, EventBus
 from proxyreload.history.events import Arrival, Broken, ConnectionChanged, Ended, Event, Exchange, Started
 
-from .fakes import exchange, record, some_examples
+from .clocks import some_examples
+from .happened import exchange, record
 
 
 def batches(bus: EventBus) -> list[list[int]]:

@@ -25,7 +25,9 @@ from proxyreload.system.clock import ns
 from proxyreload.traffic.get import from_anyone
 from proxyreload.traffic.identity import port_number
 
-from .fakes import START_NS, Bench, answer_bytes, result_of, some_examples, waits
+from .bench import Bench
+from .clocks import START_NS, result_of, some_examples, waits
+from .connections import answer_bytes
 
 
 @pytest.fixture(name="bench")

@@ -16,7 +16,7 @@ from proxyreload.proxy import workspace as workspace_module
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
 from proxyreload.system.child import ChildProcess, Exit
 
-from .fakes import Time, error_of, result_of, waits
+from .clocks import Time, error_of, result_of, waits
 from .test_workspace import FakeProcess
 
 GROUP = 100

@@ -32,7 +32,8 @@ from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation
 
-from .fakes import PLUGINS, result_of
+from .clocks import result_of
+from .plugins import PLUGINS
 
 CURE = Cure("turn it off", "https://example.test/off")
 RUN = Path("run.json")

@@ -12,7 +12,8 @@ from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnector
 
-from .fakes import MemoryTransport, Owner, Time, error_of, result_of, waits
+from .clocks import Time, error_of, result_of, waits
+from .connections import MemoryTransport, Owner
 
 
 def opens(reactor: MemoryReactorClock, attempt: int, transport: MemoryTransport) -> None:

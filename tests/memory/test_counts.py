@@ -13,7 +13,8 @@ from proxyreload.traffic.identity import port_number
 from proxyreload.verdict import counts as counts_module
 from proxyreload.verdict.counts import Counts, SeenConnections
 
-from .fakes import START_NS, exchange, exchanges_st, failed, some_examples
+from .clocks import START_NS, some_examples
+from .happened import exchange, exchanges_st, failed
 
 
 def counted(*exchanges: Exchange) -> Counts:

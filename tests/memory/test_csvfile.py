@@ -19,7 +19,8 @@ from proxyreload.history.events import Exchange, Started
 from proxyreload.record.csvfile import COLUMNS, CsvFile, status_text
 from proxyreload.system.clock import NS_PER_MS
 
-from .fakes import START_NS, exchange, exchanges_st, failed, some_examples
+from .clocks import START_NS, some_examples
+from .happened import exchange, exchanges_st, failed
 
 
 @pytest.fixture(name="file")
@@ -317,7 +318,8 @@ import csv, resource, signal, sys
 from pathlib import Path
 from proxyreload.history.events import Started
 from proxyreload.record.csvfile import CsvFile
-from memory.fakes import START_NS, exchange
+from memory.clocks import START_NS
+from memory.happened import exchange
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 file = CsvFile(Path(sys.argv[1]))

@@ -7,7 +7,7 @@ import pytest
 
 from proxyreload_envoy_ads import CLASSES, DiscoveryServer, Outgoing
 
-from .fakes import Time, result_of, waits
+from .clocks import Time, result_of, waits
 
 TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 

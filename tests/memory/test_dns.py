@@ -14,7 +14,7 @@ from proxyreload.proxy.dns import SERVICE, TTL_S, NameServer, target
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
 
-from .fakes import Time, error_of, result_of, waits
+from .clocks import Time, error_of, result_of, waits
 
 HOST = "127.0.0.1"
 CLIENT = (HOST, 5000)

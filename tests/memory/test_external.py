@@ -16,7 +16,8 @@ from proxyreload.proxy import registry as finding
 from proxyreload.proxy.upstream import Upstream
 from proxyreload_external import Command
 
-from .fakes import PLUGINS, Time, error_of, result_of
+from .clocks import Time, error_of, result_of
+from .plugins import PLUGINS
 
 EXTERNAL = EntryPoint("external", "proxyreload_external:plugin", finding.GROUP)
 URL = "https://proxy.example.test:8443/path"

@@ -14,7 +14,7 @@ from proxyreload.proxy.binary import CACHE_VARIABLE, Binary, cache_folder
 from proxyreload.proxy.interfaces import IProxyPlugin
 from proxyreload.proxy.registry import choose, installed, load
 
-from .fakes import BINARY, PLUGINS, plugin
+from .plugins import BINARY, PLUGINS, plugin
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from proxyreload.history.failures import CLOSED_REUSED, REFUSED, TIMEOUT
 from proxyreload.run.hang import HangWatch
 from proxyreload.system.clock import ns
 
-from .fakes import START_NS, exchange, failed, record
+from .clocks import START_NS
+from .happened import exchange, failed, record
 
 #: When it is noticed: a little later than it happens.
 NOTICED_NS = START_NS + ns(6.25)

@@ -20,7 +20,7 @@ from proxyreload.command.twistd import TwistdOptions
 from proxyreload.errors import ExitStatus
 from proxyreload.proxy import registry as finding
 
-from .fakes import PLUGINS
+from .plugins import PLUGINS
 
 DECLARED: dict[str, Help] = {"": ProgramOptions(), **{command.name: command.declared() for command in COMMANDS}}
 #: Twisted's own options are Twisted's to complete.

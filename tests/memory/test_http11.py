@@ -10,7 +10,8 @@ from proxyreload.client.http11 import BODY_KEPT, HEAD_LIMIT, VALUE_KEPT
 from proxyreload.history import failures
 from proxyreload.system.clock import ns
 
-from .fakes import START_NS, Owner, Time, Wire, answer_bytes, parts, some_examples
+from .clocks import START_NS, Time, some_examples
+from .connections import Owner, Wire, answer_bytes, parts
 
 ANSWERED = ("answered",)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -21,7 +21,8 @@ from proxyreload.verdict.judgement import (
     worst,
 )
 
-from .fakes import START_NS, change, exchange, failed, some_examples
+from .clocks import START_NS, some_examples
+from .happened import change, exchange, failed
 from .observing import observed
 
 

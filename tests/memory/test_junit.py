@@ -22,7 +22,8 @@ from proxyreload.verdict.judgement import Judgement, Verdict, judge
 from proxyreload.verdict.observation import Observation
 
 from . import observing
-from .fakes import START_NS, change, exchange, failed
+from .clocks import START_NS
+from .happened import change, exchange, failed
 
 LOSSY = Judgement(Verdict.LOSSY, ("3 failures: 2 timeout, 1 refused",))
 

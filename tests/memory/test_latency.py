@@ -13,7 +13,9 @@ from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.latency import Latency
 
-from .fakes import PREPARED, START_NS, Front, Time, exchange, failed, result_of
+from .clocks import START_NS, Time, result_of
+from .connections import PREPARED, Front
+from .happened import exchange, failed
 
 
 def test_without_any_every_figure_is_0() -> None:

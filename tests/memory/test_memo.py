@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from proxyreload.client.memo import AnswerMemo, KnownAnswer
 from proxyreload.history.failures import UNSOLICITED
 
-from .fakes import Owner, Time, Wire, answer_bytes
+from .clocks import Time
+from .connections import Owner, Wire, answer_bytes
 
 IDS = st.sampled_from((b"0-0", b"3-17", b"3-71", b"12-345", b"9-99999", b"p10-3"))
 PARTS = st.sampled_from((b"0", b"1", b"7", b"web-1", b"3-17", b"", b"\x00", b"50000", b"50001"))

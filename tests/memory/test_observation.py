@@ -17,7 +17,8 @@ from proxyreload.history.events import (
 from proxyreload.system.clock import NS_PER_S, ns
 from proxyreload.verdict.phases import SETTLE_NS
 
-from .fakes import START_NS, change, exchange, failed, record
+from .clocks import START_NS
+from .happened import change, exchange, failed, record
 from .observing import observed
 
 

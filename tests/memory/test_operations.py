@@ -18,7 +18,9 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.reactor import IReactor
 
-from .fakes import FakeProxy, Time, error_of, record, result_of
+from .clocks import Time, error_of, result_of
+from .happened import record
+from .plugins import FakeProxy
 
 SUCCESSOR = Path("successor")
 

@@ -15,7 +15,7 @@ from proxyreload.errors import UsageError as WrongUsage
 from proxyreload.plan.settings import BackendSettings, FileSettings, Settings, TlsSettings
 from proxyreload.proxy import registry as finding
 
-from .fakes import PLUGINS
+from .plugins import PLUGINS
 
 URL = "http://example.test:8080/"
 

@@ -34,7 +34,8 @@ from proxyreload.history.order import (
 from proxyreload.verdict.judgement import Judgement, judge, judge_change
 from proxyreload.verdict.observation import Observation, observe
 
-from .fakes import START_NS, Time, change, exchange, failed, some_examples
+from .clocks import START_NS, Time, some_examples
+from .happened import change, exchange, failed
 
 #: What was handed on: events of one kind, then others.
 Pieces = list[tuple[type, list[Event]]]

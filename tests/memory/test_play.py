@@ -16,7 +16,9 @@ from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ns
 
-from .fakes import START_NS, FakeProxy, Time, error_of, record, result_of, waits
+from .clocks import START_NS, Time, error_of, result_of, waits
+from .happened import record
+from .plugins import FakeProxy
 
 ADD = Step("add", 2, at_s=5.0)
 REMOVE = Step("remove", 0, at_s=10.0)

@@ -15,9 +15,9 @@ from proxyreload.proxy import registry as finding
 from proxyreload.proxy.pluginpath import VARIABLE, search, searched
 from proxyreload.proxy.registry import choose, installed
 
-from .fakes import PLUGINS
+from .plugins import PLUGINS
 
-PLUGIN = "from memory.fakes import plugin"
+PLUGIN = "from memory.plugins import plugin"
 
 
 @pytest.fixture(autouse=True)

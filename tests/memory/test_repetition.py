@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxyreload.verdict.repetition import ENOUGH_CHANGES, repetition
 
-from .fakes import some_examples
+from .clocks import some_examples
 
 
 def test_of_too_few_changes_nothing_is_said() -> None:

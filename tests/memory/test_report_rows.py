@@ -12,7 +12,7 @@ from proxyreload.record.csvfile import COLUMNS
 from proxyreload.report.batches import OTHER, UNKNOWN, Names, Parsed, Plain
 from proxyreload.report.rowfile import ANCESTORS, read_rows
 
-from .fakes import some_examples
+from .clocks import some_examples
 from .written import lost, row, write_rows
 
 HEAD = ",".join(COLUMNS) + "\n"

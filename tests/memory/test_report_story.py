@@ -20,7 +20,8 @@ from proxyreload.report.rowfile import ANCESTORS
 from proxyreload.report.story import Story, read_story
 from proxyreload.verdict.counts import Counts
 
-from .fakes import START_NS, exchanges_st, some_examples
+from .clocks import START_NS, some_examples
+from .happened import exchanges_st
 from .written import Row, change, lost, row, run_content, write_rows, write_run
 
 S = 1_000_000

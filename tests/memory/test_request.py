@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from proxyreload.client.request import PreparedRequest, prepare, serialize
 
-from .fakes import result_of
+from .clocks import result_of
 
 URL = "http://proxyreload.test:8080/"
 

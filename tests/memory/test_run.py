@@ -23,7 +23,8 @@ from proxyreload.run.run import START_LIMIT_S, STOP_LIMIT_S, Run
 from proxyreload.system.clock import NS_PER_S
 from proxyreload.verdict.judgement import Judgement, Verdict
 
-from .fakes import START_NS, FakeProxy, error_of, result_of, waits
+from .clocks import START_NS, error_of, result_of, waits
+from .plugins import FakeProxy
 
 FRONT_PORT = 28980
 

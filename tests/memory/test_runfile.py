@@ -18,7 +18,8 @@ from proxyreload.verdict.judgement import judge
 from proxyreload.verdict.observation import Observation
 
 from . import observing
-from .fakes import START_NS, back_closed, change, exchange, failed, front_closed
+from .clocks import START_NS
+from .happened import back_closed, change, exchange, failed, front_closed
 
 RAN = {"plugin": "haproxy", "mechanism": "runtime", "proxy_version": "HAProxy 2.8"}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import Scenario, Step, default, parse, read, repeated, rolling, watching
 
-from .fakes import some_examples
+from .clocks import some_examples
 
 WHOLE = """\
 title = "one of everything"

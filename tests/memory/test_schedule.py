@@ -17,7 +17,9 @@ from proxyreload.history.events import Event, Exchange, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.traffic.get import from_numbered_backend
 
-from .fakes import PREPARED, START_NS, Front, Time, record, result_of, some_examples, waits
+from .clocks import START_NS, Time, result_of, some_examples, waits
+from .connections import PREPARED, Front
+from .happened import record
 
 
 @attrs.define

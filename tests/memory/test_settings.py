@@ -14,7 +14,7 @@ from proxyreload.plan.scenario import Scenario, default, parse, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.registry import Choice
 
-from .fakes import plugin
+from .plugins import plugin
 
 
 @pytest.mark.parametrize(

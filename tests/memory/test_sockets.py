@@ -20,7 +20,9 @@ from proxyreload.system.clock import ns
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.get import from_numbered_backend
 
-from .fakes import PREPARED, START_NS, Front, KernelTransport, Owner, Readers, Wire, answer_bytes, record, result_of
+from .clocks import START_NS, Readers, result_of
+from .connections import PREPARED, Front, KernelTransport, Owner, Wire, answer_bytes
+from .happened import record
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

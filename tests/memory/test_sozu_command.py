@@ -27,7 +27,8 @@ from proxyreload_sozu_command import (
     framed,
 )
 
-from .fakes import MemoryTransport, error_of, parts, result_of, some_examples, waits
+from .clocks import error_of, result_of, some_examples, waits
+from .connections import MemoryTransport, parts
 
 UPSTREAM = Upstream(2, "127.0.0.1", 1032)
 

@@ -5,7 +5,7 @@ import pytest
 from proxyreload.run.stall import INTERVAL_S, StallWatch
 from proxyreload.system.clock import ns
 
-from .fakes import Time
+from .clocks import Time
 
 
 @pytest.fixture(name="time")

@@ -23,7 +23,8 @@ from proxyreload.terminal.display import IDisplay
 from proxyreload.terminal.terminal import DRAW_INTERVAL_S, ORDINARY_LINES, Terminal
 from proxyreload.verdict.counts import Counts
 
-from .fakes import START_NS, Time, change, exchange, failed, front_closed
+from .clocks import START_NS, Time
+from .happened import change, exchange, failed, front_closed
 
 
 @implementer(IDisplay)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from proxyreload.system.untrusted import QUOTE_LIMIT, printable
 
-from .fakes import some_examples
+from .clocks import some_examples
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from twisted.internet.task import Clock
 
 from proxyreload.system.waiting import LateError, until, within
 
-from .fakes import error_of, result_of, waits
+from .clocks import error_of, result_of, waits
 
 
 class Condition:

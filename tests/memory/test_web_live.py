@@ -21,7 +21,8 @@ from proxyreload.web.metrics import Metrics
 from proxyreload.web.slices import ANOTHER, INSTANCES_AT_MOST, LOSSES_AT_MOST, SLICE_S, Slice
 from proxyreload.web.subscribers import HEARTBEAT_S, SUBSCRIBERS_AT_MOST, Subscribers, event
 
-from .fakes import START_NS, Time, error_of, exchange, failed
+from .clocks import START_NS, Time, error_of
+from .happened import exchange, failed
 from .observing import observed
 
 

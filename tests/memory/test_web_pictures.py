@@ -17,7 +17,8 @@ from proxyreload.verdict.phases import SETTLE_NS
 from proxyreload.web.back import KEPT, BackConnections
 from proxyreload.web.latencies import Tail
 
-from .fakes import START_NS, exchange, failed
+from .clocks import START_NS
+from .happened import exchange, failed
 
 # Connections to the backends.
 

@@ -27,8 +27,10 @@ from proxyreload.web.slices import SLICE_S
 from proxyreload.web.web_service import WebService
 from proxyreload.web.workbench import Workbench
 
-from .fakes import START_NS, change, error_of, exchange, plugin, result_of, waits
+from .clocks import START_NS, error_of, result_of, waits
+from .happened import change, exchange
 from .observing import observed
+from .plugins import plugin
 
 
 class Reactor(MemoryReactorClock):

@@ -17,7 +17,7 @@ from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
 from proxyreload.system.child import ChildProcess, Exit
 from proxyreload.system.waiting import LateError
 
-from .fakes import Time, error_of, result_of, waits
+from .clocks import Time, error_of, result_of, waits
 
 
 @attrs.define(eq=False)
