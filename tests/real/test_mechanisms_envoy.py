@@ -8,7 +8,7 @@ import pytest
 
 from proxyreload.proxy.registry import choose
 
-from .command import TRAFFIC, Exits, Place, Result, scenario
+from .command import TRAFFIC, Exits, Place, Result, Session, scenario
 from .mechanisms import assert_shown, assert_whole, third_party
 from .proxies import binary
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 #: Those by which Envoy discovers its hosts while it runs.
 MECHANISMS = ("file", "rest", "ads")
 CHANGES = 20
-SHARED_MEMORY = "envoy_shared_memory_"
+SHARED_MEMORY = "/dev/shm/envoy_shared_memory_{base_id}0"
 
 #: A plugin of somebody else, which names a host that Envoy takes no names for.
 REFUSED = """\
@@ -114,13 +114,17 @@ def test_every_mechanism_reloads_and_upgrades_or_says_why_not() -> None:
 
 @pytest.mark.parametrize("change", ["backends", "reload", "upgrade"])
 def test_a_hot_restart_loses_nothing_and_leaves_no_shared_memory(place: Place, change: str) -> None:
-    before = shared_memory()
-    result = run(place, "envoy:hot-restart", "--repeat", "2", "--change", change, "--log", "changes")
+    session = place.start("--plugin", "envoy:hot-restart", "--repeat", "2", "--change", change, *place.ports)
+    session.until(TRAFFIC)
+    shared = shared_memory(session)
+    assert shared.exists()
+    result = session.ended()
+    assert_whole(place, result)
     assert len(result.changes) == (4 if change == "backends" else 2)
     assert_effective(result)
     assert result.summary["failures"] == {}
     assert {change["verdict"] for change in result.changes} == {"graceful"}
-    assert shared_memory() <= before
+    assert not shared.exists()
 
 
 # Another program, for which Envoy's own words are known.
@@ -142,12 +146,13 @@ def test_a_program_of_another_hot_restart_version_is_refused_and_the_old_one_goe
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_between_two_epochs_leaves_nothing(place: Place, number: signal.Signals) -> None:
-    before = shared_memory()
     path = place.write("long.toml", scenario([(0.3, "add", 2), (0.4, "remove", 0)], 3600))
     session = place.start("--plugin", "envoy:hot-restart", "--scenario", path, *place.ports)
+    session.until(TRAFFIC)
+    shared = shared_memory(session)
     session.until("change 1: add backend 2 .* applied")
     session.until("change 2: remove backend 0 .* requested")
-    (name,) = shared_memory() - before
+    assert shared.exists()
     exits = Exits.of(session.descendants())
     session.signal(number)
     if number is signal.SIGINT:
@@ -155,7 +160,7 @@ def test_a_run_that_is_ended_between_two_epochs_leaves_nothing(place: Place, num
         assert_whole(place, result)
         assert result.summary["failure"] == 0
     assert exits.left() == []
-    assert name not in shared_memory()
+    assert not shared.exists()
 
 
 def test_the_streams_threads_do_not_keep_a_run_from_ending_nor_speak(place: Place) -> None:
@@ -186,6 +191,8 @@ def test_without_grpcio_it_is_said_what_to_install(place: Place) -> None:
     assert place.left() == []
 
 
-def shared_memory() -> set[str]:
-    """Return the names of the shared memory of hot restarts that is there."""
-    return {path.name for path in Path("/dev/shm").glob(f"{SHARED_MEMORY}*")}
+def shared_memory(session: Session) -> Path:
+    """Return where the hot restarts of this run, and of no other, share memory."""
+    (envoy,) = session.children()
+    words = envoy.cmdline()
+    return Path(SHARED_MEMORY.format(base_id=words[words.index("--base-id") + 1]))

@@ -3,7 +3,7 @@
 import pytest
 
 from .command import Place, Result
-from .mechanisms import assert_shown, assert_whole, third_party
+from .mechanisms import assert_shown, assert_whole, over_us, third_party
 
 pytestmark = pytest.mark.real
 
@@ -88,8 +88,7 @@ def test_a_second_process_takes_over(place: Place, mechanism: str) -> None:
     assert {change["verdict"] for change in result.changes} <= {"seamless", "graceful", "lossy"}
     # The new process is told of the added backend, and of later changes.
     _add, _upgrade, remove = result.changes
-    over_us = max(remove["applied_us"], remove["effective_us"])
-    assert {row.instance for row in result.rows if row.time > over_us and row.instance} == {"1", "2"}
+    assert {row.instance for row in result.rows if row.time > over_us(remove) and row.instance} == {"1", "2"}
 
 
 def test_what_does_not_start_is_not_upgraded_to(place: Place) -> None:
