@@ -7,7 +7,7 @@ the order of time; so an event is judged by when it happened, never by when it w
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import Any, Final
 
 import attrs
@@ -192,8 +192,9 @@ class History:
                 waiting.clear()
         if not taken:
             return taken
-        moments = [moment(event) for event in taken]
-        if kind is _ONE_BY_ONE or any(map(int.__ge__, moments, moments[1:])):  # not in order, or two of one moment
+        # Exchanges by far outnumber the others: an attribute is read faster than a function is called.
+        moments = [e.ended_ns for e in taken] if kind is Exchange else [moment(event) for event in taken]
+        if kind is _ONE_BY_ONE or any(map(ge, moments, moments[1:])):  # not in order, or two of one moment
             taken.sort(key=order)
             moments.sort()
         self.late += bisect_left(moments, self._settled_ns) if moments[0] < self._settled_ns else 0
