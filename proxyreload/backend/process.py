@@ -47,7 +47,7 @@ class BackendProcess:
     _log: Path | None = attrs.field(default=None, init=False)
 
     async def start(self, reactor: IReactor) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it listens; raises `StartError`."""
         self._reactor = reactor
         self._listening, self._told, self._asked_to_end = Deferred(), Deferred(), False
         ours, its = socket.socketpair()

@@ -1,6 +1,6 @@
 """What a backend in a process of its own tells the run: lines of JSON over a socket pair.
 
-Each line has the events of a kind, or a watermark: up to when everything has been told.
+Each line has events of one topic, or a watermark: up to when everything has been told.
 """
 
 import json

@@ -26,7 +26,7 @@ class Options(Help):
         pluginpath.search(folders)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse, the options first."""
+        """Parse, the options first; raises `UsageError`."""
         words = list(sys.argv[1:] if options is None else options)
         try:
             found, arguments = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)

@@ -6,7 +6,7 @@ from twisted.python.usage import UsageError
 
 
 def whole(option: str, value: str, lowest: int, highest: int) -> int:
-    """Return a whole number between `lowest` and `highest`."""
+    """Return a whole number between `lowest` and `highest`; raises `UsageError`."""
     try:
         number = int(value)
     except ValueError:
@@ -18,7 +18,7 @@ def whole(option: str, value: str, lowest: int, highest: int) -> int:
 
 
 def positive(option: str, value: str) -> float:
-    """Return a number above 0."""
+    """Return a number above 0; raises `UsageError`."""
     try:
         number = float(value)
     except ValueError:

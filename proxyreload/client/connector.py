@@ -43,8 +43,8 @@ class HTTP11Connector:
         return cast(Deferred[IConnection], opening)
 
     def _endpoint(self, timeout_s: float) -> IStreamClientEndpoint:
-        kind = TCP6ClientEndpoint if ":" in self.address else TCP4ClientEndpoint
-        endpoint: IStreamClientEndpoint = kind(self.reactor, self.address, self.port, timeout=timeout_s)
+        endpoint_class = TCP6ClientEndpoint if ":" in self.address else TCP4ClientEndpoint
+        endpoint: IStreamClientEndpoint = endpoint_class(self.reactor, self.address, self.port, timeout=timeout_s)
         return endpoint
 
 

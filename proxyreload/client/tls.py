@@ -49,11 +49,11 @@ class TLSConnection(HTTP11Connection):
 _classes: dict[type[HTTP11Connection], type[TLSConnection]] = {HTTP11Connection: TLSConnection}
 
 
-def over_tls(kind: type[HTTP11Connection]) -> type[TLSConnection]:
-    """Return the class of connection that is `kind`, over TLS."""
-    if kind not in _classes:
-        _classes[kind] = type(f"TLS{kind.__name__}", (TLSConnection, kind), {})
-    return _classes[kind]
+def over_tls(plain: type[HTTP11Connection]) -> type[TLSConnection]:
+    """Return the class of connection that is `plain`, over TLS."""
+    if plain not in _classes:
+        _classes[plain] = type(f"TLS{plain.__name__}", (TLSConnection, plain), {})
+    return _classes[plain]
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -74,7 +74,10 @@ class Unverified:
 
 
 def tls_options(hostname: str, ca: Path | None, *, insecure: bool) -> IOpenSSLClientConnectionCreator:
-    """Return how to verify the proxy's certificate: by `ca` (PEM), by the system's authorities, or not at all."""
+    """Return how to verify the proxy's certificate: by `ca` (PEM), by the system's authorities, or not at all.
+
+    Raises `UsageError` if that cannot be.
+    """
     if insecure:
         return Unverified(hostname)
     if ca is None:

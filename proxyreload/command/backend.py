@@ -32,7 +32,7 @@ class BackendOptions(Options):
     ]
 
     def parseArgs(self, *words: str) -> None:
-        """Take number and port."""
+        """Take number and port; raises `UsageError`."""
         if len(words) != 2:  # noqa: PLR2004
             msg = "backend takes ID and PORT: proxyreload backend 0 1030"
             raise UsageError(msg)

@@ -87,7 +87,7 @@ class CompareOptions(Options):
     )
 
     def parseArgs(self, *names: str) -> None:
-        """Take the mechanisms."""
+        """Take the mechanisms; raises `UsageError`."""
         self["names"] = names
         if bool(names) == bool(self["all"]):
             msg = "name the mechanisms to compare, or say --all (--help says more)"

@@ -23,7 +23,7 @@ class CompletionOptions(Options):
     compData = usage.Completions(extraActions=[Words(tuple(SCRIPTS))])
 
     def parseArgs(self, *shells: str) -> None:
-        """Take the shell."""
+        """Take the shell; raises `UsageError`."""
         if len(shells) != 1 or shells[0] not in SCRIPTS:
             msg = f"completion takes {', '.join(SCRIPTS)}, not {' '.join(shells) or 'nothing'}"
             raise UsageError(msg)

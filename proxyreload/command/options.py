@@ -90,14 +90,14 @@ class RunOptions(Options):
     )
 
     def parseArgs(self, *urls: str) -> None:
-        """Take the URL."""
+        """Take the URL; raises `UsageError`."""
         if len(urls) > 1:
             msg = f"one URL at most, not {' '.join(urls)}"
             raise usage.UsageError(msg)
         self["url"] = urls[0] if urls else None
 
     def postOptions(self) -> None:
-        """Make the settings of it all."""
+        """Make the settings of it all; raises `UsageError`."""
         try:
             self.web = WebSettings.of(self)
             self.settings = attrs.evolve(_settings(self), command=self.words)

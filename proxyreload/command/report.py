@@ -29,7 +29,7 @@ class ReportOptions(Options):
     )
 
     def parseArgs(self, *files: str) -> None:
-        """Take the runs' files."""
+        """Take the runs' files; raises `UsageError`."""
         if not files:
             msg = "name at least one run: proxyreload report run.json"
             raise usage.UsageError(msg)

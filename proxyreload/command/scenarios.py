@@ -16,7 +16,7 @@ _PACE_MAX_S = 3600.0
 
 
 def repetition(options: Mapping[str, Any], backends: int) -> Scenario:
-    """Return the scenario of ``--repeat``, ``--pace`` and ``--change``."""
+    """Return the scenario of ``--repeat``, ``--pace`` and ``--change``; raises `UsageError`."""
     times = whole("--repeat", options["repeat"], 1, 100_000)
     pace_s = positive("--pace", options["pace"])
     if pace_s > _PACE_MAX_S:
@@ -34,7 +34,7 @@ def repetition(options: Mapping[str, Any], backends: int) -> Scenario:
 
 
 def named(path: str | None, duration_s: float | None, backends: int) -> Scenario:
-    """Return the scenario of a file, or the default one."""
+    """Return the scenario of a file, or the default one; raises `UsageError`."""
     scenario = default(duration_s) if path is None else read(Path(path), duration_s)
     missing = sorted(instance for instance in scenario.instances if instance >= backends)
     if missing:
@@ -49,7 +49,7 @@ def killed_after_s(options: Mapping[str, Any]) -> float | None:
 
 
 def ports(options: Mapping[str, Any], backends: int, *, front: bool = True) -> tuple[int, int]:
-    """Return the first backend's port and the front's, where the `front` is ours."""
+    """Return the first backend's port and the front's, where the `front` is ours; raises `UsageError`."""
     first_port = whole("--first-port", options["first-port"], 1, 65536 - backends)
     front_port = whole("--front-port", options["front-port"], 1, 65535)
     if front and first_port <= front_port < first_port + backends:

@@ -39,7 +39,7 @@ class TwistdOptions(Help, twistd.ServerOptions):  # type: ignore[misc,name-defin
         yield _NAME, None, lambda: service.options(), service.description  # noqa: PLW0108  (imported when wanted)
 
     def postOptions(self) -> None:
-        """Require the service's name."""
+        """Require the service's name; raises `UsageError`."""
         super().postOptions()
         if self.subCommand is None:
             msg = f"say what to run: {self.synopsis} proxyreload [options of a run]"

@@ -34,4 +34,4 @@ def _case(row: Row, trial: Trial) -> Case:
 
 
 def _error(name: str, of: str, why: str) -> Case:
-    return Case(name, of, outcome="error", kind=Verdict.INVALID.value, message=why)
+    return Case(name, of, outcome="error", verdict=Verdict.INVALID.value, message=why)

@@ -1,4 +1,4 @@
-"""The event bus: who has subscribed to a kind of event is called with it.
+"""The event bus: who has subscribed to a topic of event is called with it.
 
 In a run the history publishes on it, in the order of time. By itself, in a backend's process, it only makes batches.
 """
@@ -43,14 +43,14 @@ class EventBus:
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
-    def subscribe(self, kind: type[E], subscriber: Callable[[Sequence[E]], None], name: str = "") -> None:
-        """Call `subscriber` with every batch of events of the type `kind`; `name` is what it is reported as."""
-        self._subscribers.setdefault(kind, []).append((name or repr(subscriber), subscriber))
+    def subscribe(self, topic: type[E], subscriber: Callable[[Sequence[E]], None], name: str = "") -> None:
+        """Call `subscriber` with every batch of events of the type `topic`; `name` is what it is reported as."""
+        self._subscribers.setdefault(topic, []).append((name or repr(subscriber), subscriber))
 
     def remove(self, name: str) -> None:
         """Forget all that was subscribed under `name`."""
-        for kind, subscribers in self._subscribers.items():
-            self._subscribers[kind] = [entry for entry in subscribers if entry[0] != name]
+        for topic, subscribers in self._subscribers.items():
+            self._subscribers[topic] = [entry for entry in subscribers if entry[0] != name]
 
     def start(self, reactor: IReactorTime) -> None:
         """Deliver waiting exchanges and arrivals at least every `FLUSH_INTERVAL_S`."""
@@ -93,12 +93,12 @@ class EventBus:
             arrivals, self._arrivals = self._arrivals, []
             self.deliver(Arrival, arrivals)
 
-    def deliver(self, kind: type, events: Sequence[Event]) -> None:
-        """Deliver events of one kind, but after what is being delivered now.
+    def deliver(self, topic: type, events: Sequence[Event]) -> None:
+        """Deliver events of one topic, but after what is being delivered now.
 
         A subscriber may publish, and order must hold for all.
         """
-        self._undelivered.append((kind, events))
+        self._undelivered.append((topic, events))
         if self._delivering:
             return
         self._delivering = True
@@ -108,8 +108,8 @@ class EventBus:
         finally:
             self._delivering = False
 
-    def _tell(self, kind: type, events: Sequence[Event]) -> None:
-        for name, subscriber in tuple(self._subscribers.get(kind, ())):
+    def _tell(self, topic: type, events: Sequence[Event]) -> None:
+        for name, subscriber in tuple(self._subscribers.get(topic, ())):
             try:
                 subscriber(events)
             except Exception:  # noqa: BLE001  (a reporter's failure must not be the run's)

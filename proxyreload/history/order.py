@@ -46,22 +46,22 @@ LAG_LIMIT_NS = 5 * NS_PER_S
 #: Later than anything that happens.
 FOREVER_NS: Final = 1 << 62
 
-#: The frequent kinds, with when each happened, and what tells those of one moment apart: they are handed on in bulk, as
-#: much at once as lies between two of the others.
+#: The frequent topics, with when each happened, and what tells those of one moment apart. They are handed on in bulk:
+#: as much at once as lies between two of the others.
 _BULK: dict[type, tuple[Callable[[Any], int], Callable[[Any], Any]]] = {
     Exchange: (attrgetter("ended_ns"), attrgetter("ended_ns", "client", "number")),
     Arrival: (attrgetter("told_ns"), attrgetter("told_ns", "instance", "back_port", "carried", "request_id")),
     FrontClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "client", "connection")),
     BackClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "instance", "back_port", "carried")),
 }
-#: Stands for all other kinds, which come one by one.
+#: Stands for all other topics, which come one by one.
 _ONE_BY_ONE: Final = object
 #: They, of one moment in this order.
 _SINGLE: tuple[type, ...] = (
     *(BaselineTaken, Started, RateChanged, Change, Unproved, BackendKilled, RecordLost, Broken, ReporterFailed),
     *(Skipped, Stalled, ScheduleKept, Ended),
 )
-_RANK = {kind: rank for rank, kind in enumerate(_SINGLE)}
+_RANK = {topic: rank for rank, topic in enumerate(_SINGLE)}
 _PHASES = {phase: rank for rank, phase in enumerate(Phase)}
 
 
@@ -84,7 +84,7 @@ class Source:
 
     name: str
     until_ns: int = 0
-    _waiting: dict[type, list[Any]] = attrs.field(factory=lambda: {kind: [] for kind in (*_BULK, _ONE_BY_ONE)})
+    _waiting: dict[type, list[Any]] = attrs.field(factory=lambda: {topic: [] for topic in (*_BULK, _ONE_BY_ONE)})
     exchanged: Callable[[Exchange], None] = attrs.field(init=False)  #: takes one exchange
     arrived: Callable[[Arrival], None] = attrs.field(init=False)  #: takes one arrival
 
@@ -97,9 +97,9 @@ class Source:
         """Take any other event."""
         self._waiting[type(event) if type(event) in _BULK else _ONE_BY_ONE].append(event)
 
-    def waiting(self, kind: type) -> list[Any]:
-        """Return those events of a kind that have not been handed on."""
-        return self._waiting[kind]
+    def waiting(self, topic: type) -> list[Any]:
+        """Return those events of a topic that have not been handed on."""
+        return self._waiting[topic]
 
 
 @attrs.define(eq=False)
@@ -110,7 +110,7 @@ class History:
     is concluded from it, cannot be relied on then.
     """
 
-    deliver: Callable[[type, Sequence[Any]], None]  #: takes the next events of one kind
+    deliver: Callable[[type, Sequence[Any]], None]  #: takes the next events of one topic
     clock_ns: ClockNs
     late: int = attrs.field(default=0, init=False)
     here: Source = attrs.field(init=False)  #: this process, whose watermark is its clock
@@ -133,8 +133,8 @@ class History:
     def remove(self, source: Source) -> None:
         """Wait for a source no more: it has told all."""
         self._sources.remove(source)
-        for kind in (*_BULK, _ONE_BY_ONE):
-            self.here.waiting(kind).extend(source.waiting(kind))
+        for topic in (*_BULK, _ONE_BY_ONE):
+            self.here.waiting(topic).extend(source.waiting(topic))
 
     def start(self, reactor: IReactorTime) -> None:
         """Hand on what is complete, at least every `SETTLE_INTERVAL_S`."""
@@ -163,43 +163,43 @@ class History:
 
     def hand_on(self, until_ns: int) -> None:
         """Hand on all that happened before `until_ns`, in the order of time."""
-        bulk = [(kind, self._taken(kind, until_ns)) for kind in _BULK]
+        bulk = [(topic, self._taken(topic, until_ns)) for topic in _BULK]
         single = self._taken(_ONE_BY_ONE, until_ns)
         self._settled_ns = max(self._settled_ns, until_ns if until_ns != FOREVER_NS else 0)
         begins = dict.fromkeys(_BULK, 0)
         for event in single:
             # What else happened at the very moment comes after it; but before the end, for that is the last of all.
             cut = bisect_right if isinstance(event, Ended) else bisect_left
-            for kind, events in bulk:
-                begin = begins[kind]
-                end = begins[kind] = cut(events, when(event), begin, key=_BULK[kind][0]) if events else 0
+            for topic, events in bulk:
+                begin = begins[topic]
+                end = begins[topic] = cut(events, when(event), begin, key=_BULK[topic][0]) if events else 0
                 if end > begin:
-                    self.deliver(kind, events[begin:end])
+                    self.deliver(topic, events[begin:end])
             self.deliver(type(event), [event])
-        for kind, events in bulk:
-            rest = events[begins[kind] :] if begins[kind] else events
+        for topic, events in bulk:
+            rest = events[begins[topic] :] if begins[topic] else events
             if rest:
-                self.deliver(kind, rest)
+                self.deliver(topic, rest)
 
-    def _taken(self, kind: type, until_ns: int) -> list[Any]:
-        """Take from all sources the events of a kind that happened before `until_ns`, sorted."""
-        moment, order = _BULK.get(kind, (when, _order))
+    def _taken(self, topic: type, until_ns: int) -> list[Any]:
+        """Take from all sources the events of a topic that happened before `until_ns`, sorted."""
+        moment, order = _BULK.get(topic, (when, _order))
         taken: list[Any] = []
         for source in self._sources:
-            waiting = source.waiting(kind)
+            waiting = source.waiting(topic)
             if waiting:
                 taken += waiting
                 waiting.clear()
         if not taken:
             return taken
         # Exchanges by far outnumber the others: an attribute is read faster than a function is called.
-        moments = [e.ended_ns for e in taken] if kind is Exchange else [moment(event) for event in taken]
-        if kind is _ONE_BY_ONE or any(map(ge, moments, moments[1:])):  # not in order, or two of one moment
+        moments = [e.ended_ns for e in taken] if topic is Exchange else [moment(event) for event in taken]
+        if topic is _ONE_BY_ONE or any(map(ge, moments, moments[1:])):  # not in order, or two of one moment
             taken.sort(key=order)
             moments.sort()
         self.late += bisect_left(moments, self._settled_ns) if moments[0] < self._settled_ns else 0
         complete = bisect_left(moments, until_ns)
         if complete < len(taken):
-            self.here.waiting(kind).extend(taken[complete:])
+            self.here.waiting(topic).extend(taken[complete:])
             del taken[complete:]
         return taken

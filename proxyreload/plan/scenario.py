@@ -56,7 +56,7 @@ class Scenario:
 
     @property
     def actions(self) -> frozenset[str]:
-        """Every kind of change in it."""
+        """Every action in it."""
         return frozenset(step.action for step in self.steps) - {"pause"}
 
 
@@ -138,7 +138,7 @@ def _paced(title: str, initial: tuple[int, ...], steps: list[Step], pace_s: floa
 
 
 def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
-    """Parse a scenario; `duration_s` takes the place of its own duration."""
+    """Parse a scenario; `duration_s` takes the place of its own duration; raises `UsageError`."""
     source = _Source(name, text)
     try:
         content = tomllib.loads(text)

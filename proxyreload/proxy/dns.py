@@ -25,7 +25,7 @@ from proxyreload.system.waiting import LateError
 #: Nobody's domain (RFC 6761), and the one service that there is in it.
 DOMAIN = "app.test"
 SERVICE = f"_http._tcp.{DOMAIN}"
-#: The kinds of records there are.
+#: The records there are.
 KINDS = (dns.SRV, dns.A)
 #: How long an answer may be kept: the least that all resolvers take for a time.
 TTL_S = 1
@@ -151,7 +151,7 @@ class NameServer:
             await maybeDeferred(port.stopListening)
 
     def query(self, query: dns.Query, timeout: Sequence[int] | None = None) -> Deferred[Answer]:  # noqa: ARG002
-        """Look it up, as a resolver of Twisted Names: a name that is known may have no record of the kind asked for."""
+        """Look it up, as a resolver of Twisted Names: a name that is known may have no record of the type asked for."""
         records = self._records(str(query.name).lower())
         if records is None:
             return fail(DomainError(str(query.name)))

@@ -24,14 +24,14 @@ def described(messages: Mapping[str, Fields]) -> dict[str, Any]:
     file = FileDescriptorProto(name=f"{_PACKAGE}.proto", package=_PACKAGE)
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
-        for field_name, number, kind in fields:
+        for field_name, number, of in fields:
             field = message.field.add(name=field_name, number=number, label=Field.LABEL_OPTIONAL)
-            if isinstance(kind, list):
+            if isinstance(of, list):
                 field.label = Field.LABEL_REPEATED
-                (kind,) = kind  # noqa: PLW2901
-            if isinstance(kind, str):
-                field.type, field.type_name = Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+                (of,) = of  # noqa: PLW2901
+            if isinstance(of, str):
+                field.type, field.type_name = Field.TYPE_MESSAGE, f".{_PACKAGE}.{of}"
             else:
-                field.type = kind
+                field.type = of
     classes = GetMessages([file])
     return {name: classes[f"{_PACKAGE}.{name}"] for name in messages}

@@ -42,7 +42,10 @@ def require_free(host: str, port: int, what: str) -> None:
 
 
 def free_port(host: str) -> int:
-    """Return a port that nobody listens on, for a proxy's own use; ask for it just before it is listened on."""
+    """Return a port that nobody listens on, for a proxy's own use; ask for it just before it is listened on.
+
+    Raises `StartError` if that cannot be.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:

@@ -231,7 +231,10 @@ class Workspace:
         return said
 
     async def ask(self, socket: Path, line: str) -> str:
-        """Send one line to a Unix socket and return all that is answered, to the end of the connection."""
+        """Send one line to a Unix socket and return all that is answered, to the end of the connection.
+
+        Raises `ChangeError` if that cannot be.
+        """
         reply: Deferred[bytes] = Deferred()
         try:
             connection = await UNIXClientEndpoint(self.reactor, str(socket), timeout=5).connect(

@@ -32,7 +32,7 @@ class Case:
     of: str  #: what is tested: a mechanism or a URL
     time_s: float = 0.0
     outcome: str = ""
-    kind: str = ""  #: the verdict, of what has not passed
+    verdict: str = ""  #: the verdict, of what has not passed
     message: str = ""
     output: str = ""
 
@@ -68,8 +68,8 @@ def _add(suite: ET.Element, case: Case) -> None:
     named = {"classname": _text(case.of), "name": _text(case.name), "time": _seconds(case.time_s)}
     element = ET.SubElement(suite, "testcase", named)
     if case.outcome:
-        kind = {"type": case.kind} if case.kind else {}
-        ET.SubElement(element, case.outcome, {"message": _text(case.message), **kind})
+        verdict = {"type": case.verdict} if case.verdict else {}
+        ET.SubElement(element, case.outcome, {"message": _text(case.message), **verdict})
     if case.output:
         ET.SubElement(element, "system-out").text = _text(case.output)
 
@@ -130,7 +130,7 @@ class JUnitFile:
         return judgement
 
     def _broken(self, why: str) -> Case:
-        return Case("run", self.suite, outcome="error", kind=Verdict.INVALID.value, message=why)
+        return Case("run", self.suite, outcome="error", verdict=Verdict.INVALID.value, message=why)
 
     def _write(self, cases: Sequence[Case]) -> None:
         write_whole(self.path, document(self.suite, cases))

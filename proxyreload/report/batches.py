@@ -106,7 +106,7 @@ class Plain:
         return len(self._ends)
 
     def numbers(self, place: int) -> Integers:
-        """Return a column of numbers."""
+        """Return a column of numbers; raises `ValueError`."""
         begins, lengths = self._column(place)
         values = np.zeros(len(begins), np.int64)
         if lengths.max() > _DIGITS_AT_MOST:

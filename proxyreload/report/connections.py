@@ -131,7 +131,7 @@ def segments(story: Story, front: FrontConnections, chosen: Integers, most: int)
     other[1:] = (of[1:] != of[:-1]) | (instance[1:] != instance[:-1])
     first = _first(story, other, time_us, most)
     last = np.append(first[1:], len(of)) - 1 if len(first) else first
-    kinds = np.bincount(of[other], minlength=len(front))
+    stretches = np.bincount(of[other], minlength=len(front))
     began_us = np.where(rows.written_us[row] == UNKNOWN, time_us, rows.written_us[row])
     shown = slice(0, most)
     return Segments(
@@ -139,7 +139,7 @@ def segments(story: Story, front: FrontConnections, chosen: Integers, most: int)
         instance[first][shown],
         began_us[first][shown],
         time_us[last][shown],
-        kinds[of[first]][shown] == 1,
+        stretches[of[first]][shown] == 1,
     )
 
 

@@ -20,7 +20,7 @@ class Curve:
     """Latency by percentile: ``one_in`` is 1 / (1 - percentile), HdrHistogram's axis."""
 
     name: str
-    kind: str  #: ``before``, ``around``, ``after`` or ``baseline``
+    stretch: str  #: ``before``, ``around``, ``after`` or ``baseline``
     number: int  #: of the change
     count: int
     one_in: list[float]
@@ -41,7 +41,7 @@ def latency_us(story: Story) -> Integers:
 
 
 def curves(story: Story, changes_at_most: int) -> Iterator[Curve]:
-    """Yield a curve for each phase, in order; phases of one kind are joined if there are more changes than told."""
+    """Yield a curve for each phase, in order; phases of one stretch are joined if there are more changes than told."""
     chosen = measured(story)
     times, latencies = story.rows.time_us[chosen], latency_us(story)[chosen]
     if not len(times):
@@ -59,19 +59,19 @@ def curves(story: Story, changes_at_most: int) -> Iterator[Curve]:
             mine = change == index
             phases.append((f"around {told.number}", "around", index + 1, mine & around))
             phases.append((f"after {told.number}", "after", index + 1, mine & ~around))
-    for name, kind, number, rows in phases:
+    for name, stretch, number, rows in phases:
         if rows.any():
-            yield curve(name, kind, number, np.sort(latencies[rows]))
+            yield curve(name, stretch, number, np.sort(latencies[rows]))
 
 
-def curve(name: str, kind: str, number: int, ordered_us: Integers) -> Curve:
+def curve(name: str, stretch: str, number: int, ordered_us: Integers) -> Curve:
     """Return the curve of latencies in ascending order, up to the highest."""
     count = len(ordered_us)
     one_in = np.unique(np.append(np.geomspace(1, count, max(2, int(np.log10(count) * _POINTS_PER_DECADE))), [1, count]))
     # The rank that HdrHistogram takes: the first value that so many do not exceed.
     ranks = np.clip(np.ceil((1 - 1 / one_in) * count).astype(np.int64), 1, count) - 1
     ranks[-1] = count - 1
-    return Curve(name, kind, number, count, one_in.tolist(), ordered_us[ranks].astype(float).tolist())
+    return Curve(name, stretch, number, count, one_in.tolist(), ordered_us[ranks].astype(float).tolist())
 
 
 def baseline_curve(story: Story) -> Curve | None:

@@ -55,7 +55,7 @@ class Table:
         return UsageError(f"{self.file}: {self.path}{printable(key, 60)} {message}")
 
     def table(self, key: str) -> "Table":
-        """Return a table in it, an empty one if there is none."""
+        """Return a table in it, an empty one if there is none; raises `UsageError`."""
         value = self.content.get(key)
         if value is None:
             value = {}
@@ -66,14 +66,14 @@ class Table:
         return Table(self.file, f"{self.path}{printable(key, 60)}.", value)
 
     def tables(self, key: str) -> "list[Table]":
-        """Return a list of tables."""
+        """Return a list of tables; raises `UsageError`."""
         values = self.list(key)
         if not all(isinstance(value, dict) for value in values):
             raise self.wrong(key=key, message="is not a list of tables")
         return [Table(self.file, f"{self.path}{printable(key, 60)} {n}: ", value) for n, value in enumerate(values, 1)]
 
     def list(self, key: str, most: int = _ENTRIES_AT_MOST) -> list[Any]:
-        """Return a list, an empty one if there is none."""
+        """Return a list, an empty one if there is none; raises `UsageError`."""
         value = self.content.get(key)
         if value is None:
             return []
@@ -84,7 +84,7 @@ class Table:
         return value
 
     def text(self, key: str) -> str:
-        """Return a text fit to be shown, an empty one if there is none."""
+        """Return a text fit to be shown, an empty one if there is none; raises `UsageError`."""
         value = self.content.get(key)
         if value is None:
             return ""
@@ -93,14 +93,14 @@ class Table:
         return printable(value)
 
     def texts(self, key: str, most: int = _ENTRIES_AT_MOST) -> tuple[str, ...]:
-        """Return a list of texts, likewise."""
+        """Return a list of texts, likewise; raises `UsageError`."""
         values = self.list(key, most)
         if not all(isinstance(value, str) for value in values):
             raise self.wrong(key=key, message="is not a list of texts")
         return tuple(printable(value) for value in values)
 
     def number(self, key: str) -> int:
-        """Return a whole number from 0."""
+        """Return a whole number from 0; raises `UsageError`."""
         value = self.content.get(key)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
             raise self.wrong(key=key, message="is not a whole number")
@@ -111,7 +111,7 @@ class Table:
         return None if self.content.get(key) is None else self.number(key)
 
     def path_at(self, key: str) -> str:
-        """Return a path as it stands: it is opened, or linked to, and shown only in errors."""
+        """Return a path as it stands: it is opened, or linked to, and shown only in errors; raises `UsageError`."""
         value = self.content.get(key)
         if value is None:
             return ""
@@ -120,7 +120,7 @@ class Table:
         return value
 
     def decimal(self, key: str) -> float:
-        """Return a number from 0, 0 if there is none."""
+        """Return a number from 0, 0 if there is none; raises `UsageError`."""
         value = self.content.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
             raise self.wrong(key=key, message="is not a number")

@@ -11,7 +11,7 @@ from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Key
 
 #: More changes than this share one curve.
 CHANGES_AT_MOST = 4
-#: By kind of curve.
+#: By stretch of curve.
 COLOURS = {"before": "#0072b2", "around": LOST, "after": "#009e73", "baseline": NEUTRAL}
 #: Percentiles by where they are on the axis.
 TICKS = {
@@ -29,7 +29,7 @@ TICKS = {
 
 def tail_keys(curves: Sequence[Curve]) -> tuple[Key, ...]:
     """Return the legend."""
-    return tuple(Key(curve.name, COLOURS[curve.kind], dash=_dash(curve)) for curve in curves)
+    return tuple(Key(curve.name, COLOURS[curve.stretch], dash=_dash(curve)) for curve in curves)
 
 
 def tail_figure(curves: Sequence[Curve]) -> figure:
@@ -48,9 +48,9 @@ def tail_figure(curves: Sequence[Curve]) -> figure:
                 "name": [curve.name] * len(curve.one_in),
             }
         )
-        colour = COLOURS[curve.kind]
+        colour = COLOURS[curve.stretch]
         lines.append(drawn.line("x", "y", source=source, line_color=colour, line_dash=_dash(curve), line_width=2))
-        if curve.kind == "baseline":
+        if curve.stretch == "baseline":
             drawn.scatter("x", "y", source=source, marker="square", size=6, color=colour)
     hover(drawn, lines, [("", "@name"), ("percentile", "@percentile"), ("latency", "@y{0.000} ms")])
     return drawn

@@ -29,7 +29,7 @@ def write_report(runs: Sequence[RunPaths], output: Path) -> None:
 
 
 def write_matrix(comparison: Path, output: Path) -> None:
-    """Write the page of a comparison by its JSON file, likewise."""
+    """Write the page of a comparison by its JSON file, likewise; raises `ReportUnavailable`."""
     try:
         from proxyreload.report.matrix import matrix_page, read_matrix
     except ModuleNotFoundError as error:

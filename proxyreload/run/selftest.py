@@ -41,7 +41,7 @@ class SelfTest:
 
 
 async def execute(run: Run, exchanges: int) -> SelfTest:
-    """Run until every fault is injected and there are that many exchanges, and compare."""
+    """Run until every fault is injected and there are that many exchanges, and compare; raises `StartError`."""
     injector: list[IFaultInjector] = []
 
     async def done() -> bool:

@@ -33,11 +33,11 @@ class Wiring:
         """Let the verdict see all of it."""
         self.bus = EventBus(self._failed)
         self.history = History(self.bus.deliver, self.clock_ns)
-        for kind in self.observation.kinds:
-            self.bus.subscribe(kind, partial(self._observe, kind), VERDICT)
+        for topic in self.observation.topics:
+            self.bus.subscribe(topic, partial(self._observe, topic), VERDICT)
 
-    def _observe(self, kind: type, events: Sequence[Event]) -> None:
-        for changed in self.observation.take(kind, events):
+    def _observe(self, topic: type, events: Sequence[Event]) -> None:
+        for changed in self.observation.take(topic, events):
             self.bus.publish(changed)
 
     def _failed(self, name: str, failure: Failure) -> None:

@@ -43,7 +43,7 @@ class Latency:
 
     def add(self, other: "Latency") -> None:
         """Add all of another."""
-        self._histogram.add(other._counted())  # noqa: SLF001  (one of its own kind)
+        self._histogram.add(other._counted())  # noqa: SLF001  (another of its own)
 
     def plus(self, other: "Latency") -> "Latency":
         """Return both together."""

@@ -69,7 +69,7 @@ class Observation:
     _takes: Mapping[type, Callable[[Any], Sequence[ConnectionChanged] | None]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Know what is done with each kind of event."""
+        """Know what is done with each topic of event."""
         self._takes = {
             Exchange: self._exchanged,
             Arrival: self._arrived,
@@ -89,13 +89,13 @@ class Observation:
         }
 
     @property
-    def kinds(self) -> Iterable[type]:
-        """The kinds of event that matter to it."""
+    def topics(self) -> Iterable[type]:
+        """The topics of event that matter to it."""
         return self._takes.keys()
 
-    def take(self, kind: type, events: Sequence[Event]) -> Sequence[ConnectionChanged]:
-        """Take the next events of one kind in the order of time; returns what they changed of the connections."""
-        return self._takes[kind](events) or ()
+    def take(self, topic: type, events: Sequence[Event]) -> Sequence[ConnectionChanged]:
+        """Take the next events of one topic in the order of time; returns what they changed of the connections."""
+        return self._takes[topic](events) or ()
 
     @property
     def changes(self) -> list[ObservedChange]:
@@ -259,10 +259,10 @@ class Observation:
 
 
 def observe(history: Iterable[tuple[type, Sequence[Event]]]) -> Observation:
-    """Return what a whole history shows, given in the order of time, some events of one kind after another."""
+    """Return what a whole history shows, given in the order of time, some events of one topic after another."""
     observation = Observation()
-    kinds = frozenset(observation.kinds)
-    for kind, events in history:
-        if kind in kinds:
-            observation.take(kind, events)
+    topics = frozenset(observation.topics)
+    for topic, events in history:
+        if topic in topics:
+            observation.take(topic, events)
     return observation

@@ -1,4 +1,4 @@
-"""What many changes of one kind amount to."""
+"""What many changes of one sort amount to."""
 
 import random
 from collections.abc import Sequence

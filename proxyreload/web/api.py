@@ -92,16 +92,16 @@ class Api:
 
     @app.route("/static/<name>", methods=["GET"])
     def static(self, request: Request, name: str) -> bytes:
-        """Return a file of the page's own."""
-        kind = {**_STATIC, "page.html": "text/html; charset=utf-8"}.get(name)
-        if kind is None:
+        """Return a file of the page's own; raises `Refusal`."""
+        content_type = {**_STATIC, "page.html": "text/html; charset=utf-8"}.get(name)
+        if content_type is None:
             raise Refusal(404, "not found")
-        request.setHeader(b"Content-Type", kind)
+        request.setHeader(b"Content-Type", content_type)
         return files("proxyreload.web").joinpath("static", name).read_bytes()
 
     @app.route("/bokeh/<name>", methods=["GET"])
     def bokeh(self, request: Request, name: str) -> IResource:
-        """Return Bokeh's script."""
+        """Return Bokeh's script; raises `Refusal`."""
         if name != "bokeh.min.js":
             raise Refusal(404, "not found")
         request.setHeader(b"Cache-Control", b"private, max-age=3600")
@@ -126,7 +126,7 @@ class Api:
 
     @app.route("/api/events", methods=["GET"])
     def events(self, request: Request) -> Deferred[bytes]:
-        """Tell what happens from now on, after all that is known."""
+        """Tell what happens from now on, after all that is known; raises `Refusal`."""
         request.setHeader(b"Content-Type", b"text/event-stream")
         request.setHeader(b"X-Accel-Buffering", b"no")
         if not self._bench.subscribers.add(request):
@@ -148,7 +148,7 @@ class Api:
 
     @app.route("/runs/<run>/<file>", methods=["GET"])
     def run_file(self, request: Request, run: str, file: str) -> IResource:
-        """Return a run's file."""
+        """Return a run's file; raises `Refusal`."""
         path = self._bench.archive.file(run, file)
         if path is None:
             raise Refusal(404, "no such run, or it has no such file")
@@ -160,7 +160,7 @@ class Api:
 
     @app.route("/api/changes", methods=["POST"])
     async def change(self, request: Request) -> bytes:
-        """Make a change, and return how it ended."""
+        """Make a change, and return how it ended; raises `Refusal`."""
         asked = _asked(request, "action", "backend")
         action = asked.get("action")
         if action not in _ACTIONS:
@@ -174,7 +174,7 @@ class Api:
 
     @app.route("/api/load", methods=["POST"])
     def load(self, request: Request) -> bytes:
-        """Set the rate, start or stop, and return the state after it."""
+        """Set the rate, start or stop, and return the state after it; raises `Refusal`."""
         asked = _asked(request, "rate", "running")
         if not asked:
             raise Refusal(400, "say rate or running")

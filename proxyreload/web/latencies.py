@@ -25,9 +25,9 @@ class Tail:
     _counted: int = 0  # phases that were over when they were looked at
     _current: bool = False  # the phase that goes on is to be looked at
     _single: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by the phase's name
-    _joined: dict[str, Latency] = attrs.field(factory=lambda: {kind: Latency() for kind in _JOINED})
-    _shared: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by kind
-    _stale: list[str] = attrs.field(factory=list)  # kinds of which more is known than their shared curves show
+    _joined: dict[str, Latency] = attrs.field(factory=lambda: {stretch: Latency() for stretch in _JOINED})
+    _shared: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by stretch
+    _stale: list[str] = attrs.field(factory=list)  # stretches of which more is known than their shared curves show
     _baseline: dict[str, Any] | None = None
 
     def look(self) -> None:
@@ -47,7 +47,7 @@ class Tail:
         """Return the curves as they are sent, the baseline's last."""
         curves = list(self._single.values())
         if self._many and self._shared.keys() >= {each["kind"] for each in curves}:
-            curves = [self._shared[kind] for kind in _JOINED if kind in self._shared]
+            curves = [self._shared[stretch] for stretch in _JOINED if stretch in self._shared]
         return curves if self._baseline is None else [*curves, self._baseline]
 
     @property
@@ -65,7 +65,7 @@ class Tail:
         elif self._current:
             self._current = False
             self._draw(phases[-1])
-            self._know_more_of(_kind(phases[-1]))
+            self._know_more_of(_stretch(phases[-1]))
         elif self._many and self._stale:
             self._share(self._stale.pop(0))
         else:
@@ -73,39 +73,39 @@ class Tail:
         return True
 
     def _count(self, phase: LatencyPhase) -> None:
-        kind = _kind(phase)
-        self._joined[kind].add(phase.latency)
+        stretch = _stretch(phase)
+        self._joined[stretch].add(phase.latency)
         self._draw(phase)
-        self._know_more_of(kind)
+        self._know_more_of(stretch)
 
-    def _know_more_of(self, kind: str) -> None:
-        if kind not in self._stale:
-            self._stale.append(kind)
+    def _know_more_of(self, stretch: str) -> None:
+        if stretch not in self._stale:
+            self._stale.append(stretch)
 
     def _draw(self, phase: LatencyPhase) -> None:
         """Draw a phase's own curve, unless there will never be room for it."""
         number = int(phase.name.partition(" ")[2] or 0)
         if number <= CHANGES_AT_MOST and not self._many and phase.latency.count:
-            self._single[phase.name] = _curve(phase.name, _kind(phase), number, phase.latency)
+            self._single[phase.name] = _curve(phase.name, _stretch(phase), number, phase.latency)
 
-    def _share(self, kind: str) -> None:
-        """Draw all phases of a kind as one curve."""
-        latency, last = self._joined[kind], self.observation.phases[-1]
-        if _kind(last) == kind:
+    def _share(self, stretch: str) -> None:
+        """Draw all phases of a stretch as one curve."""
+        latency, last = self._joined[stretch], self.observation.phases[-1]
+        if _stretch(last) == stretch:
             latency = latency.plus(last.latency)
         if latency.count:
-            self._shared[kind] = _curve(_JOINED[kind], kind, 1, latency)
+            self._shared[stretch] = _curve(_JOINED[stretch], stretch, 1, latency)
 
 
-def _kind(phase: LatencyPhase) -> str:
+def _stretch(phase: LatencyPhase) -> str:
     return phase.name.partition(" ")[0]
 
 
-def _curve(name: str, kind: str, number: int, latency: Latency) -> dict[str, Any]:
+def _curve(name: str, stretch: str, number: int, latency: Latency) -> dict[str, Any]:
     """Return a curve as it is sent; `number` is the change's."""
     return {
         "name": name,
-        "kind": kind,
+        "kind": stretch,
         "number": number,
         "count": latency.count,
         "percentiles": latency.percentiles(),

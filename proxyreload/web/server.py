@@ -32,9 +32,9 @@ def loopback_unless_told(description: str) -> str:
     """
     if description.isascii() and description.isdigit():
         description = f"tcp:{description}"
-    kind = description.partition(":")[0]
-    if kind in _INTERFACES and not re.search(r"(?<!\\):interface=", description):
-        return f"{description}:interface={_INTERFACES[kind]}"
+    endpoint = description.partition(":")[0]
+    if endpoint in _INTERFACES and not re.search(r"(?<!\\):interface=", description):
+        return f"{description}:interface={_INTERFACES[endpoint]}"
     return description
 
 

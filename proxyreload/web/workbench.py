@@ -121,7 +121,7 @@ class Workbench:
         return over
 
     def stop(self) -> None:
-        """End the run in order; a second time, at once. Refused if there is none."""
+        """End the run in order; a second time, at once. Refused if there is none; raises `Refusal`."""
         if self._service is None:
             raise Refusal(409, "no run is going on")
         self._stopping = True
@@ -129,7 +129,7 @@ class Workbench:
         self._tell_state()
 
     def set_rate(self, rate_per_s: float | None) -> None:
-        """Let the clients send at another rate; without a run, those of the next."""
+        """Let the clients send at another rate; without a run, those of the next; raises `Refusal`."""
         if self._run is not None and self._run.set_rate(rate_per_s):
             self.settings = self._at_rate(rate_per_s)
         elif self.running:
@@ -142,7 +142,10 @@ class Workbench:
         return attrs.evolve(self.settings, load=attrs.evolve(self.settings.load, rate_per_s=rate_per_s))
 
     def change(self, action: str, instance: int) -> Deferred[Change]:
-        """Make a change; fires when it is applied or has failed. Refused is what makes no sense now."""
+        """Make a change; fires when it is applied or has failed. Refused is what makes no sense now.
+
+        Raises `Refusal` if that cannot be.
+        """
         operations = self._run.operations if self._run is not None else None
         if operations is None or self.live is None or self._word() != "running":
             raise Refusal(409, "nothing can be changed: no run of a proxy is going on")

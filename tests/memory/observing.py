@@ -13,10 +13,10 @@ def observed(bus: EventBus) -> Observation:
     """Return an observation that takes all that a bus brings, and publishes what that changed."""
     observation = Observation()
 
-    def take(kind: type, events: Sequence[Event]) -> None:
-        for changed in observation.take(kind, events):
+    def take(topic: type, events: Sequence[Event]) -> None:
+        for changed in observation.take(topic, events):
             bus.publish(changed)
 
-    for kind in observation.kinds:
-        bus.subscribe(kind, partial(take, kind), VERDICT)
+    for topic in observation.topics:
+        bus.subscribe(topic, partial(take, topic), VERDICT)
     return observation

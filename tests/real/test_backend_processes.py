@@ -38,6 +38,19 @@ def test_the_same_job(place: Place) -> None:
     assert place.left() == []
 
 
+def test_what_a_killed_backend_had_not_told_is_unknown(place: Place) -> None:
+    words = ("--repeat", "1", "--pace", "0.5", "--kill-removed", "0.1", "--rate", "500")
+    result = place.run(*OPTIONS, *words, *place.ports)
+    assert result.stderr == ""
+    result.assert_complete()
+    [unknown] = result.summary["unknown"]
+    assert unknown["instance"] == "0"
+    assert unknown["since_us"] <= unknown["until_us"]
+    assert result.changes[1]["applied_us"] < unknown["until_us"]
+    assert "what backend 0 saw in its last " in result.stdout
+    assert place.left() == []
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "whole group"])
 def test_a_signal_ends_it_in_order(place: Place, number: signal.Signals, *, whole_group: bool) -> None:

@@ -59,12 +59,12 @@ def _function(name: str, declared: usage.Options) -> str:
     """Return a function that completes a command's options and arguments."""
     known = {option.long: option.completer for option in options_of(declared) if option.takes_value}
     anything = {long: Anything() for long, completer in known.items() if completer is None}
-    kind = type(
+    options_class = type(
         type(declared).__name__,
         (type(declared),),
         {"compData": usage.Completions(optActions=anything), "subCommands": None},
     )
-    code = _code(kind()).partition("_arguments ")[2]
+    code = _code(options_class()).partition("_arguments ")[2]
     # Options may stand behind arguments here.
     code = code.replace('-A "-*" ', "", 1).rstrip()
     return f"{name}() {{\n_arguments {code}\n}}\n"
