@@ -83,11 +83,11 @@ class SocketGroup:
         ready = self._poll()
         for _round in range(_ROUNDS):
             self._work(self._read(ready))
+            self.worked()
             ready = self._poll()
             if self._transmitting:
                 self._transmit({descriptor for descriptor, _event in ready})
                 ready = ready or self._poll()
-            self.worked()
             if not ready:
                 return
 
