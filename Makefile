@@ -52,13 +52,16 @@ bench: $(VENV)/installed-tests
 clean:
 	rm -rf $(VENV) .venv-dist .venv-frozen build dist *.egg-info plugins/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# One stamp for each set of extras; the tests' set includes the other.
+# One stamp for each set of extras; the tests' set includes the other. What an earlier build left in build/lib would be
+# installed along: modules that are no more.
 $(VENV)/installed: $(SOURCES) | $(BIN)/pip
+	rm -rf build/lib
 	test -e $(VENV)/installed-tests || $(BIN)/pip install --quiet '.[haproxy,report]'
 	test ! -e $(VENV)/installed-tests || $(BIN)/pip install --quiet '.[proxies,test]'
 	touch $@
 
 $(VENV)/installed-tests: $(SOURCES) | $(BIN)/pip
+	rm -rf build/lib
 	$(BIN)/pip install --quiet '.[proxies,test]'
 	touch $@ $(VENV)/installed
 
