@@ -39,8 +39,6 @@ from proxyreload.system.clock import NS_PER_S, ClockNs
 
 #: Nothing waits longer than this for what else happened meanwhile.
 SETTLE_INTERVAL_S = 0.01
-#: When so many exchanges wait they are handed on at the next occasion.
-BATCH_SIZE = 64
 #: A source that has told nothing for so long is waited for no more; what it then tells of before that comes late.
 LAG_LIMIT_NS = 5 * NS_PER_S
 #: Later than anything that happens.
@@ -61,6 +59,9 @@ _SINGLE: tuple[type, ...] = (
     *(BaselineTaken, Started, RateChanged, Change, Unproved, BackendKilled, RecordLost, Broken, ReporterFailed),
     *(Skipped, Stalled, ScheduleKept, Ended),
 )
+#: What is told of each request, and what is not.
+_TRAFFIC = (Exchange, Arrival)
+_RARER = (FrontClosed, BackClosed, _ONE_BY_ONE)
 _RANK = {topic: rank for rank, topic in enumerate(_SINGLE)}
 _PHASES = {phase: rank for rank, phase in enumerate(Phase)}
 
@@ -117,12 +118,10 @@ class History:
     _sources: list[Source] = attrs.field(factory=list, init=False)
     _settled_ns: int = attrs.field(default=0, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
-    _exchanges: list[Exchange] = attrs.field(init=False)  # of this process
 
     def __attrs_post_init__(self) -> None:
         """Begin with this process."""
         self.here = self.source("here")
-        self._exchanges = self.here.waiting(Exchange)
 
     def source(self, name: str, until_ns: int = 0) -> Source:
         """Add a source, which has nothing to tell of the time before `until_ns`."""
@@ -148,23 +147,25 @@ class History:
             self._ticking.stop()
         self.hand_on(FOREVER_NS)
 
-    def worked(self) -> None:
-        """Hand on if there is much: all that was read has been worked on, so that nothing is missing before now."""
-        if len(self._exchanges) >= BATCH_SIZE:
-            self.settle()
-
     def settle(self) -> None:
         """Hand on what is complete."""
         now_ns = self.here.until_ns = self.clock_ns()
-        if len(self._sources) == 1:
-            self.hand_on(now_ns)
-        else:
+        if len(self._sources) > 1:
             self.hand_on(max(now_ns - LAG_LIMIT_NS, min(source.until_ns for source in self._sources)))
+        elif any(map(self.here.waiting, _RARER)):
+            self.hand_on(now_ns)
+        else:  # nearly always: nothing happened but traffic
+            self._settled_ns, settled_ns = max(self._settled_ns, now_ns), self._settled_ns
+            for topic in _TRAFFIC:
+                events = self._taken(topic, now_ns, settled_ns)
+                if events:
+                    self.deliver(topic, events)
 
     def hand_on(self, until_ns: int) -> None:
         """Hand on all that happened before `until_ns`, in the order of time."""
-        bulk = [(topic, self._taken(topic, until_ns)) for topic in _BULK]
-        single = self._taken(_ONE_BY_ONE, until_ns)
+        settled_ns = self._settled_ns
+        bulk = [(topic, self._taken(topic, until_ns, settled_ns)) for topic in _BULK]
+        single = self._taken(_ONE_BY_ONE, until_ns, settled_ns)
         self._settled_ns = max(self._settled_ns, until_ns if until_ns != FOREVER_NS else 0)
         begins = dict.fromkeys(_BULK, 0)
         for event in single:
@@ -181,7 +182,7 @@ class History:
             if rest:
                 self.deliver(topic, rest)
 
-    def _taken(self, topic: type, until_ns: int) -> list[Any]:
+    def _taken(self, topic: type, until_ns: int, settled_ns: int) -> list[Any]:
         """Take from all sources the events of a topic that happened before `until_ns`, sorted."""
         moment, order = _BULK.get(topic, (when, _order))
         taken: list[Any] = []
@@ -197,9 +198,10 @@ class History:
         if topic is _ONE_BY_ONE or any(map(ge, moments, moments[1:])):  # not in order, or two of one moment
             taken.sort(key=order)
             moments.sort()
-        self.late += bisect_left(moments, self._settled_ns) if moments[0] < self._settled_ns else 0
-        complete = bisect_left(moments, until_ns)
-        if complete < len(taken):
+        if moments[0] < settled_ns:
+            self.late += bisect_left(moments, settled_ns)
+        if moments[-1] >= until_ns:
+            complete = bisect_left(moments, until_ns)
             self.here.waiting(topic).extend(taken[complete:])
             del taken[complete:]
         return taken

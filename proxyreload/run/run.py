@@ -18,7 +18,7 @@ from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Ended, RateChanged, Skipped, Stalled, Started
+from proxyreload.history.events import Broken, Ended, Exchange, RateChanged, Skipped, Stalled, Started
 from proxyreload.history.failures import TIMEOUT
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
@@ -146,7 +146,7 @@ class Run:
         self._csv.open()
         self._run_file.open({**settings.as_run(), **self._programs.as_run()})
         self._give_back(stack, history.stop)
-        group = SocketGroup.on(self.reactor, self.clock_ns, history.worked)
+        group = SocketGroup.on(self.reactor, self.clock_ns, history.here.waiting(Exchange), history.settle)
         if group is not None:
             self._give_back(stack, group.close)
         backends = await self._start_backends(stack)

@@ -9,7 +9,7 @@ for many requests.
 
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol as Structural
 
@@ -23,6 +23,8 @@ from proxyreload.system.clock import ClockNs
 
 _READ_SIZE = 16 * 1024
 _ROUNDS = 4
+#: So much may be made before somebody is told.
+MADE_AT_ONCE = 64
 _GONE = (None, None)
 
 
@@ -46,18 +48,25 @@ class SocketGroup:
 
     reactor: IReactorFDSet
     clock_ns: ClockNs
-    worked: Callable[[], None] = lambda: None  #: called when all that was read so far has been worked on
+    made: Sequence[object] = ()  #: what members make of what they read
+    worked: Callable[[], None] = lambda: None  #: called when all that was read is worked on, and much has been made
     _epoll: select.epoll = attrs.field(factory=select.epoll, init=False)
     _members: dict[int, tuple[Member, socket.socket]] = attrs.field(factory=dict, init=False)
     _transmitting: list[tuple[int, Member]] = attrs.field(factory=list, init=False)
     _in_turn: bool = attrs.field(default=False, init=False)
 
     @classmethod
-    def on(cls, reactor: object, clock_ns: ClockNs, worked: Callable[[], None] = lambda: None) -> "SocketGroup | None":
+    def on(
+        cls,
+        reactor: object,
+        clock_ns: ClockNs,
+        made: Sequence[object] = (),
+        worked: Callable[[], None] = lambda: None,
+    ) -> "SocketGroup | None":
         """Return a group on this reactor, None where there is no epoll."""
         if not hasattr(select, "epoll") or not IReactorFDSet.providedBy(reactor):
             return None
-        group = cls(IReactorFDSet(reactor), clock_ns, worked)
+        group = cls(IReactorFDSet(reactor), clock_ns, made, worked)
         group.reactor.addReader(group)
         return group
 
@@ -83,7 +92,8 @@ class SocketGroup:
         ready = self._poll()
         for _round in range(_ROUNDS):
             self._work(self._read(ready))
-            self.worked()
+            if len(self.made) >= MADE_AT_ONCE:
+                self.worked()
             ready = self._poll()
             if self._transmitting:
                 self._transmit({descriptor for descriptor, _event in ready})

@@ -23,7 +23,6 @@ from proxyreload.history.events import (
     Started,
 )
 from proxyreload.history.order import (
-    BATCH_SIZE,
     FOREVER_NS,
     LAG_LIMIT_NS,
     SETTLE_INTERVAL_S,
@@ -150,16 +149,6 @@ def test_a_source_that_lags_too_far_behind_is_waited_for_no_longer_and_what_it_t
     told(other, BackClosed("0", 50000, 1, probe_only=False, closed_ns=START_NS + 5))
     line.settle(START_NS + LAG_LIMIT_NS + 30)
     assert (len(line.events), line.history.late) == (2, 1)
-
-
-def test_much_is_handed_on_as_soon_as_all_that_was_read_has_been_worked_on() -> None:
-    line = Line(now_ns=START_NS + 1000)
-    told(line.history.here, *(ended(at) for at in range(BATCH_SIZE - 1)))
-    line.history.worked()
-    assert line.events == []
-    told(line.history.here, ended(BATCH_SIZE))
-    line.history.worked()
-    assert len(line.events) == BATCH_SIZE
 
 
 def test_nothing_waits_longer_than_the_interval() -> None:

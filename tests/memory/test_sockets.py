@@ -458,3 +458,19 @@ def test_a_group_that_is_closed_in_its_own_turn_reads_no_more(desk: Desk) -> Non
     desk.group.doRead()
     assert desk.group.fileno() == -1
     assert len(log) == 1
+
+
+def test_when_much_has_been_made_of_what_was_read_somebody_is_told_once_it_is_all_worked_on(desk: Desk) -> None:
+    made: list[str] = []
+    told: list[list[str]] = []
+    desk.group.made = made
+    desk.group.worked = lambda: told.append(made[:])
+    (_one, first), (_two, second) = member(desk, "one", made), member(desk, "two", made)
+    first.far.send(b"x")
+    desk.group.doRead()
+    assert told == []
+    made += ["other"] * (sockets.MADE_AT_ONCE - 2)
+    first.far.send(b"x")
+    second.far.send(b"x")
+    desk.group.doRead()
+    assert [len(each) for each in told] == [sockets.MADE_AT_ONCE + 1]
