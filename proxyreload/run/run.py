@@ -271,14 +271,8 @@ class Run:
 
     async def _limited(self, close: Any, *arguments: object) -> None:  # noqa: ANN401
         """Give one thing back; what cannot be, or takes too long, does not keep the rest."""
-
-        async def closing() -> None:
-            closed = close(*arguments)
-            if closed is not None:
-                await closed
-
         try:
-            await within(self.reactor, closing(), GIVE_BACK_LIMIT_S)
+            await within(self.reactor, _awaited(close(*arguments)), GIVE_BACK_LIMIT_S)
         except BaseException as error:  # noqa: BLE001
             self._log.failure("{what} was not given back: {error}", Failure(), what=close, error=error)
 
@@ -371,7 +365,7 @@ class Run:
             self._under_way.cancel()
 
 
-async def _awaited(work: Any) -> None:  # noqa: ANN401  (whatever a plugin returns)
+async def _awaited(work: Any) -> None:  # noqa: ANN401  (whatever was returned: nothing, or something to await)
     if work is not None:
         await work
 
