@@ -31,8 +31,8 @@ class Backend:
     sink: Sink
     clock_ns: ClockNs
     host: str = HOST
+    group: SocketGroup | None = None  #: reads and writes its connections, beside those of other backends
     _factory: BackendFactory | None = attrs.field(default=None, init=False)
-    _group: SocketGroup | None = attrs.field(default=None, init=False)
     _listening: IListeningPort | None = attrs.field(default=None, init=False)
 
     @property
@@ -42,9 +42,8 @@ class Backend:
 
     async def start(self, reactor: IReactorTCP) -> None:
         """Listen; raises `StartError` if that cannot be done."""
-        self._group = SocketGroup.on(reactor, self.clock_ns)
         log = BackendLog(str(self.instance), self.sink, self.clock_ns)
-        self._factory = BackendFactory(BackendResource(self.instance), log, self._group)
+        self._factory = BackendFactory(BackendResource(self.instance), log, self.group)
         try:
             self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)
         except CannotListenError as error:
@@ -64,5 +63,3 @@ class Backend:
                 connection.close()
         if listening is not None:
             await maybeDeferred(listening.stopListening)
-        if self._group is not None:
-            self._group.close()

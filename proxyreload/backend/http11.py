@@ -32,6 +32,8 @@ class BackendConnection(Protocol):
     def __init__(self, factory: "BackendFactory") -> None:
         """Belong to `factory`."""
         self.site = factory
+        self._log = factory.log
+        self._instance = factory.log.instance
         self.source_port = 0
         self.carried = 0
         self.probe_only = True
@@ -68,7 +70,7 @@ class BackendConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
-        self.received(data, self.site.log.clock_ns())
+        self.received(data, self._log.clock_ns())
         self.transmit(readable=False)
 
     # The socket group's side.
@@ -85,7 +87,7 @@ class BackendConnection(Protocol):
             self._keep_alive = False
         if self._received_ns and not self._partly:
             self._partly = True
-            self.site.log.told(self._incomplete())
+            self._log.told(self._incomplete())
         if self._answers and self._socket_send is not None and self.site.group is not None:
             self.site.group.to_transmit(self._descriptor, self)
 
@@ -114,7 +116,7 @@ class BackendConnection(Protocol):
         self.site.connections.discard(self)
         self._tell_given_up()
         if not self.ours:
-            self.site.log.closed(self.source_port, self.carried, probe_only=self.probe_only)
+            self._log.closed(self.source_port, self.carried, probe_only=self.probe_only)
 
     def close(self) -> None:
         """Close from this side, which is no news; what was executed has been told."""
@@ -153,9 +155,19 @@ class BackendConnection(Protocol):
         if self._parser.get_method() == b"HEAD":
             answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         self._answers.append(answer)
-        arrival = self.site.log.executed(self.source_port, request_id, carried, self._received_ns, self._at_ns)
-        arrival.again = self._partly
-        self._unanswered.append(arrival)
+        self._unanswered.append(
+            Arrival(
+                self._instance,
+                request_id.decode("latin-1"),
+                self.source_port,
+                carried,
+                self._received_ns,
+                self._at_ns,
+                0,
+                0,
+                self._partly,
+            )
+        )
         self._received_ns = 0
 
     def _pieces_around(self, id_length: int) -> list[bytes]:
@@ -219,14 +231,14 @@ class BackendConnection(Protocol):
 
     def _incomplete(self) -> Arrival:
         """Return the request that is not whole."""
-        return self.site.log.received(self.source_port, self._request_id, self.carried, self._received_ns)
+        return self._log.received(self.source_port, self._request_id, self.carried, self._received_ns)
 
     def _tell_answered(self) -> None:
-        log, unanswered = self.site.log, self._unanswered
-        now_ns = log.clock_ns()
+        unanswered, told = self._unanswered, self._log.told
+        now_ns = self._log.clock_ns()
         for arrival in unanswered:
             arrival.answered_ns = now_ns
-            log.told(arrival)
+            told(arrival)
         unanswered.clear()
         self._executed_told = 0
 
@@ -234,11 +246,11 @@ class BackendConnection(Protocol):
         """Tell of those whose answers wait for the kernel, which may take long."""
         new, self._executed_told = self._unanswered[self._executed_told :], len(self._unanswered)
         for arrival in new:
-            self.site.log.told(attrs.evolve(arrival))
+            self._log.told(attrs.evolve(arrival))
             arrival.again = True
 
     def _tell_given_up(self) -> None:
-        log, given_up = self.site.log, self._unanswered
+        log, given_up = self._log, self._unanswered
         if self._received_ns:
             arrival = self._incomplete()
             arrival.again = self._partly

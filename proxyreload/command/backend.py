@@ -18,6 +18,7 @@ from proxyreload.history.bus import EventBus
 from proxyreload.proxy.ports import require_free
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
+from proxyreload.system.sockets import SocketGroup
 
 
 class BackendOptions(Options):
@@ -50,7 +51,8 @@ def serve_backend(words: list[str]) -> int:
     instance, port, host = options["instance"], options["port"], options["host"]
     require_free(host, port, f"backend {instance}")
     bus = EventBus()
-    backend = Backend(instance, port, bus, monotonic_ns, host)
+    group = SocketGroup.on(reactor, monotonic_ns, looks=False)
+    backend = Backend(instance, port, bus, monotonic_ns, host, group)
     failures: list[BaseException] = []
     told: list[_Speaker] = []
 

@@ -337,11 +337,14 @@ class Run:
         backends: list[IBackend] = []
         if not settings.hosted:
             return backends
+        group = None if settings.processes else SocketGroup.on(self.reactor, self.clock_ns, looks=False)
+        if group is not None:
+            self._give_back(stack, group.close)
         for instance, upstream in self.settings.upstreams.items():
             backends.append(
                 BackendProcess(instance, upstream.port, history, self.clock_ns, settings.host)
                 if settings.processes
-                else Backend(instance, upstream.port, history.here, self.clock_ns, settings.host)
+                else Backend(instance, upstream.port, history.here, self.clock_ns, settings.host, group)
             )
             self._give_back(stack, backends[-1].stop)
         starting = [Deferred.fromCoroutine(_awaited(backend.start(self.reactor))) for backend in backends]

@@ -10,6 +10,7 @@ for many requests.
 import select
 import socket
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Protocol as Structural
 
@@ -26,6 +27,7 @@ _ROUNDS = 4
 #: So much may be made before somebody is told.
 MADE_AT_ONCE = 64
 _GONE = (None, None)
+_NONE: frozenset[int] = frozenset()
 
 
 class Member(Structural):
@@ -38,7 +40,7 @@ class Member(Structural):
         """Take the end of the stream, `ConnectionDone`, or its reset, `ConnectionLost`."""
 
     def transmit(self, *, readable: bool) -> None:
-        """Write now; `readable`: there is something to read, or an end, that has not been read yet."""
+        """Write now; `readable`: something to read, or an end, has come that has not been read yet."""
 
 
 @implementer(IReadDescriptor)
@@ -50,6 +52,7 @@ class SocketGroup:
     clock_ns: ClockNs
     made: Sequence[object] = ()  #: what members make of what they read
     worked: Callable[[], None] = lambda: None  #: called when all that was read is worked on, and much has been made
+    looks: bool = True  #: whether members are told, when they write, what has come to their sockets meanwhile
     _epoll: select.epoll = attrs.field(factory=select.epoll, init=False)
     _members: dict[int, tuple[Member, socket.socket]] = attrs.field(factory=dict, init=False)
     _transmitting: list[tuple[int, Member]] = attrs.field(factory=list, init=False)
@@ -62,11 +65,13 @@ class SocketGroup:
         clock_ns: ClockNs,
         made: Sequence[object] = (),
         worked: Callable[[], None] = lambda: None,
+        *,
+        looks: bool = True,
     ) -> "SocketGroup | None":
         """Return a group on this reactor, None where there is no epoll."""
         if not hasattr(select, "epoll") or not IReactorFDSet.providedBy(reactor):
             return None
-        group = cls(IReactorFDSet(reactor), clock_ns, made, worked)
+        group = cls(IReactorFDSet(reactor), clock_ns, made, worked, looks)
         group.reactor.addReader(group)
         return group
 
@@ -85,7 +90,7 @@ class SocketGroup:
         """Let `member` write, when all that was read has been worked on; at once if nothing was."""
         self._transmitting.append((descriptor, member))
         if not self._in_turn:
-            self._transmit({ready for ready, _event in self._poll()})
+            self._transmit({ready for ready, _event in self._poll()} if self.looks else _NONE)
 
     def doRead(self) -> None:
         """Read all, work, write all; and again while there is more, for a while: a turn of the reactor is dear."""
@@ -94,7 +99,7 @@ class SocketGroup:
             self._work(self._read(ready))
             if len(self.made) >= MADE_AT_ONCE:
                 self.worked()
-            ready = self._poll()
+            ready = self._poll() if self.looks or not self._transmitting else []
             if self._transmitting:
                 self._transmit({descriptor for descriptor, _event in ready})
                 ready = ready or self._poll()
@@ -154,7 +159,7 @@ class SocketGroup:
         finally:
             self._in_turn = False
 
-    def _transmit(self, readable: set[int]) -> None:
+    def _transmit(self, readable: AbstractSet[int]) -> None:
         """Let members write, knowing to which sockets something has come since they were read."""
         transmitting, self._transmitting = self._transmitting, []
         for descriptor, member in transmitting:
