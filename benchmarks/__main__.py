@@ -20,6 +20,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=_whole, default=5, help="how often each is measured (%(default)s)")
     parser.add_argument("--seconds", type=_whole, default=5, help="for how long each time (%(default)s)")
     parser.add_argument("--exchanges", type=_whole, default=EXCHANGES, help="for the memory (%(default)s)")
+    parser.add_argument("--against", default="", help="another proxyreload's program, measured in the same rounds")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     return parser.parse_args()
 
@@ -47,7 +48,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     lines = []
     try:
-        bench = Bench(Cores.choose(), arguments.rounds, arguments.seconds, _say)
+        bench = Bench(Cores.choose(), arguments.rounds, arguments.seconds, _say, arguments.against)
         for line in report(bench, chosen(arguments.section, arguments.exchanges)):
             print(line, flush=True)
             lines.append(line)

@@ -15,7 +15,18 @@ from benchmarks.peers import PEERS, find
 from benchmarks.processes import BenchmarkError
 from benchmarks.quiet import watched
 from benchmarks.rounds import Rounds
-from benchmarks.sections import BACKEND_ROWS, CLIENT_ROWS, WHOLE_ROWS, Bench, Row, backends, clients, whole
+from benchmarks.sections import (
+    BACKEND_ROWS,
+    BEFORE,
+    CLIENT_ROWS,
+    KEPT,
+    WHOLE_ROWS,
+    Bench,
+    Row,
+    backends,
+    clients,
+    whole,
+)
 from benchmarks.servers import haproxy_program, nginx_program
 from benchmarks.startup import startup_s
 from benchmarks.versions import asked, machine, packages
@@ -43,7 +54,11 @@ def sections(exchanges: int) -> tuple[Section, ...]:
 
 
 def _compared(measure: Callable[[Bench], Rounds], rows: Sequence[Row]) -> Callable[[Bench], Iterator[str]]:
-    return lambda bench: table.ratios(rows, measure(bench))
+    def compared(bench: Bench) -> Iterator[str]:
+        before = [Row("another proxyreload", rows[0].ours, BEFORE, KEPT, 1.0)] if bench.against else []
+        return table.ratios([*rows, *before], measure(bench))
+
+    return compared
 
 
 def report(bench: Bench, wanted: Sequence[Section]) -> Iterator[str]:

@@ -23,6 +23,7 @@ class Bench:
     rounds: int
     seconds: int
     say: Callable[[str], None]
+    against: str = ""  #: another proxyreload's program, measured in the same rounds; empty: none
 
 
 @attrs.frozen
@@ -53,12 +54,20 @@ WHOLE_ROWS = (
 )
 
 
+BEFORE = "proxyreload before"
+#: What is asked of each comparison that there is also a proxyreload before of.
+KEPT = 0.98
+
+
 def clients(bench: Bench) -> Rounds:
     """Every load generator on one core, against nginx on the other."""
     mine: list[Peer] = [Proxyreload(program()), TreqAgent(sys.executable)]
     installed = [peer for peer in map(find, PEERS) if peer is not None]
     with temporary() as folder, nginx(folder, bench.cores.other) as (port,):
         contestants = [_driving(peer, url(port), bench, bench.cores.measured) for peer in mine + installed]
+        if bench.against:
+            before = Proxyreload(bench.against)
+            contestants.append(_driving(before, url(port), bench, bench.cores.measured, name=BEFORE))
         return play(contestants, bench.rounds, bench.say)
 
 
@@ -70,6 +79,8 @@ def backends(bench: Bench) -> Rounds:
             "our backend": stack.enter_context(backend(folder, 0, bench.cores.measured)),
             "Site": stack.enter_context(site(folder, bench.cores.measured)),
         }
+        if bench.against:
+            ports[BEFORE] = stack.enter_context(backend(folder, 1, bench.cores.measured, started_by=bench.against))
         contestants = [_driving(wrk, url(port), bench, bench.cores.other, name=name) for name, port in ports.items()]
         return play(contestants, bench.rounds, bench.say)
 
@@ -83,6 +94,8 @@ def whole(bench: Bench) -> Rounds:
             _driving(ApartRun(program()), "", bench, *both),
             _driving(wrk, url(front), bench, *both, name="wrk and nginx"),
         ]
+        if bench.against:
+            contestants.append(_driving(WholeRun(bench.against), "", bench, *both, name=BEFORE))
         return play(contestants, bench.rounds, bench.say)
 
 

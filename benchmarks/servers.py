@@ -81,10 +81,10 @@ def haproxy(folder: Path, backends: Sequence[int], *cores: int) -> Iterator[int]
 
 
 @contextmanager
-def backend(folder: Path, instance: int, *cores: int) -> Iterator[int]:
-    """Serve one backend by itself, `proxyreload backend`; gives its port."""
+def backend(folder: Path, instance: int, *cores: int, started_by: str = "") -> Iterator[int]:
+    """Serve one backend, `proxyreload backend`, by the program beside this Python or another one; gives its port."""
     port = free_ports()
-    program = str(Path(sys.executable).with_name("proxyreload"))
+    program = started_by or str(Path(sys.executable).with_name("proxyreload"))
     with serving(pinned([program, "backend", str(instance), str(port)], *cores), port, folder):
         yield port
 
