@@ -16,7 +16,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from proxyreload.history.bus import FLUSH_INTERVAL_S, EventBus
-from proxyreload.history.events import Arrival, BackClosed
+from proxyreload.history.events import Arrival, BackClosed, Broken
 from proxyreload.history.order import FOREVER_NS, History, Source
 from proxyreload.system.clock import ClockNs
 
@@ -36,6 +36,7 @@ class Uplink:
         """Write what the bus brings."""
         self.bus.subscribe(Arrival, self._arrived)
         self.bus.subscribe(BackClosed, self._closed)
+        self.bus.subscribe(Broken, self._broke)
 
     def start(self, reactor: IReactorTime) -> None:
         """Say that the port is open, and from now on up to when all has been told."""
@@ -77,6 +78,10 @@ class Uplink:
         for event in events:
             self._line({"closed": (event.back_port, event.carried, event.probe_only, event.closed_ns)})
 
+    def _broke(self, events: Sequence[Broken]) -> None:
+        for event in events:
+            self._line({"broken": (event.reason, event.at_ns)})
+
     def _line(self, content: dict[str, Any]) -> None:
         self.write(json.dumps(content, separators=(",", ":")).encode("utf-8") + b"\n")
 
@@ -115,6 +120,8 @@ class UplinkReceiver(LineOnlyReceiver):
             source.arrived(Arrival(self._instance, *told))
         if "closed" in content:
             source.publish(BackClosed(self._instance, *content["closed"]))
+        if "broken" in content:
+            source.publish(Broken(*content["broken"]))
         if "until" in content:
             self.until_ns = source.until_ns = content["until"]
 

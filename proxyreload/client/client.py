@@ -1,5 +1,6 @@
 """One client: a request, its outcome, the next request, over one connection at a time."""
 
+import errno
 from collections import deque
 
 import attrs
@@ -23,6 +24,9 @@ from proxyreload.traffic.interfaces import Expectation
 #: Without a rate, a client waits so long after a connection that came to nothing: a port where nobody listens answers
 #: in microseconds.
 PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
+
+#: What connect(2) and socket(2) fail with when this host, or this process, has no more to give.
+_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
 
 #: In place of a due time: without a schedule a request is due when it is written.
 _AS_WRITTEN_NS = 0
@@ -48,6 +52,9 @@ def connection_failure(reason: Failure) -> tuple[str, str]:
         return failures.REFUSED, ""
     if reason.check(TimeoutError) is not None:
         return failures.CONNECT_TIMEOUT, ""
+    error = reason.value
+    if (error.errno if isinstance(error, OSError) else getattr(error, "osError", None)) in _OWN_LIMITS:
+        return failures.OWN_LIMIT, printable(reason.getErrorMessage())
     name = "" if reason.check(ConnectError) is not None else f"{type(reason.value).__name__}: "
     return failures.CONNECT_ERROR, name + printable(reason.getErrorMessage())
 
@@ -76,6 +83,7 @@ class Client:
 
     late: int = attrs.field(default=0, init=False)  #: requests that were due before the one before them had its outcome
     late_peak_ns: int = attrs.field(default=0, init=False)
+    never_sent: int = attrs.field(default=0, init=False)  #: requests that were due, and dropped at the end
     _sent: int = attrs.field(default=0, init=False)
     _pending: Pending | None = attrs.field(default=None, init=False)  # the exchange under way
     _last_look: Pending | None = attrs.field(default=None, init=False)  # for which sockets were looked at once more
@@ -121,15 +129,22 @@ class Client:
             self._begin(due_ns)
 
     def stop(self) -> Deferred[None]:
-        """Send nothing more; fires when the exchange under way has its outcome. The connection stays, until `close`."""
+        """Send nothing but what is due already; fires when all that has its outcome.
+
+        The connection stays, until `close`.
+        """
         self._stopped = Deferred()
-        self._backlog.clear()
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
         if self._pending is None:
             self._finish()
         return self._stopped
+
+    def drop(self) -> None:
+        """Send nothing more, not even what is due already: ``never_sent`` counts it."""
+        self.never_sent += len(self._backlog)
+        self._backlog.clear()
 
     def close(self) -> None:
         """Close the connection: not before the run is over, for a proxy may close one of its own with it."""
@@ -138,7 +153,8 @@ class Client:
             self._connection = None
 
     def abort(self) -> None:
-        """End the exchange under way, if any, as aborted."""
+        """End the exchange under way, if any, as aborted, and send nothing more."""
+        self.drop()
         if self._pending is not None:
             self._give_up(self._pending, failures.ABORTED, "the run was ended")
 
@@ -205,13 +221,13 @@ class Client:
 
     def _proceed(self, *, failed_connection: bool) -> None:
         self._pending = None
-        if self._stopped is not None:
-            self._finish()
-        elif self._backlog:
+        if self._backlog:
             due_ns = self._backlog.popleft()
             self.late += 1
             self.late_peak_ns = max(self.late_peak_ns, self.clock_ns() - due_ns)
             self._begin(due_ns)
+        elif self._stopped is not None:
+            self._finish()
         elif self.open_loop:
             pass
         elif failed_connection:

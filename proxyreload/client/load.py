@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from proxyreload.client.client import Client
 from proxyreload.client.interfaces import IConnector
@@ -15,6 +15,9 @@ from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.traffic.identity import PROBE_MARK
 from proxyreload.traffic.interfaces import Expectation
+
+#: What is due when the clients stop is sent for so long at most.
+DRAIN_LIMIT_S = 1.0
 
 
 @attrs.define(eq=False)
@@ -76,11 +79,19 @@ class Load:
             self._schedule.start()
 
     def stop(self) -> Deferred[list[tuple[bool, None]]]:
-        """Send nothing more; fires when every exchange under way has its outcome."""
+        """Send nothing but what is due already, for a while; fires when every exchange has its outcome."""
         self.sending = False
         for schedule in self._schedules:
             schedule.stop()
-        return DeferredList([client.stop() for client in self._clients])
+        stopping = DeferredList([client.stop() for client in self._clients])
+        if not stopping.called:
+            dropping = self.reactor.callLater(DRAIN_LIMIT_S, self._drop)
+            stopping.addCallback(_stopped, dropping)
+        return stopping
+
+    def _drop(self) -> None:
+        for client in self._clients:
+            client.drop()
 
     def close(self) -> None:
         """Close every connection, once all have stopped."""
@@ -93,11 +104,12 @@ class Load:
         if schedule is None:
             return None
         return ScheduleKept(
-            requests=schedule.made_due,
+            requests=schedule.made_due + schedule.unmade,
             slipped=schedule.slipped,
             slip_peak_ns=schedule.slip_peak_ns,
             late={client.number: client.late for client in clients if client.late},
             late_peak_ns=max(client.late_peak_ns for client in clients),
+            never_sent=schedule.unmade + sum(client.never_sent for client in clients),
             at_ns=self.clock_ns(),
         )
 
@@ -124,3 +136,9 @@ class Load:
             probe=probe,
             mark=PROBE_MARK if probe else self.mark,
         )
+
+
+def _stopped(outcomes: list[tuple[bool, None]], dropping: IDelayedCall) -> list[tuple[bool, None]]:
+    if dropping.active():
+        dropping.cancel()
+    return outcomes

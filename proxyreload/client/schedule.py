@@ -12,6 +12,8 @@ from proxyreload.system.clock import NS_PER_S, ClockNs
 
 #: So many at most are made due before the reactor has its turn, should the rate be too high to be kept.
 _AT_ONCE = 256
+#: And so many when it ends: after a stall, what was due meanwhile.
+_LAST = 16_384
 
 
 @attrs.define(eq=False)
@@ -30,6 +32,7 @@ class Schedule:
     made_due: int = attrs.field(default=0, init=False)
     slipped: int = attrs.field(default=0, init=False)  #: requests made due later than `SLIP_NS`
     slip_peak_ns: int = attrs.field(default=0, init=False)
+    unmade: int = attrs.field(default=0, init=False)  #: due when it ended, and too much to be made due
     _start_ns: int = attrs.field(default=0, init=False)
     _alarm: IAlarm | None = attrs.field(default=None, init=False)
 
@@ -48,10 +51,15 @@ class Schedule:
             self._ring()
 
     def stop(self) -> None:
-        """Make nothing due any more."""
+        """Make due what is due by now, and nothing any more; ``unmade`` is what would have been too much at once."""
         if self._alarm is not None:
             self._alarm.close()
             self._alarm = None
+            now_ns = self.clock_ns()
+            self._make_due(now_ns, _LAST)
+            if self._due_ns() <= now_ns:
+                due = int((now_ns - self._start_ns) * self.rate_per_s / NS_PER_S) + 1
+                self.unmade += max(0, due - self.made_due)
 
     def _go_on_at(self, due_ns: int) -> None:
         """Count from where the next request is due at this time."""
@@ -61,10 +69,16 @@ class Schedule:
         return self._start_ns + int(self.made_due * NS_PER_S / self.rate_per_s)
 
     def _ring(self) -> None:
-        due_ns, now_ns = self._due_ns(), self.clock_ns()
-        for _turn in range(_AT_ONCE):
-            if due_ns > now_ns:
-                break
+        self._make_due(None, _AT_ONCE)
+        if self._alarm is not None:
+            self._alarm.set(self._due_ns() - self.clock_ns())
+
+    def _make_due(self, until_ns: int | None, at_most: int) -> None:
+        """Make due what is due `until_ns`, None: by the time it is looked at."""
+        for _turn in range(at_most):
+            due_ns, now_ns = self._due_ns(), self.clock_ns()
+            if due_ns > (now_ns if until_ns is None else until_ns):
+                return
             slip_ns = now_ns - due_ns
             if slip_ns > SLIP_NS:
                 self.slipped += 1
@@ -72,6 +86,3 @@ class Schedule:
             client = self.clients[self.made_due % len(self.clients)]
             self.made_due += 1
             client.due(due_ns)
-            due_ns, now_ns = self._due_ns(), self.clock_ns()
-        if self._alarm is not None:
-            self._alarm.set(due_ns - now_ns)

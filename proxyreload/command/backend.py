@@ -9,12 +9,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
 from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
-from proxyreload.cli.numbers import whole
 from proxyreload.errors import ExitStatus
 from proxyreload.history.bus import EventBus
+from proxyreload.plan import bounds
 from proxyreload.proxy.ports import require_free
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
@@ -37,8 +38,8 @@ class BackendOptions(Options):
         if len(words) != 2:  # noqa: PLR2004
             msg = "backend takes ID and PORT: proxyreload backend 0 1030"
             raise UsageError(msg)
-        self["instance"] = whole("ID", words[0], 0, 10**9)
-        self["port"] = whole("PORT", words[1], 1, 65535)
+        self["instance"] = bounds.INSTANCE.parse("ID", words[0])
+        self["port"] = bounds.PORT.parse("PORT", words[1])
 
 
 def serve_backend(words: list[str]) -> int:
@@ -51,6 +52,8 @@ def serve_backend(words: list[str]) -> int:
     instance, port, host = options["instance"], options["port"], options["host"]
     require_free(host, port, f"backend {instance}")
     bus = EventBus()
+    accepting = AcceptWatch(bus, monotonic_ns)
+    accepting.start()
     group = SocketGroup.on(reactor, monotonic_ns, looks=False)
     backend = Backend(instance, port, bus, monotonic_ns, host, group)
     failures: list[BaseException] = []
@@ -61,7 +64,7 @@ def serve_backend(words: list[str]) -> int:
         if options["report"] is None:
             print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
         else:
-            told.append(_speak(reactor, bus, whole("--report", options["report"], 0, 2**31)))
+            told.append(_speak(reactor, bus, bounds.DESCRIPTOR.parse("--report", options["report"])))
 
     async def end() -> None:
         await backend.stop()

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 import proxyreload
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.cli.numbers import positive, whole
 from proxyreload.cli.signals import on_signals
 from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
 from proxyreload.comparison.cases import as_junit
@@ -27,6 +26,7 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
+from proxyreload.plan import bounds
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
 from proxyreload.report.write import write_matrix, write_run
 from proxyreload.system.clock import monotonic_ns
@@ -110,7 +110,7 @@ def run_comparison(words: list[str]) -> int:
         [each for each in found if isinstance(each, Contender)],
         settings,
         Path(options["folder"]),
-        whole("--rounds", options["rounds"], 1, 1000),
+        bounds.ROUNDS.parse("--rounds", options["rounds"]),
     )
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
@@ -162,7 +162,7 @@ def _report(table: Path, page: Path) -> str:
 
 
 def _settings(options: Options) -> Settings:
-    backends = whole("--backends", options["backends"], 1, 1000)
+    backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends)
     scenario = repetition(options, backends)
     if options["scenario"] is not None:
@@ -171,10 +171,10 @@ def _settings(options: Options) -> Settings:
         target=Target.front(front_port),
         scenario=scenario,
         load=LoadSettings(
-            clients=whole("--clients", options["clients"], 1, 10_000),
-            rate_per_s=None if options["rate"] == "0" else positive("--rate", options["rate"]),
-            timeout_s=positive("--timeout", options["timeout"]),
-            seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+            clients=bounds.CLIENTS.parse("--clients", options["clients"]),
+            rate_per_s=None if options["rate"] == "0" else bounds.RATE_PER_S.parse("--rate", options["rate"]),
+            timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
+            seed=bounds.SEED.parse("--seed", options["seed"]),
         ),
         backends=BackendSettings(number=backends, first_port=first_port, kill_removed_s=killed_after_s(options)),
     )

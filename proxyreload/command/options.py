@@ -9,8 +9,8 @@ from twisted.python import usage
 from proxyreload import errors
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.cli.numbers import positive, whole
 from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
+from proxyreload.plan import bounds
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.registry import Choice, choose
@@ -110,7 +110,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     if options["log"] not in LOGS:
         msg = f"--log takes {', '.join(LOGS)}, not {options['log']!r}"
         raise errors.UsageError(msg)
-    duration_s = None if options["duration"] is None else positive("--duration", options["duration"])
+    duration_s = None if options["duration"] is None else bounds.DURATION_S.parse("--duration", options["duration"])
     choice = None if plugin is None else choose(plugin)
     ours = choice is not None and choice.plugin.binary is not None
     if (url is None and choice is None) or (url is not None and ours):
@@ -120,17 +120,20 @@ def _settings(options: dict[str, Any]) -> Settings:
         if options[option] is not None and not ours:
             msg = f"--{option} is for a proxy that is started here: somebody else runs this one"
             raise errors.UsageError(msg)
-    backends = whole("--backends", options["backends"], 1, 1000)
+    if options["no-backends"] and options["kill-removed"] is not None:
+        msg = "--kill-removed kills backends that are hosted here: it does not go with --no-backends"
+        raise errors.UsageError(msg)
+    backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends, front=url is None)
     return Settings(
         target=Target.front(front_port) if url is None else Target.parse(url),
         scenario=_scenario(options, duration_s, backends),
         choice=choice,
         load=LoadSettings(
-            clients=whole("--clients", options["clients"], 1, 10_000),
-            rate_per_s=None if options["rate"] is None else positive("--rate", options["rate"]),
-            timeout_s=positive("--timeout", options["timeout"]),
-            seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+            clients=bounds.CLIENTS.parse("--clients", options["clients"]),
+            rate_per_s=None if options["rate"] is None else bounds.RATE_PER_S.parse("--rate", options["rate"]),
+            timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
+            seed=bounds.SEED.parse("--seed", options["seed"]),
         ),
         backends=BackendSettings(
             number=backends,

@@ -4,24 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from proxyreload.cli.numbers import positive, whole
 from proxyreload.errors import UsageError
+from proxyreload.plan import bounds
 from proxyreload.plan.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
 
 #: What --repeat can repeat.
 CHANGES = ("backends", *OF_THE_PROXY)
 #: Rolling through the backends takes two that stay and one that comes.
 _ROLLING_BACKENDS = 3
-_PACE_MAX_S = 3600.0
 
 
 def repetition(options: Mapping[str, Any], backends: int) -> Scenario:
     """Return the scenario of ``--repeat``, ``--pace`` and ``--change``; raises `UsageError`."""
-    times = whole("--repeat", options["repeat"], 1, 100_000)
-    pace_s = positive("--pace", options["pace"])
-    if pace_s > _PACE_MAX_S:
-        msg = f"--pace takes {_PACE_MAX_S:g} seconds at most, not {options['pace']}"
-        raise UsageError(msg)
+    times = bounds.REPEAT.parse("--repeat", options["repeat"])
+    pace_s = bounds.PACE_S.parse("--pace", options["pace"])
     if options["change"] not in CHANGES:
         msg = f"--change takes {', '.join(CHANGES)}, not {options['change']!r}"
         raise UsageError(msg)
@@ -45,13 +41,14 @@ def named(path: str | None, duration_s: float | None, backends: int) -> Scenario
 
 def killed_after_s(options: Mapping[str, Any]) -> float | None:
     """Return how long after its removal was applied a backend is killed, None for never."""
-    return None if options["kill-removed"] is None else positive("--kill-removed", options["kill-removed"])
+    after = options["kill-removed"]
+    return None if after is None else bounds.KILL_AFTER_S.parse("--kill-removed", after)
 
 
 def ports(options: Mapping[str, Any], backends: int, *, front: bool = True) -> tuple[int, int]:
     """Return the first backend's port and the front's, where the `front` is ours; raises `UsageError`."""
-    first_port = whole("--first-port", options["first-port"], 1, 65536 - backends)
-    front_port = whole("--front-port", options["front-port"], 1, 65535)
+    first_port = bounds.WholeBound(1, 65536 - backends).parse("--first-port", options["first-port"])
+    front_port = bounds.PORT.parse("--front-port", options["front-port"])
     if front and first_port <= front_port < first_port + backends:
         msg = f"--front-port {front_port} is one of the backends' ports, {first_port} to {first_port + backends - 1}"
         raise UsageError(msg)

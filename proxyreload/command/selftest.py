@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from proxyreload.cli.base import Options
-from proxyreload.cli.numbers import whole
 from proxyreload.cli.signals import on_signals
 from proxyreload.errors import ExitStatus
+from proxyreload.plan import bounds
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
 from proxyreload.proxy.registry import choose
@@ -52,7 +52,7 @@ def run_selftest(words: list[str]) -> int:
     """Run it and print the table."""
     options = SelfTestOptions()
     options.parseOptions(words)
-    exchanges = whole("--exchanges", options["exchanges"], 1, 10**9)
+    exchanges = bounds.EXCHANGES.parse("--exchanges", options["exchanges"])
     from twisted.internet import reactor as installed
 
     reactor = cast(IReactor, installed)
@@ -78,19 +78,19 @@ def run_selftest(words: list[str]) -> int:
 def _settings(options: Options, folder: Path) -> Settings:
     steps = (Step("add", instance=2, at_s=1.0), Step("remove", instance=0, at_s=2.0))
     return Settings(
-        target=Target.front(whole("--front-port", options["front-port"], 1, 65535)),
+        target=Target.front(bounds.PORT.parse("--front-port", options["front-port"])),
         scenario=Scenario("selftest", float("inf"), (0, 1), steps),
         choice=choose("control:faults"),
         load=LoadSettings(
-            clients=whole("--clients", options["clients"], 1, 1000),
+            clients=bounds.WholeBound(1, 1000).parse("--clients", options["clients"]),
             timeout_s=TIMEOUT_S,
             # A client that connects all the time could meet an outage that was meant for another.
             probe_rate_per_s=0,
-            seed=whole("--seed", options["seed"], 0, 2**63 - 1),
+            seed=bounds.SEED.parse("--seed", options["seed"]),
         ),
         backends=BackendSettings(
             number=3,
-            first_port=whole("--first-port", options["first-port"], 1, 65533),
+            first_port=bounds.WholeBound(1, 65533).parse("--first-port", options["first-port"]),
             processes=bool(options["backend-processes"]),
         ),
         files=FileSettings(folder / "data.csv", folder / "run.json"),

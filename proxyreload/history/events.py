@@ -194,6 +194,15 @@ class Skipped:
 
 
 @attrs.frozen
+class EndedEarly:
+    """The run was ended before its time: what it shows is not what was asked."""
+
+    after_ns: int
+    of_s: float
+    at_ns: int
+
+
+@attrs.frozen
 class Unproved:
     """The traffic has not shown a change in the time it had for that; the next one is made all the same."""
 
@@ -236,6 +245,12 @@ class ScheduleKept:
     late: Mapping[int, int]  #: requests that waited for the one before them to be answered, by client
     late_peak_ns: int
     at_ns: int
+    never_sent: int = 0  #: due when the clients stopped, and not sent in the time there was for that
+
+    @property
+    def missed(self) -> bool:
+        """Whether too much was never sent (more than one in a thousand) for anything to be said of the rest."""
+        return self.never_sent * 1000 > self.requests
 
     @property
     def kept(self) -> bool:
@@ -284,6 +299,7 @@ Event = (
     | Change
     | RateChanged
     | Skipped
+    | EndedEarly
     | Unproved
     | BaselineTaken
     | Stalled

@@ -9,8 +9,10 @@ from typing import Final
 
 REFUSED: Final = "refused"
 CONNECT_TIMEOUT: Final = "connect timeout"
-#: Neither refused nor timed out: no route, no free port, a reset during the handshake.
+#: Neither refused nor timed out: no route, a reset during the handshake.
 CONNECT_ERROR: Final = "connect error"
+#: The instrument itself could not: no file descriptor, no free local port, no memory for it. No doing of the proxy's.
+OWN_LIMIT: Final = "own limit"
 RESET_FRESH: Final = "reset before response, fresh"
 RESET_REUSED: Final = "reset before response, reused"
 CLOSED_FRESH: Final = "closed before response, fresh"

@@ -22,6 +22,7 @@ from proxyreload.history.events import (
     Broken,
     Change,
     Ended,
+    EndedEarly,
     Event,
     Exchange,
     FrontClosed,
@@ -57,7 +58,7 @@ _ONE_BY_ONE: Final = object
 #: They, of one moment in this order.
 _SINGLE: tuple[type, ...] = (
     *(BaselineTaken, Started, RateChanged, Change, Unproved, BackendKilled, RecordLost, Broken, ReporterFailed),
-    *(Skipped, Stalled, ScheduleKept, Ended),
+    *(Skipped, EndedEarly, Stalled, ScheduleKept, Ended),
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)

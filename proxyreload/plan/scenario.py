@@ -3,9 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.resources import files
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.history.events import change_name
+from proxyreload.plan import bounds
 
 _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
@@ -152,9 +151,8 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
         msg = f"{name}:1: nested too deeply"
         raise UsageError(msg) from error
     _known_keys(source, (), content, _TOP_KEYS)
-    duration = _number(source, ("duration",), content.get("duration", 15.0)) if duration_s is None else duration_s
-    if duration <= 0:
-        raise source.wrong(("duration",), "duration must be more than 0 seconds")
+    given = content.get("duration", 15.0)
+    duration = _number(source, ("duration",), given, bounds.DURATION_S) if duration_s is None else duration_s
     initial = content.get("backends", [0, 1])
     if not isinstance(initial, list) or not all(_is_instance(instance) for instance in initial):
         raise source.wrong(("backends",), "backends must be a list of backends' numbers")
@@ -174,12 +172,11 @@ def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known:
             raise source.wrong((*path, key), f"unknown key {key!r}; there are: {', '.join(known)}")
 
 
-def _number(source: _Source, path: Keys, value: object) -> float:
-    if not isinstance(value, bool) and isinstance(value, int | float):
-        with suppress(OverflowError):
-            if isfinite(number := float(value)):
-                return number
-    raise source.wrong(path, f"{path[-1]} must be a number of seconds")
+def _number(source: _Source, path: Keys, value: object, bound: bounds.Bound = bounds.PAUSE_S) -> float:
+    try:
+        return bound.of(str(path[-1]), value)
+    except UsageError as error:
+        raise source.wrong(path, str(error)) from error
 
 
 def _is_instance(value: object) -> bool:
@@ -196,10 +193,7 @@ def _step(source: _Source, index: int, table: Mapping[str, Any], duration_s: flo
     at_s = _time(source, (*path, "at"), table["at"], duration_s) if "at" in table else None
     value = table[action]
     if action == "pause":
-        pause_s = _number(source, (*path, action), value)
-        if pause_s < 0:
-            raise source.wrong((*path, action), "pause must not be negative")
-        return Step(action, at_s=at_s, pause_s=pause_s)
+        return Step(action, at_s=at_s, pause_s=_number(source, (*path, action), value))
     if action in OF_THE_PROXY:
         if value is not True:
             raise source.wrong((*path, action), f"write {action} = true")

@@ -135,6 +135,7 @@ def _schedule(schedule: ScheduleKept | None) -> dict[str, object] | None:
         "kept": schedule.kept,
         "slipped": schedule.slipped,
         "slip_max_us": schedule.slip_peak_ns // NS_PER_US,
+        "never_sent": schedule.never_sent,
         "late": {str(client): late for client, late in schedule.late.items()},
         "late_max_us": schedule.late_peak_ns // NS_PER_US,
     }

@@ -12,6 +12,8 @@ from proxyreload.plan.settings import FRONT_HOST, Settings
 from proxyreload.proxy.ports import require_free
 
 _RESOLVE_TIMEOUT_S = 5
+#: For the reactor, the files that are written, the proxy's processes and sockets, the live page and its readers.
+OWN_DESCRIPTORS = 192
 
 
 @attrs.frozen
@@ -59,6 +61,19 @@ def require_ports(settings: Settings) -> None:
             require_free(backends.host, backends.first_port + instance, f"backend {instance}")
     if settings.is_ours:
         require_free(FRONT_HOST, settings.target.port, "the front")
+
+
+def descriptors(settings: Settings) -> int:
+    """Return how many files and sockets the run may have open in any one process of ours.
+
+    Each client has one connection, a second one while the first is being closed. Of a proxy's connections to hosted
+    backends nobody knows how many there will be: two for each client cover what proxies with a pool for each thread do.
+    """
+    backends, clients = settings.backends, settings.load.clients + 1
+    if not backends.hosted:
+        return OWN_DESCRIPTORS + 2 * clients
+    # Of a backend's process: a socket pair, a pidfd, its output. It inherits the limit.
+    return OWN_DESCRIPTORS + 4 * clients + (3 if backends.processes else 1) * backends.number
 
 
 async def resolved(reactor: IReactorPluggableNameResolver, host: str) -> str:

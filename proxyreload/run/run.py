@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.process import BackendProcess
@@ -18,8 +19,7 @@ from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Ended, Exchange, RateChanged, Skipped, Stalled, Started
-from proxyreload.history.failures import TIMEOUT
+from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Stalled, Started
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
@@ -31,12 +31,13 @@ from proxyreload.record.csvfile import CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.hang import HangWatch
-from proxyreload.run.preflight import Programs, programs, require_ports, resolved
+from proxyreload.run.preflight import Programs, descriptors, programs, require_ports, resolved
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch
 from proxyreload.run.wiring import Wiring
 from proxyreload.system.child import ChildProcess
-from proxyreload.system.clock import ClockNs, ns, seconds
+from proxyreload.system.clock import NS_PER_S, ClockNs, ns, seconds
+from proxyreload.system.descriptors import require_descriptors
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
@@ -140,6 +141,7 @@ class Run:
         settings, choice, history = self.settings, self.settings.choice, self._wiring.history
         self._programs = programs(settings)
         require_ports(settings)
+        require_descriptors(descriptors(settings))
         address = await resolved(self.reactor, settings.target.host)
         # From here on the record of the run before is gone.
         self._give_back(stack, self._csv.close)
@@ -181,6 +183,7 @@ class Run:
         await self._interruptible(self.play.run(start_ns))
         if self.play.skipped():
             here.publish(Skipped(tuple(self.play.skipped()), self.clock_ns()))
+        self._note_early_end(start_ns)
         if self.operations is not None:
             self.operations.stop()
         await load.stop()
@@ -188,6 +191,12 @@ class Run:
         self._tell_own_share(load, stall)
         here.publish(Ended(self.clock_ns()))
         load.close()
+
+    def _note_early_end(self, start_ns: int) -> None:
+        """Tell that the run was ended before its time, if it has one."""
+        now_ns, duration_s = self.clock_ns(), self.settings.scenario.duration_s
+        if self._interrupted and now_ns - start_ns < duration_s * NS_PER_S:
+            self._wiring.history.here.publish(EndedEarly(now_ns - start_ns, duration_s, now_ns))
 
     def _tell_own_share(self, load: Load, stall: StallWatch) -> None:
         """Tell what the instrument itself has done to its figures."""
@@ -198,8 +207,8 @@ class Run:
         if kept is not None:
             here.publish(kept)
         here.publish(Stalled(stall.peak_ns, now_ns))
-        if stall.peak_ns >= ns(self.settings.load.timeout_s) and TIMEOUT in self.observation.counts.by_failure:
-            reason = f"proxyreload itself stood still for {seconds(stall.peak_ns):.1f} s: time-outs may be its own"
+        if stall.peak_ns >= ns(self.settings.load.timeout_s):
+            reason = f"proxyreload itself stood still for {seconds(stall.peak_ns):.1f} s: nobody saw what went on"
             here.publish(Broken(reason, now_ns))
         if history.late:
             reason = f"{history.late} events were told too late to be put in order"
@@ -340,6 +349,9 @@ class Run:
         group = None if settings.processes else SocketGroup.on(self.reactor, self.clock_ns, looks=False)
         if group is not None:
             self._give_back(stack, group.close)
+        accepting = AcceptWatch(history.here, self.clock_ns)
+        accepting.start()
+        self._give_back(stack, accepting.stop)
         for instance, upstream in self.settings.upstreams.items():
             backends.append(
                 BackendProcess(instance, upstream.port, history, self.clock_ns, settings.host)

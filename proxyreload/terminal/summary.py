@@ -106,6 +106,8 @@ def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:
             f"{kept}{schedule.slipped} of {schedule.requests} requests were made due more than "
             f"{SLIP_NS // NS_PER_MS} ms late by proxyreload itself, at most {_ms(schedule.slip_peak_ns)}"
         )
+    if schedule.never_sent:
+        yield f"{schedule.never_sent} of {counted(schedule.requests, 'request')} that were due were never sent"
     if schedule.late:
         clients = ", ".join(f"client {client}: {late}" for client, late in schedule.late.items())
         yield f"fell behind, waiting for answers: {clients}; at most {_ms(schedule.late_peak_ns)}"

@@ -7,7 +7,9 @@ import attrs
 
 from proxyreload.errors import ExitStatus
 from proxyreload.history.events import Ending
-from proxyreload.history.failures import ABORTED
+from proxyreload.history.failures import ABORTED, OWN_LIMIT
+from proxyreload.system.clock import seconds
+from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import Closures, ObservedChange
 
@@ -131,10 +133,21 @@ def judge(observation: Observation) -> Judgement:
         return Judgement(Verdict.INVALID, (f"the run was ended with {counted(aborted, 'exchange')} under way",))
     if observation.broken:
         return Judgement(Verdict.INVALID, tuple(observation.broken))
+    own_limit = counts.by_failure.get(OWN_LIMIT)
+    if own_limit:
+        reason = f"proxyreload itself had no descriptor, port or memory left for {counted(own_limit, 'exchange')}"
+        return Judgement(Verdict.INVALID, (reason,))
     if not counts.success:
         return Judgement(Verdict.INVALID, (f"not one of {counted(counts.total, 'exchange')} succeeded",))
     if observation.skipped:
         return Judgement(Verdict.INEFFECTIVE, (f"the run was ended before: {', '.join(observation.skipped)}",))
+    early, schedule = observation.ended_early, observation.schedule
+    if early is not None:
+        reason = f"the run was ended early, after {seconds(early.after_ns):.1f} of {early.of_s:g} s"
+        return Judgement(Verdict.INVALID, (reason, *_losses(counts)))
+    if schedule is not None and schedule.missed:
+        reason = f"{schedule.never_sent} of {counted(schedule.requests, 'request')} that were due were never sent"
+        return Judgement(Verdict.INVALID, (reason, *_losses(counts)))
     verdicts = [judge_change(change).verdict for change in observation.changes]
     if not observation.changes:
         closures = judge_closures(observation.before)
@@ -143,8 +156,14 @@ def judge(observation: Observation) -> Judgement:
         reasons = ()
     if counts.failure:
         verdicts.append(Verdict.LOSSY)
-        reasons = (f"{counted(counts.failure, 'failure')}: {by_class(counts.by_failure)}", *reasons)
+        reasons = (*_losses(counts), *reasons)
     return Judgement(worst(verdicts), reasons)
+
+
+def _losses(counts: Counts) -> tuple[str, ...]:
+    if not counts.failure:
+        return ()
+    return (f"{counted(counts.failure, 'failure')}: {by_class(counts.by_failure)}",)
 
 
 def detection_limit(exchanges: int) -> str:

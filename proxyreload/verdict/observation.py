@@ -18,6 +18,7 @@ from proxyreload.history.events import (
     Change,
     ConnectionChanged,
     Ended,
+    EndedEarly,
     Event,
     Exchange,
     FrontClosed,
@@ -50,6 +51,7 @@ class Observation:
     baseline: Baseline | None = None
     schedule: ScheduleKept | None = None  #: how well an open loop was kept
     stall_ns: int = 0  #: the longest that the instrument itself stood still
+    ended_early: EndedEarly | None = None
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
     lost_records: list[RecordLost] = attrs.field(factory=list)
@@ -81,6 +83,7 @@ class Observation:
             RecordLost: self.lost_records.extend,
             Unproved: self.unproved.extend,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
+            EndedEarly: self._ended_early,
             Stalled: self._stalled,
             ScheduleKept: self._scheduled,
             Broken: lambda events: self.broken.extend(event.reason for event in events),
@@ -136,6 +139,9 @@ class Observation:
 
     def _baseline(self, events: Sequence[BaselineTaken]) -> None:
         self.baseline = Baseline.of(events[-1])
+
+    def _ended_early(self, events: Sequence[EndedEarly]) -> None:
+        self.ended_early = events[-1]
 
     def _stalled(self, events: Sequence[Stalled]) -> None:
         self.stall_ns = max(self.stall_ns, *(event.peak_ns for event in events))

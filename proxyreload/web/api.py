@@ -17,8 +17,9 @@ from twisted.web.resource import IResource
 from twisted.web.static import File
 from werkzeug.exceptions import HTTPException
 
-from proxyreload.errors import ProxyreloadError
+from proxyreload.errors import ProxyreloadError, UsageError
 from proxyreload.history.events import Change
+from proxyreload.plan import bounds
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.system.clock import seconds
 from proxyreload.web.guard import Refusal
@@ -26,8 +27,6 @@ from proxyreload.web.live import encode
 from proxyreload.web.pictures import pictures
 from proxyreload.web.workbench import Workbench
 
-#: A higher rate is a mistake.
-RATE_LIMIT_PER_S = 1_000_000
 _ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY)
 _BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js"
 _STATIC = {
@@ -229,9 +228,10 @@ def _is_whole(value: object) -> bool:
 def _rate(value: object) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= RATE_LIMIT_PER_S:
-        raise Refusal(400, f"rate must be requests/s, above 0 and up to {RATE_LIMIT_PER_S}, or null: a closed loop")
-    return float(value)
+    try:
+        return bounds.RATE_PER_S.of("rate", value)
+    except UsageError as error:
+        raise Refusal(400, f"{error}; or null: a closed loop") from error
 
 
 def shielded(work: Deferred[Change]) -> Deferred[Change]:

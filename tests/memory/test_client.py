@@ -302,10 +302,10 @@ def test_a_request_that_found_no_connection_is_never_sent_later(bench: Bench) ->
     [
         (ConnectionRefusedError(), failures.REFUSED, ""),
         (TimeoutError(), failures.CONNECT_TIMEOUT, ""),
-        (ConnectError(osError=99, string="Cannot assign requested address"), failures.CONNECT_ERROR, "Cannot assign"),
+        (ConnectError(osError=99, string="Cannot assign requested address"), failures.OWN_LIMIT, "Cannot assign"),
         (NoRouteError(), failures.CONNECT_ERROR, "No route to host"),
         (ConnectionLost(), failures.CONNECT_ERROR, "ConnectionLost: "),
-        (OSError(24, "Too many\nopen files"), failures.CONNECT_ERROR, r"OSError: [Errno 24] Too many\nopen files"),
+        (OSError(24, "Too many\nopen files"), failures.OWN_LIMIT, r"[Errno 24] Too many\nopen files"),
     ],
 )
 def test_why_a_connection_could_not_be_opened(error: Exception, failure: str, message: str) -> None:
@@ -564,16 +564,30 @@ def test_a_client_that_pauses_stops_at_once(bench: Bench) -> None:
     assert bench.front.attempts == 1
 
 
-def test_stopping_forgets_the_backlog_and_whatever_is_due_later(bench: Bench) -> None:
+def test_stopping_sends_what_is_due_already_and_forgets_whatever_is_due_later(bench: Bench) -> None:
     bench.make(open_loop=True)
     bench.client.due(START_NS)
     bench.client.due(START_NS)
     stopped = bench.client.stop()
     bench.client.due(START_NS)
     bench.front.answers()
+    assert waits(stopped)
+    bench.front.answers()
+    result_of(stopped)
+    assert bench.front.requests == [b"3-0", b"3-1"]
+    assert len(bench.exchanges) == 2
+
+
+def test_what_is_dropped_is_counted_and_not_sent(bench: Bench) -> None:
+    bench.make(open_loop=True)
+    for _ in range(3):
+        bench.client.due(START_NS)
+    stopped = bench.client.stop()
+    bench.client.drop()
+    bench.front.answers()
     result_of(stopped)
     assert bench.front.requests == [b"3-0"]
-    assert len(bench.exchanges) == 1
+    assert bench.client.never_sent == 2
 
 
 def test_closing_at_the_end_is_no_news(started: Bench) -> None:
@@ -687,7 +701,8 @@ def test_there_is_exactly_one_exchange_for_each_request(actions: list[str], abor
     stopped = bench.client.stop()
     if abort:
         bench.client.abort()
-    bench.time.advance(4)
+    for _sent in range(len(actions) + 1):
+        bench.time.advance(4)
     result_of(stopped)
     requests = front.requests
     assert len(set(requests)) == len(requests)

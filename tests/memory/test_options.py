@@ -58,18 +58,26 @@ def test_every_option_finds_its_setting(tmp_path: Path) -> None:
     made = settings(
         *("--plugin", "fake:slow", "--clients", "3", "--rate", "12.5", "--duration", "30", "--backends", "5"),
         *("--first-port", "2000", "--front-port", "9000", "--timeout", "2.5", "--csv", "a.csv", "--run", "b.json"),
-        *("--log", "none", "--binary", "/bin/x", "--seed", "7", "--scenario", str(scenario), "--no-backends"),
+        *("--log", "none", "--binary", "/bin/x", "--seed", "7", "--scenario", str(scenario)),
         *("--backend-host", "127.0.0.2", "--backend-processes", "--kill-removed", "1.5", "--upgrade-to", "/bin/y"),
         *("--junit", "c.xml", "--report", "d.html", "--ca", "e.pem", "--insecure"),
     )
     assert made.choice is not None
     assert made.choice.name == "fake:slow"
     assert (made.load.clients, made.load.rate_per_s, made.load.timeout_s, made.load.seed) == (3, 12.5, 2.5, 7)
-    assert made.backends == BackendSettings(5, False, "127.0.0.2", 2000, True, 1.5)  # noqa: FBT003
+    assert made.backends == BackendSettings(5, True, "127.0.0.2", 2000, True, 1.5)  # noqa: FBT003
     assert (made.scenario.duration_s, made.scenario.initial, made.target.port) == (30.0, (0,), 9000)
     assert made.files == FileSettings(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html"))
     assert made.tls == TlsSettings(Path("e.pem"), insecure=True)
     assert (made.log, made.binary, made.upgrade_to) == ("none", "/bin/x", "/bin/y")
+
+
+def test_backends_may_be_somebody_elses() -> None:
+    assert not settings(URL, "--no-backends").backends.hosted
+
+
+def test_what_somebody_else_hosts_is_not_killed() -> None:
+    assert wrong("--plugin", "fake", "--no-backends", "--kill-removed", "1").startswith("--kill-removed kills backends")
 
 
 def test_a_plugin_alone_means_its_recommended_mechanism() -> None:
@@ -192,7 +200,7 @@ def test_a_backend_has_a_number_and_a_port() -> None:
     ],
 )
 def test_a_backend_that_cannot_be_is_told_by_what_is_wrong(words: tuple[str, ...], named: str) -> None:
-    with pytest.raises(UsageError) as raised:
+    with pytest.raises((UsageError, WrongUsage)) as raised:
         BackendOptions().parseOptions(list(words))
     assert named in str(raised.value)
 

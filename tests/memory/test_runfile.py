@@ -135,16 +135,20 @@ def test_latencies_stand_for_each_stretch_of_the_run(tmp_path: Path) -> None:
 
 
 def kept(
-    slipped: int = 0, slip_peak_ns: int = 0, late: Mapping[int, int] | None = None, late_peak_ns: int = 0
+    slipped: int = 0,
+    slip_peak_ns: int = 0,
+    late: Mapping[int, int] | None = None,
+    late_peak_ns: int = 0,
+    never_sent: int = 0,
 ) -> ScheduleKept:
     """Return how a schedule of 1000 requests was kept."""
-    return ScheduleKept(1000, slipped, slip_peak_ns, late or {}, late_peak_ns, START_NS + ns(10))
+    return ScheduleKept(1000, slipped, slip_peak_ns, late or {}, late_peak_ns, START_NS + ns(10), never_sent)
 
 
 def test_the_baseline_and_how_the_schedule_was_kept_stand_beside(tmp_path: Path) -> None:
     observation = observed()
     observation.take(BaselineTaken, [BaselineTaken({90: 300, 110: 198}, 500, {"timeout": 2}, ns(1), START_NS)])
-    observation.take(ScheduleKept, [kept(2, 3 * NS_PER_MS, {4: 7}, 5 * NS_PER_US)])
+    observation.take(ScheduleKept, [kept(2, 3 * NS_PER_MS, {4: 7}, 5 * NS_PER_US, 1)])
     summary = finished(tmp_path, observation)["summary"]
     assert (summary["baseline"]["exchanges"], summary["baseline"]["rate_per_s"]) == (500, 500.0)
     assert (summary["baseline"]["failures"], summary["baseline"]["latency"]["count"]) == ({"timeout": 2}, 498)
@@ -154,6 +158,7 @@ def test_the_baseline_and_how_the_schedule_was_kept_stand_beside(tmp_path: Path)
         "kept": False,
         "slipped": 2,
         "slip_max_us": 3000,
+        "never_sent": 1,
         "late": {"4": 7},
         "late_max_us": 5,
     }

@@ -235,6 +235,56 @@ def test_a_schedule_is_kept_if_one_request_in_a_thousand_slips_at_most(slipped: 
     assert ScheduleKept(1000, slipped, slip_peak_ns=0, late={}, late_peak_ns=0, at_ns=START_NS).kept is kept
 
 
+def test_what_is_due_at_the_end_is_sent_before_it() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    started = load(time, front, bus, rate_per_s=4.0, probe_rate_per_s=0)
+    started.start()
+    time.advance(0.25)
+    time.rightNow += 2  # the process stands still
+    stopping = started.stop()
+    sent = len(front.requests)
+    while waits(stopping):
+        answer_all(front)
+    punctuality = started.punctuality()
+    assert punctuality is not None
+    assert (sent, len(front.requests)) == (2, 10)
+    assert (punctuality.requests, punctuality.never_sent, punctuality.missed) == (10, 0, False)
+    assert time.getDelayedCalls() == []
+
+
+def test_what_is_still_queued_after_a_second_was_never_sent() -> None:
+    time, bus = Time(), EventBus()
+    front = Front(time)
+    started = load(time, front, bus, rate_per_s=4.0, probe_rate_per_s=0)
+    started.start()
+    time.pump([0.25] * 8)
+    stopping = started.stop()
+    time.advance(1)
+    assert len(front.requests) == 2
+    answer_all(front)
+    assert stopping.called
+    punctuality = started.punctuality()
+    assert punctuality is not None
+    assert (punctuality.requests, punctuality.never_sent, punctuality.missed) == (9, 7, True)
+
+
+def test_more_than_can_be_made_due_at_the_end_was_never_sent_either() -> None:
+    time, client = Time(), Client0()
+    due = schedule(time, [client], 1000)
+    due.start()
+    time.rightNow += 100
+    due.stop()
+    assert len(client.dues) == 16_385
+    assert due.made_due + due.unmade == 100_001
+
+
+@pytest.mark.parametrize(("never_sent", "missed"), [(0, False), (1, False), (2, True)])
+def test_more_than_one_in_a_thousand_never_sent_is_too_much(never_sent: int, missed: bool) -> None:  # noqa: FBT001
+    kept = ScheduleKept(1000, 0, 0, {}, 0, START_NS, never_sent)
+    assert kept.missed is missed
+
+
 def sent_by(bus: EventBus, events: list[Event]) -> list[tuple[int, float, float]]:
     """Return each exchange's client, and when it was due and written, in seconds since the start."""
     bus.flush()
@@ -293,12 +343,13 @@ def test_a_rate_is_set_again_and_again() -> None:
         time.advance(0.25)
         started.set_rate(rate)
     stopped = started.stop()
-    answer_all(front)
+    while waits(stopped):
+        answer_all(front)
     result_of(stopped)
     sent = sent_by(bus, events)
     assert [due for _client, due, _written in sent] == sorted({due for _client, due, _written in sent})
     assert time.getDelayedCalls() == []
-    assert len(sent) == 7
+    assert len(sent) == 8
 
 
 def test_a_client_that_pauses_follows_the_schedule_at_once() -> None:
