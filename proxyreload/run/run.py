@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from math import isfinite
 from typing import Any
 
 import attrs
@@ -36,7 +37,7 @@ from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch
 from proxyreload.run.wiring import Wiring
 from proxyreload.system.child import ChildProcess
-from proxyreload.system.clock import NS_PER_S, ClockNs, ns, seconds
+from proxyreload.system.clock import ClockNs, ns, seconds
 from proxyreload.system.descriptors import require_descriptors
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
@@ -195,7 +196,7 @@ class Run:
     def _note_early_end(self, start_ns: int) -> None:
         """Tell that the run was ended before its time, if it has one."""
         now_ns, duration_s = self.clock_ns(), self.settings.scenario.duration_s
-        if self._interrupted and now_ns - start_ns < duration_s * NS_PER_S:
+        if self._interrupted and isfinite(duration_s) and now_ns - start_ns < ns(duration_s):
             self._wiring.history.here.publish(EndedEarly(now_ns - start_ns, duration_s, now_ns))
 
     def _tell_own_share(self, load: Load, stall: StallWatch) -> None:
