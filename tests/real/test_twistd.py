@@ -21,7 +21,7 @@ def assert_told(result: Result) -> None:
     ]
     assert lines[-1] == counts
     assert result.summary["exchanges"] == len(result.rows)
-    assert re.search(f"^verdict: {result.verdict}$", result.stdout, re.MULTILINE)
+    assert re.search(rf"^verdict: {result.verdict}( \(.*\))?$", result.stdout, re.MULTILINE)
 
 
 def test_a_run_ends_by_itself(place: Place) -> None:
