@@ -15,8 +15,8 @@ from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
 from proxyreload.errors import ExitStatus
 from proxyreload.history.bus import EventBus
-from proxyreload.plan import bounds
 from proxyreload.proxy.ports import require_free
+from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup

@@ -26,9 +26,9 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
-from proxyreload.plan import bounds
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
 from proxyreload.report.write import write_matrix, write_run
+from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
 from proxyreload.terminal.progress import ProgressBar

@@ -10,10 +10,10 @@ from proxyreload import errors
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
-from proxyreload.plan import bounds
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.registry import Choice, choose
+from proxyreload.system import bounds
 from proxyreload.web.place import WebSettings
 
 LOGS = ("all", "changes", "none")

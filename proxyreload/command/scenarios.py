@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from proxyreload.errors import UsageError
-from proxyreload.plan import bounds
 from proxyreload.plan.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
+from proxyreload.system import bounds
 
 #: What --repeat can repeat.
 CHANGES = ("backends", *OF_THE_PROXY)

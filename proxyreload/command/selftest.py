@@ -10,12 +10,12 @@ from twisted.python.failure import Failure
 from proxyreload.cli.base import Options
 from proxyreload.cli.signals import on_signals
 from proxyreload.errors import ExitStatus
-from proxyreload.plan import bounds
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
 from proxyreload.proxy.registry import choose
 from proxyreload.run.run import Run
 from proxyreload.run.selftest import SelfTest, execute
+from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
 

@@ -11,7 +11,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.history.events import change_name
-from proxyreload.plan import bounds
+from proxyreload.system import bounds
 
 _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")

@@ -19,8 +19,8 @@ from werkzeug.exceptions import HTTPException
 
 from proxyreload.errors import ProxyreloadError, UsageError
 from proxyreload.history.events import Change
-from proxyreload.plan import bounds
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
+from proxyreload.system import bounds
 from proxyreload.system.clock import seconds
 from proxyreload.web.guard import Refusal
 from proxyreload.web.live import encode

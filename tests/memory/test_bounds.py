@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyreload.errors import UsageError
-from proxyreload.plan import bounds
+from proxyreload.system import bounds
 
 from .clocks import some_examples
 
