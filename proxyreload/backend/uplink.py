@@ -4,7 +4,7 @@ Each line has events of one topic, or a watermark: up to when everything has bee
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -15,75 +15,83 @@ from twisted.internet.task import LoopingCall
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from proxyreload.history.bus import FLUSH_INTERVAL_S, EventBus
+from proxyreload.history.bus import FLUSH_INTERVAL_S
 from proxyreload.history.events import Arrival, BackClosed, Broken
-from proxyreload.history.order import FOREVER_NS, History, Source
+from proxyreload.history.order import FOREVER_NS, RARE, History, Source
 from proxyreload.system.clock import ClockNs
 
 _LINE_LIMIT = 16 * 1024 * 1024
+#: So many events stand in a line at most, which so stays far below that.
+_EVENTS_AT_ONCE = 1024
 
 
 @attrs.define(eq=False)
 class Uplink:
-    """Writes the events of a bus, and watermarks, in the backend's process."""
+    """Writes what a backend has seen, and watermarks, in the backend's process."""
 
     write: Callable[[bytes], object]
-    bus: EventBus
+    seen: Source  #: what has not been told waits in it
     clock_ns: ClockNs
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Write what the bus brings."""
-        self.bus.subscribe(Arrival, self._arrived)
-        self.bus.subscribe(BackClosed, self._closed)
-        self.bus.subscribe(Broken, self._broke)
-
     def start(self, reactor: IReactorTime) -> None:
         """Say that the port is open, and from now on up to when all has been told."""
-        self._line({"listening": self.clock_ns()})
+        self.write(_line("listening", self.clock_ns()))
         self._ticking = LoopingCall(self.tick)
         self._ticking.clock = reactor
         self._ticking.start(FLUSH_INTERVAL_S, now=False)
 
     def tick(self) -> None:
         """Tell everything until now."""
-        now_ns = self.clock_ns()
-        self.bus.flush()
-        self._line({"until": now_ns})
+        self._tell(self.clock_ns())
 
     def stop(self) -> None:
         """Tell everything, and that no more will come."""
         if self._ticking is not None and self._ticking.running:
             self._ticking.stop()
-        self.bus.flush()
-        self._line({"until": FOREVER_NS})
+        self._tell(FOREVER_NS)
 
-    def _arrived(self, arrivals: Sequence[Arrival]) -> None:
-        told = [
-            (
-                a.request_id,
-                a.back_port,
-                a.carried,
-                a.received_ns,
-                a.executed_ns,
-                a.answered_ns,
-                a.given_up_ns,
-                a.again,
-            )
-            for a in arrivals
+    def _tell(self, until_ns: int) -> None:
+        """Write what waits, however much of which topic, and up to when that is all."""
+        lines = [
+            *_lines("arrivals", self.seen.waiting(Arrival), _arrival),
+            *_lines("closed", self.seen.waiting(BackClosed), _closed),
+            *_lines("broken", self.seen.waiting(RARE), _broken),
+            _line("until", until_ns),
         ]
-        self._line({"arrivals": told})
+        self.write(b"".join(lines))
 
-    def _closed(self, events: Sequence[BackClosed]) -> None:
-        for event in events:
-            self._line({"closed": (event.back_port, event.carried, event.probe_only, event.closed_ns)})
 
-    def _broke(self, events: Sequence[Broken]) -> None:
-        for event in events:
-            self._line({"broken": (event.reason, event.at_ns)})
+def _lines(topic: str, events: list[Any], told: Callable[[Any], tuple[Any, ...]]) -> Iterator[bytes]:
+    """Take all events of a topic, and yield them as lines."""
+    for begin in range(0, len(events), _EVENTS_AT_ONCE):
+        yield _line(topic, [told(each) for each in events[begin : begin + _EVENTS_AT_ONCE]])
+    events.clear()
 
-    def _line(self, content: dict[str, Any]) -> None:
-        self.write(json.dumps(content, separators=(",", ":")).encode("utf-8") + b"\n")
+
+def _line(topic: str, content: object) -> bytes:
+    return json.dumps({topic: content}, separators=(",", ":")).encode("utf-8") + b"\n"
+
+
+def _arrival(a: Arrival) -> tuple[Any, ...]:
+    return (
+        a.request_id,
+        a.back_port,
+        a.carried,
+        a.received_ns,
+        a.executed_ns,
+        a.answered_ns,
+        a.given_up_ns,
+        a.again,
+    )
+
+
+def _closed(closed: BackClosed) -> tuple[Any, ...]:
+    return closed.back_port, closed.carried, closed.probe_only, closed.closed_ns
+
+
+def _broken(broken: Broken) -> tuple[Any, ...]:
+    return broken.reason, broken.at_ns
 
 
 class UplinkReceiver(LineOnlyReceiver):
@@ -118,10 +126,10 @@ class UplinkReceiver(LineOnlyReceiver):
             return
         for told in content.get("arrivals", ()):
             source.arrived(Arrival(self._instance, *told))
-        if "closed" in content:
-            source.publish(BackClosed(self._instance, *content["closed"]))
-        if "broken" in content:
-            source.publish(Broken(*content["broken"]))
+        for told in content.get("closed", ()):
+            source.publish(BackClosed(self._instance, *told))
+        for told in content.get("broken", ()):
+            source.publish(Broken(*told))
         if "until" in content:
             self.until_ns = source.until_ns = content["until"]
 

@@ -15,6 +15,7 @@ from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
 from proxyreload.errors import ExitStatus
 from proxyreload.history.bus import EventBus
+from proxyreload.history.order import Source
 from proxyreload.proxy.ports import require_free
 from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
@@ -51,20 +52,21 @@ def serve_backend(words: list[str]) -> int:
     reactor = cast(IReactor, installed)
     instance, port, host = options["instance"], options["port"], options["host"]
     require_free(host, port, f"backend {instance}")
-    bus = EventBus()
-    accepting = AcceptWatch(bus, monotonic_ns)
+    # What nobody is told of is kept by nobody.
+    seen = EventBus() if options["report"] is None else Source(f"backend {instance}")
+    accepting = AcceptWatch(seen, monotonic_ns)
     accepting.start()
     group = SocketGroup.on(reactor, monotonic_ns, looks=False)
-    backend = Backend(instance, port, bus, monotonic_ns, host, group)
+    backend = Backend(instance, port, seen, monotonic_ns, host, group)
     failures: list[BaseException] = []
     told: list[_Speaker] = []
 
     async def serve() -> None:
         await backend.start(reactor)
-        if options["report"] is None:
+        if isinstance(seen, EventBus):
             print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
         else:
-            told.append(_speak(reactor, bus, bounds.DESCRIPTOR.parse("--report", options["report"])))
+            told.append(_speak(reactor, seen, bounds.DESCRIPTOR.parse("--report", options["report"])))
 
     async def end() -> None:
         await backend.stop()
@@ -105,11 +107,11 @@ class _Speaker(Protocol):
             await self._lost
 
 
-def _speak(reactor: IReactor, bus: EventBus, descriptor: int) -> _Speaker:
+def _speak(reactor: IReactor, seen: Source, descriptor: int) -> _Speaker:
     speaker = _Speaker(reactor)
     reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, cast(Any, OneProtocolFactory(speaker)))
     os.close(descriptor)
     assert speaker.transport is not None  # noqa: S101
-    speaker.uplink = Uplink(speaker.transport.write, bus, monotonic_ns)
+    speaker.uplink = Uplink(speaker.transport.write, seen, monotonic_ns)
     speaker.uplink.start(reactor)
     return speaker

@@ -1,6 +1,6 @@
 """The event bus: who has subscribed to a topic of event is called with it.
 
-In a run the history publishes on it, in the order of time. By itself, in a backend's process, it only makes batches.
+In a run the history publishes on it, in the order of time. By itself, as for the baseline, it only makes batches.
 """
 
 from collections import deque
@@ -80,6 +80,8 @@ class EventBus:
 
     def publish(self, event: Event) -> None:
         """Publish any other event now, after the exchanges and arrivals before it."""
+        if not self._subscribers.get(type(event)):  # for nobody can it come too early
+            return
         self.flush()
         self.deliver(type(event), [event])
 

@@ -55,6 +55,8 @@ _BULK: dict[type, tuple[Callable[[Any], int], Callable[[Any], Any]]] = {
 }
 #: Stands for all other topics, which come one by one.
 _ONE_BY_ONE: Final = object
+#: Under which they wait in a source.
+RARE: Final = _ONE_BY_ONE
 #: They, of one moment in this order.
 _SINGLE: tuple[type, ...] = (
     *(BaselineTaken, Started, RateChanged, Change, Unproved, BackendKilled, RecordLost, Broken, ReporterFailed),

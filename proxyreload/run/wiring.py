@@ -7,7 +7,7 @@ import attrs
 from twisted.python.failure import Failure
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Event, ReporterFailed
+from proxyreload.history.events import Broken, ConnectionChanged, Event, ReporterFailed
 from proxyreload.history.order import History
 from proxyreload.system.clock import ClockNs
 from proxyreload.verdict.observation import Observation
@@ -37,8 +37,9 @@ class Wiring:
             self.bus.subscribe(topic, partial(self._observe, topic), VERDICT)
 
     def _observe(self, topic: type, events: Sequence[Event]) -> None:
-        for changed in self.observation.take(topic, events):
-            self.bus.publish(changed)
+        changed = self.observation.take(topic, events)
+        if changed:
+            self.bus.deliver(ConnectionChanged, changed)
 
     def _failed(self, name: str, failure: Failure) -> None:
         error = failure.value

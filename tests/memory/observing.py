@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Event
+from proxyreload.history.events import ConnectionChanged, Event
 from proxyreload.run.wiring import VERDICT
 from proxyreload.verdict.observation import Observation
 
@@ -14,8 +14,9 @@ def observed(bus: EventBus) -> Observation:
     observation = Observation()
 
     def take(topic: type, events: Sequence[Event]) -> None:
-        for changed in observation.take(topic, events):
-            bus.publish(changed)
+        changed = observation.take(topic, events)
+        if changed:
+            bus.deliver(ConnectionChanged, changed)
 
     for topic in observation.topics:
         bus.subscribe(topic, partial(take, topic), VERDICT)

@@ -24,8 +24,8 @@ from proxyreload.backend.resource import BackendResource
 from proxyreload.backend.uplink import Uplink, UplinkReceiver
 from proxyreload.errors import StartError
 from proxyreload.history.bus import FLUSH_INTERVAL_S, EventBus
-from proxyreload.history.events import Arrival, BackClosed, Event
-from proxyreload.history.order import FOREVER_NS, History
+from proxyreload.history.events import Arrival, BackClosed, Broken, Event
+from proxyreload.history.order import FOREVER_NS, History, Source
 from proxyreload.system.clock import ns
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.get import from_numbered_backend
@@ -663,10 +663,10 @@ def test_a_backend_that_never_started_can_be_stopped() -> None:
 
 @attrs.define(eq=False)
 class Telling:
-    """The bus of a backend's process, the run's history, and the wire between them."""
+    """What a backend's process has seen, the run's history, and the wire between them."""
 
     time: Time = attrs.field(factory=Time)
-    there: EventBus = attrs.field(factory=EventBus)
+    there: Source = attrs.field(factory=lambda: Source("there"))
     here: EventBus = attrs.field(factory=EventBus)
     listening: Deferred[None] = attrs.field(factory=Deferred)
     ended: Deferred[None] = attrs.field(factory=Deferred)
@@ -722,11 +722,13 @@ def test_what_is_told_arrives_as_it_was_sent_with_all_its_stages(cuts: list[int]
     for arrival in TOLD:
         telling.there.arrived(arrival)
     closed = BackClosed("3", 51234, 1, probe_only=True, closed_ns=START_NS + 12)
+    broken = Broken("it has no descriptors left", START_NS + 13)
+    telling.there.publish(broken)
     telling.there.publish(closed)
     telling.time.advance(1)
     telling.carry(cuts)
     result_of(telling.listening)
-    assert telling.told() == [attrs.astuple(event) for event in (*TOLD, closed)]
+    assert telling.told() == [attrs.astuple(event) for event in (*TOLD, closed, broken)]
     assert telling.history.late == 0
 
 
@@ -746,11 +748,12 @@ def test_what_is_told_is_handed_on_once_it_is_known_that_nothing_before_it_is_mi
     telling.uplink.start(telling.time)
     telling.carry()
     telling.there.arrived(TOLD[0])
-    telling.time.advance(FLUSH_INTERVAL_S / 2)
-    telling.there.flush()
+    telling.time.advance(FLUSH_INTERVAL_S)
+    arrivals, until = telling.wire.splitlines(keepends=True)
+    telling.wire[:] = arrivals
     telling.carry()
     assert telling.told() == []
-    telling.time.advance(FLUSH_INTERVAL_S / 2)
+    telling.wire[:] = until
     telling.carry()
     assert telling.told() == [attrs.astuple(TOLD[0])]
 
@@ -763,6 +766,34 @@ def test_it_says_up_to_when_all_is_told_after_it_has_told_it(telling: Telling) -
     telling.uplink.stop()
     lines = [json.loads(line) for line in telling.wire.splitlines()]
     assert [[*line] for line in lines] == [["listening"], ["arrivals"], ["until"], ["arrivals"], ["until"]]
+
+
+def test_where_each_request_has_a_connection_of_its_own_all_is_told_at_once(telling: Telling) -> None:
+    telling.uplink.start(telling.time)
+    telling.wire.clear()
+    for number in range(100):
+        telling.there.arrived(Arrival("3", str(number), 51234 + number, 0, START_NS + number))
+        telling.there.publish(BackClosed("3", 51234 + number, 1, probe_only=False, closed_ns=START_NS + number))
+    telling.time.advance(FLUSH_INTERVAL_S)
+    told = [json.loads(line) for line in telling.wire.splitlines()]
+    assert [(topic, len(events) if topic != "until" else 1) for line in told for topic, events in line.items()] == [
+        ("arrivals", 100),
+        ("closed", 100),
+        ("until", 1),
+    ]
+
+
+@some_examples
+@given(st.integers(0, 5000))
+def test_however_much_there_is_to_tell_no_line_is_long(number: int) -> None:
+    telling = Telling()
+    telling.uplink.start(telling.time)
+    for each in range(number):
+        telling.there.publish(BackClosed("3", 1, each, probe_only=False, closed_ns=START_NS + each))
+    telling.time.advance(1)
+    assert max(map(len, telling.wire.splitlines())) < 100_000
+    telling.carry()
+    assert [event.carried for event in telling.events if isinstance(event, BackClosed)] == list(range(number))
 
 
 def test_while_it_tells_nothing_it_says_up_to_when_there_was_nothing(telling: Telling) -> None:
@@ -807,7 +838,8 @@ def test_one_that_is_lost_before_it_has_told_the_end_is_not_complete(telling: Te
 def test_one_that_is_lost_is_waited_for_no_more_and_what_it_told_is_kept(telling: Telling) -> None:
     telling.uplink.start(telling.time)
     telling.there.arrived(TOLD[3])
-    telling.there.flush()
+    telling.uplink.tick()
+    telling.wire[:] = telling.wire[: telling.wire.index(b'{"until"')]
     telling.carry()
     telling.time.advance(1)
     telling.history.settle()

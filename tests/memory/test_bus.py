@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from proxyreload.history.bus import BATCH_SIZE, FLUSH_INTERVAL_S, EventBus
-from proxyreload.history.events import Arrival, Broken, ConnectionChanged, Ended, Event, Exchange, Started
+from proxyreload.history.events import Arrival, Broken, ConnectionChanged, Ended, Ending, Event, Exchange, Started
 
 from .clocks import some_examples
-from .happened import exchange, record
+from .happened import exchange, front_closed, record
 
 
 def batches(bus: EventBus) -> list[list[int]]:
@@ -233,3 +233,13 @@ def test_every_event_is_delivered_once_and_in_the_order_of_its_kind(actions: lis
     for number, delivered in barriers:
         before = [action for action in actions[: number + 1] if action != "flush"]
         assert delivered == len(before)
+
+
+def test_what_nobody_asked_for_breaks_no_batch() -> None:
+    bus = EventBus()
+    taken = batches(bus)
+    for number in range(3):
+        bus.exchanged(exchange(number=number))
+        bus.publish(front_closed(Ending.ANNOUNCED))
+    bus.flush()
+    assert taken == [[0, 1, 2]]
