@@ -17,7 +17,7 @@ from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.wholefile import write_whole
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
-from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.latency import Told
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import Closures, ObservedChange
 
@@ -106,7 +106,7 @@ def _closures(closures: Closures) -> dict[str, object]:
     }
 
 
-def _latency(latency: Latency) -> dict[str, int]:
+def _latency(latency: Told) -> dict[str, int]:
     return {
         "count": latency.count,
         "p50_us": latency.percentile_us(50),

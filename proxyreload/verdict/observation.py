@@ -121,9 +121,13 @@ class Observation:
         losses = [sum(change.failures.values()) for change in self.changes]
         return repetition(losses, sum(change.exchanges for change in self.changes))
 
+    def latency_of(self, *stretches: str) -> Latency:
+        """Return the latencies of all phases of these stretches: ``before``, ``around``, ``after`` the changes."""
+        return self._phases.total(*stretches)
+
     def steady_and_around(self) -> tuple[Latency, Latency]:
         """Return the latencies away from the changes, and those around them."""
-        return self._phases.steady_and_around()
+        return self.latency_of("before", "after"), self.latency_of("around")
 
     def look(self) -> None:
         """Measure how long each instance has been silent until now, for a judgement before the end."""

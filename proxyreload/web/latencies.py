@@ -6,7 +6,7 @@ import attrs
 
 from proxyreload.report.percentiles import CHANGES_AT_MOST
 from proxyreload.system.clock import NS_PER_MS, ClockNs
-from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.latency import Told
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.phases import LatencyPhase
 
@@ -25,7 +25,6 @@ class Tail:
     _counted: int = 0  # phases that were over when they were looked at
     _current: bool = False  # the phase that goes on is to be looked at
     _single: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by the phase's name
-    _joined: dict[str, Latency] = attrs.field(factory=lambda: {stretch: Latency() for stretch in _JOINED})
     _shared: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by stretch
     _stale: list[str] = attrs.field(factory=list)  # stretches of which more is known than their shared curves show
     _baseline: dict[str, Any] | None = None
@@ -60,23 +59,18 @@ class Tail:
         if self._baseline is None and baseline is not None and baseline.latency.count:
             self._baseline = _curve("baseline", "baseline", 0, baseline.latency)
         elif self._counted < len(phases) - 1:
-            self._count(phases[self._counted])
+            self._draw(phases[self._counted])
+            self._know_more_of(phases[self._counted].stretch)
             self._counted += 1
         elif self._current:
             self._current = False
             self._draw(phases[-1])
-            self._know_more_of(_stretch(phases[-1]))
+            self._know_more_of(phases[-1].stretch)
         elif self._many and self._stale:
             self._share(self._stale.pop(0))
         else:
             return False
         return True
-
-    def _count(self, phase: LatencyPhase) -> None:
-        stretch = _stretch(phase)
-        self._joined[stretch].add(phase.latency)
-        self._draw(phase)
-        self._know_more_of(stretch)
 
     def _know_more_of(self, stretch: str) -> None:
         if stretch not in self._stale:
@@ -86,22 +80,16 @@ class Tail:
         """Draw a phase's own curve, unless there will never be room for it."""
         number = int(phase.name.partition(" ")[2] or 0)
         if number <= CHANGES_AT_MOST and not self._many and phase.latency.count:
-            self._single[phase.name] = _curve(phase.name, _stretch(phase), number, phase.latency)
+            self._single[phase.name] = _curve(phase.name, phase.stretch, number, phase.latency)
 
     def _share(self, stretch: str) -> None:
         """Draw all phases of a stretch as one curve."""
-        latency, last = self._joined[stretch], self.observation.phases[-1]
-        if _stretch(last) == stretch:
-            latency = latency.plus(last.latency)
+        latency = self.observation.latency_of(stretch)
         if latency.count:
-            self._shared[stretch] = _curve(_JOINED[stretch], stretch, 1, latency)
+            self._shared[stretch] = _curve(_JOINED[stretch], stretch, 1, latency.figures())
 
 
-def _stretch(phase: LatencyPhase) -> str:
-    return phase.name.partition(" ")[0]
-
-
-def _curve(name: str, stretch: str, number: int, latency: Latency) -> dict[str, Any]:
+def _curve(name: str, stretch: str, number: int, latency: Told) -> dict[str, Any]:
     """Return a curve as it is sent; `number` is the change's."""
     return {
         "name": name,
