@@ -15,6 +15,7 @@ from proxyreload.errors import StartError, UsageError
 from proxyreload.history.events import ScheduleKept
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.wholefile import write_whole
+from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
 from proxyreload.verdict.latency import Told
@@ -23,6 +24,8 @@ from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: Changes with a note in the changelog.
 FORMAT = 1
+#: Backends that are told by name, besides our own.
+_STRANGERS = 64
 
 
 @attrs.define(eq=False)
@@ -181,7 +184,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         **_rates(observation),
         **_unknown(observation),
         "duration_us": _since_us(observation.ended_ns, observation.started_ns),
-        "answers_by_instance": observation.answers_by_instance,
+        "answers_by_instance": shown(observation.answers_by_instance, _STRANGERS, observation.arrivals_by_instance),
         "arrivals_by_instance": observation.arrivals_by_instance,
         "before_changes": _closures(observation.before),
         "baseline": baseline,

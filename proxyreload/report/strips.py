@@ -1,5 +1,6 @@
 """Connections over time: a strip for each client, and the backends' own below."""
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 
 import attrs
@@ -9,6 +10,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from proxyreload.report.batches import Integers
+from proxyreload.report.bins import ANOTHER
 from proxyreload.report.connections import (
     ANNOUNCED,
     CLOSED,
@@ -24,6 +26,7 @@ from proxyreload.report.connections import (
 from proxyreload.report.figures import US_PER_S, draw_changed, draw_changes, hover, label_ticks, time_figure
 from proxyreload.report.losses import thinned
 from proxyreload.report.palette import LOST, NEUTRAL, Fill, Key
+from proxyreload.report.rowfile import Flags
 from proxyreload.report.story import Story
 
 _CLIENTS_AT_MOST = 60
@@ -143,16 +146,13 @@ def _draw_segments(
     fills: dict[str, Fill],
 ) -> None:
     """Colour the blocks; over a connection on which several backends answered, each has a lane."""
-    lanes = {name: index for index, name in enumerate(fills)}
-    lane_height = 2 * _HALF / max(1, len(lanes))
+    places = {name: index for index, name in enumerate(fills)}
+    lane_height = 2 * _HALF / max(1, len(places))
     at = np.searchsorted(chosen, told.connection)
     left, right = told.begin_us / US_PER_S, told.end_us / US_PER_S
-    for index, name in enumerate(story.rows.instances):
-        mine = told.instance == index
-        if not mine.any():
-            continue
+    for name, mine in _by_backend(story, told.instance, fills):
         fill = fills.get(name, Fill(NEUTRAL))
-        top = middle[at[mine]] - _HALF + np.where(told.alone[mine], 0, lanes.get(name, 0) * lane_height)
+        top = middle[at[mine]] - _HALF + np.where(told.alone[mine], 0, places.get(name, 0) * lane_height)
         drawn.quad(
             left=left[mine],
             right=right[mine],
@@ -166,12 +166,27 @@ def _draw_segments(
         )
 
 
+def _by_backend(story: Story, instance: Integers, fills: dict[str, Fill]) -> Iterator[tuple[str, Flags]]:
+    """Yield which of these are of each backend that has a colour, and which of all others together."""
+    place = _places(story, fills)[instance]
+    for index, name in enumerate([*fills, ANOTHER]):
+        mine = place == index
+        if mine.any():
+            yield name, mine
+
+
+def _places(story: Story, fills: dict[str, Fill]) -> Integers:
+    """Return for each name in the rows which of the backends with a colour it is, for all others the next."""
+    order = {name: index for index, name in enumerate(fills)}
+    return np.array([order.get(name, len(order)) for name in story.rows.instances], np.int64)
+
+
 def back_figure(
     story: Story, back: BackConnections, fills: dict[str, Fill], seconds: Range1d, most: int
 ) -> tuple[figure, Drawn]:
     """Draw the proxy's connections to the backends, but those that carried only the probe's requests."""
     carrying = np.flatnonzero(~back.probe_only)
-    chosen, lane, groups = _packed(story, back, thinned(carrying, most))
+    chosen, lane, groups = _packed(story, back, thinned(carrying, most), fills)
     lanes = max(1, sum(groups.values()))
     drawn = time_figure(
         seconds, AROUND + max(60, LANE_HEIGHT * lanes), "backend", y_range=Range1d(start=lanes, end=-0.5)
@@ -185,10 +200,7 @@ def back_figure(
     drawn.ygrid.grid_line_color = None
     draw_changes(drawn, story)
     blocks = []
-    for index, name in enumerate(story.rows.instances):
-        mine = back.instance[chosen] == index
-        if not mine.any():
-            continue
+    for name, mine in _by_backend(story, back.instance[chosen], fills):
         these, fill = chosen[mine], fills.get(name, Fill(NEUTRAL))
         source = ColumnDataSource(
             {
@@ -198,7 +210,7 @@ def back_figure(
                 "bottom": (lane[mine] + 0.35).astype(np.float32),
                 "port": back.port[these].astype(np.int32),
                 "answers": back.answers[these].astype(np.int32),
-                "instance": [name] * len(these),
+                "instance": [story.rows.instances[index] for index in back.instance[these]],
             }
         )
         block = drawn.quad(
@@ -220,17 +232,19 @@ def back_figure(
     return drawn, Drawn(len(chosen), len(carrying))
 
 
-def _packed(story: Story, back: BackConnections, chosen: Integers) -> tuple[Integers, Integers, dict[str, int]]:
-    """Give each connection a lane, below those of the same backend that were open with it."""
+def _packed(
+    story: Story, back: BackConnections, chosen: Integers, fills: dict[str, Fill]
+) -> tuple[Integers, Integers, dict[str, int]]:
+    """Give each connection a lane, below those of the same backend that were open with it; all others are as one."""
     shown: list[int] = []
     lanes: list[int] = []
     groups: dict[str, int] = {}
     begins = 0
-    order = sorted(np.unique(back.instance[chosen]).tolist(), key=lambda index: _by_number(story.rows.instances[index]))
-    for instance in order:
+    for name, mine in _by_backend(story, back.instance[chosen], fills):
+        these = chosen[mine]
         busy: list[tuple[int, int]] = []
         used = 0
-        for index in chosen[back.instance[chosen] == instance].tolist():
+        for index in these[np.argsort(back.first_us[these], kind="stable")].tolist():
             if busy and busy[0][0] < back.first_us[index]:
                 _until, lane = heappop(busy)
             elif begins + used < _BACK_LANES_AT_MOST:
@@ -241,10 +255,6 @@ def _packed(story: Story, back: BackConnections, chosen: Integers) -> tuple[Inte
             shown.append(index)
             lanes.append(begins + lane)
         if used:
-            groups[story.rows.instances[instance]] = used + 1  # and one free, before the next backend's
+            groups[name] = used + 1  # and one free, before the next backend's
             begins += used + 1
     return np.array(shown, np.int64), np.array(lanes, np.int64), groups
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    return len(name), name

@@ -6,12 +6,15 @@ from statistics import median
 
 from proxyreload.history.events import SLIP_NS, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
+from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import ObservedChange
 
 #: A stall from here on is worth a line.
 WORTH_SAYING_NS = 100 * NS_PER_MS
+#: Backends that are named.
+_BACKENDS = 16
 
 
 def summary_lines(
@@ -114,14 +117,16 @@ def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:
 
 
 def _ledger_lines(observation: Observation) -> Iterator[str]:
-    answers = observation.answers_by_instance
-    arrivals = observation.arrivals_by_instance
-    instances = sorted(set(answers) | set(arrivals), key=lambda name: (len(name), name))
-    if instances:
+    answers, arrivals = observation.answers_by_instance, observation.arrivals_by_instance
+    told = shown({name: answers.get(name, 0) for name in answers.keys() | arrivals.keys()}, _BACKENDS)
+    if told:
+        # Of those that have no name here it is told together what was lost.
+        unanswered = {name: arrivals.get(name, 0) - answers.get(name, 0) for name in arrivals}
+        rest = sum(max(0, number) for name, number in unanswered.items() if name not in told)
         parts = []
-        for instance in instances:
-            part = f"{instance}: {answers.get(instance, 0)}"
-            lost = arrivals.get(instance, 0) - answers.get(instance, 0)
+        for name, number in told.items():
+            lost = unanswered.get(name, 0 if name in answers else rest)
+            part = f"{name}: {number}"
             parts.append(f"{part} (and {lost} that arrived but were not answered to a client)" if lost > 0 else part)
         yield f"answers by backend: {', '.join(parts)}"
     if observation.ended_ns and observation.started_ns:

@@ -31,6 +31,7 @@ from proxyreload.history.events import (
     Started,
     Unproved,
 )
+from proxyreload.verdict.backends import bounded
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.latency import Latency
@@ -55,7 +56,7 @@ class Observation:
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
     lost_records: list[RecordLost] = attrs.field(factory=list)
-    answers_by_instance: Counter[str] = attrs.field(factory=Counter)
+    answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
@@ -255,6 +256,7 @@ class Observation:
         """Note who answered: each instance's total at once, and one by one only for those that were changed."""
         batch = Counter([exchange.instance for exchange in exchanges])
         batch.pop("", None)
+        batch = bounded(batch, self.answers_by_instance.keys(), self._open.keys())
         self._recent.update(batch)
         self.answers_by_instance.update(batch)
         if not self._open.keys().isdisjoint(batch):

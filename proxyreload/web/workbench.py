@@ -20,13 +20,14 @@ from proxyreload.system.clock import monotonic_ns, seconds
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.terminal.display import IDisplay
+from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import Judgement
 from proxyreload.web.archive import Archive
 from proxyreload.web.guard import Refusal
 from proxyreload.web.latencies import Tail
 from proxyreload.web.live import Live, encode
 from proxyreload.web.metrics import Metrics
-from proxyreload.web.slices import Slice
+from proxyreload.web.slices import INSTANCES_AT_MOST, Slice
 from proxyreload.web.subscribers import Subscribers, event
 
 #: The counts, by their names in ``run.json``.
@@ -224,7 +225,7 @@ class Workbench:
         return {
             "counts": dict(zip(COUNTS, numbers, strict=True)),
             "failures": counts.by_failure,
-            "answers_by_instance": observation.answers_by_instance,
+            "answers_by_instance": shown(observation.answers_by_instance, INSTANCES_AT_MOST),
             "changes": [change_as_run(each, observation.started_ns) for each in observation.changes[-_CHANGES_TOLD:]],
         }
 
