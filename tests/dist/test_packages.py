@@ -30,14 +30,55 @@ def test_the_wheel_says_that_it_is_typed(wheel: Path) -> None:
     assert "proxyreload/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
+#: Besides the program's own: what it is built, checked and tested with, and what the tests read.
+BESIDE = ("assets", "benchmarks", "buildtool", "docs", "tests")
+NO_FILES = {"__pycache__", "_trial_temp"}
+
+
 def test_the_sdist_has_what_it_is_built_and_tested_with(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         paths = [PurePath(member.name) for member in archive if member.isfile()]
     names = {str(PurePath(*path.parts[1:])) for path in paths}
-    needed = {"LICENSE", "README.md", "CHANGELOG.md", "setup.cfg", "pyproject.toml", "build.spec", "Makefile"}
-    needed |= {"buildtool/reproducible.py", "tests/memory/clocks.py", "tests/dist/test_packages.py"}
-    assert needed <= names
+    needed = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "setup.cfg", "pyproject.toml"}
+    needed |= {"build.spec", "Makefile", "MANIFEST.in"}
+    for folder in BESIDE:
+        files = [path.relative_to(CHECKOUT) for path in (CHECKOUT / folder).rglob("*") if path.is_file()]
+        needed |= {str(file) for file in files if not NO_FILES.intersection(file.parts) and file.name[0] != "."}
+    needed |= {name if name.startswith("proxyreload/") else f"plugins/{name}" for name in own_files()}
+    made = {"PKG-INFO", *(name for name in names if name.startswith("plugins/proxyreload.egg-info/"))}
+    assert names - made == needed
     assert not [name for name in names if "__pycache__" in name or name.startswith(("build/", "dist/", "."))]
+
+
+@pytest.fixture(name="unpacked", scope="session")
+def _unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an sdist that somebody has unpacked."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (unpacked,) = folder.iterdir()
+    return unpacked
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy", "proxyreload", "plugins/*.py", "tests", "benchmarks"],
+        ["pytest", "tests/memory", "tests/real", "--collect-only", "-q"],
+        ["pytest", "tests/real/test_documented_names.py", "tests/real/test_assets.py", "-q", "-k", "document or build"],
+    ],
+    ids=" ".join,
+)
+def test_unpacked_it_can_be_checked_and_tested(unpacked: Path, words: list[str]) -> None:
+    program, *words = words
+    told = [str(path) for word in words for path in (sorted(unpacked.glob(word)) if "*" in word else [word])]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    ended = subprocess.run(
+        [Path(sys.executable).with_name(program), *told], cwd=unpacked, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
 
 
 @pytest.fixture(name="build", scope="session")
