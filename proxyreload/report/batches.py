@@ -1,7 +1,7 @@
 """Some rows of a CSV file at once: plain ones found in the bytes, any others parsed one by one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import attrs
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from proxyreload.system.untrusted import printable
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 
 #: What a row does not tell.
 UNKNOWN = -1

@@ -159,7 +159,7 @@ def back_connections(story: Story) -> BackConnections:
     """Tell the proxy's connections to the backends, and which of them count in ``back changed``."""
     rows = story.rows
     answers = np.flatnonzero((rows.back_port > 0) & (rows.instance > 0))
-    key = rows.instance[answers] * _PORTS + rows.back_port[answers]
+    key = rows.instance[answers].astype(np.int64) * _PORTS + rows.back_port[answers]
     keys, earliest, group = np.unique(key, return_index=True, return_inverse=True)
     first_row = answers[earliest]
     times, size = rows.time_us[answers], len(keys)

@@ -86,7 +86,7 @@ def _opened(story: Story, chosen: Integers) -> Sequence[int]:
     if not len(used):
         return [UNKNOWN] * len(chosen)
     span = int(rows.connection.max()) + 1
-    key = rows.client * span + rows.connection
+    key = rows.client.astype(np.int64) * span + rows.connection
     # Only the connections that failed matter: few, of many rows.
     wanted = np.unique(key[chosen][rows.connection[chosen] != UNKNOWN])
     mine = used[np.isin(key[used], wanted)]

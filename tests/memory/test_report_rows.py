@@ -1,5 +1,6 @@
 """Rows as columns."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from proxyreload.errors import UsageError
 from proxyreload.record.csvfile import COLUMNS
 from proxyreload.report.batches import OTHER, UNKNOWN, Names, Parsed, Plain
+from proxyreload.report.losses import losses
 from proxyreload.report.rowfile import ANCESTORS, read_rows
+from proxyreload.report.story import Story
 
 from .clocks import some_examples
 from .written import lost, row, write_rows
@@ -162,3 +165,37 @@ def test_the_ancestors_errors_are_classes_however_many_different_messages_there_
     write_rows(file, [lost(t, failure=f"timeout: request {t}") for t in range(1000, 2000)], ANCESTORS)
     rows = read_rows(file)
     assert {rows.failures[code] for code in rows.failure} == {"timeout"}
+
+
+def test_a_row_takes_sixty_bytes_and_is_held_once(file: Path) -> None:
+    many = 200_000
+    file.write_text(HEAD + WHOLE * many)
+    read_rows(file)  # what is imported or compiled for it is no row
+    tracemalloc.start()
+    try:
+        rows = read_rows(file)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(rows) == many
+    assert peak < 60 * many + 8_000_000  # and the rows under way, of which there are only so many
+
+
+def test_more_rows_than_lines_are_read_all_the_same(file: Path) -> None:
+    file.write_text(HEAD.replace("\n", "\r") + WHOLE.replace("\n", "\r") * 1000)
+    with pytest.raises(UsageError):
+        read_rows(file)  # the head must end with its line
+    file.write_text(HEAD + WHOLE.replace("\n", "\r") * 1000)
+    assert read_rows(file).time_us.tolist() == [1000] * 1000
+
+
+def test_the_widest_numbers_that_are_allowed_are_kept(file: Path) -> None:
+    widest = 2**31 - 1
+    write_rows(file, [row(10**15, widest, front_port=65535, back_port=65535, connection=widest, carried=widest)])
+    rows = read_rows(file)
+    assert (rows.time_us[0], rows.client[0], rows.connection[0], rows.carried[0]) == (10**15, widest, widest, widest)
+    (loss,) = losses(Story("", rows, None), np.array([0]))
+    assert (loss.client, loss.age_us) == (widest, 300)
+    write_rows(file, [row(10, connection=widest + 1)])
+    with pytest.raises(UsageError, match="connection"):
+        read_rows(file)
