@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import reduce
 from statistics import median
 
 import attrs
@@ -11,7 +10,7 @@ from proxyreload.comparison.trial import Trial
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.clock import NS_PER_MS
 from proxyreload.verdict.judgement import Verdict, worst
-from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.latency import Latency, Packed
 from proxyreload.verdict.repetition import Repetition, repetition
 
 
@@ -113,6 +112,8 @@ def _median_ms(times_ns: Sequence[int]) -> float | None:
     return median(times_ns) / NS_PER_MS if times_ns else None
 
 
-def _p99_us(latencies: Sequence[Latency]) -> int | None:
-    whole = reduce(Latency.plus, latencies, Latency())
+def _p99_us(latencies: Sequence[Packed]) -> int | None:
+    whole = Latency()
+    for packed in latencies:
+        whole.add_packed(packed)
     return whole.percentile_us(99) if whole.count else None

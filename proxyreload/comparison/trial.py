@@ -9,7 +9,7 @@ from proxyreload.errors import CannotError, ProxyreloadError
 from proxyreload.run.run import Run
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.verdict.judgement import Judgement
-from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.latency import Packed
 from proxyreload.verdict.observation import Observation
 
 
@@ -33,9 +33,9 @@ class Trial:
     applied_ns: tuple[int, ...] = ()  #: from request to applied, of each change
     effective_ns: tuple[int, ...] = ()  #: from request to effective
     stragglers: int = 0
-    steady: Latency = attrs.field(factory=Latency)
-    around: Latency = attrs.field(factory=Latency)
-    baseline: Latency = attrs.field(factory=Latency)
+    steady: Packed = attrs.field(factory=Packed)
+    around: Packed = attrs.field(factory=Packed)
+    baseline: Packed = attrs.field(factory=Packed)
 
 
 async def attempt(run: Run, number: int) -> Trial:
@@ -73,7 +73,7 @@ def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
         applied_ns=tuple(change.applied_ns - change.requested_ns for change in changes if change.applied_ns),
         effective_ns=tuple(change.effective_ns - change.requested_ns for change in changes if change.effective_ns),
         stragglers=sum(change.stragglers for change in changes),
-        steady=steady,
-        around=around,
-        baseline=observation.baseline.latency if observation.baseline is not None else Latency(),
+        steady=steady.packed(),
+        around=around.packed(),
+        baseline=observation.baseline.latency.packed() if observation.baseline is not None else Packed(),
     )

@@ -63,6 +63,13 @@ class Figures:
         return [(percentile, us) for percentile, us in zip(_CURVE, self._at, strict=False) if percentile <= known]
 
 
+@attrs.frozen
+class Packed:
+    """Latencies that can still be added to others, in a few kilobytes."""
+
+    encoded: bytes = b""  #: as HdrHistogram's libraries exchange them; empty if there were none
+
+
 @attrs.define
 class Latency:
     """How long exchanges took, in µs."""
@@ -84,12 +91,14 @@ class Latency:
         """Add all of another."""
         self._histogram.add(other._counted())  # noqa: SLF001  (another of its own)
 
-    def plus(self, other: "Latency") -> "Latency":
-        """Return both together."""
-        both = Latency()
-        both.add(self)
-        both.add(other)
-        return both
+    def packed(self) -> Packed:
+        """Return what can be kept of it in little room, and added to another."""
+        return Packed(self._counted().encode()) if self.count else Packed()
+
+    def add_packed(self, other: Packed) -> None:
+        """Add all of another that was packed."""
+        if other.encoded:
+            self._counted().decode_and_add(other.encoded)
 
     @property
     def count(self) -> int:

@@ -29,7 +29,7 @@ from proxyreload.proxy import registry as finding
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
-from proxyreload.verdict.latency import Latency
+from proxyreload.verdict.latency import Latency, Packed
 from proxyreload.verdict.observation import Observation
 
 from .clocks import result_of
@@ -39,10 +39,10 @@ CURE = Cure("turn it off", "https://example.test/off")
 RUN = Path("run.json")
 
 
-def latency(*values_us: int) -> Latency:
+def latency(*values_us: int) -> Packed:
     recorded = Latency()
     recorded.record(values_us)
-    return recorded
+    return recorded.packed()
 
 
 def trial(verdict: Verdict, *losses: int, failure: str = "timeout", reasons: tuple[str, ...] = ()) -> Trial:

@@ -3,6 +3,8 @@
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from proxyreload.history.events import BaselineTaken
@@ -13,7 +15,7 @@ from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.latency import Latency
 
-from .clocks import START_NS, Time, result_of
+from .clocks import START_NS, Time, result_of, some_examples
 from .connections import PREPARED, Front
 from .happened import exchange, failed
 
@@ -58,6 +60,21 @@ def test_one_can_be_added_to_another() -> None:
     assert one.count == 2
     assert one.max_us == pytest.approx(3000, rel=2e-3)
     assert other.count == 1
+
+
+@some_examples
+@given(st.lists(st.lists(st.integers(0, 10**10), max_size=30), max_size=5))
+def test_packed_ones_take_little_and_add_up_to_the_same(drawn: list[list[int]]) -> None:
+    whole, unpacked = Latency(), Latency()
+    for latencies_us in drawn:
+        one = Latency()
+        one.record(latencies_us)
+        whole.add(one)
+        packed = one.packed()
+        assert len(packed.encoded) < 2000
+        unpacked.add_packed(packed)
+    assert unpacked.count == whole.count
+    assert [unpacked.percentile_us(p) for p in (0, 50, 99, 100)] == [whole.percentile_us(p) for p in (0, 50, 99, 100)]
 
 
 # The baseline.
