@@ -12,7 +12,7 @@ DIST_BIN = .venv-dist/bin
 PACKAGES = dist/packages
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
 
-.PHONY: run test coverage check man package dist test-dist sozu bench clean
+.PHONY: run test coverage check man package dist test-dist sozu bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
@@ -48,6 +48,10 @@ sozu: $(CACHE)/bin/sozu
 
 bench: $(VENV)/installed-tests
 	$(BIN)/python -m benchmarks
+
+# An hour with a thousand changes, after the first hundred of which nothing may grow.
+soak: $(VENV)/installed-tests
+	$(BIN)/python -m benchmarks.soak
 
 clean:
 	rm -rf $(VENV) .venv-dist .venv-frozen build dist *.egg-info plugins/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -243,7 +243,6 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 def main(words: Sequence[str]) -> int:
     """Run it and say what came of it; returns the exit status."""
     soak = _arguments(words)
-    signal.signal(signal.SIGTERM, _end)
     try:
         with temporary() as folder:
             seen, wrong = report(soak, *watched(soak, folder, lambda line: print(line, file=sys.stderr, flush=True)))
@@ -258,4 +257,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))
