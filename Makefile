@@ -11,6 +11,8 @@ DIST_PACKAGES ?= 'grpcio>=1.66'
 DIST_BIN = .venv-dist/bin
 PACKAGES = dist/packages
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
+# What else is in the sdist.
+BESIDE = $(shell find assets benchmarks buildtool docs tests -type f ! -path '*/__pycache__/*')
 
 .PHONY: run test coverage check man package dist test-dist sozu bench soak clean
 
@@ -69,7 +71,7 @@ $(VENV)/installed-tests: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip install --quiet '.[proxies,test]'
 	touch $@ $(VENV)/installed
 
-$(PACKAGES)/built: $(SOURCES) CHANGELOG.md MANIFEST.in buildtool/reproducible.py | $(DIST_BIN)/pip
+$(PACKAGES)/built: $(SOURCES) $(BESIDE) CHANGELOG.md CONTRIBUTING.md MANIFEST.in | $(DIST_BIN)/pip
 	rm -rf $(PACKAGES)
 	$(DIST_BIN)/pip install --quiet build twine check-wheel-contents
 	mkdir -p $(PACKAGES)
