@@ -63,7 +63,8 @@ class RunOptions(Options):
         ["seed", None, "0", "For whatever is drawn by chance"],
         ["web", None, None, "Serve the live page at this port or server endpoint, on the loopback unless it says else"],
         ["web-names", None, None, "Names, a comma between two, that the page may be asked for by besides its address"],
-        ["token", None, None, "What the page asks for before anything is changed; made up beyond the loopback"],
+        ["token", None, None, "What the page asks for: to change, beyond the loopback to read too; made up there"],
+        ["token-file", None, None, "A file that has the token, for a command line can be read by others"],
         ["runs", None, "runs", "With --web, where each run gets a folder with its files"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
@@ -78,6 +79,7 @@ class RunOptions(Options):
             "csv": Files("*.csv"),
             "run": Files("*.json"),
             "runs": Folders(),
+            "token-file": Files(),
             "junit": Files("*.xml"),
             "report": Files("*.html"),
             "plugin": Mechanisms(),

@@ -1,13 +1,17 @@
 """Where the live page is served."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from proxyreload.errors import UsageError
+from proxyreload.web.token import token_of
 
+#: The page's open connections; each may have a file open that it is sent.
+CONNECTIONS_AT_MOST = 64
 _ONE_RUNS_FILES = {"csv": "data.csv", "run": "run.json", "report": "report.html"}
 
 
@@ -17,14 +21,18 @@ class WebSettings:
 
     where: str  #: a server endpoint
     runs: Path
-    token: str = ""
+    token: str = attrs.field(default="", repr=False)
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "WebSettings | None":
-        """Return the settings that options make; None without ``--web``. Raises `UsageError`."""
+    def of(cls, options: Mapping[str, Any], environment: MutableMapping[str, str] = os.environ) -> "WebSettings | None":
+        """Return the settings that options make; None without ``--web``. Raises `UsageError`.
+
+        The token is taken out of the environment.
+        """
+        token = token_of(options, environment)
         if options["web"] is None:
-            for option in ("web-names", "token"):
+            for option in ("web-names", "token", "token-file"):
                 if options[option] is not None:
                     msg = f"--{option} is for the live page: --web"
                     raise UsageError(msg)
@@ -33,9 +41,5 @@ class WebSettings:
             if options[option] != default:
                 msg = f"--{option} does not go with --web: each run gets a folder of its own below --runs"
                 raise UsageError(msg)
-        token = options["token"] or ""
-        if not (token.isascii() and token.isprintable()) or " " in token:
-            msg = "--token takes printable ASCII without spaces"
-            raise UsageError(msg)
         names = tuple(filter(None, (options["web-names"] or "").split(",")))
         return cls(options["web"], Path(options["runs"]), token, names)
