@@ -8,13 +8,12 @@ from typing import Any, cast
 import bokeh
 from klein import Klein
 from prometheus_client import CONTENT_TYPE_LATEST
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
-from twisted.web.static import File
 from werkzeug.exceptions import HTTPException
 
 from proxyreload.errors import ProxyreloadError, UsageError
@@ -22,6 +21,7 @@ from proxyreload.history.events import Change
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.system import bounds
 from proxyreload.system.clock import seconds
+from proxyreload.web.download import Download
 from proxyreload.web.guard import Refusal
 from proxyreload.web.live import encode
 from proxyreload.web.pictures import pictures
@@ -31,6 +31,7 @@ _ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY)
 _BOKEH = Path(bokeh.__file__).parent / "server" / "static" / "js"
 _STATIC = {
     "page.js": "text/javascript; charset=utf-8",
+    "door.js": "text/javascript; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -104,7 +105,7 @@ class Api:
         if name != "bokeh.min.js":
             raise Refusal(404, "not found")
         request.setHeader(b"Cache-Control", b"private, max-age=3600")
-        return File(str(_BOKEH / name))
+        return Download(str(_BOKEH / name))
 
     @app.route("/metrics", methods=["GET"])
     def metrics(self, request: Request) -> bytes:
@@ -128,6 +129,8 @@ class Api:
         """Tell what happens from now on, after all that is known; raises `Refusal`."""
         request.setHeader(b"Content-Type", b"text/event-stream")
         request.setHeader(b"X-Accel-Buffering", b"no")
+        if request.method == b"HEAD":
+            return succeed(b"")
         if not self._bench.subscribers.add(request):
             request.setHeader(b"Retry-After", b"10")
             raise Refusal(503, "too many are reading already")
@@ -153,7 +156,7 @@ class Api:
             raise Refusal(404, "no such run, or it has no such file")
         if file == "report.html":
             request.setHeader(b"Content-Security-Policy", _REPORT_POLICY)
-        served = File(str(path), defaultType=_TYPES[file])
+        served = Download(str(path), defaultType=_TYPES[file])
         served.type, served.encoding = _TYPES[file], None
         return served
 

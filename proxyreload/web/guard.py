@@ -2,8 +2,12 @@
 
 import hmac
 import re
+import secrets
 from collections.abc import Iterable
+from hashlib import sha256
+from importlib.resources import files
 from ipaddress import ip_address
+from urllib.parse import unquote_to_bytes
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -17,6 +21,14 @@ from proxyreload.web.live import encode
 #: A longer body is refused; no more of it is kept.
 BODY_LIMIT = 4096
 _SAFE_METHODS = (b"GET", b"HEAD")
+#: Where a browser gives the token for a cookie, by which it may read.
+_ENTRY = b"/api/session"
+#: What the door needs, and is the same for everybody.
+_OPEN = (b"/static/door.js", b"/static/page.css", b"/static/icon.svg")
+_DOOR_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = {
@@ -56,24 +68,34 @@ class Rules:
     """What a request must be like, given where the page is served.
 
     Beyond the loopback interface a name could be anybody's, made to point here (DNS rebinding): only addresses are
-    taken there, and the names that are told.
+    taken there, and the names that are told. A browser that has shown the token there gets a cookie. It is good for
+    reading alone, for browsers send it to every port of a host; a change needs the token itself.
     """
 
     local: bool  #: only this machine can reach it
     port: int  #: 0: a Unix socket has none
     names: frozenset[str]
-    token: str = ""  #: needed for whatever changes something; empty: none
+    private: bool = False  #: reading needs the token too
+    token: str = attrs.field(default="", repr=False)  #: needed for whatever changes something; empty: none
+    cookie: bytes = b"proxyreload"  #: its name
+    permit: str = attrs.field(factory=secrets.token_urlsafe, repr=False)  #: its value
 
     @classmethod
     def at(cls, address: IAddress, names: Iterable[str] = (), token: str = "") -> "Rules":
-        """Return the rules for a page that is served at `address`."""
-        local, port = True, 0
+        """Return the rules for a page that is served at `address`; a token is made up where one is needed.
+
+        On the loopback everybody on this machine may read, as a page on it may; a Unix socket is for whom it is told.
+        """
+        local, port, private = True, 0, True
         known = {*_LOCAL_NAMES, *(name.lower() for name in names)}
         if isinstance(address, IPv4Address | IPv6Address):
             bound = ip_address(address.host.partition("%")[0])
-            local, port = bound.is_loopback, address.port
+            local, port, private = bound.is_loopback, address.port, not bound.is_loopback
             known.add(f"[{bound}]" if bound.version == 6 else str(bound))  # noqa: PLR2004
-        return cls(local, port, frozenset(known), token)
+        # Another page on this host, behind another port, has another cookie.
+        cookie = f"proxyreload-{sha256(str(address).encode()).hexdigest()[:8]}".encode()
+        token = token or (secrets.token_urlsafe(16) if private else "")
+        return cls(local, port, frozenset(known), private, token, cookie)
 
     def judge(self, request: HTTPRequest) -> None:
         """Raise `Refusal` unless the request may be served."""
@@ -88,10 +110,17 @@ class Rules:
         navigating = not changing and _only(request, b"sec-fetch-mode") == "navigate"
         if site not in ("", "same-origin", "none") and not navigating:
             raise Refusal(403, "asked by another site")
+        try:
+            unquote_to_bytes(request.path).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Refusal(400, "the path is no UTF-8") from error
+        if self.token and (changing or self.private) and not self._allowed(request, changing=changing):
+            raise Refusal(401, "this needs the token: Authorization: Bearer …")
         if not changing:
             return
-        if self.token and not self._proved(_only(request, b"authorization")):
-            raise Refusal(401, "this needs the token: Authorization: Bearer …")
+        if request.method != b"POST":
+            request.setHeader(b"Allow", b"GET, HEAD, POST")
+            raise Refusal(405, "not by this method")
         if _only(request, b"content-type").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "the body must be application/json")
         if request.content is None or len(request.content.getvalue()) > BODY_LIMIT:
@@ -106,10 +135,13 @@ class Rules:
             return False
         return name in self.names or (not self.local and _is_address(name))
 
-    def _proved(self, authorization: str) -> bool:
-        scheme, _space, given = authorization.partition(" ")
-        right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token.encode())
-        return right and scheme.lower() == "bearer"
+    def _allowed(self, request: HTTPRequest, *, changing: bool) -> bool:
+        scheme, _space, given = _only(request, b"authorization").partition(" ")
+        right = hmac.compare_digest(given.strip().encode("utf-8"), self.token.encode())
+        if right and scheme.lower() == "bearer":
+            return True
+        shown = hmac.compare_digest(request.getCookie(self.cookie) or b"", self.permit.encode())
+        return not changing and (shown or request.path in _OPEN)
 
 
 class Guarded(Resource):
@@ -134,9 +166,33 @@ class Guarded(Resource):
             request.setHeader(b"Content-Type", b"application/json")
             if refusal.status == 401:  # noqa: PLR2004
                 request.setHeader(b"WWW-Authenticate", b"Bearer")
-            return encode({"error": refusal.reason})
+                if request.path == b"/":
+                    return _door(request)
+            return encode({"error": refusal.reason}) + b"\n"
+        if self._rules.private and request.path == _ENTRY and request.method == b"POST":
+            return self._let_in(request)
         result: bytes | int = self._served.render(request)
         return result
+
+    def _let_in(self, request: HTTPRequest) -> bytes:
+        """Give a browser that has shown the token its cookie."""
+        request.addCookie(
+            self._rules.cookie,
+            self._rules.permit.encode(),
+            path=b"/",
+            secure=bool(request.isSecure()),
+            httpOnly=True,
+            sameSite="strict",
+        )
+        request.setHeader(b"Content-Type", b"application/json")
+        return b"{}\n"
+
+
+def _door(request: HTTPRequest) -> bytes:
+    """Return the page that asks for the token, and shows nothing."""
+    request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+    request.setHeader(b"Content-Security-Policy", _DOOR_POLICY)
+    return files("proxyreload.web").joinpath("static", "door.html").read_bytes()
 
 
 def _only(request: HTTPRequest, name: bytes) -> str:

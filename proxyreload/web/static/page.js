@@ -574,7 +574,12 @@ function follow() {
     seen.curves = JSON.parse(data).curves;
     drawTail();
   });
-  events.addEventListener("error", () => { find("#state").textContent = "not connected"; });
+  events.addEventListener("error", async () => {
+    find("#state").textContent = "not connected";
+    if (events.readyState !== EventSource.CLOSED) return;
+    // One that was started anew asks for the token again.
+    if ((await fetch("api/state")).status === 401) location.reload();
+  });
 }
 
 keepToken();
