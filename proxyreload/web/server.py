@@ -16,8 +16,8 @@ from proxyreload.errors import StartError, UsageError
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import printable
 from proxyreload.web.api import Api
-from proxyreload.web.guard import BoundedRequest, Guarded, Rules
-from proxyreload.web.site import Connections, PageSite
+from proxyreload.web.guard import Guarded, Rules
+from proxyreload.web.site import PageSite
 from proxyreload.web.socketfile import path_of, private
 from proxyreload.web.workbench import Workbench
 
@@ -65,9 +65,7 @@ class Page:
 
     async def listen(self, where: str) -> None:
         """Serve; raises `StartError` if that is not possible."""
-        site = PageSite(Resource(), requestFactory=BoundedRequest, timeout=None, reactor=self.reactor)
-        site.connections = Connections()
-        site.secure = where.partition(":")[0] in _WITHIN_TLS
+        site = PageSite(Resource(), self.reactor, secure=where.partition(":")[0] in _WITHIN_TLS)
         found = endpoint(self.reactor, where)
         path = path_of(where)
         try:

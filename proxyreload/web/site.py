@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 import attrs
-from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
+from twisted.web.resource import IResource
 from twisted.web.server import Site
 
+from proxyreload.web.guard import BoundedRequest
 from proxyreload.web.place import CONNECTIONS_AT_MOST
 
 #: So many of them are kept free, by closing those that only wait.
@@ -90,6 +92,15 @@ class Connection(HTTPChannel):
         answered, self._answered = self._answered, None
         if answered is not None:
             self.requestDone(answered)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a header; returns whether it is one."""
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:  # a length of thousands of digits
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            self.loseConnection()
+            return False
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002
         """End it: nobody needs so long a line."""
@@ -179,12 +190,18 @@ class PageSite(Site):
     """Serves the page over HTTP/1.1, and keeps no log of who asked for what."""
 
     protocol = Connection  # type: ignore[assignment]  # Twisted declares its own
-    connections: Connections
-    secure = False  #: within TLS, whose factory takes no None for a connection
+
+    def __init__(self, served: IResource, reactor: IReactorTime, *, secure: bool = False) -> None:
+        """Serve `served`, which is asked for within TLS if `secure`."""
+        # A form's parser takes more than it understands.
+        super().__init__(served, BoundedRequest, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
+        self.connections = Connections()
+        self.secure = secure
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # type: ignore[override]
         """Return what serves a connection, None if there is no room."""
         if not self.connections.room():
+            # The factory within TLS takes no None for a connection.
             return _TurnedAway() if self.secure else None
         return cast(Protocol, super().buildProtocol(addr))
 

@@ -12,8 +12,8 @@ from proxyreload.plan.settings import Settings, Target
 from proxyreload.web.api import Api
 from proxyreload.web.archive import Archive
 from proxyreload.web.download import Download
-from proxyreload.web.guard import BoundedRequest, Guarded, Rules
-from proxyreload.web.site import Connection, Connections, PageSite
+from proxyreload.web.guard import Guarded, Rules
+from proxyreload.web.site import Connection, PageSite
 from proxyreload.web.subscribers import SUBSCRIBERS_AT_MOST
 from proxyreload.web.workbench import Workbench
 
@@ -67,8 +67,7 @@ def _scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     reactor = Reactor()
     settings = Settings(Target.parse("http://localhost:1/"), watching(3600))
     bench = Workbench(settings, reactor, Archive(tmp_path), lambda: None, print)  # type: ignore[arg-type, return-value]
-    site = PageSite(Guarded(Rules.at(HERE), Api(bench).resource), BoundedRequest, timeout=None, reactor=reactor)
-    site.connections = Connections()
+    site = PageSite(Guarded(Rules.at(HERE), Api(bench).resource), reactor)
     (tmp_path / RUN).mkdir()
     (tmp_path / RUN / "data.csv").write_bytes(b"x" * 100_000)
     return Scene(bench, site)

@@ -12,9 +12,9 @@ from twisted.internet.testing import StringTransport
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from proxyreload.web.guard import BODY_LIMIT, BoundedRequest, Guarded, Rules
+from proxyreload.web.guard import BODY_LIMIT, Guarded, Rules
 from proxyreload.web.place import CONNECTIONS_AT_MOST
-from proxyreload.web.site import READER_S, REQUEST_S, SPARE, Connection, Connections, PageSite
+from proxyreload.web.site import READER_S, REQUEST_S, SPARE, Connection, PageSite
 from proxyreload.web.subscribers import Subscribers
 
 from .visitors import HERE, ROOM, Socket
@@ -97,13 +97,7 @@ def _scene() -> Iterator[Scene]:
 
 def made() -> Scene:
     time, served = Clock(), Served()
-    site = PageSite(
-        Guarded(Rules.at(HERE), served),
-        requestFactory=BoundedRequest,
-        timeout=None,
-        reactor=time,
-    )
-    site.connections = Connections()
+    site = PageSite(Guarded(Rules.at(HERE), served), time)
     return Scene(time, site, served)
 
 
@@ -284,12 +278,17 @@ def test_within_tls_too_one_is_turned_away_by_closing_it(scene: Scene) -> None:
         (GET[:-2] + b"X: y\r\n" * 600 + b"\r\n", 400),
         (GET[:-2] + b"X: y\r\n" + b" z\r\n" * 9_000 + b"\r\n", 400),
         (POST + b"Content-Length: 9" + b"9" * 30 + b"\r\n\r\n", None),
+        (POST + b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n", 400),
         (POST + b"Content-Length: -1\r\n\r\n", 400),
         (POST + b"Content-Length: 5000\r\n\r\n" + b" " * 5_000, 413),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * (BODY_LIMIT + 1) + b"0\r\n\r\n", 413),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 2_000, 400),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"x" * 70_000, 400),
         (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400),
+        (
+            POST + b"Content-Length: 5\r\nContent-Type: multipart/form-data; boundary=xCookie: a=b; \xff*\r\n\r\n12345",
+            400,
+        ),
         (b"GET /quick HTTP/2.0\r\n\r\n", 400),
         (b"\xff" * 100 + b"\r\n", 400),
     ],
