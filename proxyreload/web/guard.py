@@ -54,8 +54,11 @@ class BoundedRequest(Request):
     """Keeps a bounded part of its body, in memory; Twisted keeps all, in a file."""
 
     def gotLength(self, length: int | None) -> None:  # noqa: ARG002
-        """Make room."""
+        """Make room; a form, which Twisted would read and may raise at, is made nothing that can be read."""
         super().gotLength(0)
+        kinds = self.requestHeaders.getRawHeaders(b"content-type") or []
+        if not all(map(_is_json, kinds)):
+            self.requestHeaders.setRawHeaders(b"content-type", [kind if _is_json(kind) else b"other" for kind in kinds])
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep what there is room for: one byte more than may be."""
@@ -121,7 +124,7 @@ class Rules:
         if request.method != b"POST":
             request.setHeader(b"Allow", b"GET, HEAD, POST")
             raise Refusal(405, "not by this method")
-        if _only(request, b"content-type").partition(";")[0].strip().lower() != "application/json":
+        if not _is_json(_only(request, b"content-type").encode("latin-1")):
             raise Refusal(415, "the body must be application/json")
         if request.content is None or len(request.content.getvalue()) > BODY_LIMIT:
             raise Refusal(413, f"the body may have {BODY_LIMIT} bytes")
@@ -201,6 +204,10 @@ def _only(request: HTTPRequest, name: bytes) -> str:
     if len(values) > 1:
         raise Refusal(400, f"more than one {name.decode()} header")
     return values[0].decode("latin-1").strip()
+
+
+def _is_json(kind: bytes) -> bool:
+    return kind.partition(b";")[0].strip().lower() == b"application/json"
 
 
 def _is_address(name: str) -> bool:

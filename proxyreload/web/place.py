@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.web.token import token_of
+from proxyreload.web.token import VARIABLE, token_of
 
 #: The page's open connections; each may have a file open that it is sent.
 CONNECTIONS_AT_MOST = 64
@@ -30,8 +30,8 @@ class WebSettings:
 
         The token is taken out of the environment.
         """
-        token = token_of(options, environment)
         if options["web"] is None:
+            environment.pop(VARIABLE, None)
             for option in ("web-names", "token", "token-file"):
                 if options[option] is not None:
                     msg = f"--{option} is for the live page: --web"
@@ -41,5 +41,6 @@ class WebSettings:
             if options[option] != default:
                 msg = f"--{option} does not go with --web: each run gets a folder of its own below --runs"
                 raise UsageError(msg)
+        token = token_of(options, environment)
         names = tuple(filter(None, (options["web-names"] or "").split(",")))
         return cls(options["web"], Path(options["runs"]), token, names)

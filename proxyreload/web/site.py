@@ -193,8 +193,7 @@ class PageSite(Site):
 
     def __init__(self, served: IResource, reactor: IReactorTime, *, secure: bool = False) -> None:
         """Serve `served`, which is asked for within TLS if `secure`."""
-        # A form's parser takes more than it understands.
-        super().__init__(served, BoundedRequest, timeout=None, reactor=reactor, parsePOSTFormSubmission=False)
+        super().__init__(served, BoundedRequest, timeout=None, reactor=reactor)
         self.connections = Connections()
         self.secure = secure
 

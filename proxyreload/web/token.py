@@ -27,7 +27,7 @@ def token_of(options: Mapping[str, Any], environment: MutableMapping[str, str]) 
         return _checked("--token", options["token"])
     if options["token-file"] is not None:
         return _checked(f"--token-file {options['token-file']}", _read(options["token-file"]))
-    return "" if inherited is None or options["web"] is None else _checked(VARIABLE, inherited)
+    return "" if inherited is None else _checked(VARIABLE, inherited)
 
 
 def _checked(where: str, token: str) -> str:

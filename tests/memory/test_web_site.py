@@ -23,6 +23,7 @@ GET = b"GET /quick HTTP/1.1\r\nHost: localhost:8090\r\n\r\n"
 SLOW = GET.replace(b"quick", b"slow")
 LARGE = GET.replace(b"quick", b"large")
 EVENTS = GET.replace(b"quick", b"events")
+FORM = b"POST /quick HTTP/1.1\r\nHost: localhost:8090\r\nContent-Length: 5\r\n"
 POST = b"POST /quick HTTP/1.1\r\nHost: localhost:8090\r\nContent-Type: application/json\r\n"
 LARGE_BYTES = 1_000_000
 
@@ -289,6 +290,8 @@ def test_within_tls_too_one_is_turned_away_by_closing_it(scene: Scene) -> None:
             POST + b"Content-Length: 5\r\nContent-Type: multipart/form-data; boundary=xCookie: a=b; \xff*\r\n\r\n12345",
             400,
         ),
+        (FORM + b"Content-Type: multipart/form-data; boundary=xCookie: a=b; \xff*\r\n\r\n12345", 415),
+        (FORM + b"Content-Type: application/x-www-form-urlencoded\r\n\r\na=b&c", 415),
         (b"GET /quick HTTP/2.0\r\n\r\n", 400),
         (b"\xff" * 100 + b"\r\n", 400),
     ],

@@ -67,7 +67,7 @@ def test_without_a_page_the_environment_is_none_of_our_business_and_options_are_
     inherited = {VARIABLE: "x"}
     assert settings(environment=inherited, web=False) is None
     assert inherited == {}
-    assert wrong("--token", TOKEN, web=False) == "--token is for the live page: --web"
+    assert wrong("--token", "x", web=False) == "--token is for the live page: --web"
     file = written(tmp_path, TOKEN.encode())
     assert wrong("--token-file", file, web=False) == "--token-file is for the live page: --web"
 
@@ -119,7 +119,7 @@ def test_a_pipe_is_read_and_not_waited_for_for_ever(tmp_path: Path, monkeypatch:
     reading, writing = os.pipe()
     os.write(writing, TOKEN.encode() + b"\n")
     os.close(writing)
-    given = {"token": None, "token-file": f"/dev/fd/{reading}", "web": "8090"}
+    given = {"token": None, "token-file": f"/dev/fd/{reading}"}
     assert token_module.token_of(given, {}) == TOKEN
     os.close(reading)
 
