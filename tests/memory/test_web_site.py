@@ -17,6 +17,7 @@ from proxyreload.web.place import CONNECTIONS_AT_MOST
 from proxyreload.web.site import READER_S, REQUEST_S, SPARE, Connection, PageSite
 from proxyreload.web.subscribers import Subscribers
 
+from .clocks import some_examples
 from .visitors import HERE, ROOM, Socket
 
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost:8090\r\n\r\n"
@@ -306,6 +307,7 @@ def test_what_is_too_long_or_no_request_is_refused_or_ended(scene: Scene, said: 
 SAID = {"connect": b"", "half": b"G", "get": GET, "slow": SLOW, "large": LARGE}
 
 
+@some_examples
 @given(st.lists(st.sampled_from([*SAID, "read", "close", "finish", "wait"])))
 def test_whatever_happens_there_are_never_more_and_none_stays_for_ever(done: list[str]) -> None:
     scene = made()
