@@ -16,7 +16,7 @@ from proxyreload.history.events import Exchange, Started
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import as_cell, printable
-from proxyreload.system.wholefile import write_some
+from proxyreload.system.wholefile import write_all, write_some
 
 #: The first six are those of the program's ancestor, by its names and in its order.
 COLUMNS = (
@@ -67,9 +67,11 @@ class CsvFile:
         assert self._claim is not None  # noqa: S101
         try:
             self._claim.clear()
-            self._write(_quoted(COLUMNS).encode("utf-8"))
+            head = _quoted(COLUMNS).encode("utf-8")
+            write_all(self._descriptor, head)
         except OSError as error:
             raise self._cannot(error) from error
+        self._size = len(head)
 
     def subscribe(self, bus: EventBus) -> None:
         """Write what `bus` brings."""

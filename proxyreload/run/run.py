@@ -157,6 +157,7 @@ class Run:
         require_ports(settings)
         require_descriptors(descriptors(settings))
         address = await resolved(self.reactor, settings.target.host)
+        tls = _tls(settings)
         self._give_back(stack, self._close_rows)
         self._csv.claim()
         self._run_file.claim()
@@ -170,9 +171,7 @@ class Run:
         backends = await self._start_backends(stack)
         upstreams = settings.upstreams
         initial = [upstreams[instance] for instance in settings.scenario.initial]
-        connector = HTTP11Connector(
-            self.reactor, address, settings.target.port, self.clock_ns, _tls(settings), group=group
-        )
+        connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, tls, group=group)
         prepared = await prepare(METHOD, settings.target.url, headers=settings.target.fields)
         if settings.backends.hosted:
             await self._interruptible(self._take_baseline(prepared, initial, group))
