@@ -114,22 +114,24 @@ def run_comparison(words: list[str]) -> int:
     if not options["no-report"]:
         report = ReportFile(Path(options["report"]), required="report" in options.asked)
     folder = Path(options["folder"])
+    rounds = bounds.ROUNDS.parse("--rounds", options["rounds"])
     with ExitStack() as stack:
-        try:
-            stack.callback(os.close, claim_folder(folder))
-        except OSError as error:
-            raise UsageError(cannot(folder, error)) from error
         outputs = stack.enter_context(claimed([path for use, path in _written(options).items() if use != "--report"]))
         if report is not None:
             stack.callback(report.close)
             report.claim()
-        return _compare(options, settings, found, outputs, report)
+        try:
+            stack.callback(os.close, claim_folder(folder))
+        except OSError as error:
+            raise UsageError(cannot(folder, error)) from error
+        return _compare(options, settings, found, rounds, outputs, report)
 
 
 def _compare(
     options: CompareOptions,
     settings: Settings,
     found: Sequence[Contender | str],
+    rounds: int,
     outputs: Outputs,
     report: ReportFile | None,
 ) -> int:
@@ -143,7 +145,7 @@ def _compare(
         [each for each in found if isinstance(each, Contender)],
         settings,
         Path(options["folder"]),
-        bounds.ROUNDS.parse("--rounds", options["rounds"]),
+        rounds,
     )
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
