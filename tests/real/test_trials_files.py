@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from proxyreload.system.claim import claim_folder
+
 from .command import COLUMNS, EXIT_STATUS, HOST, MORE, PROXYRELOAD, Place, Result, free_ports
 from .test_bad_input import assert_one_line
 
@@ -134,14 +136,12 @@ def test_what_a_killed_run_has_left_can_be_written(place: Place) -> None:
 
 
 def test_two_comparisons_do_not_share_a_folder(place: Place) -> None:
-    words = ("compare", "haproxy:reload", "--repeat", "1000", "--rate", "100")
-    first = place.start(*words, *place.ports)
-    rows = place.folder / "compare" / "haproxy-reload-1" / "data.csv"
-    while not rows.exists():
-        assert first.process.poll() is None
-    result = place.run(*words, "--json", "other.json", *place.ports)
-    assert_one_line(result, 2, f"compare cannot be written: another run is writing it (pid {first.pid})")
-    first.signal(signal.SIGKILL)
+    claimed = claim_folder(place.folder / "compare")
+    words = ("compare", "haproxy:reload", "--json", "other.json", "--junit", "other.xml", *place.ports)
+    result = place.run(*words)
+    assert_one_line(result, 2, f"compare cannot be written: another run is writing it (pid {os.getpid()})")
+    assert names(place) == {"compare"}
+    os.close(claimed)
 
 
 # The file at the end is the one that was written to.
