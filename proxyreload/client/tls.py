@@ -17,6 +17,10 @@ from proxyreload.client.interfaces import IConnectionOwner
 from proxyreload.errors import UsageError
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.wholefile import read_some
+
+#: Of certificates, the system's being some 200 KB.
+_SIZE_LIMIT = 16 * 1024 * 1024
 
 
 @implementer(IHandshakeListener)
@@ -84,7 +88,7 @@ def tls_options(hostname: str, ca: Path | None, *, insecure: bool) -> IOpenSSLCl
         options: IOpenSSLClientConnectionCreator = ssl.optionsForClientTLS(hostname)
         return options
     try:
-        certificates = [ssl.Certificate.loadPEM(pem) for pem in _split(ca.read_bytes())]
+        certificates = [ssl.Certificate.loadPEM(pem) for pem in _split(read_some(ca, _SIZE_LIMIT))]
     except (OSError, SSL.Error, crypto.Error, ValueError) as error:
         msg = f"--ca {ca}: {getattr(error, 'strerror', None) or 'no certificate in PEM'}"
         raise UsageError(msg) from error

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -18,19 +20,24 @@ import proxyreload
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.cli.signals import on_signals
-from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
+from proxyreload.command.outputs import Outputs, cannot, claimed
+from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, named, ports, repetition
 from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
-from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
+from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
-from proxyreload.report.write import write_matrix, write_run
+from proxyreload.report.write import write_run
+from proxyreload.service.report_file import ReportFile
 from proxyreload.system import bounds
+from proxyreload.system.claim import claim_folder
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
+from proxyreload.system.samefile import require_apart
+from proxyreload.system.untrusted import line_of
 from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
 
@@ -100,6 +107,34 @@ def run_comparison(words: list[str]) -> int:
     options.parseOptions(words)
     settings = _settings(options)
     found = list(everyone()) if options["all"] else contenders(options["names"])
+    programs = {f"the program of {each.name}": each.binary for each in found if isinstance(each, Contender)}
+    read = {use: Path(shutil.which(program) or program) for use, program in programs.items() if program}
+    require_apart(_written(options), files_read(options, ["scenario"]) | read)
+    report = None
+    if not options["no-report"]:
+        report = ReportFile(Path(options["report"]), required="report" in options.asked)
+    folder = Path(options["folder"])
+    rounds = bounds.ROUNDS.parse("--rounds", options["rounds"])
+    with ExitStack() as stack:
+        outputs = stack.enter_context(claimed([path for use, path in _written(options).items() if use != "--report"]))
+        if report is not None:
+            stack.callback(report.close)
+            report.claim()
+        try:
+            stack.callback(os.close, claim_folder(folder))
+        except OSError as error:
+            raise UsageError(cannot(folder, error)) from error
+        return _compare(options, settings, found, rounds, outputs, report)
+
+
+def _compare(
+    options: CompareOptions,
+    settings: Settings,
+    found: Sequence[Contender | str],
+    rounds: int,
+    outputs: Outputs,
+    report: ReportFile | None,
+) -> int:
     broken = [row_of(each.partition(" of ")[0], (), why=each) for each in found if isinstance(each, str)]
     from twisted.internet import reactor as installed
 
@@ -110,12 +145,13 @@ def run_comparison(words: list[str]) -> int:
         [each for each in found if isinstance(each, Contender)],
         settings,
         Path(options["folder"]),
-        bounds.ROUNDS.parse("--rounds", options["rounds"]),
+        rounds,
     )
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
-    comparison.draw = None if options["no-report"] else write_run
-    _write(options, [], comparison)  # that it can be written is better known before than after an hour
+    comparison.draw = None if report is None else write_run
+    outputs.write(_texts(options, [], comparison))  # that it can be written is better known before than after an hour
+    outputs.require()
     outcomes: list[list[Row] | Failure] = []
 
     def over(outcome: list[Row] | Failure) -> None:
@@ -135,13 +171,20 @@ def run_comparison(words: list[str]) -> int:
         outcome.raiseException()
         return ExitStatus.INVALID
     rows = [*outcome, *broken]
-    _write(options, rows, comparison)
+    outputs.write(_texts(options, rows, comparison))
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
     for line in (_what(comparison), short_versions(rows), ""):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(line_of(line)), soft_wrap=True)
     print_table(console, rows)
-    if not options["no-report"]:
-        print(_report(Path(options["json"]), Path(options["report"])))  # noqa: T201
+    lines = list(outputs.unwritten)
+    if report is not None:
+        table = Path(options["json"])
+        why_not = report.write_matrix(table)
+        lines.append(why_not or f"written: {table}, {report.path}")
+    for line in lines:
+        print(line_of(line))  # noqa: T201
+    if outputs.unwritten or (report is not None and report.failed):
+        return ExitStatus.INVALID
     return status(rows)
 
 
@@ -150,15 +193,6 @@ def status(rows: Sequence[Row]) -> ExitStatus:
     statuses = [ExitStatus.LOSSLESS]
     statuses += [row.verdict.exit_status if row.verdict else ExitStatus.INVALID for row in rows if not row.cannot]
     return max(statuses)
-
-
-def _report(table: Path, page: Path) -> str:
-    """Write the page, and say so, or why not."""
-    try:
-        write_matrix(table, page)
-    except ProxyreloadError as error:
-        return f"not written: {page}: {error}"
-    return f"written: {table}, {page}"
 
 
 def _settings(options: Options) -> Settings:
@@ -196,8 +230,14 @@ def _what(comparison: Comparison) -> str:
     )
 
 
-def _write(options: Options, rows: Sequence[Row], comparison: Comparison) -> None:
-    """Write the files; raises `UsageError` if one cannot be written."""
+def _written(options: Options) -> dict[str, Path]:
+    """Return the files that are written, by their options."""
+    names = ["json", "markdown", "junit", *([] if options["no-report"] else ["report"])]
+    return {f"--{name}": Path(options[name]) for name in names if options[name] is not None}
+
+
+def _texts(options: Options, rows: Sequence[Row], comparison: Comparison) -> dict[Path, str]:
+    """Return what is to be written of these rows, by the files."""
     what = _what(comparison)
     ran = comparison.settings.as_run()
     compared = {
@@ -207,14 +247,9 @@ def _write(options: Options, rows: Sequence[Row], comparison: Comparison) -> Non
         "options": ran["options"],
         "scenario": ran["scenario"],
     }
-    written = {options["json"]: as_json(rows, compared)}
+    texts = {Path(options["json"]): as_json(rows, compared)}
     if options["markdown"] is not None:
-        written[options["markdown"]] = markdown(rows, [what, short_versions(rows)])
+        texts[Path(options["markdown"])] = markdown(rows, [what, short_versions(rows)])
     if options["junit"] is not None:
-        written[options["junit"]] = as_junit(rows)
-    for path, text in written.items():
-        try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            msg = f"{path} cannot be written: {error.strerror}"
-            raise UsageError(msg) from error
+        texts[Path(options["junit"])] = as_junit(rows)
+    return texts

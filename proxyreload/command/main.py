@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"proxyreload: {text}", file=sys.stderr)  # noqa: T201
+    from proxyreload.system.untrusted import line_of
+
+    print("\n".join(map(line_of, f"proxyreload: {text}".split("\n"))), file=sys.stderr)  # noqa: T201
 
 
 def _take_plugin_path(words: list[str]) -> list[str]:

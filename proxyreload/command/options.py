@@ -1,5 +1,6 @@
 """The options of a run, for the command line and for twistd alike."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ from twisted.python import usage
 from proxyreload import errors
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
+from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, named, ports, repetition
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
+from proxyreload.system.samefile import require_apart
+from proxyreload.system.untrusted import without_secrets
 from proxyreload.web.place import WebSettings
 
 LOGS = ("all", "changes", "none")
+#: Options that name files which are read.
+READ = ("scenario", "ca", "binary", "upgrade-to")
 
 
 class RunOptions(Options):
@@ -94,7 +99,7 @@ class RunOptions(Options):
     def parseArgs(self, *urls: str) -> None:
         """Take the URL; raises `UsageError`."""
         if len(urls) > 1:
-            msg = f"one URL at most, not {' '.join(urls)}"
+            msg = f"one URL at most, not {' '.join(without_secrets(url, strict=False) for url in urls)}"
             raise usage.UsageError(msg)
         self["url"] = urls[0] if urls else None
 
@@ -102,12 +107,20 @@ class RunOptions(Options):
         """Make the settings of it all; raises `UsageError`."""
         try:
             self.web = WebSettings.of(self)
-            self.settings = attrs.evolve(_settings(self), command=self.words)
+            self.settings = attrs.evolve(_settings(self, self.asked), command=self.words)
+            if self.web is None:  # each of the page's runs gets a folder of its own
+                require_apart(_written(self.settings.files), files_read(self, READ))
         except errors.UsageError as error:
             raise usage.UsageError(str(error)) from error
 
 
-def _settings(options: dict[str, Any]) -> Settings:
+def _written(files: FileSettings) -> dict[str, Path]:
+    """Return the files that a run writes, by their options."""
+    paths = {"--csv": files.csv, "--run": files.run, "--junit": files.junit, "--report": files.report}
+    return {option: path for option, path in paths.items() if path is not None}
+
+
+def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     plugin, url = options["plugin"], options["url"]
     if options["log"] not in LOGS:
         msg = f"--log takes {', '.join(LOGS)}, not {options['log']!r}"
@@ -151,6 +164,7 @@ def _settings(options: dict[str, Any]) -> Settings:
             run=Path(options["run"]),
             junit=None if options["junit"] is None else Path(options["junit"]),
             report=None if options["no-report"] else Path(options["report"]),
+            report_required="report" in asked,
         ),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],

@@ -6,6 +6,7 @@ from proxyreload.cli.base import Options
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.proxy.interfaces import IProxyPlugin
 from proxyreload.proxy.registry import installed, load
+from proxyreload.system.untrusted import line_of
 
 
 class PluginsOptions(Options):
@@ -27,12 +28,12 @@ def list_plugins(words: list[str]) -> int:
         try:
             plugin = load(point)
         except ProxyreloadError as error:
-            print(f"{name:<10} {error}")  # noqa: T201
+            print(line_of(f"{name:<10} {error}"))  # noqa: T201
             continue
-        print(f"{plugin.name:<10} {_program(plugin)}")  # noqa: T201
+        print(line_of(f"{plugin.name:<10} {_program(plugin)}"))  # noqa: T201
         for index, mechanism in enumerate(plugin.mechanisms):
             recommended = " (recommended)" if index == 0 and len(plugin.mechanisms) > 1 else ""
-            print(f"    {plugin.name}:{mechanism.name:<20} {mechanism.summary}{recommended}")  # noqa: T201
+            print(line_of(f"    {plugin.name}:{mechanism.name:<20} {mechanism.summary}{recommended}"))  # noqa: T201
     return ExitStatus.LOSSLESS
 
 
@@ -41,9 +42,9 @@ def _print_names() -> int:
     for point in installed().values():
         with suppress(ProxyreloadError):
             plugin = load(point)
-            print(f"{plugin.name}\t{plugin.mechanisms[0].summary}")  # noqa: T201
+            print(f"{line_of(plugin.name)}\t{line_of(plugin.mechanisms[0].summary)}")  # noqa: T201
             for mechanism in plugin.mechanisms:
-                print(f"{plugin.name}:{mechanism.name}\t{mechanism.summary}")  # noqa: T201
+                print(f"{line_of(plugin.name)}:{line_of(mechanism.name)}\t{line_of(mechanism.summary)}")  # noqa: T201
     return ExitStatus.LOSSLESS
 
 

@@ -6,9 +6,12 @@ from twisted.python import usage
 
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files
-from proxyreload.errors import ExitStatus
+from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.report.paths import find, is_comparison
 from proxyreload.report.write import write_matrix, write_report
+from proxyreload.system.claim import Claim
+from proxyreload.system.samefile import require_apart
+from proxyreload.system.untrusted import line_of
 
 
 class ReportOptions(Options):
@@ -41,10 +44,22 @@ def make_report(words: list[str]) -> int:
     options = ReportOptions()
     options.parseOptions(words)
     output = Path(options["output"])
-    files = options["files"]
-    if len(files) == 1 and is_comparison(files[0]):
-        write_matrix(files[0], output)
-    else:
-        write_report([find(file) for file in files], output)
-    print(f"{output}: the report of {', '.join(map(str, options['files']))}")  # noqa: T201
+    files: list[Path] = options["files"]
+    of_many = len(files) == 1 and is_comparison(files[0])
+    runs = [] if of_many else [find(file) for file in files]
+    read = {f"the rows of {run.named}": run.rows for run in runs if run.run is not None}
+    require_apart({"--output": output}, {str(file): file for file in files} | read)
+    try:
+        claim = Claim.of(output, whole=True)
+    except OSError as error:
+        msg = f"{output} cannot be written: {error.strerror}"
+        raise UsageError(msg) from error
+    try:
+        if of_many:
+            write_matrix(files[0], output)
+        else:
+            write_report(runs, output)
+    finally:
+        claim.release()
+    print(line_of(f"{output}: the report of {', '.join(map(str, files))}"))  # noqa: T201
     return ExitStatus.LOSSLESS

@@ -1,6 +1,7 @@
 """The scenario that the options of a command ask for, and the ports."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,9 @@ def ports(options: Mapping[str, Any], backends: int, *, front: bool = True) -> t
         msg = f"--front-port {front_port} is one of the backends' ports, {first_port} to {first_port + backends - 1}"
         raise UsageError(msg)
     return first_port, front_port
+
+
+def files_read(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Path]:
+    """Return the files that these options name, by the options; a program is where it is found."""
+    given = {f"--{name}": options[name] for name in names if options[name]}
+    return {option: Path(shutil.which(name) or name) for option, name in given.items()}

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from proxyreload.command.options import RunOptions
 from proxyreload.command.serving import service_of
 from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import line_of
 
 #: The name that twistd looks for.
 Options = RunOptions
@@ -22,8 +23,9 @@ def makeService(options: RunOptions) -> IService:
 
     def complain(text: str) -> None:
         # twistd puts its log in the place of sys.stderr; a daemon has nothing but the log.
-        Logger("proxyreload").error("{text}", text=text)
-        print(f"proxyreload: {text}", file=sys.__stderr__)
+        lines = list(map(line_of, text.split("\n")))
+        Logger("proxyreload").error("{text}", text="\n".join(lines))
+        print("proxyreload:", "\n".join(lines), file=sys.__stderr__)
 
     def finished(_status: int) -> None:
         # It may be over before the reactor runs, and when twistd itself stops the service there is nothing to stop.

@@ -85,7 +85,6 @@ class Comparison:
         if why_not:
             trial = Trial(number, run_file, why=why_not, cannot=True)
         else:
-            files.mkdir(parents=True, exist_ok=True)
             settings = attrs.evolve(
                 self.settings,
                 choice=contender.choice,
@@ -95,9 +94,7 @@ class Comparison:
             )
             # What the run before has left in memory must not be collected at the cost of this one.
             gc.collect()
-            self._run = Run(settings, self.reactor, self.clock_ns)
-            trial = await attempt(self._run, number)
-            self._run = None
+            trial = await self._attempt(settings, number)
             if trial.judgement is not None and self.draw is not None:
                 await self._draw(self.draw, settings)
         self._over += 1
@@ -105,6 +102,18 @@ class Comparison:
         outcome = trial.judgement.verdict.value if trial.judgement is not None else trial.why
         lost = f", {counted(trial.failures.total(), 'failure')}" if trial.failures else ""
         self.tell(f"{self._over} of {self.total}: {contender.name}: {outcome}{lost}")
+
+    async def _attempt(self, settings: Settings, number: int) -> Trial:
+        folder = settings.files.run.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return Trial(number, settings.files.run, why=f"{folder} cannot be made: {error.strerror}")
+        self._run = Run(settings, self.reactor, self.clock_ns)
+        try:
+            return await attempt(self._run, number)
+        finally:
+            self._run = None
 
     async def _draw(self, draw: Draw, settings: Settings) -> None:
         """Write a run's page; the comparison's says where there is none."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from proxyreload.comparison.row import Row
 from proxyreload.comparison.table import LOSSES, TIMES, Column
 from proxyreload.proxy.interfaces import Cure
+from proxyreload.system.untrusted import line_of
 from proxyreload.verdict.judgement import by_class
 
 _LOST = Column("failures by class", lambda row: by_class(row.failures), right=False)
@@ -36,6 +37,7 @@ def _cells(texts: Sequence[str]) -> str:
 
 def _escaped(text: str) -> str:
     """Return text in which Markdown finds no table, no link and no HTML."""
+    text = line_of(text)
     for each in "\\|[]":
         text = text.replace(each, f"\\{each}")
     return text.replace("<", "&lt;")

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from proxyreload.comparison.row import Row
 from proxyreload.history.events import Ending
+from proxyreload.system.untrusted import line_of
 from proxyreload.verdict.judgement import by_class
 from proxyreload.verdict.repetition import short
 
@@ -104,11 +105,11 @@ def print_table(console: Console, rows: Sequence[Row]) -> None:
             table.add_column(column.title, justify=justify, overflow="fold", vertical="bottom")
         for row in rows:
             if columns is LOSSES or row.verdict is not None:
-                table.add_row(*(Text(column.text(row)) for column in columns))
+                table.add_row(*(Text(line_of(column.text(row))) for column in columns))
         console.print(table)
         console.print()
     for note in notes(rows):
-        console.print(Text(note), soft_wrap=True)
+        console.print(Text(line_of(note)), soft_wrap=True)
 
 
 def notes(rows: Sequence[Row]) -> list[str]:

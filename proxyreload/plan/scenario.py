@@ -12,6 +12,7 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.history.events import change_name
 from proxyreload.system import bounds
+from proxyreload.system.wholefile import read_some
 
 _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
@@ -87,8 +88,7 @@ class _Source:
 def read(path: Path, duration_s: float | None = None) -> Scenario:
     """Read a scenario file; raises `UsageError` with file and line."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_SIZE_LIMIT + 1)
+        content = read_some(path, _SIZE_LIMIT + 1)
         text = content.decode("utf-8")
     except OSError as error:
         msg = f"{path}: {error.strerror}"

@@ -1,9 +1,10 @@
 """What a run is asked to do."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import attrs
 
@@ -11,6 +12,7 @@ from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
+from proxyreload.system.untrusted import printable, without_secrets
 
 #: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
@@ -24,21 +26,24 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class Target:
     """Where the clients send their requests."""
 
-    url: str
+    url: str  #: without ``user:password@``, for it is written down
     host: str  #: to connect to
     port: int
     tls: bool = False
+    authorization: str = attrs.field(default="", repr=False)  #: the header field's value (RFC 7617), empty for none
 
     @classmethod
     def parse(cls, url: str) -> "Target":
         """Parse a URL; raises `UsageError` if it is none."""
+        # What is wrong may stand in the password, so the words for it are ours.
+        shown = printable(without_secrets(url, strict=False))
         try:
             parts = urlsplit(url)
             port = _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
             host = parts.hostname
         except ValueError as error:
-            msg = f"{url!r} is not a URL: {error}"
-            raise UsageError(msg) from error
+            msg = f"{shown!r} is not a URL" + (f": {error}" if shown == url else "")
+            raise UsageError(msg) from (error if shown == url else None)
         if (
             parts.scheme not in _DEFAULT_PORTS
             or not host
@@ -47,14 +52,32 @@ class Target:
             or not url.isprintable()
             or " " in url
         ):
-            msg = f"{url!r} is not a URL like http://host:port/path"
+            msg = f"{shown!r} is not a URL like http://host:port/path"
             raise UsageError(msg)
-        return cls(url, host, port, tls=parts.scheme == "https")
+        who, at, place = parts.netloc.rpartition("@")
+        plain = parts._replace(netloc=place).geturl() if at else url
+        return cls(plain, host, port, tls=parts.scheme == "https", authorization=_basic(who, shown))
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What is in a request's head because of it, besides the usual."""
+        return {"Authorization": self.authorization} if self.authorization else {}
 
     @classmethod
     def front(cls, port: int) -> "Target":
         """Return the front of a proxy of ours."""
         return cls(f"http://{HOSTNAME}:{port}/", FRONT_HOST, port)
+
+
+def _basic(who: str, shown: str) -> str:
+    """Return ``user:password`` of a URL as a header field's value; raises `UsageError` if it can be none."""
+    if not who:
+        return ""
+    user, _colon, password = (unquote_to_bytes(part) for part in who.partition(":"))
+    if b":" in user or any(byte < ord(" ") or byte == 0x7F for byte in user + password):  # noqa: PLR2004  (DEL)
+        msg = f"{shown!r}: a user's name has no colon in it, and neither it nor a password has control characters"
+        raise UsageError(msg)
+    return f"Basic {b64encode(user + b':' + password).decode('ascii')}"
 
 
 def _as(key: str, default: object) -> Any:  # noqa: ANN401  (a field)
@@ -101,6 +124,7 @@ class FileSettings:
     run: Path = Path("run.json")
     junit: Path | None = None
     report: Path | None = None  #: the HTML report, if one is made
+    report_required: bool = False  #: it was asked for: without it there is no run
 
 
 @attrs.frozen
@@ -168,8 +192,16 @@ def _options(settings: attrs.AttrsInstance) -> dict[str, object]:
             told |= _options(value)
         else:
             key = field.metadata.get("key") or field.name.removesuffix("_s").removesuffix("_per")
-            told[key] = str(value) if isinstance(value, Path) else dict(value) if isinstance(value, Mapping) else value
+            told[key] = _value(value)
     return told
+
+
+def _value(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):  # commands, which may have URLs in them
+        return {action: without_secrets(command) for action, command in value.items()}
+    return value
 
 
 def _step_as_run(step: Step) -> dict[str, object]:

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 from proxyreload.errors import UsageError
+from proxyreload.system.untrusted import printable
 
 #: Child processes of ours inherit it.
 VARIABLE = "PROXYRELOAD_PLUGIN_PATH"
@@ -26,8 +27,8 @@ def searched() -> list[Path]:
     """Return the folders, with what is in them open to import; raises `UsageError` if one is none."""
     folders = [Path(folder).absolute() for folder in dict.fromkeys(_split(os.environ.get(VARIABLE, "")))]
     for folder in folders:
-        if not folder.is_dir():
-            msg = f"the plugin path names {folder}: no such folder"
+        if not os.path.isdir(folder):  # noqa: PTH112  (which raises nothing, however long the name is)
+            msg = f"the plugin path names {printable(str(folder))}: no such folder"
             raise UsageError(msg)
         # Behind all else: what a folder brings along with its plugins takes the place of no other module.
         if str(folder) not in sys.path:

@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 from proxyreload.errors import CannotError, UsageError
 from proxyreload.proxy import pluginpath
 from proxyreload.proxy.interfaces import IProxyPlugin, Mechanism
+from proxyreload.system.untrusted import one_line
 
 GROUP = "proxyreload.plugins"
 
@@ -61,7 +62,7 @@ def load(point: EntryPoint) -> IProxyPlugin:
             msg = "it has no mechanism"
             raise ValueError(msg)  # noqa: TRY301
     except Exception as error:
-        msg = f"plugin {point.name} of {_home(point)} cannot be loaded: {type(error).__name__}: {error}"
+        msg = f"plugin {point.name} of {_home(point)} cannot be loaded: {one_line(f'{type(error).__name__}: {error}')}"
         raise UsageError(msg) from error
     return plugin
 

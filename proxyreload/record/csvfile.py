@@ -4,7 +4,6 @@ import csv
 import errno
 import io
 import os
-import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +13,10 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Exchange, Started
+from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_US
-from proxyreload.system.untrusted import printable
+from proxyreload.system.untrusted import as_cell, printable
+from proxyreload.system.wholefile import write_all, write_some
 
 #: The first six are those of the program's ancestor, by its names and in its order.
 COLUMNS = (
@@ -44,19 +45,33 @@ class CsvFile:
 
     path: Path
     rows: int = attrs.field(default=0, init=False)
+    _claim: Claim | None = attrs.field(default=None, init=False)
     _descriptor: int = attrs.field(default=-1, init=False)
     _size: int = attrs.field(default=0, init=False)
+    _broken: bool = attrs.field(default=False, init=False)
     _start_ns: int = attrs.field(default=0, init=False)
     _plain: set[str] = attrs.field(factory=lambda: {""}, init=False)  # instances that need no quotes
 
-    def open(self) -> None:
-        """Create the file with its head; raises `UsageError` if that cannot be done."""
+    def claim(self) -> None:
+        """Claim the file, and leave in it what is there; raises `UsageError` if it cannot be written."""
         try:
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            self._write(_quoted(COLUMNS).encode("utf-8"))
+            self._claim = Claim.of(self.path)
         except OSError as error:
-            msg = f"{self.path} cannot be written: {error.strerror}"
-            raise UsageError(msg) from error
+            raise self._cannot(error) from error
+        self._descriptor = self._claim.descriptor
+
+    def open(self) -> None:
+        """Begin the file with its head, claimed or not yet; raises `UsageError` if that cannot be done."""
+        if self._claim is None:
+            self.claim()
+        assert self._claim is not None  # noqa: S101
+        try:
+            self._claim.clear()
+            head = _quoted(COLUMNS).encode("utf-8")
+            write_all(self._descriptor, head)
+        except OSError as error:
+            raise self._cannot(error) from error
+        self._size = len(head)
 
     def subscribe(self, bus: EventBus) -> None:
         """Write what `bus` brings."""
@@ -72,11 +87,27 @@ class CsvFile:
         self._write(self._encode(exchanges))
         self.rows += len(exchanges)
 
+    def missing(self, exchanges: int) -> str:
+        """Say what keeps the file from being a record of so many exchanges; empty if nothing does."""
+        if self._broken or self._claim is None:  # which has been told
+            return ""
+        if self.rows != exchanges:
+            return f"{self.path} has {self.rows} rows of {exchanges} exchanges"
+        size = self._size if self._claim.special else self._claim.size()
+        if size < 0:
+            return f"{self.path} is not the file that the rows were written to: somebody has moved or removed that"
+        if size != self._size:
+            return f"somebody else has written to {self.path}: it has {size} bytes, not {self._size}"
+        return ""
+
     def close(self) -> None:
         """Close the file; its rows have all been written."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._claim is not None:
+            self._claim.release()
+            self._claim, self._descriptor = None, -1
+
+    def _cannot(self, error: OSError) -> UsageError:
+        return UsageError(f"{self.path} cannot be written: {error.strerror}")
 
     def _encode(self, exchanges: Sequence[Exchange]) -> bytes:
         """Return their rows: the plain ones, which are nearly all, formatted at once, the others by the csv module."""
@@ -112,8 +143,8 @@ class CsvFile:
             (
                 (e.ended_ns - start_ns) // NS_PER_US,
                 e.client,
-                status_text(e),
-                printable(e.instance),
+                as_cell(status_text(e)),
+                as_cell(printable(e.instance)),
                 e.front_port or "",
                 e.back_port or "",
                 e.number,
@@ -124,7 +155,7 @@ class CsvFile:
                 e.connection if e.connection >= 0 else "",
                 e.carried,
                 "yes" if e.announced else "",
-                e.failure,
+                as_cell(e.failure),
             )
         )
 
@@ -132,8 +163,9 @@ class CsvFile:
         written = 0
         try:
             while written < len(data):
-                written += os.write(self._descriptor, data[written:] if written else data)
+                written += write_some(self._descriptor, data[written:] if written else data)
         except OSError as error:
+            self._broken = True
             whole = data.rfind(b"\n", 0, written) + 1
             self.rows += data.count(b"\n", 0, whole)
             self._cut(self._size + whole)
@@ -141,8 +173,8 @@ class CsvFile:
         self._size += len(data)
 
     def _cut(self, size: int) -> None:
-        with suppress(OSError):
-            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+        if self._claim is not None and not self._claim.special:
+            with suppress(OSError):
                 os.ftruncate(self._descriptor, size)
 
 

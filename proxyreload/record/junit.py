@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
-from proxyreload.errors import StartError, UsageError
+from proxyreload.errors import UsageError
+from proxyreload.system.claim import Claim
 from proxyreload.system.clock import seconds
 from proxyreload.system.untrusted import WORDS_LIMIT, printable
-from proxyreload.system.wholefile import write_whole
 from proxyreload.verdict.judgement import Judgement, Verdict, detection_limit, judge_change
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import ObservedChange
@@ -103,37 +103,50 @@ class JUnitFile:
 
     path: Path
     suite: str  #: what it is called
+    unwritten: str = attrs.field(default="", init=False)  #: why it could not be written at the end
+    _claim: Claim | None = attrs.field(default=None, init=False)
 
     def open(self) -> None:
-        """Write that nothing came of it yet; raises `UsageError` if the file cannot be written."""
+        """Claim it, and write that nothing came of it yet; raises `UsageError` if the file cannot be written."""
         try:
+            self._claim = Claim.of(self.path, whole=True)
             self._write([self._broken(UNFINISHED)])
         except OSError as error:
+            self.close()
             raise UsageError(self._cannot(error)) from error
 
     def finish(self, cases: Sequence[Case]) -> None:
-        """Write what came of it; raises `StartError` if that fails."""
+        """Write what came of it; where that fails ``unwritten`` says so, and what is there stays."""
         try:
             self._write(cases)
         except OSError as error:
-            raise StartError(self._cannot(error)) from error
+            self.unwritten = self._cannot(error)
 
     async def record(self, execute: Callable[[], Awaitable[Judgement]], observation: Observation) -> Judgement:
         """Execute a run and write what came of it, whatever that is."""
         self.open()
         try:
             judgement = await execute()
+            self.finish(list(run_cases(observation, judgement, self.suite)))
         except Exception as error:
             self.finish([self._broken(str(error))])
             raise
-        self.finish(list(run_cases(observation, judgement, self.suite)))
+        finally:
+            self.close()
         return judgement
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     def _broken(self, why: str) -> Case:
         return Case("run", self.suite, outcome="error", verdict=Verdict.INVALID.value, message=why)
 
     def _write(self, cases: Sequence[Case]) -> None:
-        write_whole(self.path, document(self.suite, cases))
+        assert self._claim is not None  # noqa: S101
+        self._claim.replace(document(self.suite, cases))
 
     def _cannot(self, error: OSError) -> str:
         return f"{self.path} cannot be written: {error.strerror}"

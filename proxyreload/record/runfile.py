@@ -13,8 +13,8 @@ import psutil
 import proxyreload
 from proxyreload.errors import StartError, UsageError
 from proxyreload.history.events import ScheduleKept
+from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_US
-from proxyreload.system.wholefile import write_whole
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
@@ -34,29 +34,47 @@ class RunFile:
 
     path: Path
     content: dict[str, object] = attrs.field(factory=dict)
+    _claim: Claim | None = attrs.field(default=None, init=False)
+
+    def claim(self) -> None:
+        """Claim the file, and leave what is there; raises `UsageError` if it cannot be written."""
+        try:
+            self._claim = Claim.of(self.path, whole=True)
+        except OSError as error:
+            raise UsageError(self._cannot(error)) from error
 
     def open(self, ran: Mapping[str, object]) -> None:
-        """Write what is to run; raises `UsageError` if the file cannot be written."""
+        """Write what is to run, claimed or not yet; raises `UsageError` if the file cannot be written."""
         self.content = {"format": FORMAT, "finished": False, **ran, "versions": _versions(ran), "machine": _machine()}
+        if self._claim is None:
+            self.claim()
         try:
             self._write()
         except OSError as error:
-            msg = f"{self.path} cannot be written: {error.strerror}"
-            raise UsageError(msg) from error
+            raise UsageError(self._cannot(error)) from error
 
     def finish(self, observation: Observation, judgement: Judgement) -> None:
-        """Write it whole; raises `StartError` if that fails."""
+        """Write it whole; raises `StartError` if that fails, and leaves what is there."""
         self.content["finished"] = True
         self.content["changes"] = [change_as_run(change, observation.started_ns) for change in observation.changes]
         self.content["summary"] = _summary(observation, judgement)
         try:
             self._write()
         except OSError as error:
-            msg = f"{self.path} cannot be written: {error.strerror}"
-            raise StartError(msg) from error
+            raise StartError(self._cannot(error)) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     def _write(self) -> None:
-        write_whole(self.path, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
+        assert self._claim is not None  # noqa: S101
+        self._claim.replace(json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
+
+    def _cannot(self, error: OSError) -> str:
+        return f"{self.path} cannot be written: {error.strerror}"
 
 
 def _versions(ran: Mapping[str, object]) -> dict[str, object]:

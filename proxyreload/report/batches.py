@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from proxyreload.system.untrusted import printable
+from proxyreload.system.untrusted import of_cell, printable
 
 Integers = NDArray[np.signedinteger[Any]]
 
@@ -38,7 +38,7 @@ class Names(dict[str, int]):
     def __missing__(self, text: str) -> int:
         if len(self.texts) > _NAMES_AT_MOST:
             return _NAMES_AT_MOST
-        shown = OTHER if len(self.texts) == _NAMES_AT_MOST else printable(text, _NAME_LIMIT)
+        shown = OTHER if len(self.texts) == _NAMES_AT_MOST else printable(of_cell(text), _NAME_LIMIT)
         self[text] = len(self.texts)
         self.texts.append(shown)
         return self[text]

@@ -9,6 +9,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.system.untrusted import one_line, printable
+from proxyreload.system.wholefile import read_some
 
 _SIZE_LIMIT = 16 * 1024 * 1024
 #: What a page can show of a list or a table that somebody else filled.
@@ -20,8 +21,7 @@ LARGEST = 10**15
 def read_table(path: Path) -> "Table":
     """Read a file that is a table; raises `UsageError` with file and line where it is none."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_SIZE_LIMIT + 1)
+        content = read_some(path, _SIZE_LIMIT + 1)
     except OSError as error:
         msg = f"{path}: {error.strerror}"
         raise UsageError(msg) from error

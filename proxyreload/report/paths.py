@@ -1,5 +1,6 @@
 """Where a run's files are."""
 
+import os
 from pathlib import Path
 
 import attrs
@@ -7,6 +8,7 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.report.jsonfile import read_table
 from proxyreload.report.rundata import read_record
+from proxyreload.system.wholefile import open_regular
 
 #: A run file begins with this.
 _OPENING = b"{"
@@ -37,7 +39,7 @@ def find(path: Path) -> RunPaths:
     written = Path(read_record(path).csv or "data.csv")
     # It is told relative to where the run was started, which is seldom known: beside its run file is the first guess.
     for rows in (path.parent / written, path.parent / written.name, written):
-        if rows.is_file():
+        if os.path.isfile(rows):  # noqa: PTH113  (which raises nothing, however long the name is)
             return RunPaths(rows, path)
     msg = f"{path}: its rows, {str(written)!r}, are not beside it"
     raise UsageError(msg)
@@ -45,7 +47,7 @@ def find(path: Path) -> RunPaths:
 
 def _is_json(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return file.read(64).lstrip().startswith(_OPENING)
     except OSError as error:
         msg = f"{path}: {error.strerror}"

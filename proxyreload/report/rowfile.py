@@ -1,6 +1,7 @@
 """The rows of ``data.csv``, as columns that numpy can work on."""
 
 import csv
+import os
 from collections.abc import Mapping
 from io import StringIO, TextIOWrapper
 from itertools import islice
@@ -16,6 +17,7 @@ from proxyreload.record.csvfile import COLUMNS
 from proxyreload.report.batches import UNKNOWN, Batch, Integers, Names, Parsed, Plain
 from proxyreload.report.columns import Column
 from proxyreload.system.untrusted import printable
+from proxyreload.system.wholefile import open_regular
 
 Flags = NDArray[np.bool_]
 
@@ -73,7 +75,7 @@ class Rows:
 def read_rows(path: Path) -> Rows:
     """Read a file of rows; raises `UsageError` with file and line where it is none."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return _Reading(str(path), file).rows()
     except OSError as error:
         msg = f"{path}: {error.strerror}"

@@ -1,10 +1,13 @@
 """Writes a report, where what draws it is installed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from proxyreload.errors import UsageError
+from proxyreload.errors import ProxyreloadError, UsageError
 from proxyreload.report.paths import RunPaths
+from proxyreload.system.home import some_home
+from proxyreload.system.untrusted import one_line
 from proxyreload.system.wholefile import write_whole
 
 
@@ -15,38 +18,71 @@ class ReportUnavailable(UsageError):
 _LIBRARIES = ("bokeh", "jinja2", "markupsafe", "numpy")
 
 
+class OutputError(UsageError):
+    """The page cannot be written, whatever is in it."""
+
+
+class DrawingError(ProxyreloadError):
+    """The page cannot be drawn; the text says what was raised."""
+
+
+def require_libraries() -> None:
+    """Raise `ReportUnavailable` if a library is not installed; imports none, for that takes a second."""
+    for library in _LIBRARIES:
+        if find_spec(library) is None:
+            raise _unavailable(library)
+
+
 def write_report(runs: Sequence[RunPaths], output: Path) -> None:
     """Write one page of these runs to `output`.
 
-    Raises `ReportUnavailable` where the libraries that draw it are missing, and `UsageError` where a run's file is
-    not what it should be or `output` cannot be written.
+    Raises `ReportUnavailable` where the libraries that draw it are missing, `UsageError` where a run's file is not
+    what it should be, `OutputError` if `output` cannot be written, and `DrawingError` for whatever else is raised.
     """
-    try:
+
+    def drawn() -> str:
         from proxyreload.report.page import page
-    except ModuleNotFoundError as error:
-        raise _unavailable(error) from error
-    _written(output, page(runs))
+
+        return page(runs)
+
+    _written(output, _drawn(drawn))
 
 
 def write_matrix(comparison: Path, output: Path) -> None:
-    """Write the page of a comparison by its JSON file, likewise; raises `ReportUnavailable`."""
-    try:
+    """Write the page of a comparison by its JSON file; raises likewise."""
+
+    def drawn() -> str:
         from proxyreload.report.matrix import matrix_page, read_matrix
-    except ModuleNotFoundError as error:
-        raise _unavailable(error) from error
-    _written(output, matrix_page(read_matrix(comparison)))
 
+        return matrix_page(read_matrix(comparison))
 
-def _unavailable(error: ModuleNotFoundError) -> Exception:
-    library = (error.name or "").partition(".")[0]
-    if library not in _LIBRARIES:
-        return error
-    return ReportUnavailable(f"a report needs {library}, which is not installed: pip install 'proxyreload[report]'")
+    _written(output, _drawn(drawn))
 
 
 def write_run(rows: Path, run: Path, output: Path) -> None:
-    """Write the page of one run, likewise."""
+    """Write the page of one run; raises likewise."""
     write_report([RunPaths(rows, run)], output)
+
+
+def _drawn(draw: Callable[[], str]) -> str:
+    try:
+        with some_home():
+            return draw()
+    except ProxyreloadError:
+        raise
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        raise (_unavailable(library) if library in _LIBRARIES else _undrawn(error)) from error
+    except Exception as error:
+        raise _undrawn(error) from error
+
+
+def _unavailable(library: str) -> ReportUnavailable:
+    return ReportUnavailable(f"a report needs {library}, which is not installed: pip install 'proxyreload[report]'")
+
+
+def _undrawn(error: Exception) -> DrawingError:
+    return DrawingError(f"the report cannot be drawn: {one_line(f'{type(error).__name__}: {error}')}")
 
 
 def _written(output: Path, text: str) -> None:
@@ -54,4 +90,4 @@ def _written(output: Path, text: str) -> None:
         write_whole(output, text)
     except OSError as error:
         msg = f"{output} cannot be written: {error.strerror}"
-        raise UsageError(msg) from error
+        raise OutputError(msg) from error

@@ -1,7 +1,10 @@
 """Whether a request through the front is answered."""
 
+from collections.abc import Mapping
+
 import attrs
 from twisted.internet.defer import CancelledError
+from twisted.web.http_headers import Headers
 
 from proxyreload.client.agent import AgentConnection, OneConnectionAgent
 from proxyreload.client.connector import HTTP11Connector
@@ -20,13 +23,15 @@ class Readiness:
     connector: HTTP11Connector
     url: str
     from_ours: bool  #: the answer must come from a backend of ours
+    fields: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of the request's head, besides the usual
 
     async def answers(self) -> bool:
         """Ask once; raises `CancelledError` alone: the run is ended."""
         connector = attrs.evolve(self.connector, connection=AgentConnection)
         agent = OneConnectionAgent(self.reactor, connector, _TIMEOUT_S)
+        headers = Headers({name: [value] for name, value in self.fields.items()})
         try:
-            response = await agent.request(b"GET", self.url.encode("ascii"))
+            response = await agent.request(b"GET", self.url.encode("ascii"), headers)
         except CancelledError:
             raise
         except Exception:  # noqa: BLE001  (whatever it is, it is no answer yet)

@@ -63,6 +63,7 @@ class Run:
     play: Play | None = attrs.field(default=None, init=False)
     operations: Operations | None = attrs.field(default=None, init=False)
     proxy: IProxy | None = attrs.field(default=None, init=False)
+    unwritten: str = attrs.field(default="", init=False)  #: why ``run.json`` could not be written at the end
     _programs: Programs = attrs.field(factory=Programs, init=False)
     _wiring: Wiring = attrs.field(init=False)
     _csv: CsvFile = attrs.field(init=False)
@@ -106,10 +107,22 @@ class Run:
 
         Whatever happens, all that was started is given back, in the reverse order; one failure does not keep the rest.
         """
-        async with AsyncExitStack() as stack:
-            await self._execute(stack)
+        try:
+            async with AsyncExitStack() as stack:
+                await self._execute(stack)
+            return self._judged()
+        finally:
+            self._run_file.close()
+
+    def _judged(self) -> Judgement:
+        """Judge, and write that down; if that fails, nobody can rely on what is there."""
         judgement = judge(self.observation)
-        self._run_file.finish(self.observation, judgement)
+        try:
+            self._run_file.finish(self.observation, judgement)
+        except StartError as error:
+            self.unwritten = str(error)
+            self.observation.broken.append(self.unwritten)
+            judgement = judge(self.observation)
         return judgement
 
     def interrupt(self) -> None:
@@ -144,8 +157,11 @@ class Run:
         require_ports(settings)
         require_descriptors(descriptors(settings))
         address = await resolved(self.reactor, settings.target.host)
+        tls = _tls(settings)
+        self._give_back(stack, self._close_rows)
+        self._csv.claim()
+        self._run_file.claim()
         # From here on the record of the run before is gone.
-        self._give_back(stack, self._csv.close)
         self._csv.open()
         self._run_file.open({**settings.as_run(), **self._programs.as_run()})
         self._give_back(stack, history.stop)
@@ -155,10 +171,8 @@ class Run:
         backends = await self._start_backends(stack)
         upstreams = settings.upstreams
         initial = [upstreams[instance] for instance in settings.scenario.initial]
-        connector = HTTP11Connector(
-            self.reactor, address, settings.target.port, self.clock_ns, _tls(settings), group=group
-        )
-        prepared = await prepare(METHOD, settings.target.url)
+        connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, tls, group=group)
+        prepared = await prepare(METHOD, settings.target.url, headers=settings.target.fields)
         if settings.backends.hosted:
             await self._interruptible(self._take_baseline(prepared, initial, group))
         if choice is not None:
@@ -236,7 +250,9 @@ class Run:
         self, stack: AsyncExitStack, choice: Choice, connector: HTTP11Connector, upstreams: Sequence[Upstream]
     ) -> None:
         settings = self.settings
-        readiness = Readiness(self.reactor, connector, settings.target.url, settings.backends.hosted)
+        readiness = Readiness(
+            self.reactor, connector, settings.target.url, settings.backends.hosted, settings.target.fields
+        )
         workspace = self._workspace = Workspace(
             reactor=self.reactor,
             binary=self._programs.binary,
@@ -274,6 +290,12 @@ class Run:
             self._under_way = None
 
     # What is given back.
+
+    def _close_rows(self) -> None:
+        missing = self._csv.missing(self.observation.counts.total)
+        self._csv.close()
+        if missing:
+            self.observation.broken.append(missing)
 
     def _give_back(self, stack: AsyncExitStack, close: Any) -> None:  # noqa: ANN401  (its result is of no interest)
         """Call `close` at the end, whatever else fails, and await what it returns for a while."""

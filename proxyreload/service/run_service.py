@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.plan.settings import Settings
 from proxyreload.record.junit import JUnitFile
-from proxyreload.report.write import write_run
 from proxyreload.run.run import Run
+from proxyreload.service.report_file import ReportFile
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
 from proxyreload.terminal.display import IDisplay
@@ -69,49 +69,54 @@ class RunService(Service):
         if self.watch is not None:
             self.watch(run)
         status, complaint = int(ExitStatus.INVALID), ""
+        files = self.settings.files
+        report = None if files.report is None else ReportFile(files.report, files.report_required)
+        junit = None if files.junit is None else JUnitFile(files.junit, self._name)
         try:
-            judgement = self.judgement = await self._judged(run)
-            self._conclude(run, terminal, judgement, await self._written())
+            if report is not None:
+                report.claim()
+            judgement = await (run.execute() if junit is None else junit.record(run.execute, run.observation))
+            self.judgement = judgement
+            written = await self._written(run, report)
+            if junit is not None and junit.unwritten:
+                written.append(junit.unwritten)
+            self._conclude(run, terminal, judgement, written)
             status = int(judgement.verdict.exit_status)
+            if (report is not None and report.failed) or (junit is not None and junit.unwritten):
+                status = int(ExitStatus.INVALID)
         except ProxyreloadError as error:
             status, complaint = int(error.status), str(error)
         except Exception:  # noqa: BLE001  (a defect of ours, said as such)
             complaint = f"internal error\n{Failure().getTraceback()}"
+        finally:
+            if report is not None:
+                report.close()
         self._run = None
         terminal.stop()
         if complaint:
             self.complain(complaint)
         self.finished(status)
 
-    async def _judged(self, run: Run) -> Judgement:
-        if self.settings.files.junit is None:
-            return await run.execute()
+    @property
+    def _name(self) -> str:
         choice = self.settings.choice
-        file = JUnitFile(self.settings.files.junit, choice.name if choice is not None else self.settings.target.url)
-        return await file.record(run.execute, run.observation)
+        return choice.name if choice is not None else self.settings.target.url
 
-    async def _written(self) -> list[str]:
-        """Write the report, if one is wanted, and return a line that says where all is."""
+    async def _written(self, run: Run, report: ReportFile | None) -> list[str]:
+        """Write the report, if one is wanted, and return lines that say where all is, and what is not."""
         files = self.settings.files
-        rows_and_run = f"written: {files.csv}, {files.run}"
-        if files.report is None:
-            return [rows_and_run]
-        if not files.csv.is_file():
-            return [rows_and_run, f"not written: {files.report}: {files.csv} cannot be read again"]
-        self._doing = f"writing {files.report}"
-        try:
+        written = [str(files.csv), *([] if run.unwritten else [str(files.run)])]
+        missing = [run.unwritten] if run.unwritten else []
+        if report is not None:
+            self._doing = f"writing {report.path}"
             # In a thread, for it takes a second or two, and this may be a service with other things to do.
-            await deferToThreadPool(
-                self.reactor,
-                self.reactor.getThreadPool(),
-                write_run,
-                files.csv,
-                files.run,
-                files.report,
-            )
-        except ProxyreloadError as error:
-            return [rows_and_run, f"not written: {files.report}: {error}"]
-        return [f"{rows_and_run}, {files.report}"]
+            pool = self.reactor.getThreadPool()
+            why_not = await deferToThreadPool(self.reactor, pool, report.write, files.csv, files.run)
+            if why_not:
+                missing.append(why_not)
+            else:
+                written.append(str(report.path))
+        return [f"written: {', '.join(written)}", *missing]
 
     def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement, written: Sequence[str]) -> None:
         choice = self.settings.choice

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 from zope.interface import Interface, implementer
 
+from proxyreload.system.untrusted import line_of
 from proxyreload.terminal.stream import BackgroundStream
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class PinnedDisplay:
         from rich.text import Text
 
         live = self._started()
+        lines, status = list(map(line_of, lines)), "\n".join(map(line_of, status.split("\n")))
         if lines:
             live.console.print(Text("\n".join(lines)))
         live.update(Text(status, overflow="ellipsis", no_wrap=True, style="bold"), refresh=True)
@@ -80,9 +82,9 @@ class PlainDisplay:
         """Add lines."""
         self._draws += 1
         if status and self._draws % STATUS_EVERY == 0:
-            lines = [*lines, status]
+            lines = [*lines, *status.split("\n")]
         if lines:
-            self.stream.write("\n".join(lines) + "\n")
+            self.stream.write("\n".join(map(line_of, lines)) + "\n")
             self.stream.flush()
 
     def close(self) -> None:

@@ -9,6 +9,8 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
+from proxyreload.system.untrusted import line_of
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -36,7 +38,7 @@ class ProgressBar:
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=Console(file=sys.stderr, highlight=False),
             auto_refresh=False,
             transient=True,
@@ -53,6 +55,7 @@ class ProgressBar:
 
     def tell(self, line: str) -> None:
         """Show a line, above the bar."""
+        line = line_of(line)
         if self._bar is None:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
         else:
@@ -69,5 +72,5 @@ class ProgressBar:
 
     def _draw(self) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self.share(), description=self.doing())
+            self._bar.update(self._task, completed=self.share(), description=line_of(self.doing()))
             self._bar.refresh()

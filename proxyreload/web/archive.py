@@ -11,6 +11,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.system.untrusted import printable
+from proxyreload.system.wholefile import read_some
 
 #: A run's folder, by when it began; the second within a second has a number.
 _NAME = re.compile(r"\d{8}T\d{6}Z(?:-\d{1,4})?")
@@ -84,9 +85,10 @@ def _told(path: Path) -> dict[str, Any]:
     }
     run = path / "run.json"
     try:
-        if run.stat().st_size > _SIZE_LIMIT:
+        text = read_some(run, _SIZE_LIMIT + 1, 0)
+        if len(text) > _SIZE_LIMIT:
             return told
-        content = json.loads(run.read_text(encoding="utf-8"))
+        content = json.loads(text)
         summary = content.get("summary") or {}
         plugin, mechanism = content.get("plugin"), content.get("mechanism")
         told["title"] = printable(f"{plugin}:{mechanism}" if plugin else str(content.get("url", "")))

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
 from proxyreload.plan.settings import Settings
+from proxyreload.system.home import some_home
 from proxyreload.system.reactor import IReactor
 from proxyreload.terminal.display import IDisplay
 from proxyreload.web.place import WebSettings
@@ -73,9 +74,10 @@ class WebService(Service):
     async def _open(self) -> "Workbench":
         """Begin to serve; raises `ProxyreloadError`."""
         try:
-            from proxyreload.web.archive import Archive
-            from proxyreload.web.server import Page
-            from proxyreload.web.workbench import Workbench
+            with some_home():
+                from proxyreload.web.archive import Archive
+                from proxyreload.web.server import Page
+                from proxyreload.web.workbench import Workbench
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in _LIBRARIES:
                 raise

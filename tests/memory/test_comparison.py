@@ -320,3 +320,25 @@ def test_without_a_way_to_draw_no_page_is_drawn(tmp_path: Path, monkeypatch: pyt
     comparison = Comparison(cast(IReactor, object()), lambda: 0, contenders(["fake"]), settings, tmp_path, 1)
     (row,) = result_of(Deferred.fromCoroutine(comparison.execute()))
     assert (row.verdict, list((tmp_path / "fake-quick-1").iterdir())) == (Verdict.SEAMLESS, [])
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_a_folder_that_cannot_be_made_is_that_trials_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison_module, "Run", FakeRun)
+    (tmp_path / "fake-quick-1").write_text("a file in its place")
+    settings = Settings(Target.front(8080), default())
+    comparison = Comparison(cast(IReactor, object()), lambda: 0, contenders(["fake"]), settings, tmp_path, 2)
+    (row,) = result_of(Deferred.fromCoroutine(comparison.execute()))
+    assert row.why == f"{tmp_path}/fake-quick-1 cannot be made: File exists"
+    assert [trial.judgement is None for trial in row.trials] == [True, False]
+
+
+def test_words_of_others_are_printable_in_every_table() -> None:
+    row = row_of("a:one@\x1b[2J", [trial(Verdict.INVALID, reasons=("it said \x1b[31m\n\x9b",))])
+    console = Console(width=200, file=StringIO(), highlight=False)
+    print_table(console, [row])
+    for text in (cast(StringIO, console.file).getvalue(), markdown([row], ["title \x1b\n# one"])):
+        assert "\\x1b[2J" in text.replace("\\\\", "\\").replace("\\[", "[")
+        assert "\x1b" not in text
+        assert "\x9b" not in text
+        assert "\n# one" not in text

@@ -18,6 +18,7 @@ from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Exchange, Started
 from proxyreload.record.csvfile import COLUMNS, CsvFile, status_text
 from proxyreload.system.clock import NS_PER_MS
+from proxyreload.system.untrusted import as_cell
 
 from .clocks import START_NS, some_examples
 from .happened import exchange, exchanges_st, failed
@@ -151,8 +152,18 @@ def test_whatever_a_message_has_in_it_there_is_one_row_and_its_other_columns_sta
     assert (written["front port"], written["failure"], written["client"]) == ("40000", "wrong body", "0")
     assert written["status"].startswith("wrong body")
     if message.isprintable() and instance.isprintable():
-        assert written["instance"] == instance
+        assert written["instance"] == as_cell(instance)
         assert written["status"] == status_text(failed("wrong body", message=message))
+
+
+@pytest.mark.parametrize("instance", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1", '=HYPERLINK("http://x.test")'])
+def test_what_a_backend_says_is_no_formula(file: CsvFile, instance: str) -> None:
+    for _time in range(2):  # also once it is known
+        assert row(file, exchange(instance=instance))["instance"] == f"'{instance}"
+
+
+def test_no_number_of_ours_is_taken_for_a_formula(file: CsvFile) -> None:
+    assert row(file, exchange(due_ns=START_NS - NS_PER_MS))["due"] == "-1000"
 
 
 def test_each_exchange_is_a_row_in_the_order_they_came(file: CsvFile) -> None:
@@ -231,6 +242,87 @@ def test_it_writes_what_the_bus_brings(tmp_path: Path) -> None:
     bus.stop()
     file.close()
     assert [r[0] for r in rows(file)] == ["1000"]
+
+
+# Whether it is whole at the end.
+
+
+def test_a_file_that_has_every_row_misses_nothing(file: CsvFile) -> None:
+    file.exchanged([exchange(number=n) for n in range(10)])
+    assert file.missing(10) == ""
+
+
+def test_rows_that_were_not_written_are_told(file: CsvFile) -> None:
+    file.exchanged([exchange()])
+    assert file.missing(2) == f"{file.path} has 1 rows of 2 exchanges"
+
+
+def test_a_file_that_was_moved_removed_or_replaced_is_told(file: CsvFile) -> None:
+    file.exchanged([exchange()])
+    content = file.path.read_bytes()
+    told = f"{file.path} is not the file that the rows were written to: somebody has moved or removed that"
+    file.path.rename(file.path.with_name("moved"))
+    assert file.missing(1) == told
+    file.path.write_bytes(content)
+    assert file.missing(1) == told
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_file_that_somebody_else_has_written_to_is_told(file: CsvFile, *, more: bool) -> None:
+    file.exchanged([exchange()])
+    with file.path.open("a" if more else "w") as others:
+        others.write("x")
+    file.exchanged([exchange(number=1)])
+    size = file.path.stat().st_size
+    assert file.missing(2).startswith(f"somebody else has written to {file.path}: it has {size} bytes, not ")
+
+
+def test_rows_go_behind_whatever_somebody_else_has_written(file: CsvFile) -> None:
+    with file.path.open("a") as others:
+        others.write("x\n")
+    file.exchanged([exchange()])
+    assert [len(each) for each in rows(file)] == [1, len(COLUMNS)]
+
+
+def test_a_device_is_believed() -> None:
+    file = CsvFile(Path("/dev/null"))
+    file.open()
+    file.exchanged([exchange()])
+    assert file.missing(1) == ""
+    file.close()
+
+
+def test_what_the_disk_did_not_take_is_told_once(file: CsvFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_short(monkeypatch, 0)
+    with pytest.raises(OSError, match="No space left"):
+        file.exchanged([exchange()])
+    monkeypatch.undo()
+    assert file.missing(1) == ""
+
+
+def test_a_file_that_was_never_begun_misses_nothing(tmp_path: Path) -> None:
+    assert CsvFile(tmp_path / "data.csv").missing(0) == ""
+
+
+def test_a_file_that_another_run_writes_is_left_alone(file: CsvFile) -> None:
+    file.exchanged([exchange()])
+    content = file.path.read_bytes()
+    with pytest.raises(
+        UsageError, match=rf"data\.csv cannot be written: another run is writing it \(pid {os.getpid()}\)"
+    ):
+        CsvFile(file.path).open()
+    assert file.path.read_bytes() == content
+    file.close()
+    CsvFile(file.path).open()
+
+
+def test_claiming_leaves_the_rows_of_the_run_before(file: CsvFile) -> None:
+    file.close()
+    content = file.path.read_bytes()
+    again = CsvFile(file.path)
+    again.claim()
+    assert file.path.read_bytes() == content
+    again.close()
 
 
 def test_closing_twice_is_no_error(file: CsvFile) -> None:

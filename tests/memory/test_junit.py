@@ -16,7 +16,8 @@ from proxyreload.errors import StartError, UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Ended, Phase, Started
 from proxyreload.proxy.interfaces import Cure
-from proxyreload.record.junit import Case, JUnitFile, document
+from proxyreload.record.junit import UNFINISHED, Case, JUnitFile, document
+from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.verdict.judgement import Judgement, Verdict, judge
 from proxyreload.verdict.observation import Observation
@@ -127,6 +128,35 @@ def test_a_file_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) ->
     path = tmp_path / "missing" / "junit.xml"
     with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
         JUnitFile(path, "fake:quick").open()
+
+
+def test_a_file_that_cannot_be_written_at_the_end_leaves_the_judgement_and_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = JUnitFile(tmp_path / "junit.xml", "fake:quick")
+    observation = observed()
+
+    def full(_self: Claim, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def execute() -> Judgement:
+        monkeypatch.setattr(Claim, "replace", full)
+        return judge(observation)
+
+    outcomes: list[object] = []
+    Deferred.fromCoroutine(file.record(execute, observation)).addBoth(outcomes.append)
+    assert isinstance(outcomes[0], Judgement)
+    assert file.unwritten == f"{file.path} cannot be written: No space left on device"
+    assert UNFINISHED in file.path.read_text(encoding="utf-8")
+    Claim.of(file.path).release()
+
+
+def test_a_file_that_another_run_writes_is_told_before_the_run(tmp_path: Path) -> None:
+    file = JUnitFile(tmp_path / "junit.xml", "fake:quick")
+    file.open()
+    with pytest.raises(UsageError, match="cannot be written: another run is writing it"):
+        JUnitFile(file.path, "fake:slow").open()
+    file.close()
 
 
 def test_the_words_of_a_proxy_are_escaped() -> None:

@@ -14,6 +14,7 @@ from proxyreload.errors import ChangeError, ProxyreloadError, StartError
 from proxyreload.errors import UsageError as WrongUsage
 from proxyreload.plan.settings import BackendSettings, FileSettings, Settings, TlsSettings
 from proxyreload.proxy import registry as finding
+from proxyreload.system.untrusted import printable
 
 from .plugins import PLUGINS
 
@@ -67,7 +68,7 @@ def test_every_option_finds_its_setting(tmp_path: Path) -> None:
     assert (made.load.clients, made.load.rate_per_s, made.load.timeout_s, made.load.seed) == (3, 12.5, 2.5, 7)
     assert made.backends == BackendSettings(5, True, "127.0.0.2", 2000, True, 1.5)  # noqa: FBT003
     assert (made.scenario.duration_s, made.scenario.initial, made.target.port) == (30.0, (0,), 9000)
-    assert made.files == FileSettings(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html"))
+    assert made.files == FileSettings(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html"), True)  # noqa: FBT003
     assert made.tls == TlsSettings(Path("e.pem"), insecure=True)
     assert (made.log, made.binary, made.upgrade_to) == ("none", "/bin/x", "/bin/y")
 
@@ -176,6 +177,85 @@ def test_a_scenario_with_more_backends_than_there_are_is_refused() -> None:
 def test_a_scenario_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     assert wrong("--plugin", "fake", "--scenario", str(path)) == f"{path}: No such file or directory"
+
+
+# Files.
+
+
+@pytest.fixture
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_folder")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--csv", "x", "--run", "x"], "--run x is the same file as --csv x"),
+        (["--csv", "x", "--report", "./x"], "--report x is the same file as --csv x"),
+        (["--junit", "data.csv"], "--junit data.csv is the same file as --csv data.csv"),
+        (["--report", "run.json"], "--report run.json is the same file as --run run.json"),
+        (["--ca", "there", "--csv", "there"], "--csv there is the same file as --ca"),
+        (["--ca", "there", "--run", "link"], "--run link is the same file as --ca"),
+    ],
+)
+def test_a_file_is_written_by_one_option_alone_and_not_read_besides(words: list[str], message: str) -> None:
+    Path("there").touch()
+    Path("link").symlink_to("there")
+    assert wrong(URL, *words) == message
+    assert sorted(path.name for path in Path().iterdir()) == ["link", "there"]
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_scenario_or_a_program_is_not_written_over() -> None:
+    Path("my.toml").write_text("backends = [0]")
+    Path("program").touch(mode=0o755)
+    plugin = ("--plugin", "fake", "--binary", "./program", "--scenario", "my.toml")
+    assert wrong(*plugin, "--csv", "my.toml") == "--csv my.toml is the same file as --scenario"
+    assert wrong(*plugin, "--report", "program") == "--report program is the same file as --binary"
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_report_that_is_not_made_is_in_nobodys_way() -> None:
+    assert settings(URL, "--csv", "report.html", "--no-report").files.report is None
+
+
+@pytest.mark.usefixtures("_folder")
+def test_with_the_page_each_run_has_files_of_its_own() -> None:
+    assert settings(URL, "--web", "8081", "--ca", "data.csv").tls.ca == Path("data.csv")
+
+
+def test_a_report_is_required_if_it_was_asked_for() -> None:
+    assert not settings(URL).files.report_required
+    assert settings(URL, "--report", "report.html").files.report_required
+
+
+@pytest.mark.parametrize(
+    "option", ["--csv", "--run", "--report", "--junit", "--ca", "--scenario", "--binary", "--runs"]
+)
+@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[2J", "a\x9bb", "a\u2028b", "a\tb"])
+def test_a_files_name_that_no_line_can_show_is_refused(option: str, name: str) -> None:
+    assert (
+        wrong(URL, option, name) == f"{option} takes a file's name without control characters, not '{printable(name)}'"
+    )
+
+
+def test_other_names_are_fine() -> None:
+    assert settings(URL, "--csv", "é 漢 \u200d").files.csv == Path("é 漢 \u200d")
+
+
+@pytest.mark.parametrize("words", [("--csv", "a\udcff"), ("--add-command", "\udcff"), ("\udcff",), ("--log=\udcff",)])
+def test_what_is_no_text_is_refused_wherever_it_stands(words: tuple[str, ...]) -> None:
+    message = wrong(URL, *words)
+    assert message.startswith("not UTF-8: ")
+    assert "\\udcff" in message
+
+
+def test_a_password_stands_nowhere_in_what_is_written_down() -> None:
+    made = settings("http://user:secret@example.test:8080/", "--duration", "1")
+    assert made.command == ("--duration", "1", "http://…@example.test:8080/")
+    assert "secret" not in str(made.as_run())
+    assert "secret" not in wrong("http://user:secret@a.test/", "http://user:secret@b.test/")
 
 
 # One backend by itself.

@@ -156,3 +156,10 @@ def test_it_may_stand_before_a_commands_name(
 def test_without_its_value_it_is_wrong_usage() -> None:
     with pytest.raises(WrongUsage, match="--plugin-path requires argument"):
         Options().parseOptions(["--plugin-path"])
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "\udcff", "a\nb"])
+def test_a_folder_that_can_be_none_is_named_in_a_short_line(name: str) -> None:
+    search(name)
+    with pytest.raises(UsageError, match=r"^the plugin path names [ -~…]+: no such folder$"):
+        installed()

@@ -70,3 +70,15 @@ def test_when_the_run_is_ended_it_says_so(front: AnyFront) -> None:
     outcome = asked(front)
     outcome.cancel()
     error_of(outcome, CancelledError)
+
+
+def test_it_says_who_asks(front: AnyFront) -> None:
+    readiness = Readiness(
+        cast(Any, front.time),
+        cast(Any, front),
+        "http://x.test/",
+        from_ours=True,
+        fields={"Authorization": "Basic eA=="},
+    )
+    Deferred.fromCoroutine(readiness.answers())
+    assert b"Authorization: Basic eA==\r\n" in front.wires[-1].transport.value()

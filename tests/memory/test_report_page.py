@@ -1,6 +1,7 @@
 """The page, as far as its text shows; a browser shows the rest (`tests/real`)."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import pytest
 
 from proxyreload.command.report import make_report
 from proxyreload.errors import UsageError
-from proxyreload.record.csvfile import COLUMNS
+from proxyreload.record.csvfile import COLUMNS, CsvFile
 from proxyreload.report.page import SIZE_LIMIT, page
-from proxyreload.report.paths import RunPaths
-from proxyreload.report.write import write_report
+from proxyreload.report.paths import RunPaths, find
+from proxyreload.report.rowfile import read_rows
+from proxyreload.report.write import DrawingError, write_report
+from proxyreload.system.claim import Claim
 
+from .happened import exchange
 from .written import Row, change, lost, row, run_content, write_rows, write_run
 
 HOSTILE = (
@@ -178,3 +182,95 @@ def test_without_bokeh_one_line_says_what_to_install(tmp_path: Path) -> None:
         told.stderr == "proxyreload: a report needs bokeh, which is not installed: pip install 'proxyreload[report]'\n"
     )
     assert told.returncode == 2
+
+
+def drawn(paths: RunPaths, output: Path) -> str:
+    """Return why a page is not drawn."""
+    with pytest.raises(DrawingError) as raised:
+        write_report([paths], output)
+    assert not output.exists()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("no\n\x1b[31mhome"), "RuntimeError: no / \\x1b[31mhome"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (MemoryError("all of it"), "MemoryError: all of it"),
+        (OSError(24, "Too many open files"), "OSError: [Errno 24] Too many open files"),
+        (ModuleNotFoundError("No module named 'x'", name="x"), "ModuleNotFoundError: No module named 'x'"),
+    ],
+)
+def test_whatever_is_raised_while_drawing_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def raises(_runs: object) -> str:
+        raise error
+
+    monkeypatch.setattr("proxyreload.report.page.page", raises)
+    paths = written(tmp_path, ROWS)
+    assert drawn(paths, tmp_path / "report.html") == f"the report cannot be drawn: {told}"
+
+
+HOMELESS = """
+import os, pwd, sys
+from pathlib import Path
+
+os.environ.pop("HOME", None)
+
+def nobody(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = nobody
+from proxyreload.report.write import write_run
+write_run(Path("data.csv"), Path("run.json"), Path("report.html"))
+assert "HOME" not in os.environ
+"""
+
+
+def test_a_report_is_drawn_for_a_user_without_a_home(tmp_path: Path) -> None:
+    written(tmp_path, ROWS)
+    subprocess.run([sys.executable, "-c", HOMELESS], cwd=tmp_path, check=True)
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["run.json", "data.csv", "./run.json", "link"])
+def test_a_report_is_not_written_over_what_it_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    paths = written(tmp_path, ROWS[:10])
+    assert paths.run is not None
+    before = [paths.run.read_bytes(), paths.rows.read_bytes()]
+    (tmp_path / "link").symlink_to("run.json")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^--output .* is the same file as (run\.json|the rows of run\.json)$"):
+        make_report(["run.json", "--output", name])
+    assert [paths.run.read_bytes(), paths.rows.read_bytes()] == before
+
+
+def test_a_report_that_a_run_is_writing_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, ROWS[:10])
+    monkeypatch.chdir(tmp_path)
+    claim = Claim.of(Path("report.html"), whole=True)
+    with pytest.raises(UsageError, match=r"report\.html cannot be written: another run is writing it"):
+        make_report(["run.json"])
+    claim.release()
+
+
+def test_rows_are_shown_without_the_apostrophe_that_keeps_them_from_being_formulas(tmp_path: Path) -> None:
+    file = CsvFile(tmp_path / "data.csv")
+    file.open()
+    file.exchanged([exchange(instance="=1+1"), exchange(instance="'=1+1"), exchange(instance="'plain")])
+    file.close()
+    assert read_rows(file.path).instances == ["", "=1+1", "'=1+1", "'plain"]
+
+
+@pytest.mark.parametrize("name", ["data.csv", "run.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    paths = written(tmp_path, ROWS[:10])
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    assert paths.run is not None
+    with pytest.raises(UsageError, match=r"not a regular file|are not beside it"):
+        find(paths.run)
+    with pytest.raises(UsageError, match="not a regular file"):
+        find(paths.run) if name == "run.json" else read_rows(paths.rows)

@@ -1,5 +1,6 @@
 """A run's lifecycle: what was started is given back, whatever fails, hangs or is interrupted."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,11 @@ from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.record.csvfile import CsvFile
 from proxyreload.run import run as run_module
 from proxyreload.run.preflight import resolved
 from proxyreload.run.run import START_LIMIT_S, STOP_LIMIT_S, Run
+from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_S
 from proxyreload.verdict.judgement import Judgement, Verdict
 
@@ -276,3 +279,77 @@ def test_an_address_needs_no_resolving(host: str) -> None:
 def test_a_name_without_an_address_is_said() -> None:
     error = error_of(Deferred.fromCoroutine(resolved(cast(Any, None), "nowhere.test")), UsageError)
     assert str(error) == "nowhere.test cannot be resolved to an address"
+
+
+# Its files.
+
+
+def test_a_file_of_rows_that_was_moved_makes_the_run_invalid(stage: Stage) -> None:
+    stage.start()
+    stage.passes(1)
+    (stage.folder / "data.csv").rename(stage.folder / "moved.csv")
+    stage.passes(10)
+    judgement = result_of(stage.over)
+    assert judgement.verdict is Verdict.INVALID
+    assert any("data.csv is not the file that the rows were written to" in reason for reason in judgement.reasons)
+
+
+def test_rows_that_are_missing_make_the_run_invalid(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.start()
+    monkeypatch.setattr(CsvFile, "exchanged", lambda _self, _exchanges: None)
+    stage.run.bus.remove(str(stage.folder / "data.csv"))
+    stage.passes(10)
+    judgement = result_of(stage.over)
+    total = stage.run.observation.counts.total
+    assert f"{stage.folder}/data.csv has 0 rows of {total} exchanges" in judgement.reasons
+
+
+def test_a_run_file_that_cannot_be_written_at_the_end_makes_the_run_invalid(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.start()
+    stage.passes(1)
+
+    def full(_self: Claim, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Claim, "replace", full)
+    stage.passes(10)
+    judgement = result_of(stage.over)
+    why = f"{stage.folder}/run.json cannot be written: No space left on device"
+    assert (judgement.verdict, judgement.reasons[-1], stage.run.unwritten) == (Verdict.INVALID, why, why)
+    content = json.loads((stage.folder / "run.json").read_text(encoding="utf-8"))
+    assert (content["finished"], "summary" in content) == (False, False)
+    stage.assert_given_back()
+
+
+@pytest.mark.parametrize("name", ["data.csv", "run.json"])
+def test_what_another_run_writes_is_refused_before_anything_is_written(stage: Stage, name: str) -> None:
+    for each in ("data.csv", "run.json"):
+        (stage.folder / each).write_text("of the run before")
+    claim = Claim.of(stage.folder / name)
+    stage.start()
+    assert "another run is writing it" in str(error_of(stage.over, UsageError))
+    claim.release()
+    assert {path.read_text() for path in stage.folder.iterdir()} == {"of the run before"}
+
+
+def test_all_is_let_go_of_when_a_run_is_over(stage: Stage) -> None:
+    stage.start()
+    stage.passes(1)
+    for name in ("data.csv", "run.json"):
+        with pytest.raises(BlockingIOError):
+            Claim.of(stage.folder / name)
+    stage.passes(10)
+    result_of(stage.over)
+    for name in ("data.csv", "run.json"):
+        Claim.of(stage.folder / name).release()
+
+
+def test_all_is_let_go_of_when_a_run_could_not_start(stage: Stage) -> None:
+    stage.make = hanging("start")
+    stage.start()
+    stage.passes(START_LIMIT_S + 1)
+    error_of(stage.over, StartError)
+    for name in ("data.csv", "run.json"):
+        Claim.of(stage.folder / name).release()

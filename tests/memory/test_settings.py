@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -24,12 +25,67 @@ from .plugins import plugin
         ("http://example.test:8080/path?query=1", "example.test", 8080, False),
         ("https://example.test", "example.test", 443, True),
         ("http://[::1]:8080/", "::1", 8080, False),
-        ("http://user:secret@example.test:81/", "example.test", 81, False),
+        ("http://example.test/a@b?c@d", "example.test", 80, False),
     ],
 )
 def test_a_url_names_host_and_port(url: str, host: str, port: int, tls: bool) -> None:  # noqa: FBT001
     target = Target.parse(url)
     assert (target.url, target.host, target.port, target.tls) == (url, host, port, tls)
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        ("user:secret", b"user:secret"),
+        ("user", b"user:"),
+        ("user:", b"user:"),
+        (":secret", b":secret"),
+        ("us%65r:p%40ss%3Aword", b"user:p@ss:word"),
+        ("user:a:b", b"user:a:b"),
+        ("u@home:x", b"u@home:x"),
+        ("%C3%A9:%e6%bc%a2", "é:漢".encode()),
+    ],
+)
+def test_who_asks_is_sent_and_no_part_of_the_url(who: str, told: bytes) -> None:
+    target = Target.parse(f"http://{who}@example.test:81/a@b?c")
+    assert (target.url, target.host, target.port) == ("http://example.test:81/a@b?c", "example.test", 81)
+    kind, value = target.authorization.split(" ")
+    assert (kind, b64decode(value)) == ("Basic", told)
+    assert target.fields == {"Authorization": target.authorization}
+    assert target.authorization not in repr(target)
+
+
+@pytest.mark.parametrize("url", ["http://example.test/", "http://@example.test/"])
+def test_without_anybody_who_asks_nothing_is_sent(url: str) -> None:
+    target = Target.parse(url)
+    assert (target.url, target.authorization, target.fields) == ("http://example.test/", "", {})
+
+
+@pytest.mark.parametrize("who", ["user%3Aname:x", "user%0d%0aHost:x", "user:%00", "user:%7f"])
+def test_who_cannot_be_sent_is_told_without_being_named(who: str) -> None:
+    with pytest.raises(UsageError, match=r"^'http://…@example\.test/': a user's name has no colon in it") as raised:
+        Target.parse(f"http://{who}@example.test/")
+    assert who not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://user:secret@", "http://user:secret@/", "http://user:secret@host:port/", "http://user:sec/ret@host/"),
+        *(
+            "http://user:secret@[::1/",
+            "ftp://user:secret@host/",
+            "http://user:sec ret@host/",
+            "http://user:sec#ret@host/",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        Target.parse(url)
+    assert "is not a URL" in str(raised.value)
+    assert "sec" not in str(raised.value)
+    assert raised.value.__cause__ is None
 
 
 @pytest.mark.parametrize(
@@ -217,5 +273,22 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
     assert set(options) == {
         *("duration", "clients", "rate", "timeout", "probe_rate", "seed"),
         *("backends", "host_backends", "backend_host", "first_port", "backend_processes", "kill_removed"),
-        *("ca", "insecure", "csv", "run", "junit", "report", "binary", "upgrade_to", "commands", "log"),
+        *(
+            "ca",
+            "insecure",
+            "csv",
+            "run",
+            "junit",
+            "report",
+            "report_required",
+            "binary",
+            "upgrade_to",
+            "commands",
+            "log",
+        ),
     }
+
+
+def test_a_password_in_a_command_of_the_users_is_not_written_down() -> None:
+    settings = Settings(Target.front(80), default(), commands={"add": "curl http://me:secret@proxy.test/add"})
+    assert as_run(settings)["options"]["commands"] == {"add": "curl http://…@proxy.test/add"}  # type: ignore[index]

@@ -120,3 +120,18 @@ def test_a_terminal_keeps_the_lines_and_takes_the_status_line_down(pipe: tuple[i
 def test_a_terminal_that_was_never_drawn_on_closes(pipe: tuple[int, int]) -> None:
     PinnedDisplay(BackgroundStream(pipe[1], terminal=True)).close()
     assert said(pipe) == ""
+
+
+@pytest.mark.parametrize("kind", [PlainDisplay, PinnedDisplay])
+def test_whatever_is_in_a_line_it_is_printable(
+    pipe: tuple[int, int], kind: type[PlainDisplay] | type[PinnedDisplay]
+) -> None:
+    display = kind(BackgroundStream(pipe[1], terminal=kind is PinnedDisplay))
+    for _draw in range(STATUS_EVERY):
+        display.show(["a\x1b]0;title\x07 line\n=2", "\x9b2J"], "last failures: \x1b[31m\n the status\r")
+    display.close()
+    output = said(pipe)
+    assert "a\\x1b]0;title\\x07 line\\n=2" in output
+    assert "last failures: \\x1b[31m" in output
+    assert "the status\\r" in output
+    assert not any(each in output for each in ("\x1b]0", "\x07", "\x9b"))

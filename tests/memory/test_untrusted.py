@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.system.untrusted import QUOTE_LIMIT, printable
+from proxyreload.system.untrusted import QUOTE_LIMIT, as_cell, line_of, of_cell, printable, without_secrets
 
 from .clocks import some_examples
 
@@ -46,3 +46,53 @@ def test_any_text_becomes_one_short_line(text: str | bytes, limit: int) -> None:
     assert shown.isprintable()
     assert len(shown) <= limit * 10 + 1
     shown.encode("utf-8")
+
+
+def test_a_line_of_ours_is_whole_and_printable() -> None:
+    assert line_of("x" * 5000) == "x" * 5000
+    assert line_of("é\x1b[2J" + "x" * 5000) == r"é\x1b[2J" + "x" * 5000
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "=", "＝1+1", "'=1", "''@"])  # noqa: RUF001
+def test_a_formula_is_text_with_an_apostrophe_before_it(text: str) -> None:
+    assert as_cell(text) == f"'{text}"
+    assert of_cell(f"'{text}") == text
+
+
+@pytest.mark.parametrize("text", ["", "0", "a=1", "timeout", "'", "'a'", "wrong body: =1", " =1", 200, -1])
+def test_any_other_text_and_any_number_stays_as_it_is(text: str | int) -> None:
+    assert as_cell(text) == text
+    assert of_cell(str(text)) == str(text)
+
+
+@some_examples
+@given(st.text() | st.text("'=+-@ a\t\r"))
+def test_text_is_read_back_from_a_cell_as_it_was(text: str) -> None:
+    cell = str(as_cell(text))
+    assert of_cell(cell) == text
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:password@host/", "http://…@host/"),
+        ("https://user@host:81/a@b", "https://…@host:81/a@b"),
+        ("http://a@b@host/", "http://…@host/"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("http://host?a@b", "http://host?a@b"),
+        ("http://[::1]/#@", "http://[::1]/#@"),
+        ("curl http://me:x@one/ http://two/ https://you:y@three/", "curl http://…@one/ http://two/ https://…@three/"),
+        ("me@example.test", "me@example.test"),
+    ],
+)
+def test_who_asks_is_left_out_of_urls(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:pass/word@host/", "http://user:pass#word@host/", "http://user:pass word@h"]
+)
+def test_all_that_may_be_a_password_is_left_out_of_what_is_no_url(url: str) -> None:
+    assert "word" not in without_secrets(url, strict=False)
+    assert "user" not in without_secrets(url, strict=False)

@@ -1,0 +1,67 @@
+"""The report of a run: what keeps it from being written is known before the run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from proxyreload.errors import ProxyreloadError, UsageError
+from proxyreload.report.write import OutputError, require_libraries, write_matrix, write_run
+from proxyreload.system.claim import Claim
+
+
+@attrs.define(eq=False)
+class ReportFile:
+    """Claims the page, and writes it when the run is over.
+
+    Where it was asked for it must be written; else that it cannot be is told, and no more.
+    """
+
+    path: Path
+    required: bool
+    failed: bool = attrs.field(default=False, init=False)  #: it was asked for, and is not there
+    _claim: Claim | None = attrs.field(default=None, init=False)
+    _why_not: str = attrs.field(default="", init=False)
+
+    def claim(self) -> None:
+        """Claim it; raises `UsageError` if it must be written and cannot be."""
+        try:
+            require_libraries()
+            self._claim = Claim.of(self.path, whole=True)
+        except OSError as error:
+            if self.required:
+                msg = f"{self.path} cannot be written: {error.strerror}"
+                raise UsageError(msg) from error
+            self._why_not = f"not written: {self.path}: {error.strerror}"
+        except ProxyreloadError as error:
+            if self.required:
+                raise
+            self._why_not = f"not written: {self.path}: {error}"
+
+    def write(self, rows: Path, run: Path) -> str:
+        """Write it, which takes a second or two, and return a line if it is not written; empty if it is."""
+        if not self._why_not and not rows.is_file():
+            return f"not written: {self.path}: {rows} cannot be read again"
+        return self._line(write_run, rows, run, self.path)
+
+    def write_matrix(self, comparison: Path) -> str:
+        """Write the page of a comparison, by its JSON file, likewise."""
+        return self._line(write_matrix, comparison, self.path)
+
+    def _line(self, write: Callable[..., None], *paths: Path) -> str:
+        if self._why_not:
+            return self._why_not
+        try:
+            write(*paths)
+        except OutputError as error:
+            self.failed = self.required
+            return str(error)
+        except ProxyreloadError as error:
+            return f"not written: {self.path}: {error}"
+        return ""
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
