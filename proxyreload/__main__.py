@@ -1,6 +1,6 @@
 """``python -m proxyreload`` is the same as ``proxyreload``."""
 
-from proxyreload.command.main import main
+from proxyreload.entry import main
 
 if __name__ == "__main__":
     main()

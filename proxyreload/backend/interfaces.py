@@ -22,3 +22,6 @@ class IBackend(Interface):
 
     def stop() -> Awaitable[None]:
         """Listen no more, and drop every connection."""
+
+    def hurry() -> None:
+        """Let `stop` take no time, also when it is waiting already."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as LateError
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
+from proxyreload.backend.pulse import Pulse
 from proxyreload.backend.uplink import OneProtocolFactory, UplinkReceiver
 from proxyreload.errors import StartError
 from proxyreload.history.events import Broken, RecordLost
@@ -26,6 +27,8 @@ from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 5.0
+#: In a hurry.
+_HURRIED_S = 0.5
 
 
 @implementer(IBackend)
@@ -45,6 +48,9 @@ class BackendProcess:
     _told: Deferred[None] = attrs.field(factory=Deferred, init=False)
     _asked_to_end: bool = attrs.field(default=False, init=False)
     _log: Path | None = attrs.field(default=None, init=False)
+    _pulse: Pulse | None = attrs.field(default=None, init=False)
+    _limit_s: float = attrs.field(default=_STOP_TIMEOUT_S, init=False)
+    _waiting: Deferred[Any] | None = attrs.field(default=None, init=False)  # for its end
 
     async def start(self, reactor: IReactor) -> None:
         """Start it, and wait until it listens; raises `StartError`."""
@@ -77,26 +83,37 @@ class BackendProcess:
         except LateError as error:
             msg = f"backend {self.instance} does not listen after {_START_TIMEOUT_S:g} s"
             raise StartError(msg) from error
+        self._pulse = Pulse(lambda: receiver.until_ns, self._stands_still)
+        self._pulse.start(reactor)
 
     async def kill(self) -> None:
         """Crash it; what it had not told yet is not known."""
-        self._asked_to_end = True
+        self._end_is_ours()
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
             await self._child.exited()
             await self._told_all()
 
+    def hurry(self) -> None:
+        """Give it little time from now on, and end it by force then."""
+        self._limit_s = _HURRIED_S
+        if self._waiting is not None and self._reactor is not None:
+            self._waiting.addTimeout(_HURRIED_S, self._reactor)
+
     async def stop(self) -> None:
         """End it, and take the rest of its report."""
-        self._asked_to_end = True
+        self._end_is_ours()
         if self._child is None or self._reactor is None:
             return
         self._child.signal(signal.SIGTERM)
         try:
-            await self._child.exited().addTimeout(_STOP_TIMEOUT_S, self._reactor)
-        except LateError:
+            self._waiting = self._child.exited().addTimeout(self._limit_s, self._reactor)
+            await self._waiting
+        except (LateError, CancelledError):
             self._child.signal(signal.SIGKILL)
             await self._child.exited()
+        finally:
+            self._waiting = None
         await self._told_all()
         if self._log is not None:
             self._log.unlink(missing_ok=True)
@@ -108,7 +125,7 @@ class BackendProcess:
         waiting: Deferred[None] = Deferred()  # of its own: being late must not keep `_ended` from being called later
         self._told.addCallback(lambda _none: None if waiting.called else waiting.callback(None))
         with suppress(LateError):
-            await waiting.addTimeout(_STOP_TIMEOUT_S, self._reactor)
+            await waiting.addTimeout(self._limit_s, self._reactor)
 
     def _ended(self, receiver: UplinkReceiver) -> None:
         """Say so where it has not told everything."""
@@ -116,7 +133,18 @@ class BackendProcess:
             lost = RecordLost(str(self.instance), receiver.until_ns, self.clock_ns())
             self.history.here.publish(lost)
 
+    def _end_is_ours(self) -> None:
+        self._asked_to_end = True
+        if self._pulse is not None:
+            self._pulse.stop()
+
+    def _stands_still(self, still_s: float) -> None:
+        reason = f"backend {self.instance} stands still: its process has told nothing for {still_s:g} s"
+        self.history.here.publish(Broken(reason, self.clock_ns()))
+
     def _exited(self, _code: int) -> None:
+        if self._pulse is not None:
+            self._pulse.stop()
         if self._asked_to_end or self._child is None:
             return
         reason = f"backend {self.instance}: {self._child.ending()}; it said:\n{self._child.tail(2) or '  nothing'}"

@@ -7,6 +7,7 @@ import attrs
 from twisted.python.reflect import namedAny
 
 from proxyreload.cli.help import Help
+from proxyreload.cli.signals import raise_on_signals
 
 
 @attrs.frozen
@@ -21,6 +22,7 @@ class Command:
     def run(self, words: list[str]) -> int:
         """Run it; returns the exit status."""
         function = cast(Callable[[list[str]], int], namedAny(f"proxyreload.command.{self.function}"))
+        raise_on_signals()  # where a reactor runs, it is told what else they do
         return function(words)
 
     def declared(self) -> Help:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from twisted.python import usage
 
 from proxyreload.system import frozen
+from proxyreload.system.defect import Told
 
 _INDENT = " " * len("Usage: ")
 #: Help fits a terminal of any width that is still in use.
@@ -29,7 +30,12 @@ class Help(usage.Options):
     def opt_version(self) -> None:
         """Print the version and exit."""
         print(frozen.version())  # noqa: T201
-        raise SystemExit(0)
+        raise Told
+
+    def opt_help(self) -> None:
+        """Display this help and exit."""
+        print(self)  # noqa: T201
+        raise Told
 
     def getSynopsis(self) -> str:
         """Return how it is used; for twistd, what comes behind the service's name."""

@@ -1,10 +1,13 @@
 """``proxyreload backend ID PORT``: one backend by itself."""
 
 import os
+import signal
 import socket
+from contextlib import suppress
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
@@ -13,14 +16,19 @@ from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
 from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
+from proxyreload.cli.signals import on_signals
 from proxyreload.errors import ExitStatus
 from proxyreload.history.bus import EventBus
 from proxyreload.history.order import Source
 from proxyreload.proxy.ports import require_free
+from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.defect import in_a_line
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.standard import say
+from proxyreload.system.unhandled import begin_log
 
 
 class BackendOptions(Options):
@@ -75,8 +83,15 @@ def serve_backend(words: list[str]) -> int:
 
     def failed(failure: Failure) -> None:
         failures.append(cast(BaseException, failure.value))
-        reactor.stop()
+        stop()
 
+    def stop() -> None:
+        with suppress(ReactorNotRunning):  # it ends already
+            reactor.stop()
+
+    # A run ends its backends by SIGTERM, whatever it was itself started to ignore.
+    begin_log(lambda error: say(in_a_line(error)))
+    on_signals(reactor, stop, leave_at_once, never_ignored=[] if options["report"] is None else [signal.SIGTERM])
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(serve()).addErrback(failed))
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(end()))
     reactor.run()

@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -13,13 +13,14 @@ from typing import cast
 from rich.console import Console
 from rich.text import Text
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 import proxyreload
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.cli.signals import on_signals
+from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.command.outputs import Outputs, cannot, claimed
 from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, named, ports, repetition
 from proxyreload.comparison.cases import as_junit
@@ -28,15 +29,19 @@ from proxyreload.comparison.contender import Contender, contenders, everyone
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
-from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
-from proxyreload.report.write import write_run
+from proxyreload.proxy.watchdog import leave_at_once
+from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
 from proxyreload.system import bounds
 from proxyreload.system.claim import claim_folder
 from proxyreload.system.clock import monotonic_ns
-from proxyreload.system.reactor import IReactor
+from proxyreload.system.defect import in_a_line
+from proxyreload.system.reactor import IReactor, wait_for_no_thread
 from proxyreload.system.samefile import require_apart
+from proxyreload.system.standard import say
+from proxyreload.system.unhandled import begin_log
 from proxyreload.system.untrusted import line_of
 from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
@@ -147,30 +152,10 @@ def _compare(
         Path(options["folder"]),
         rounds,
     )
-    progress = ProgressBar(lambda: comparison.share, comparison.doing)
-    comparison.tell = progress.tell
-    comparison.draw = None if report is None else write_run
+    comparison.draw = None if report is None else draw
     outputs.write(_texts(options, [], comparison))  # that it can be written is better known before than after an hour
     outputs.require()
-    outcomes: list[list[Row] | Failure] = []
-
-    def over(outcome: list[Row] | Failure) -> None:
-        progress.stop()
-        outcomes.append(outcome)
-        reactor.stop()
-
-    def start() -> None:
-        on_signals(reactor, comparison.interrupt)
-        progress.start(reactor)
-        Deferred.fromCoroutine(comparison.execute()).addBoth(over)
-
-    reactor.callWhenRunning(start)
-    reactor.run()
-    outcome = outcomes[0]
-    if isinstance(outcome, Failure):
-        outcome.raiseException()
-        return ExitStatus.INVALID
-    rows = [*outcome, *broken]
+    rows = [*_compared(reactor, comparison), *broken]
     outputs.write(_texts(options, rows, comparison))
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
     for line in (_what(comparison), short_versions(rows), ""):
@@ -186,6 +171,51 @@ def _compare(
     if outputs.unwritten or (report is not None and report.failed):
         return ExitStatus.INVALID
     return status(rows)
+
+
+def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
+    """Let the reactor run until all is compared, or a signal ends it."""
+    progress = ProgressBar(lambda: comparison.share, comparison.doing)
+    comparison.tell = progress.tell
+    outcomes: list[list[Row] | Failure] = []
+    comparing: list[Deferred[None]] = []
+
+    async def compare() -> list[Row]:
+        try:
+            return await comparison.execute()
+        finally:
+            progress.stop()
+            await progress.shown(reactor)
+
+    def over(outcome: list[Row] | Failure) -> None:
+        outcomes.append(outcome)
+        with suppress(ReactorNotRunning):  # it was stopped from outside
+            reactor.stop()
+
+    def start() -> None:
+        progress.start(reactor)
+        comparing.append(Deferred.fromCoroutine(compare()).addBoth(over))
+
+    def end() -> Deferred[None] | None:
+        """Give back what was started, whoever stops the reactor."""
+        comparison.interrupt()
+        return comparing[0] if comparing else None
+
+    begin_log(lambda error: say(in_a_line(error)))
+    on_signals(reactor, comparison.interrupt, leave_at_once)
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger("before", "shutdown", end)
+    wait_for_no_thread(reactor)
+    reactor.run()
+    raise_on_signals()
+    if not outcomes:
+        msg = "the comparison was stopped from outside"
+        raise StartError(msg)
+    outcome = outcomes[0]
+    if isinstance(outcome, Failure):
+        outcome.raiseException()
+        return []
+    return outcome
 
 
 def status(rows: Sequence[Row]) -> ExitStatus:

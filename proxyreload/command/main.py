@@ -1,43 +1,36 @@
 """The command ``proxyreload``."""
 
-import signal
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.system import frozen
+from proxyreload.system.standard import say
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit with its status."""
+def run(words: Sequence[str]) -> int:
+    """Run the command; returns its exit status.
+
+    What the user has to know is said here; whatever else is raised is the caller's, and `Told` where all was printed.
+    """
     frozen.settle()
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:  # asked by scripts, often: nothing else is imported for it
+    if list(words) == ["--version"]:  # asked by scripts, often: nothing else is imported for it
         print(frozen.version())  # noqa: T201
-        sys.exit(0)
+        return ExitStatus.LOSSLESS
     from twisted.python import usage
 
     from proxyreload.cli.commands import BY_NAME
 
     try:
-        words = _take_plugin_path(words)
-        status = BY_NAME[words[0]].run(words[1:]) if words and words[0] in BY_NAME else _run(words)
+        words = _take_plugin_path(list(words))
+        return BY_NAME[words[0]].run(words[1:]) if words and words[0] in BY_NAME else _run(words)
     except usage.UsageError as error:
-        _complain(str(error))
-        status = ExitStatus.USAGE
+        say(str(error))
+        return ExitStatus.USAGE
     except ProxyreloadError as error:
-        _complain(str(error))
-        status = error.status
-    except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
-    sys.exit(int(status))
-
-
-def _complain(text: str) -> None:
-    from proxyreload.system.untrusted import line_of
-
-    print("\n".join(map(line_of, f"proxyreload: {text}".split("\n"))), file=sys.stderr)  # noqa: T201
+        say(str(error))
+        return error.status
 
 
 def _take_plugin_path(words: list[str]) -> list[str]:
@@ -57,20 +50,29 @@ def _run(words: list[str]) -> int:
     options = ProgramOptions()
     options.parseOptions(words)
     from twisted.internet import reactor as installed
+    from twisted.internet.error import ReactorNotRunning
 
     from proxyreload.cli.signals import on_signals
     from proxyreload.command.serving import service_of
-    from proxyreload.system.reactor import IReactor
+    from proxyreload.proxy.watchdog import leave_at_once
+    from proxyreload.system.defect import in_a_line
+    from proxyreload.system.reactor import IReactor, wait_for_no_thread
+    from proxyreload.system.unhandled import begin_log
 
     reactor = cast(IReactor, installed)
+    begin_log(lambda error: say(in_a_line(error)))
     statuses: list[int] = []
 
     def finished(status: int) -> None:
         statuses.append(status)
-        reactor.stop()
+        with suppress(ReactorNotRunning):
+            reactor.stop()
 
-    service = service_of(options.settings, options.web, reactor, _complain, finished)
-    reactor.callWhenRunning(on_signals, reactor, service.interrupt)
+    service = service_of(options.settings, options.web, reactor, say, finished)
+    on_signals(reactor, service.interrupt, leave_at_once)
     reactor.callWhenRunning(service.startService)
+    # Whoever else may stop the reactor, what was started is given back.
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    wait_for_no_thread(reactor)
     reactor.run()
     return statuses[0] if statuses else ExitStatus.INVALID

@@ -10,6 +10,7 @@ from proxyreload.cli.help import Help
 from proxyreload.command.program import ProgramOptions
 from proxyreload.errors import ExitStatus
 from proxyreload.proxy.pluginpath import VARIABLE
+from proxyreload.system.defect import DEBUG
 
 _SUMMARY = "what happens to clients when a reverse proxy's backends are changed under load"
 _STATUSES = {
@@ -17,13 +18,21 @@ _STATUSES = {
     ExitStatus.LOST: "Something was lost: the verdict is lossy.",
     ExitStatus.USAGE: "Wrong usage: nothing was run.",
     ExitStatus.INVALID: "The run itself is not valid: the proxy did not start, a change never took effect, or the "
-    "instrument failed its own check.",
+    "instrument failed its own check; or whatever else went wrong, in a line on standard error.",
 }
 _FILES = {
     "data.csv": "Every request, a row each.",
     "run.json": "What ran, each change, and the verdict.",
 }
-_ENVIRONMENT = {VARIABLE: "As --plugin-path."}
+_ENVIRONMENT = {
+    VARIABLE: "As --plugin-path.",
+    DEBUG: "Where an error of proxyreload's own was raised is told on standard error, not kept in a file.",
+}
+_SIGNALS = {
+    "the first": "ends the run in order, with its verdict.",
+    "the second": "waits for nothing that is under way.",
+    "the third": "ends at once, without a verdict; files are whole as far as they are.",
+}
 #: Options that every command has: said once.
 _COMMON = frozenset({"help", "version", "plugin-path"})
 
@@ -68,6 +77,9 @@ def page() -> Iterator[str]:
         yield from _examples(declared.examples)
     yield ".SH EXIT STATUS"
     yield from _tagged({str(int(status)): text for status, text in _STATUSES.items()})
+    yield ".SH SIGNALS"
+    yield "SIGINT, SIGTERM and SIGHUP do the same, but for those that are ignored when the program is started:"
+    yield from _tagged(_SIGNALS)
     yield ".SH FILES"
     yield from _tagged(_FILES)
     yield ".SH ENVIRONMENT"

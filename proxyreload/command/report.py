@@ -7,7 +7,7 @@ from twisted.python import usage
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files
 from proxyreload.errors import ExitStatus, UsageError
-from proxyreload.report.paths import find, is_comparison
+from proxyreload.report.paths import RunPaths, find, is_comparison
 from proxyreload.report.write import write_matrix, write_report
 from proxyreload.system.claim import Claim
 from proxyreload.system.samefile import require_apart
@@ -25,9 +25,13 @@ class ReportOptions(Options):
     examples = ("proxyreload report run.json --output report.html",)
     optParameters = [  # noqa: RUF012
         ["output", "o", "report.html", "Where the report is written"],
+        ["rows", None, None, "The rows of the one run named, where they are not beside it"],
+    ]
+    optFlags = [  # noqa: RUF012
+        ["claimed", None, "Whoever starts this has claimed the page (what a run does)"],
     ]
     compData = usage.Completions(
-        optActions={"output": Files("*.html")},
+        optActions={"output": Files("*.html"), "rows": Files("*.csv")},
         extraActions=[Files("*.json", repeat=True)],
     )
 
@@ -37,6 +41,9 @@ class ReportOptions(Options):
             msg = "name at least one run: proxyreload report run.json"
             raise usage.UsageError(msg)
         self["files"] = [Path(file) for file in files]
+        if self["rows"] is not None and len(files) > 1:
+            msg = "--rows is for one run: of several, each has its rows beside it"
+            raise usage.UsageError(msg)
 
 
 def make_report(words: list[str]) -> int:
@@ -46,11 +53,13 @@ def make_report(words: list[str]) -> int:
     output = Path(options["output"])
     files: list[Path] = options["files"]
     of_many = len(files) == 1 and is_comparison(files[0])
-    runs = [] if of_many else [find(file) for file in files]
+    runs = [] if of_many else _runs(options, files)
     read = {f"the rows of {run.named}": run.rows for run in runs if run.run is not None}
     require_apart({"--output": output}, {str(file): file for file in files} | read)
+    claim = None
     try:
-        claim = Claim.of(output, whole=True)
+        if not options["claimed"]:
+            claim = Claim.of(output, whole=True)
     except OSError as error:
         msg = f"{output} cannot be written: {error.strerror}"
         raise UsageError(msg) from error
@@ -60,6 +69,13 @@ def make_report(words: list[str]) -> int:
         else:
             write_report(runs, output)
     finally:
-        claim.release()
+        if claim is not None:
+            claim.release()
     print(line_of(f"{output}: the report of {', '.join(map(str, files))}"))  # noqa: T201
     return ExitStatus.LOSSLESS
+
+
+def _runs(options: ReportOptions, files: list[Path]) -> list[RunPaths]:
+    if options["rows"] is not None:
+        return [RunPaths(Path(options["rows"]), files[0])]
+    return [find(file) for file in files]

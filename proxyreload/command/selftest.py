@@ -1,23 +1,30 @@
 """``proxyreload selftest``: is the instrument to be believed?"""
 
+import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from proxyreload.cli.base import Options
-from proxyreload.cli.signals import on_signals
-from proxyreload.errors import ExitStatus
+from proxyreload.cli.signals import on_signals, raise_on_signals
+from proxyreload.errors import ExitStatus, StartError
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
 from proxyreload.proxy.registry import choose
+from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.run.run import Run
 from proxyreload.run.selftest import SelfTest, execute
 from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
-from proxyreload.system.reactor import IReactor
+from proxyreload.system.defect import in_a_line
+from proxyreload.system.reactor import IReactor, wait_for_no_thread
+from proxyreload.system.standard import say
+from proxyreload.system.unhandled import begin_log
 
 #: Short, for every time-out that is injected is waited for.
 TIMEOUT_S = 1.5
@@ -57,17 +64,38 @@ def run_selftest(words: list[str]) -> int:
 
     reactor = cast(IReactor, installed)
     outcome: list[SelfTest | Failure] = []
+    testing: list[Deferred[None]] = []
     with tempfile.TemporaryDirectory(prefix="proxyreload-selftest-") as folder:
         run = Run(_settings(options, Path(folder)), reactor, monotonic_ns)
 
         def over(result: SelfTest | Failure) -> None:
             outcome.append(result)
-            reactor.stop()
+            with suppress(ReactorNotRunning):  # it was stopped from outside
+                reactor.stop()
 
-        reactor.callWhenRunning(on_signals, reactor, run.interrupt)
-        reactor.callWhenRunning(print, _ANNOUNCEMENT, flush=True)
-        reactor.callWhenRunning(lambda: Deferred.fromCoroutine(execute(run, exchanges)).addBoth(over))
+        def start() -> None:
+            testing.append(Deferred.fromCoroutine(execute(run, exchanges)).addBoth(over))
+
+        def end() -> Deferred[None] | None:
+            """Give back what was started, whoever stops the reactor."""
+            run.interrupt()
+            return testing[0] if testing else None
+
+        def give_up() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            leave_at_once()
+
+        print(_ANNOUNCEMENT, flush=True)  # noqa: T201
+        begin_log(lambda error: say(in_a_line(error)))
+        on_signals(reactor, run.interrupt, give_up)
+        reactor.callWhenRunning(start)
+        reactor.addSystemEventTrigger("before", "shutdown", end)
+        wait_for_no_thread(reactor)
         reactor.run()
+        raise_on_signals()
+    if not outcome:
+        msg = "the test was stopped from outside"
+        raise StartError(msg)
     result = outcome[0]
     if isinstance(result, Failure):
         result.raiseException()

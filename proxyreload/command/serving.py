@@ -1,6 +1,5 @@
 """The service that the options ask for."""
 
-import sys
 from collections.abc import Callable
 
 from proxyreload.plan.settings import Settings
@@ -9,6 +8,9 @@ from proxyreload.system.reactor import IReactor
 from proxyreload.terminal.display import display_on
 from proxyreload.web.place import WebSettings
 from proxyreload.web.web_service import WebService
+
+#: Standard output by its number: twistd puts its log in the place of sys.stdout.
+_OUTPUT = 1
 
 
 def service_of(
@@ -19,8 +21,6 @@ def service_of(
     finished: Callable[[int], None],
 ) -> RunService | WebService:
     """Return the service that the options ask for, on standard output."""
-    sys.stdout.flush()
-    descriptor = sys.stdout.fileno()  # twistd puts its log in the place of sys.stdout later
     if web is None:
-        return RunService(settings, reactor, display_on(descriptor), complain, finished)
-    return WebService(settings, web, reactor, lambda: display_on(descriptor), complain, finished)
+        return RunService(settings, reactor, display_on(_OUTPUT), complain, finished)
+    return WebService(settings, web, reactor, lambda: display_on(_OUTPUT), complain, finished)

@@ -1,20 +1,37 @@
 """``proxyreload twistd``: Twisted's daemon program around a run, for whoever has no ``twistd`` beside the one file."""
 
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
-from twisted.application.service import ServiceMaker
-from twisted.internet.error import ReactorNotRunning
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import IPlugin
 from twisted.python import usage
 from twisted.scripts import twistd
+from zope.interface import implementer
 
 from proxyreload.cli.help import Help
-from proxyreload.cli.signals import on_signals
+from proxyreload.command.options import RunOptions
 from proxyreload.errors import ExitStatus
-from proxyreload.system.reactor import IReactor
+from proxyreload.system.defect import Told
 
 _NAME = "proxyreload"
+
+
+@implementer(IServiceMaker, IPlugin)
+class _Maker:
+    """Makes the service, and keeps what its run came to."""
+
+    tapname = _NAME
+    description = "Change a reverse proxy's backends under load"
+    options = RunOptions
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def makeService(self, options: RunOptions) -> IService:
+        from proxyreload.command.tap import service
+
+        return service(options, self.statuses.append)
 
 
 class TwistdOptions(Help, twistd.ServerOptions):  # type: ignore[misc,name-defined]  # it differs by platform
@@ -30,13 +47,20 @@ class TwistdOptions(Help, twistd.ServerOptions):  # type: ignore[misc,name-defin
         self["nodaemon"] = True
         # In the foreground whoever started it knows its process id.
         self["pidfile"] = ""
+        self.maker = _Maker()
 
     @property
     def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:
         """Twisted would look for plugins of its own in files, which the one file has not."""
-        service = ServiceMaker(_NAME, "proxyreload.command.tap", "Change a reverse proxy's backends under load", _NAME)
-        self.loadedPlugins = {_NAME: service}
-        yield _NAME, None, lambda: service.options(), service.description  # noqa: PLW0108  (imported when wanted)
+        self.loadedPlugins = {_NAME: self.maker}
+        yield _NAME, None, self.maker.options, self.maker.description
+
+    def opt_help_reactors(self) -> None:
+        """Display a list of possibly available reactor names."""
+        try:
+            super().opt_help_reactors()
+        except SystemExit as error:
+            raise Told from error
 
     def postOptions(self) -> None:
         """Require the service's name; raises `UsageError`."""
@@ -47,17 +71,8 @@ class TwistdOptions(Help, twistd.ServerOptions):  # type: ignore[misc,name-defin
 
 
 def run_twistd(words: list[str]) -> int:
-    """Run the service until it is over or a signal ends it."""
+    """Run the service until it is over or a signal ends it; returns the run's exit status."""
     options = TwistdOptions()
     options.parseOptions(words)
-    from twisted.internet import reactor as installed
-
-    reactor = cast(IReactor, installed)
-
-    def stop() -> None:
-        with suppress(ReactorNotRunning):
-            reactor.stop()
-
-    reactor.callWhenRunning(on_signals, reactor, stop)
     twistd.runApp(options)
-    return ExitStatus.LOSSLESS
+    return options.maker.statuses[0] if options.maker.statuses else ExitStatus.INVALID

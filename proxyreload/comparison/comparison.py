@@ -3,24 +3,23 @@
 import gc
 import random
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
-from proxyreload.errors import ProxyreloadError
 from proxyreload.plan.settings import Settings
 from proxyreload.run.run import Run
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import counted
 
-Draw = Callable[[Path, Path, Path], None]
+Draw = Callable[[IReactor, Path, Path, Path], Coroutine[Deferred[Any], Any, str]]
 
 
 @attrs.define(eq=False)
@@ -34,12 +33,14 @@ class Comparison:
     folder: Path  #: for the files of each run
     rounds: int
     tell: Callable[[str], None] = lambda _line: None  #: called with a line after each trial
-    draw: Draw | None = None  #: writes a page of each run; takes its rows, its run file and the page
+    draw: Draw | None = None  #: writes a page of each run; takes its rows, its run file and the page; says why not
     trials: dict[str, list[Trial]] = attrs.field(factory=dict, init=False)  #: by the contender's name
     _name: str = attrs.field(default="", init=False)
     _run: Run | None = attrs.field(default=None, init=False)  # the one under way
     _round: int = attrs.field(default=0, init=False)
     _over: int = attrs.field(default=0, init=False)  # how many trials are
+    _drawing: Deferred[str] | None = attrs.field(default=None, init=False)
+    _at_once: bool = attrs.field(default=False, init=False)
     _interrupted: bool = attrs.field(default=False, init=False)
 
     @property
@@ -63,9 +64,12 @@ class Comparison:
 
     def interrupt(self) -> None:
         """End the run that is under way, and start no other; a second time, without waiting."""
+        self._at_once = self._interrupted
         self._interrupted = True
         if self._run is not None:
             self._run.interrupt()
+        if self._drawing is not None:
+            self._drawing.cancel()
 
     async def execute(self) -> list[Row]:
         """Run them all; return a row for each, in the order they were named."""
@@ -95,7 +99,7 @@ class Comparison:
             # What the run before has left in memory must not be collected at the cost of this one.
             gc.collect()
             trial = await self._attempt(settings, number)
-            if trial.judgement is not None and self.draw is not None:
+            if trial.judgement is not None and self.draw is not None and not self._at_once:
                 await self._draw(self.draw, settings)
         self._over += 1
         self.trials.setdefault(contender.name, []).append(trial)
@@ -118,10 +122,15 @@ class Comparison:
     async def _draw(self, draw: Draw, settings: Settings) -> None:
         """Write a run's page; the comparison's says where there is none."""
         page = settings.files.run.with_name("report.html")
-        with suppress(ProxyreloadError):
-            await deferToThreadPool(
-                self.reactor, self.reactor.getThreadPool(), draw, settings.files.csv, settings.files.run, page
-            )
+        drawing = self._drawing = Deferred.fromCoroutine(
+            draw(self.reactor, settings.files.csv, settings.files.run, page)
+        )
+        try:
+            await drawing
+        except CancelledError:
+            return
+        finally:
+            self._drawing = None
 
     def _row(self, contender: Contender) -> Row:
         trials = self.trials.get(contender.name, [])

@@ -2,9 +2,16 @@
 
 import os
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
+import psutil
+
+from proxyreload.errors import ExitStatus
+from proxyreload.system.standard import put, say
 
 # Daemons are nobody's children, and some proxies overwrite their environment, but all of them stay in the folder that
 # they were started in. Nothing is ever written to the guard: its reading ends when this program does.
@@ -19,6 +26,8 @@ for link in "$1"/elsewhere/*; do
 done
 cd / && rm -rf "$1"
 """
+_NAME = "proxyreload-guard"
+_SHOW_CURSOR = b"\x1b[?25h"
 #: The folder in a workspace's own with links to what is to be removed outside of it.
 ELSEWHERE = "elsewhere"
 
@@ -33,7 +42,7 @@ class Watchdog:
     def of(cls, folder: Path) -> "Watchdog":
         """Guard `folder`, and the processes whose working directory it is."""
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _SCRIPT, "proxyreload-guard", os.fspath(folder)],
+            ["/bin/sh", "-c", _SCRIPT, _NAME, os.fspath(folder)],
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -51,3 +60,19 @@ class Watchdog:
         """End it: there is nothing left to guard."""
         self._process.kill()
         self._process.communicate()
+
+
+def leave_at_once() -> NoReturn:
+    """End this program, wherever it is: its processes are killed, what they leave behind is the guards' to remove.
+
+    Files are whole as far as they are: rows are written whole, others renamed into place.
+    """
+    with suppress(psutil.Error):
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if _NAME not in process.cmdline():
+                    process.kill()
+    if sys.stdout is not None and os.isatty(1):
+        put(1, _SHOW_CURSOR)
+    say("ended at once, by a third signal: there is no verdict")
+    os._exit(ExitStatus.INVALID)

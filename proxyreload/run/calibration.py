@@ -64,8 +64,11 @@ async def take_baseline(
     try:
         await deferLater(reactor, BASELINE_S)
     finally:
-        await load.stop()
-        load.close()
-        bus.stop()
+        try:
+            await load.stop()
+        finally:  # also where nobody wants to wait for it
+            load.abort()
+            load.close()
+            bus.stop()
     at_ns = clock_ns()
     return BaselineTaken(dict(taking.latencies_us), taking.exchanges, dict(taking.failures), at_ns - started_ns, at_ns)

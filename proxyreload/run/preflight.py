@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorPluggableNameResolver
 
 from proxyreload.errors import UsageError
@@ -77,11 +78,13 @@ def descriptors(settings: Settings) -> int:
 
 
 async def resolved(reactor: IReactorPluggableNameResolver, host: str) -> str:
-    """Return a host's address; raises `UsageError` if it has none."""
+    """Return a host's address; raises `UsageError` if it has none, `CancelledError` if the run is ended."""
     with suppress(ValueError):
         return str(ip_address(host))
     try:
         address: str = await reactor.resolve(host, timeout=(_RESOLVE_TIMEOUT_S,))  # type: ignore[attr-defined]
+    except CancelledError:
+        raise
     except Exception as error:
         msg = f"{host} cannot be resolved to an address"
         raise UsageError(msg) from error

@@ -31,7 +31,8 @@ from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
-from proxyreload.run.hang import HangWatch
+from proxyreload.run.giveback import GiveBack, awaited
+from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.preflight import Programs, descriptors, programs, require_ports, resolved
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch
@@ -41,6 +42,7 @@ from proxyreload.system.clock import ClockNs, ns, seconds
 from proxyreload.system.descriptors import require_descriptors
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.unhandled import unhandled
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError, within
 from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
@@ -49,8 +51,6 @@ from proxyreload.verdict.observation import Observation
 
 #: How long a plugin may take to start its proxy, and to stop it: longer than any wait of a workspace's own.
 START_LIMIT_S, STOP_LIMIT_S = 60.0, 30.0
-#: And whatever else is given back at the end.
-GIVE_BACK_LIMIT_S = 60.0
 
 
 @attrs.define(eq=False)
@@ -68,24 +68,36 @@ class Run:
     _wiring: Wiring = attrs.field(init=False)
     _csv: CsvFile = attrs.field(init=False)
     _run_file: RunFile = attrs.field(init=False)
+    _hang_watch: HangWatch | None = attrs.field(default=None, init=False)
     _workspace: Workspace | None = attrs.field(default=None, init=False)
     _load: Load | None = attrs.field(default=None, init=False)
     _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
-    _giving_back: Deferred[None] | None = attrs.field(default=None, init=False)  # what may be left undone
-    _interrupted: bool = attrs.field(default=False, init=False)
+    _stopping: Deferred[None] | None = attrs.field(default=None, init=False)  # what may be left undone
+    _give_back: GiveBack = attrs.field(init=False)
+    _backends: list[IBackend] = attrs.field(factory=list, init=False)
+    _interrupts: int = attrs.field(default=0, init=False)  # from outside
+    _interrupted: bool = attrs.field(default=False, init=False)  # by that, or because something broke
     _at_once: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Wire history and verdict; reporters of the caller's subscribe to the bus before `execute`."""
         settings = self.settings
+        self._give_back = GiveBack(self.reactor)
         self._wiring = Wiring(self.clock_ns, frozenset({str(settings.files.csv)}))
         self._csv = CsvFile(settings.files.csv)
         self._run_file = RunFile(settings.files.run)
         self._csv.subscribe(self.bus)
         self.bus.subscribe(Broken, self._broke, "run")
         if settings.is_ours:
-            HangWatch(self.bus, self._wiring.history.here, self.clock_ns, ns(settings.load.timeout_s))
+            self._hang_watch = HangWatch(
+                self.bus,
+                self._wiring.history.here,
+                self.clock_ns,
+                ns(settings.load.timeout_s),
+                Asking(self.reactor, self._straight(), settings.target.url).silent,
+                set(map(str, settings.scenario.initial)),
+            )
 
     @property
     def bus(self) -> EventBus:
@@ -96,6 +108,11 @@ class Run:
     def observation(self) -> Observation:
         """What was seen so far."""
         return self._wiring.observation
+
+    @property
+    def at_once(self) -> bool:
+        """Whether it was ended without waiting."""
+        return self._at_once
 
     @property
     def proxy_version(self) -> str:
@@ -109,6 +126,7 @@ class Run:
         """
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(unhandled(self._unhandled))
                 await self._execute(stack)
             return self._judged()
         finally:
@@ -127,14 +145,18 @@ class Run:
 
     def interrupt(self) -> None:
         """End the run early, in order; a second time, without waiting for what is under way."""
-        if self._interrupted:
+        self._interrupts += 1
+        if self._interrupts > 1:
             self._at_once = True
             if self._load is not None:
                 self._load.abort()
             if self._workspace is not None:
                 self._workspace.hurry()
-            if self._giving_back is not None:
-                self._giving_back.cancel()
+            if self._stopping is not None:
+                self._stopping.cancel()
+            for backend in self._backends:
+                backend.hurry()
+            self._give_back.hurry()
         self._interrupted = True
         if self.play is not None:
             self.play.stop()
@@ -156,25 +178,26 @@ class Run:
         self._programs = programs(settings)
         require_ports(settings)
         require_descriptors(descriptors(settings))
-        address = await resolved(self.reactor, settings.target.host)
+        address = await self._resolved()
         tls = _tls(settings)
-        self._give_back(stack, self._close_rows)
+        self._give_back.later(stack, self._close_rows)
         self._csv.claim()
         self._run_file.claim()
         # From here on the record of the run before is gone.
         self._csv.open()
         self._run_file.open({**settings.as_run(), **self._programs.as_run()})
-        self._give_back(stack, history.stop)
+        self._give_back.later(stack, history.stop)
         group = SocketGroup.on(self.reactor, self.clock_ns, history.here.waiting(Exchange), history.settle)
         if group is not None:
-            self._give_back(stack, group.close)
-        backends = await self._start_backends(stack)
+            self._give_back.later(stack, group.close)
+        backends = self._backends
+        await self._interruptible(self._start_backends(stack))
         upstreams = settings.upstreams
         initial = [upstreams[instance] for instance in settings.scenario.initial]
         connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, tls, group=group)
         prepared = await prepare(METHOD, settings.target.url, headers=settings.target.fields)
         if settings.backends.hosted:
-            await self._interruptible(self._take_baseline(prepared, initial, group))
+            await self._interruptible(self._take_baseline(prepared, group))
         if choice is not None:
             await self._interruptible(self._start_proxy(stack, choice, connector, initial))
         if self._interrupted:
@@ -182,7 +205,7 @@ class Run:
             return
         if self.proxy is not None and choice is not None:
             self.operations = self._operations(self.proxy, choice, upstreams, backends)
-            self._give_back(stack, self.operations.stop)
+            self._give_back.later(stack, self.operations.stop)
         await self._traffic(self._new_load(connector, prepared))
 
     async def _traffic(self, load: Load) -> None:
@@ -202,6 +225,8 @@ class Run:
         if self.operations is not None:
             self.operations.stop()
         await load.stop()
+        if self._hang_watch is not None:
+            self._hang_watch.stop()
         stall.stop()
         self._tell_own_share(load, stall)
         here.publish(Ended(self.clock_ns()))
@@ -233,12 +258,9 @@ class Run:
         """Whether a change is seen in the traffic, or can be no more."""
         return proved(self.observation, number)
 
-    async def _take_baseline(
-        self, prepared: PreparedRequest, upstreams: Sequence[Upstream], group: SocketGroup | None
-    ) -> None:
-        connectors = [
-            HTTP11Connector(self.reactor, each.host, each.port, self.clock_ns, group=group) for each in upstreams
-        ]
+    async def _take_baseline(self, prepared: PreparedRequest, group: SocketGroup | None) -> None:
+        straight = self._straight(group)
+        connectors = [straight[str(instance)] for instance in self.settings.scenario.initial]
         taken = await take_baseline(self.reactor, self.clock_ns, connectors, prepared, self.settings.load)
         here = self._wiring.history.here
         here.publish(taken)
@@ -266,11 +288,11 @@ class Run:
             commands=settings.commands,
             ours=settings.is_ours,
         )
-        stack.push_async_callback(self._limited, self._close_workspace, workspace)
+        self._give_back.later(stack, self._close_workspace, workspace)
         proxy = self.proxy = choice.mechanism.proxy(workspace)
         stack.push_async_callback(self._stop_proxy, proxy)
         try:
-            await within(self.reactor, _awaited(proxy.start(upstreams)), START_LIMIT_S)
+            await within(self.reactor, awaited(proxy.start(upstreams)), START_LIMIT_S)
         except LateError as error:
             msg = f"{choice.name} has not started within {START_LIMIT_S:g} s"
             raise StartError(msg) from error
@@ -289,6 +311,26 @@ class Run:
         finally:
             self._under_way = None
 
+    async def _resolved(self) -> str:
+        """Return the target's address; raises `StartError` if the run is ended before it is known."""
+        addresses: list[str] = []
+
+        async def resolve() -> None:
+            addresses.append(await resolved(self.reactor, self.settings.target.host))
+
+        await self._interruptible(resolve())
+        if not addresses:
+            msg = "the run was ended before it began"
+            raise StartError(msg)
+        return addresses[0]
+
+    def _straight(self, group: SocketGroup | None = None) -> dict[str, HTTP11Connector]:
+        """Return what connects to each backend without the proxy, by its number."""
+        return {
+            str(instance): HTTP11Connector(self.reactor, each.host, each.port, self.clock_ns, group=group)
+            for instance, each in self.settings.upstreams.items()
+        }
+
     # What is given back.
 
     def _close_rows(self) -> None:
@@ -297,30 +339,17 @@ class Run:
         if missing:
             self.observation.broken.append(missing)
 
-    def _give_back(self, stack: AsyncExitStack, close: Any) -> None:  # noqa: ANN401  (its result is of no interest)
-        """Call `close` at the end, whatever else fails, and await what it returns for a while."""
-        stack.push_async_callback(self._limited, close)
-
-    async def _limited(self, close: Any, *arguments: object) -> None:  # noqa: ANN401
-        """Give one thing back; what cannot be, or takes too long, does not keep the rest."""
-        try:
-            await within(self.reactor, _awaited(close(*arguments)), GIVE_BACK_LIMIT_S)
-        except BaseException as error:  # noqa: BLE001
-            self._log.failure("{what} was not given back: {error}", Failure(), what=close, error=error)
-
     async def _stop_proxy(self, proxy: IProxy) -> None:
         """Stop the proxy as its plugin does; the workspace ends what is left, also if that fails or is interrupted."""
         if self._broken or self._at_once:  # one that is dead or hangs has no use for a graceful stop
             return
-        stopping = self._giving_back = Deferred.fromCoroutine(
-            within(self.reactor, _awaited(proxy.stop()), STOP_LIMIT_S)
-        )
+        stopping = self._stopping = Deferred.fromCoroutine(within(self.reactor, awaited(proxy.stop()), STOP_LIMIT_S))
         try:
             await stopping
         except BaseException as error:  # noqa: BLE001  (a plugin is somebody else's code)
             self._log.debug("the proxy's stop failed: {error}", error=error)
         finally:
-            self._giving_back = None
+            self._stopping = None
 
     async def _close_workspace(self, workspace: Workspace) -> None:
         if self._broken:
@@ -364,29 +393,27 @@ class Run:
             kill_after_s=self.settings.backends.kill_removed_s,
         )
 
-    async def _start_backends(self, stack: AsyncExitStack) -> list[IBackend]:
-        settings, history = self.settings.backends, self._wiring.history
-        backends: list[IBackend] = []
+    async def _start_backends(self, stack: AsyncExitStack) -> None:
+        settings, history, backends = self.settings.backends, self._wiring.history, self._backends
         if not settings.hosted:
-            return backends
+            return
         group = None if settings.processes else SocketGroup.on(self.reactor, self.clock_ns, looks=False)
         if group is not None:
-            self._give_back(stack, group.close)
+            self._give_back.later(stack, group.close)
         accepting = AcceptWatch(history.here, self.clock_ns)
         accepting.start()
-        self._give_back(stack, accepting.stop)
+        self._give_back.later(stack, accepting.stop)
         for instance, upstream in self.settings.upstreams.items():
             backends.append(
                 BackendProcess(instance, upstream.port, history, self.clock_ns, settings.host)
                 if settings.processes
                 else Backend(instance, upstream.port, history.here, self.clock_ns, settings.host, group)
             )
-            self._give_back(stack, backends[-1].stop)
-        starting = [Deferred.fromCoroutine(_awaited(backend.start(self.reactor))) for backend in backends]
+            self._give_back.later(stack, backends[-1].stop)
+        starting = [Deferred.fromCoroutine(awaited(backend.start(self.reactor))) for backend in backends]
         for _success, outcome in await DeferredList(starting, consumeErrors=True):
             if isinstance(outcome, Failure):
                 outcome.raiseException()
-        return backends
 
     # What goes wrong.
 
@@ -395,17 +422,16 @@ class Run:
         said = f"; it said: {one_line(words, WORDS_LIMIT)}" if words else ""
         self._wiring.history.here.publish(Broken(f"the proxy died: {child.ending()}{said}", self.clock_ns()))
 
+    def _unhandled(self, error: BaseException) -> None:
+        reason = one_line(f"internal error: {type(error).__name__}: {error}", WORDS_LIMIT)
+        self._wiring.history.here.publish(Broken(reason, self.clock_ns()))
+
     def _broke(self, events: Sequence[Broken]) -> None:  # noqa: ARG002
         if self._load is not None and self._under_way is not None:
             self._interrupted = True
             if self.play is not None:
                 self.play.stop()
             self._under_way.cancel()
-
-
-async def _awaited(work: Any) -> None:  # noqa: ANN401  (whatever was returned: nothing, or something to await)
-    if work is not None:
-        await work
 
 
 def _tls(settings: Settings) -> IOpenSSLClientConnectionCreator | None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import ProxyreloadError, UsageError
-from proxyreload.report.write import OutputError, require_libraries, write_matrix, write_run
+from proxyreload.report.drawing import draw
+from proxyreload.report.write import OutputError, require_libraries, write_matrix
 from proxyreload.system.claim import Claim
+from proxyreload.system.reactor import IReactor
 
 
 @attrs.define(eq=False)
@@ -38,11 +40,19 @@ class ReportFile:
                 raise
             self._why_not = f"not written: {self.path}: {error}"
 
-    def write(self, rows: Path, run: Path) -> str:
-        """Write it, which takes a second or two, and return a line if it is not written; empty if it is."""
-        if not self._why_not and not rows.is_file():
-            return f"not written: {self.path}: {rows} cannot be read again"
-        return self._line(write_run, rows, run, self.path)
+    async def write(self, reactor: IReactor, rows: Path, run: Path) -> str:
+        """Let it be written, and return a line if it is not; empty if it is. Cancelling gives it up."""
+        why_not = self._why_not or self._unreadable(rows)
+        if why_not:
+            return why_not
+        why_not = await draw(reactor, rows, run, self.path)
+        if why_not.startswith(f"{self.path} cannot be written"):
+            self.failed = self.required
+            return why_not
+        return f"not written: {self.path}: {why_not}" if why_not else ""
+
+    def _unreadable(self, rows: Path) -> str:
+        return "" if rows.is_file() else f"not written: {self.path}: {rows} cannot be read again"
 
     def write_matrix(self, comparison: Path) -> str:
         """Write the page of a comparison, by its JSON file, likewise."""

@@ -1,13 +1,12 @@
 """A run as a Twisted service, with its terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from math import isinf
+from typing import Any, TypeVar
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
+from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.plan.settings import Settings
@@ -15,11 +14,14 @@ from proxyreload.record.junit import JUnitFile
 from proxyreload.run.run import Run
 from proxyreload.service.report_file import ReportFile
 from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.defect import in_a_line
 from proxyreload.system.reactor import IReactor
 from proxyreload.terminal.display import IDisplay
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.terminal.terminal import Terminal
 from proxyreload.verdict.judgement import Judgement, counted
+
+T = TypeVar("T")
 
 
 @attrs.define(eq=False, slots=False)
@@ -34,6 +36,8 @@ class RunService(Service):
     watch: Callable[[Run], None] | None = None  #: takes the run before it begins, for more reporters
     judgement: Judgement | None = attrs.field(default=None, init=False)  #: once it is over, unless it could not start
     _run: Run | None = attrs.field(default=None, init=False)
+    _interrupts: int = attrs.field(default=0, init=False)
+    _ending: Deferred[Any] | None = attrs.field(default=None, init=False)  # what is waited for once the run is over
     _doing: str = attrs.field(default="", init=False)  # once the run is over
     _over: Deferred[None] | None = attrs.field(default=None, init=False)
 
@@ -49,11 +53,27 @@ class RunService(Service):
         return self._over
 
     def interrupt(self) -> None:
-        """End the run early; a second time, at once."""
+        """End the run early; a second time, without waiting. Once it is over: wait for nothing that is left to do."""
+        self._interrupts += 1
         if self._run is not None:
             self._run.interrupt()
+        elif self._ending is not None:
+            self._ending.cancel()
 
     async def _execute(self) -> None:
+        status = int(ExitStatus.INVALID)
+        try:
+            status = await self._run_and_tell()
+        except GeneratorExit:  # nobody is there any more
+            raise
+        except BaseException as error:  # noqa: BLE001  (a defect of ours, said as such)
+            self.complain(in_a_line(error))
+        finally:
+            self._run = None
+        self.finished(status)
+
+    async def _run_and_tell(self) -> int:
+        """Run, and show what came of it; returns the exit status."""
         run = self._run = Run(self.settings, self.reactor, monotonic_ns)
         terminal = Terminal(
             self.display,
@@ -68,34 +88,57 @@ class RunService(Service):
         terminal.start(self.reactor)
         if self.watch is not None:
             self.watch(run)
+        for _interrupt in range(self._interrupts):  # it has been ended before it began
+            run.interrupt()
         status, complaint = int(ExitStatus.INVALID), ""
         files = self.settings.files
         report = None if files.report is None else ReportFile(files.report, files.report_required)
         junit = None if files.junit is None else JUnitFile(files.junit, self._name)
         try:
-            if report is not None:
-                report.claim()
-            judgement = await (run.execute() if junit is None else junit.record(run.execute, run.observation))
-            self.judgement = judgement
-            written = await self._written(run, report)
-            if junit is not None and junit.unwritten:
-                written.append(junit.unwritten)
-            self._conclude(run, terminal, judgement, written)
-            status = int(judgement.verdict.exit_status)
-            if (report is not None and report.failed) or (junit is not None and junit.unwritten):
-                status = int(ExitStatus.INVALID)
+            status = await self._judged(run, terminal, report, junit)
+        except GeneratorExit:
+            raise
         except ProxyreloadError as error:
             status, complaint = int(error.status), str(error)
-        except Exception:  # noqa: BLE001  (a defect of ours, said as such)
-            complaint = f"internal error\n{Failure().getTraceback()}"
+        except BaseException as error:  # noqa: BLE001  (a defect of ours, said as such)
+            complaint = in_a_line(error)
         finally:
             if report is not None:
                 report.close()
-        self._run = None
         terminal.stop()
+        if await self._unless_interrupted(self.display.shown(self.reactor)) is False:
+            self.complain("standard output takes nothing: what was left to say is not said")
         if complaint:
             self.complain(complaint)
-        self.finished(status)
+        return status
+
+    async def _judged(self, run: Run, terminal: Terminal, report: ReportFile | None, junit: JUnitFile | None) -> int:
+        """Run, and write what came of it; returns the exit status."""
+        if report is not None:
+            report.claim()
+        try:
+            judgement = await (run.execute() if junit is None else junit.record(run.execute, run.observation))
+        finally:
+            self._run = None
+        self.judgement = judgement
+        written = await self._written(run, report)
+        if junit is not None and junit.unwritten:
+            written.append(junit.unwritten)
+        self._conclude(run, terminal, judgement, written)
+        if (report is not None and report.failed) or (junit is not None and junit.unwritten):
+            return int(ExitStatus.INVALID)
+        return int(judgement.verdict.exit_status)
+
+    async def _unless_interrupted(self, work: Coroutine[Deferred[Any], Any, T]) -> T | None:
+        """Await what is left to do once the run is over; None if `interrupt` ends it."""
+        ending = self._ending = Deferred.fromCoroutine(work)
+        try:
+            outcome: T = await ending
+        except CancelledError:
+            return None
+        finally:
+            self._ending = None
+        return outcome
 
     @property
     def _name(self) -> str:
@@ -109,9 +152,11 @@ class RunService(Service):
         missing = [run.unwritten] if run.unwritten else []
         if report is not None:
             self._doing = f"writing {report.path}"
-            # In a thread, for it takes a second or two, and this may be a service with other things to do.
-            pool = self.reactor.getThreadPool()
-            why_not = await deferToThreadPool(self.reactor, pool, report.write, files.csv, files.run)
+            why_not: str | None = None
+            if not run.at_once:
+                why_not = await self._unless_interrupted(report.write(self.reactor, files.csv, files.run))
+            if why_not is None:
+                why_not = f"not written: {report.path}: ended by a signal; proxyreload report {files.run} makes it"
             if why_not:
                 missing.append(why_not)
             else:

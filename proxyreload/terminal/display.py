@@ -1,14 +1,16 @@
 """Where the terminal's lines go: a terminal with a pinned last line, or a pipe."""
 
 import os
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, implementer
 
 from proxyreload.system.untrusted import line_of
+from proxyreload.system.waiting import until
 from proxyreload.terminal.stream import BackgroundStream
 
 if TYPE_CHECKING:
@@ -18,6 +20,23 @@ if TYPE_CHECKING:
 STATUS_EVERY = 20
 
 
+#: Whoever takes nothing for so long is waited for no more: a stopped terminal, a pipe that nobody reads.
+PATIENCE_S = 10.0
+
+
+async def taken(stream: BackgroundStream, reactor: IReactorTime) -> bool:
+    """Wait until the stream's reader has taken all; False if it has taken nothing for `PATIENCE_S`."""
+
+    async def finished() -> bool:
+        return stream.finished
+
+    before = -1
+    while not stream.finished and stream.taken > before:
+        before = stream.taken
+        await until(reactor, finished, PATIENCE_S)
+    return stream.finished
+
+
 class IDisplay(Interface):
     """Shows lines, and a status line that stays last."""
 
@@ -25,7 +44,10 @@ class IDisplay(Interface):
         """Add lines, and replace the status: its last line is the status line."""
 
     def close() -> None:
-        """Take the status line down and wait until all is shown."""
+        """Take the status line down and show no more."""
+
+    def shown(reactor: IReactorTime) -> Coroutine[Deferred[Any], Any, bool]:
+        """Wait, after `close`, until all is shown; False if nobody takes any more of it for `PATIENCE_S`."""
 
 
 @implementer(IDisplay)
@@ -55,6 +77,10 @@ class PinnedDisplay:
             self._live.stop()
             self._live = None
         self.stream.finish()
+
+    async def shown(self, reactor: IReactorTime) -> bool:
+        """Wait until all is shown."""
+        return await taken(self.stream, reactor)
 
     def _started(self) -> "Live":
         if self._live is None:
@@ -88,8 +114,12 @@ class PlainDisplay:
             self.stream.flush()
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Show no more."""
         self.stream.finish()
+
+    async def shown(self, reactor: IReactorTime) -> bool:
+        """Wait until all is written."""
+        return await taken(self.stream, reactor)
 
 
 def display_on(descriptor: int) -> IDisplay:
@@ -97,9 +127,3 @@ def display_on(descriptor: int) -> IDisplay:
     terminal = os.isatty(descriptor) and os.environ.get("TERM", "dumb") != "dumb"
     stream = BackgroundStream(descriptor, terminal=terminal)
     return PinnedDisplay(stream) if terminal else PlainDisplay(stream)
-
-
-def standard_output() -> IDisplay:
-    """Return the display on standard output."""
-    sys.stdout.flush()
-    return display_on(sys.stdout.fileno())

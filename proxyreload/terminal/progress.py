@@ -1,7 +1,6 @@
 """How far many runs have come: a bar on a terminal, else a line for each."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from proxyreload.system.untrusted import line_of
+from proxyreload.terminal.display import taken
+from proxyreload.terminal.stream import BackgroundStream
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 DRAW_INTERVAL_S = 0.25
+_ERROR = 2  # standard error
 
 
 @attrs.define(eq=False)
@@ -23,13 +25,16 @@ class ProgressBar:
 
     share: Callable[[], float]  #: how much is done, from 0 to 1
     doing: Callable[[], str]  #: what is being done
+    _stream: BackgroundStream = attrs.field(init=False)
     _bar: "Progress | None" = attrs.field(default=None, init=False)
     _task: "TaskID | None" = attrs.field(default=None, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
 
     def start(self, reactor: IReactorTime) -> None:
         """Draw from now on."""
-        if not os.isatty(sys.stderr.fileno()) or os.environ.get("TERM", "dumb") == "dumb":
+        terminal = os.isatty(_ERROR)
+        self._stream = BackgroundStream(_ERROR, terminal=terminal)  # nobody waits for who does not read it
+        if not terminal or os.environ.get("TERM", "dumb") == "dumb":
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -39,7 +44,8 @@ class ProgressBar:
             TaskProgressColumn(),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.description}", markup=False),
-            console=Console(file=sys.stderr, highlight=False),
+            # rich types its file as IO[str]; the stream has all of it that is used.
+            console=Console(file=self._stream, highlight=False),  # type: ignore[arg-type]
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
@@ -57,7 +63,8 @@ class ProgressBar:
         """Show a line, above the bar."""
         line = line_of(line)
         if self._bar is None:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
         else:
             from rich.text import Text
 
@@ -69,6 +76,11 @@ class ProgressBar:
             self._ticking.stop()
         if self._bar is not None:
             self._bar.stop()
+        self._stream.finish()
+
+    async def shown(self, reactor: IReactorTime) -> None:
+        """Wait, after `stop`, until all is shown, as long as anybody takes it."""
+        await taken(self._stream, reactor)
 
     def _draw(self) -> None:
         if self._bar is not None and self._task is not None:

@@ -20,6 +20,7 @@ class BackgroundStream(io.TextIOBase):
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._pending: list[str] = []
         self._broken = False
+        self.taken = 0  #: how many bytes its reader has taken
         self._thread = threading.Thread(target=self._drain, name="terminal", daemon=True)
         self._thread.start()
 
@@ -27,6 +28,11 @@ class BackgroundStream(io.TextIOBase):
     def congested(self) -> bool:
         """Whether the reader is too slow for more than what must be said."""
         return self._queue.qsize() >= CONGESTED_AT
+
+    @property
+    def finished(self) -> bool:
+        """Whether, after `finish`, all has been taken, or nobody is there to take it."""
+        return not self._thread.is_alive()
 
     def isatty(self) -> bool:
         """Say what it was made as."""
@@ -52,15 +58,16 @@ class BackgroundStream(io.TextIOBase):
             self._pending.clear()
 
     def finish(self) -> None:
-        """Wait until all has been written."""
+        """Hand over the rest, and close: who reads it, and whether anybody does, is not waited for."""
         self.flush()
         self._queue.put(None)
-        self._thread.join()
 
     def _drain(self) -> None:
         while (data := self._queue.get()) is not None:
             while data and not self._broken:
                 try:
-                    data = data[os.write(self._descriptor, data) :]
+                    taken = os.write(self._descriptor, data)
+                    data = data[taken:]
+                    self.taken += taken
                 except OSError:
                     self._broken = True  # whoever read has gone: nothing to tell, nobody to tell it to

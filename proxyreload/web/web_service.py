@@ -9,8 +9,11 @@ from twisted.internet.defer import Deferred
 
 from proxyreload.errors import ExitStatus, ProxyreloadError, UsageError
 from proxyreload.plan.settings import Settings
+from proxyreload.system.defect import in_a_line
 from proxyreload.system.home import some_home
 from proxyreload.system.reactor import IReactor
+from proxyreload.system.untrusted import one_line
+from proxyreload.system.waiting import within
 from proxyreload.terminal.display import IDisplay
 from proxyreload.web.place import WebSettings
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from proxyreload.web.server import Page
     from proxyreload.web.workbench import Workbench
 
+#: How long it may take to let the page's readers go.
+CLOSE_LIMIT_S = 5.0
 _LIBRARIES = ("bokeh", "jinja2", "klein", "numpy", "prometheus_client")
 
 
@@ -64,11 +69,18 @@ class WebService(Service):
             bench.closing = True
             await bench.idle()
             status = bench.status
+        except GeneratorExit:  # nobody is there any more
+            raise
         except ProxyreloadError as error:
             status = int(error.status)
             self.complain(str(error))
-        if self._page is not None:
-            await self._page.close()
+        except BaseException as error:  # noqa: BLE001  (a defect of ours, said as such)
+            self.complain(in_a_line(error))
+        try:
+            if self._page is not None:
+                await within(self.reactor, self._page.close(), CLOSE_LIMIT_S)
+        except Exception as error:  # noqa: BLE001  (it keeps nobody from ending)
+            self.complain(f"the page was not closed: {one_line(str(error))}")
         self.finished(status)
 
     async def _open(self) -> "Workbench":

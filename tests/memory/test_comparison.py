@@ -3,16 +3,14 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import attrs
 import pytest
 from rich.console import Console
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from proxyreload.command.compare import status
 from proxyreload.comparison import comparison as comparison_module
@@ -22,7 +20,7 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, notes, print_table, short_versions, versions
 from proxyreload.comparison.trial import Trial
-from proxyreload.errors import ExitStatus, ProxyreloadError, StartError, UsageError
+from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy import registry as finding
@@ -237,24 +235,6 @@ def test_a_runs_folder_is_one_folder(name: str, file: str) -> None:
 # Running them.
 
 
-class Threads:
-    """A reactor and its threads, in which all is done at once."""
-
-    def getThreadPool(self) -> "Threads":
-        return self
-
-    def callInThreadWithCallback(self, done: Callable[[bool, object], None], work: Any, *words: Any) -> None:
-        try:
-            outcome = work(*words)
-        except ProxyreloadError:
-            done(False, Failure())  # noqa: FBT003
-        else:
-            done(True, outcome)  # noqa: FBT003
-
-    def callFromThread(self, work: Any, *words: Any) -> None:
-        work(*words)
-
-
 @attrs.define(eq=False)
 class FakeRun:
     """A run that has its judgement at once, or its error."""
@@ -265,6 +245,7 @@ class FakeRun:
     observation: Observation = attrs.field(factory=Observation, init=False)
     proxy_version: str = attrs.field(default="fake 1.0", init=False)
     play: None = attrs.field(default=None, init=False)
+    at_once: bool = attrs.field(default=False, init=False)
 
     async def execute(self) -> Judgement:
         choice = self.settings.choice
@@ -284,14 +265,12 @@ def test_a_page_is_drawn_of_each_run_that_came_to_a_verdict(
     pages: list[tuple[Path, Path, Path]] = []
     lines: list[str] = []
 
-    def draw(*paths: Path) -> None:
-        pages.append(paths)  # type: ignore[arg-type]
-        if not drawn:
-            message = "data.csv: No such file or directory"
-            raise UsageError(message)
+    async def draw(_reactor: IReactor, *paths: Path) -> str:
+        pages.append(cast(tuple[Path, Path, Path], paths))
+        return "" if drawn else "data.csv: No such file or directory"
 
     comparison = Comparison(
-        cast(IReactor, Threads()),
+        cast(IReactor, object()),
         lambda: 0,
         contenders(["fake:slow", "fake"]),
         settings,

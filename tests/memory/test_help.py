@@ -13,13 +13,13 @@ from proxyreload.cli.help import WIDTH, Help
 from proxyreload.cli.shells.bash import bash_script
 from proxyreload.cli.shells.fish import fish_script
 from proxyreload.cli.shells.zsh import zsh_script
-from proxyreload.command.main import main
 from proxyreload.command.man import page
 from proxyreload.command.program import ProgramOptions
 from proxyreload.command.twistd import TwistdOptions
 from proxyreload.errors import ExitStatus
 from proxyreload.proxy import registry as finding
 
+from .exits import status_of
 from .plugins import PLUGINS
 
 DECLARED: dict[str, Help] = {"": ProgramOptions(), **{command.name: command.declared() for command in COMMANDS}}
@@ -30,12 +30,10 @@ SCRIPTS = (bash_script, fish_script, zsh_script)
 each = pytest.mark.parametrize("name", DECLARED, ids=lambda name: name or "proxyreload")
 
 
-def said(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
+def said(*words: str, capfd: pytest.CaptureFixture[str]) -> str:
     """Return what a command prints, which must end well."""
-    with pytest.raises(SystemExit) as raised:
-        main(words)
-    assert raised.value.code == 0
-    return capsys.readouterr().out
+    assert status_of(*words) == 0
+    return capfd.readouterr().out
 
 
 def options(declared: dict[str, Help]) -> Iterator[Option]:
@@ -46,10 +44,10 @@ def options(declared: dict[str, Help]) -> Iterator[Option]:
 
 @each
 def test_help_fits_whatever_the_terminal_says(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "unknown")
-    text = said(*filter(None, [name]), "--help", capsys=capsys)
+    text = said(*filter(None, [name]), "--help", capfd=capfd)
     assert max(map(len, text.splitlines())) <= WIDTH == 80
     assert text.startswith(f"Usage: proxyreload{f' {name}' if name else ''}")
 
@@ -66,17 +64,17 @@ def test_help_for_twistd_fits_too() -> None:
 
 @each
 def test_help_has_every_option_each_with_words_what_it_does_and_an_example(
-    name: str, capsys: pytest.CaptureFixture[str]
+    name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    text = said(*filter(None, [name]), "--help", capsys=capsys)
+    text = said(*filter(None, [name]), "--help", capfd=capfd)
     for option in options_of(DECLARED[name]):
         assert re.search(rf"--{option.long}=? +\S", text), option.long
         assert len(option.text.split()) > 1, option.long
     assert re.search(r"^Examples?:\n    .*proxyreload", text, re.MULTILINE)
 
 
-def test_help_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    text = said("--help", capsys=capsys)
+def test_help_has_every_command(capfd: pytest.CaptureFixture[str]) -> None:
+    text = said("--help", capfd=capfd)
     for command in COMMANDS:
         assert f"    {command.name:<12} {command.summary}\n" in text
 
@@ -109,18 +107,16 @@ def test_every_shell_completes_every_option_and_command(script: object) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("csh",), ("bash", "zsh")])
-def test_only_shells_that_are_known_are_completed(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main(("completion", *words))
-    assert raised.value.code == ExitStatus.USAGE
-    assert capsys.readouterr().err.startswith("proxyreload: completion takes bash, zsh, fish, not ")
+def test_only_shells_that_are_known_are_completed(words: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    assert status_of("completion", *words) == ExitStatus.USAGE
+    assert capfd.readouterr().err.startswith("proxyreload: completion takes bash, zsh, fish, not ")
 
 
 def test_names_are_those_of_every_plugin_that_can_be_loaded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(finding, "entry_points", lambda group: PLUGINS)
-    lines = said("plugins", "--names", capsys=capsys).splitlines()
+    lines = said("plugins", "--names", capfd=capfd).splitlines()
     assert lines == ["fake\tat once", "fake:quick\tat once", "fake:slow\tafter a while"]
 
 

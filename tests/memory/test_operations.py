@@ -41,6 +41,8 @@ class FakeBackend:
         if self.obstacle is not None:
             raise self.obstacle
 
+    def hurry(self) -> None: ...
+
     async def kill(self) -> None:
         self.calls.append("kill")
 

@@ -8,7 +8,6 @@ from twisted.python.usage import UsageError
 import proxyreload
 from proxyreload.command import main as main_module
 from proxyreload.command.backend import BackendOptions
-from proxyreload.command.main import main
 from proxyreload.command.options import RunOptions
 from proxyreload.errors import ChangeError, ProxyreloadError, StartError
 from proxyreload.errors import UsageError as WrongUsage
@@ -16,6 +15,7 @@ from proxyreload.plan.settings import BackendSettings, FileSettings, Settings, T
 from proxyreload.proxy import registry as finding
 from proxyreload.system.untrusted import printable
 
+from .exits import status_of
 from .plugins import PLUGINS
 
 URL = "http://example.test:8080/"
@@ -288,34 +288,26 @@ def test_a_backend_that_cannot_be_is_told_by_what_is_wrong(words: tuple[str, ...
 # Exit statuses.
 
 
-def ended(*words: str) -> int:
-    """Run the command and return its exit status."""
-    with pytest.raises(SystemExit) as raised:
-        main(words)
-    assert isinstance(raised.value.code, int)
-    return raised.value.code
-
-
-def test_wrong_usage_exits_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended("--clients", "0", URL) == 2
-    said = capsys.readouterr()
+def test_wrong_usage_exits_with_2_and_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    assert status_of("--clients", "0", URL) == 2
+    said = capfd.readouterr()
     assert said.err == "proxyreload: --clients takes a whole number from 1 to 10000, not '0'\n"
     assert said.out == ""
 
 
-def test_wrong_usage_of_a_subcommand_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended("backend", "x", "1030") == 2
-    assert capsys.readouterr().err.startswith("proxyreload: ID takes a whole number")
+def test_wrong_usage_of_a_subcommand_exits_with_2(capfd: pytest.CaptureFixture[str]) -> None:
+    assert status_of("backend", "x", "1030") == 2
+    assert capfd.readouterr().err.startswith("proxyreload: ID takes a whole number")
 
 
-def test_the_version_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended("--version") == 0
-    assert capsys.readouterr().out == f"proxyreload {proxyreload.__version__}\n"
+def test_the_version_exits_with_0(capfd: pytest.CaptureFixture[str]) -> None:
+    assert status_of("--version") == 0
+    assert capfd.readouterr().out == f"proxyreload {proxyreload.__version__}\n"
 
 
-def test_help_exits_with_0_and_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended("--help") == 0
-    said = capsys.readouterr().out
+def test_help_exits_with_0_and_names_every_option(capfd: pytest.CaptureFixture[str]) -> None:
+    assert status_of("--help") == 0
+    said = capfd.readouterr().out
     for option in ("plugin", "clients", "rate", "duration", "backends", "first-port", "front-port", "no-backends"):
         assert f"--{option}" in said
 
@@ -325,25 +317,26 @@ def test_help_exits_with_0_and_names_every_option(capsys: pytest.CaptureFixture[
     [(StartError("port 1030 is in use"), 3), (ChangeError("refused"), 3), (WrongUsage("not like that"), 2)],
 )
 def test_what_ends_a_run_exits_with_its_own_status(
-    error: ProxyreloadError, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: ProxyreloadError, status: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def run(_words: list[str]) -> int:
         raise error
 
     monkeypatch.setattr(main_module, "_run", run)
-    assert ended(URL) == status
-    assert capsys.readouterr().err == f"proxyreload: {error}\n"
+    assert status_of(URL) == status
+    assert capfd.readouterr().err == f"proxyreload: {error}\n"
 
 
 @pytest.mark.parametrize("status", [0, 1, 3])
 def test_the_runs_own_status_is_the_commands(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main_module, "_run", lambda _words: status)
-    assert ended(URL) == status
+    assert status_of(URL) == status
 
 
-def test_an_interrupt_before_the_run_exits_like_any_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(_words: list[str]) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(main_module, "_run", run)
-    assert ended(URL) == 130
+def test_a_long_error_is_bounded_and_printable(capfd: pytest.CaptureFixture[str]) -> None:
+    assert status_of("--duration", "\x1b[31m" + "9" * 5000, URL) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("proxyreload: --duration takes ")
+    assert said.count("\n") == 1
+    assert len(said) < 1100
+    assert "\x1b" not in said

@@ -9,12 +9,12 @@ import pytest
 from twisted.python.usage import UsageError as WrongUsage
 
 from proxyreload.cli.base import Options
-from proxyreload.command.main import main
 from proxyreload.errors import UsageError
 from proxyreload.proxy import registry as finding
 from proxyreload.proxy.pluginpath import VARIABLE, search, searched
 from proxyreload.proxy.registry import choose, installed
 
+from .exits import status_of
 from .plugins import PLUGINS
 
 PLUGIN = "from memory.plugins import plugin"
@@ -146,9 +146,7 @@ def test_it_may_stand_before_a_commands_name(
 ) -> None:
     add(folder, "ahead")
     monkeypatch.setenv(VARIABLE, "")
-    with pytest.raises(SystemExit) as exited:
-        main([*(word.format(folder) for word in ahead), "plugins"])
-    assert exited.value.code == 0
+    assert status_of(*(word.format(folder) for word in ahead), "plugins") == 0
     assert "fake:quick" in capsys.readouterr().out
     assert searched() == [folder]
 

@@ -170,7 +170,7 @@ def test_a_report_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_without_bokeh_one_line_says_what_to_install(tmp_path: Path) -> None:
     paths = written(tmp_path, ROWS)
-    code = "import sys; sys.modules['bokeh'] = None; from proxyreload.command.main import main; main(sys.argv[1:])"
+    code = "import sys; sys.modules['bokeh'] = None; from proxyreload.entry import main; main()"
     told = subprocess.run(
         [sys.executable, "-c", code, "report", str(paths.run)],
         cwd=tmp_path,

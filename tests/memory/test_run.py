@@ -9,6 +9,8 @@ import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from proxyreload.errors import ProxyreloadError, StartError, UsageError
 from proxyreload.plan.scenario import Scenario
@@ -19,7 +21,7 @@ from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
-from proxyreload.run import run as run_module
+from proxyreload.run import giveback
 from proxyreload.run.preflight import resolved
 from proxyreload.run.run import START_LIMIT_S, STOP_LIMIT_S, Run
 from proxyreload.system.claim import Claim
@@ -90,7 +92,7 @@ class Stage:
     run: Run = attrs.field(init=False)
     over: Deferred[Judgement] = attrs.field(init=False)
 
-    def start(self, duration_s: float = 5.0, *, hosted: bool = False) -> None:
+    def start(self, duration_s: float = 5.0, *, hosted: bool = False, interrupted: bool = False) -> None:
         """Begin; clients find nobody, for nothing listens in memory."""
 
         def make(workspace: Workspace) -> Stubborn:
@@ -107,6 +109,8 @@ class Stage:
             files=FileSettings(self.folder / "data.csv", self.folder / "run.json"),
         )
         self.run = Run(settings, cast(Any, self.machine), self.machine.ns)
+        if interrupted:
+            self.run.interrupt()
         self.over = Deferred.fromCoroutine(self.run.execute())
 
     def passes(self, seconds: float) -> None:
@@ -257,7 +261,7 @@ def test_what_a_plugin_raises_at_the_start_ends_the_run(stage: Stage) -> None:
 
 
 def test_something_that_is_never_given_back_keeps_nothing_else(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "GIVE_BACK_LIMIT_S", 1.0)
+    monkeypatch.setattr(giveback, "GIVE_BACK_LIMIT_S", 1.0)
 
     async def never() -> None:
         await Deferred()
@@ -269,6 +273,54 @@ def test_something_that_is_never_given_back_keeps_nothing_else(stage: Stage, mon
     assert stage.machine.open == {28970, 28971}
     assert not stage.proxy.workspace.folder.exists()
     assert (stage.folder / "run.json").read_text(encoding="utf-8").count('"finished": true') == 1
+
+
+def test_interrupted_twice_nothing_has_much_time_to_be_given_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_self: object) -> None:
+        await Deferred()
+
+    monkeypatch.setattr("proxyreload.backend.backend.Backend.stop", never)
+    stage.start(float("inf"), hosted=True)
+    stage.passes(3)
+    for _ in range(2):
+        stage.run.interrupt()
+    stage.passes(giveback.AT_ONCE_LIMIT_S * 2 + 0.5)  # of two backends
+    result_of(stage.over)
+    assert stage.machine.getDelayedCalls() == []
+
+
+def test_what_waits_to_be_given_back_when_it_is_interrupted_has_little_time_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_self: object) -> None:
+        await Deferred()
+
+    monkeypatch.setattr("proxyreload.backend.backend.Backend.stop", never)
+    stage.start(float("inf"), hosted=True)
+    stage.passes(3)
+    stage.run.interrupt()
+    stage.passes(10)
+    assert waits(stage.over)
+    stage.run.interrupt()
+    stage.passes(giveback.AT_ONCE_LIMIT_S * 2 + 0.5)
+    result_of(stage.over)
+    assert stage.machine.getDelayedCalls() == []
+
+
+def test_a_run_that_is_interrupted_before_it_begins_has_no_files(stage: Stage) -> None:
+    stage.start(interrupted=True)
+    assert str(error_of(stage.over, StartError)) == "the run was ended before it began"
+    assert list(stage.folder.iterdir()) == []
+
+
+def test_what_is_raised_where_nobody_waits_makes_the_run_invalid(stage: Stage) -> None:
+    stage.start()
+    stage.passes(3)
+    Logger("somebody").failure("lost", Failure(ZeroDivisionError("never")))
+    stage.passes(10)
+    assert result_of(stage.over).reasons[-1] == "internal error: ZeroDivisionError: never"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -46,6 +46,9 @@ class Screen:
     def close(self) -> None:
         self.closed = True
 
+    async def shown(self, _reactor: object) -> bool:
+        return True
+
 
 @attrs.define(eq=False)
 class Room:

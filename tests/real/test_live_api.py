@@ -199,7 +199,7 @@ def test_a_first_run_that_cannot_start_ends_it_and_says_why(place: Place) -> Non
 
 @pytest.mark.parametrize("library", ["bokeh", "klein", "prometheus_client"])
 def test_without_its_libraries_it_says_what_to_install(place: Place, library: str) -> None:
-    code = f"import sys; sys.modules[{library!r}] = None; from proxyreload.command.main import main; main()"
+    code = f"import sys; sys.modules[{library!r}] = None; from proxyreload.entry import main; main()"
     words = ("--web", "8090", "--plugin", "haproxy", *place.ports)
     result = place.run(*words, command=(sys.executable, "-c", code))
     assert result.status == 2

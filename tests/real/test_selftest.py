@@ -18,7 +18,7 @@ BLIND = """
 import proxyreload.client.http11 as http11
 told = http11.failures.before_response
 http11.failures.before_response = lambda *, reset, reused: told(reset=False, reused=reused)
-from proxyreload.command.main import main
+from proxyreload.entry import main
 main()
 """
 CLASSES = {
