@@ -1,4 +1,4 @@
-"""What must be so before a run begins: programs that are there, ports that are free, a name that has an address."""
+"""What must be so before a run begins: programs and a folder that are there, free ports, a name with an address."""
 
 from contextlib import suppress
 from ipaddress import ip_address
@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorPluggableNameResolver
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.settings import FRONT_HOST, Settings
+from proxyreload.proxy.folder import require_parent
 from proxyreload.proxy.ports import require_free
 
 _RESOLVE_TIMEOUT_S = 5
@@ -74,6 +75,12 @@ def descriptors(settings: Settings) -> int:
         return OWN_DESCRIPTORS + 2 * clients
     # Of a backend's process: a socket pair, a pidfd, its output. It inherits the limit.
     return OWN_DESCRIPTORS + 4 * clients + (3 if backends.processes else 1) * backends.number
+
+
+def require_folder(settings: Settings) -> None:
+    """Raise `UsageError` if what a proxy needs cannot be kept in the folder for temporary files."""
+    if settings.choice is not None:
+        require_parent()
 
 
 async def resolved(reactor: IReactorPluggableNameResolver, host: str) -> str:

@@ -32,7 +32,7 @@ from proxyreload.record.csvfile import CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.hang import HangWatch
-from proxyreload.run.preflight import Programs, descriptors, programs, require_ports, resolved
+from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch
 from proxyreload.run.wiring import Wiring
@@ -156,6 +156,7 @@ class Run:
         self._programs = programs(settings)
         require_ports(settings)
         require_descriptors(descriptors(settings))
+        require_folder(settings)
         address = await resolved(self.reactor, settings.target.host)
         tls = _tls(settings)
         self._give_back(stack, self._close_rows)

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.plan.settings import Settings
+from proxyreload.proxy.folder import exposure
 from proxyreload.record.junit import JUnitFile
 from proxyreload.run.run import Run
 from proxyreload.service.report_file import ReportFile
@@ -73,6 +74,7 @@ class RunService(Service):
         report = None if files.report is None else ReportFile(files.report, files.report_required)
         junit = None if files.junit is None else JUnitFile(files.junit, self._name)
         try:
+            self._say_exposure()
             if report is not None:
                 report.claim()
             judgement = await (run.execute() if junit is None else junit.record(run.execute, run.observation))
@@ -96,6 +98,12 @@ class RunService(Service):
         if complaint:
             self.complain(complaint)
         self.finished(status)
+
+    def _say_exposure(self) -> None:
+        """Say who else on the host could reach the proxy of the run; raises `UsageError` if it has no place at all."""
+        exposed = exposure() if self.settings.is_ours else ""
+        if exposed:
+            self.complain(exposed)
 
     @property
     def _name(self) -> str:
