@@ -7,9 +7,10 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorPluggableNameResolver
 
-from proxyreload.errors import UsageError
+from proxyreload.errors import StartError, UsageError
 from proxyreload.plan.settings import FRONT_HOST, Settings
 from proxyreload.proxy.folder import require_parent
+from proxyreload.proxy.foreign import Calling
 from proxyreload.proxy.ports import require_free
 
 _RESOLVE_TIMEOUT_S = 5
@@ -43,15 +44,16 @@ def programs(settings: Settings) -> Programs:
     choice = settings.choice
     if choice is None:
         return Programs()
-    choice.require(settings.scenario.actions, settings.commands)
-    program = choice.plugin.binary
-    if program is None:
-        return Programs()
-    binary = program.find(settings.binary)
-    if settings.upgrade_to is None:
-        return Programs(binary, program.version(binary), binary)
-    successor = program.find(settings.upgrade_to, "--upgrade-to")
-    return Programs(binary, program.version(binary), successor, program.version(successor))
+    with Calling(StartError, f"what plugin {choice.plugin.name} says of its program"):
+        choice.require(settings.scenario.actions, settings.commands)
+        program = choice.plugin.binary
+        if program is None:
+            return Programs()
+        binary = program.find(settings.binary)
+        if settings.upgrade_to is None:
+            return Programs(binary, program.version(binary), binary)
+        successor = program.find(settings.upgrade_to, "--upgrade-to")
+        return Programs(binary, program.version(binary), successor, program.version(successor))
 
 
 def require_ports(settings: Settings) -> None:

@@ -18,12 +18,13 @@ from proxyreload.backend.process import BackendProcess
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
-from proxyreload.errors import StartError
+from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Stalled, Started
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
+from proxyreload.proxy.foreign import Calling, asked
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
@@ -268,10 +269,12 @@ class Run:
             ours=settings.is_ours,
         )
         stack.push_async_callback(self._limited, self._close_workspace, workspace)
-        proxy = self.proxy = choice.mechanism.proxy(workspace)
+        what = f"{choice.name} cannot be started"
+        with Calling(StartError, what):
+            proxy = self.proxy = choice.mechanism.proxy(workspace)
         stack.push_async_callback(self._stop_proxy, proxy)
         try:
-            await within(self.reactor, _awaited(proxy.start(upstreams)), START_LIMIT_S)
+            await asked(self.reactor, lambda: proxy.start(upstreams), START_LIMIT_S, StartError, what)
         except LateError as error:
             msg = f"{choice.name} has not started within {START_LIMIT_S:g} s"
             raise StartError(msg) from error
@@ -314,12 +317,12 @@ class Run:
         if self._broken or self._at_once:  # one that is dead or hangs has no use for a graceful stop
             return
         stopping = self._giving_back = Deferred.fromCoroutine(
-            within(self.reactor, _awaited(proxy.stop()), STOP_LIMIT_S)
+            asked(self.reactor, proxy.stop, STOP_LIMIT_S, ChangeError)
         )
         try:
             await stopping
         except BaseException as error:  # noqa: BLE001  (a plugin is somebody else's code)
-            self._log.debug("the proxy's stop failed: {error}", error=error)
+            self._log.warn("the proxy's stop failed: {error}", error=error)
         finally:
             self._giving_back = None
 
