@@ -23,7 +23,10 @@ _FILES = {
     "data.csv": "Every request, a row each.",
     "run.json": "What ran, each change, and the verdict.",
 }
-_ENVIRONMENT = {VARIABLE: "As --plugin-path."}
+_ENVIRONMENT = {
+    VARIABLE: "As --plugin-path.",
+    "TMPDIR": "Where a run makes the private folder for its proxy; a folder with a path of at most 53 bytes.",
+}
 #: Options that every command has: said once.
 _COMMON = frozenset({"help", "version", "plugin-path"})
 
