@@ -7,7 +7,8 @@ https://caddyserver.com/docs/command-line#signals
 
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.dns import SERVICE, NameServer, target
+from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
-from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -37,8 +37,13 @@ TRANSPORT = {"protocol": "http", "keep_alive": {"enabled": True, "max_idle_conns
 FORCED = {"Cache-Control": "must-revalidate"}
 
 
-def configuration(front: str, admin: str, backends: dict[str, Any]) -> dict[str, Any]:
-    """Return Caddy's configuration; `backends` says how its handler finds them."""
+def configuration(front: str, admin: Path, backends: dict[str, Any]) -> dict[str, Any]:
+    """Return Caddy's configuration; `backends` says how its handler finds them.
+
+    At a port the admin API would let any user of the host load a configuration that serves the files of this one.
+
+    https://caddyserver.com/docs/json/admin/listen/
+    """
     handler = {
         "@id": "app",
         "handler": "reverse_proxy",
@@ -48,7 +53,8 @@ def configuration(front: str, admin: str, backends: dict[str, Any]) -> dict[str,
     }
     server = {"listen": [front], "automatic_https": {"disable": True}, "routes": [{"handle": [handler]}]}
     return {
-        "admin": {"listen": admin, "config": {"persist": False}},
+        # Up to 2.6 a request to a Unix socket must name no host, unless there is one to name.
+        "admin": {"listen": f"unix/{admin}", "origins": ["127.0.0.1"], "config": {"persist": False}},
         "logging": {"logs": {"default": {"level": "INFO"}}},
         "apps": {"http": {"servers": {"front": server}}},
     }
@@ -65,6 +71,7 @@ class Api:
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _admin: Admin = attrs.field(init=False)
+    _admins: Iterator[int] = attrs.field(factory=count, init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
@@ -115,12 +122,12 @@ class Api:
         return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
 
     def _new_admin(self) -> Admin:
-        host = self.workspace.front_host
-        return Admin(self.workspace.reactor, f"http://{host}:{free_port(host)}")
+        """Return the next process's admin API: two that run at once share no socket."""
+        return Admin(self.workspace.reactor, socket=self.workspace.path(f"admin-{next(self._admins)}.sock"))
 
     def _configuration(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        admin = self._admin.base_url.removeprefix("http://")
-        return configuration(self.workspace.front, admin, self._backends(upstreams))
+        assert self._admin.socket is not None  # noqa: S101
+        return configuration(self.workspace.front, self._admin.socket, self._backends(upstreams))
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
         return self.workspace.write("caddy.json", json.dumps(self._configuration(upstreams), indent=1))
@@ -244,15 +251,15 @@ class Dns(Api):
         await self._until_drained(upstream)
 
     async def _publish(self, upstreams: list[Upstream]) -> None:
-        await self._names.change(upstreams, SERVICE)
+        await self._names.change(upstreams, self._names.service)
         self._upstreams = upstreams
 
     def _dial(self, upstream: Upstream) -> str:
-        return f"{target(upstream)}.:{upstream.port}"
+        return f"{self._names.target(upstream)}.:{upstream.port}"
 
     def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:  # noqa: ARG002
         resolver = {"addresses": [self._names.address]}
-        dynamic = {"source": "srv", "name": SERVICE, "refresh": "200ms", "resolver": resolver}
+        dynamic = {"source": "srv", "name": self._names.service, "refresh": "200ms", "resolver": resolver}
         return {"dynamic_upstreams": dynamic, "transport": {**TRANSPORT, "resolver": resolver}}
 
 

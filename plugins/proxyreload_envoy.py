@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.web.http import NOT_MODIFIED, Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -26,7 +26,7 @@ from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
 from proxyreload_envoy_hot_restart import HotRestart
-from proxyreload_envoy_program import HOST, Envoy, admin_of, assignment
+from proxyreload_envoy_program import Envoy, admin_of, assignment
 
 if TYPE_CHECKING:
     from proxyreload_envoy_ads import DiscoveryServer
@@ -45,7 +45,7 @@ SERVER = """\
       load_assignment:
         cluster_name: discovery
         endpoints:
-          - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}}}]
+          - lb_endpoints: [{{endpoint: {{address: {{pipe: {{path: "{socket}"}}}}}}}}]
 """
 REST_SOURCE = f"""\
 {DISCOVERED_HOSTS}\
@@ -73,6 +73,8 @@ dynamic_resources:
 
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 REJECTED = "cluster.app.update_rejected"
+#: In the workspace's folder, where no other user reaches them.
+ADMIN_SOCKET, DISCOVERY_SOCKET = "admin.sock", "discovery.sock"
 NOT_LISTED = "Envoy lists exactly the hosts that it was told"
 
 
@@ -104,9 +106,8 @@ class File(Envoy):
 
     def _spawn_with(self, source: str) -> ChildProcess:
         """Start Envoy, without the shared memory of hot restarts: it would be that of parallel runs too."""
-        admin = self.workspace.path("admin")
-        options = ("--disable-hot-restart", "--concurrency", "2", "--admin-address-path", admin)
-        return self.workspace.spawn(*self._program(source), *options)
+        options = ("--disable-hot-restart", "--concurrency", "2")
+        return self.workspace.spawn(*self._program(source, ADMIN_SOCKET), *options)
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Publish, and wait until Envoy lists exactly these hosts."""
@@ -136,7 +137,7 @@ class File(Envoy):
 
     @property
     def _admin(self) -> Admin:
-        return admin_of(self.workspace, "admin")
+        return admin_of(self.workspace, ADMIN_SOCKET)
 
 
 async def hosts(admin: Admin) -> list[str]:
@@ -192,17 +193,17 @@ class Rest(File):
         self._discovery.response = discovery_response(next(self._versions), upstreams)
 
     def _spawn(self) -> ChildProcess:
-        """Start Envoy, and listen for its questions for as long as it runs."""
+        """Listen for Envoy's questions for as long as the workspace lasts, and start it."""
         self._publish(self._upstreams)
         reactor: Any = self.workspace.reactor
-        listening = reactor.listenTCP(0, QuietSite(self._discovery), interface=HOST)
-        try:
-            child = self._spawn_with(REST_SOURCE.format(host=HOST, port=listening.getHost().port))
-        except StartError:
-            listening.stopListening()
-            raise
-        child.exited().addCallback(lambda _code: listening.stopListening())
-        return child
+        socket = self.workspace.path(DISCOVERY_SOCKET)
+        listening = reactor.listenUNIX(str(socket), QuietSite(self._discovery), mode=0o600)
+
+        async def stop() -> None:
+            await maybeDeferred(listening.stopListening)
+
+        self.workspace.at_close(stop)
+        return self._spawn_with(REST_SOURCE.format(socket=socket))
 
 
 @implementer(IProxy)
@@ -224,9 +225,10 @@ class Ads(File):
             raise StartError(msg) from error
         self._server = DiscoveryServer(self.workspace.reactor)
         self._tell(self._upstreams)
-        port = self._server.start(HOST)
+        socket = self.workspace.path(DISCOVERY_SOCKET)
+        self._server.start(socket)
         try:
-            child = self._spawn_with(ADS_SOURCE.format(host=HOST, port=port))
+            child = self._spawn_with(ADS_SOURCE.format(socket=socket))
         except StartError:
             self._server.stop()
             raise

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -62,8 +63,8 @@ class DiscoveryServer:
     _streams: list[Outgoing] = attrs.field(factory=list, init=False)
     _server: Any = attrs.field(default=None, init=False)
 
-    def start(self, host: str) -> int:
-        """Listen, and return the port."""
+    def start(self, socket: Path) -> None:
+        """Listen at a Unix socket."""
         method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
             self._stream, CLASSES["DiscoveryRequest"].FromString
         )
@@ -72,9 +73,9 @@ class DiscoveryServer:
             handlers=[grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})],
             options=(("grpc.so_reuseport", 0),),
         )
-        port: int = self._server.add_insecure_port(f"{host}:0")
+        self._server.add_insecure_port(f"unix:{socket}")
+        socket.chmod(0o600)
         self._server.start()
-        return port
 
     def stop(self) -> None:
         """End all streams and listen no more."""

@@ -6,7 +6,6 @@ https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/operations/hot_r
 import json
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -27,6 +26,7 @@ STATIC_HOSTS = """\
 
 #: Envoy draws base ids below this itself, if it is to; for each it takes ten ids of the kernel's.
 BASE_IDS = 2**28
+EPOCHS_SOCKET = "epochs"
 SHARED_MEMORY = "/dev/shm/envoy_shared_memory_{base_id}0"  # noqa: S108
 
 
@@ -63,7 +63,7 @@ class HotRestart(Envoy):
     def _spawn(self) -> ChildProcess:
         """Start epoch 0, whose shared memory Envoy leaves behind."""
         self.workspace.remove_too(Path(SHARED_MEMORY.format(base_id=self._base_id)))
-        return self.workspace.spawn(*self._program_of(self._upstreams), *self._of_epoch(0))
+        return self.workspace.spawn(*self._program_of(self._upstreams, 0), *self._of_epoch(0))
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Check the configuration and start the next epoch with it; in effect when that is live.
@@ -74,26 +74,32 @@ class HotRestart(Envoy):
         https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--server_info
         """
         assert self._child is not None  # noqa: S101
-        program, epoch = self._program_of(upstreams), self._epoch + 1
+        epoch = self._epoch + 1
+        program = self._program_of(upstreams, epoch)
         await self.workspace.run(*program, "--mode", "validate")
         if self._parent is not None:
             await self._parent.exited()
 
         async def live(_child: ChildProcess) -> bool:
-            with suppress(FileNotFoundError):
-                info = await admin_of(self.workspace, f"admin-{epoch}").get("/server_info")
-                return bool(info["state"] == "LIVE" and info["command_line_options"]["restart_epoch"] == epoch)
-            return False
+            info = await admin_of(self.workspace, admin_socket(epoch)).get("/server_info")
+            return bool(info["state"] == "LIVE" and info["command_line_options"]["restart_epoch"] == epoch)
 
         successor = await self.workspace.replace(self._child, [*program, *self._of_epoch(epoch)], live)
         self._parent, self._child, self._epoch, self._upstreams = self._child, successor, epoch, upstreams
 
-    def _program_of(self, upstreams: Sequence[Upstream]) -> list[str | Path]:
-        return self._program(STATIC_HOSTS.format(assignment=json.dumps(assignment(upstreams))))
+    def _program_of(self, upstreams: Sequence[Upstream], epoch: int) -> list[str | Path]:
+        source = STATIC_HOSTS.format(assignment=json.dumps(assignment(upstreams)))
+        return self._program(source, admin_socket(epoch))
 
     def _of_epoch(self, epoch: int) -> list[str | Path]:
         return [
             *("--base-id", str(self._base_id), "--restart-epoch", str(epoch), "--concurrency", "2"),
             *("--drain-time-s", "1", "--drain-strategy", "immediate", "--parent-shutdown-time-s", "3"),
-            *("--admin-address-path", self.workspace.path(f"admin-{epoch}")),
+            # Epochs would talk over abstract sockets, which have no owner: whoever is on the host could be one.
+            *("--socket-path", self.workspace.path(EPOCHS_SOCKET), "--socket-mode", "600"),
         ]
+
+
+def admin_socket(epoch: int) -> str:
+    """Return what an epoch's admin interface is called: two that run at once share no socket."""
+    return f"admin-{epoch}.sock"

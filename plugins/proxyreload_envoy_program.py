@@ -12,13 +12,11 @@ from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 
-HOST = "127.0.0.1"
-
-# The admin port is the kernel's choice (0): Envoy writes down which one it is.
+# At a port the admin interface would tell any user of the host what Envoy knows, and let him end it.
 CONFIG = """\
 node: {{id: proxyreload, cluster: proxyreload}}
 admin:
-  address: {{socket_address: {{address: {host}, port_value: 0}}}}
+  address: {{pipe: {{path: "{admin}", mode: 0600}}}}
 static_resources:
   listeners:
     - address: {{socket_address: {{address: "{front_host}", port_value: {front_port}}}}}
@@ -74,13 +72,17 @@ class Envoy:
     async def _change(self, upstreams: list[Upstream]) -> None:
         raise NotImplementedError
 
-    def _program(self, source: str) -> list[str | Path]:
+    def _program(self, source: str, admin: str) -> list[str | Path]:
         """Write the configuration, and return the command line of an Envoy that runs from it.
+
+        Its admin interface is at the socket `admin` in the folder.
 
         https://www.envoyproxy.io/docs/envoy/latest/operations/cli
         """
         workspace = self.workspace
-        config = CONFIG.format(host=HOST, front_host=workspace.front_host, front_port=workspace.front_port)
+        config = CONFIG.format(
+            admin=workspace.path(admin), front_host=workspace.front_host, front_port=workspace.front_port
+        )
         path = workspace.write("envoy.yaml", config + source)
         return [workspace.binary, "--config-path", path, "--log-level", "warning", "--log-format", "%l: %v"]
 
@@ -96,5 +98,5 @@ def assignment(upstreams: Sequence[Upstream]) -> dict[str, Any]:
 
 
 def admin_of(workspace: Workspace, name: str) -> Admin:
-    """Return the admin interface whose address an Envoy has written to the file `name`."""
-    return Admin(workspace.reactor, f"http://{workspace.path(name).read_text(encoding='ascii')}")
+    """Return the admin interface of the Envoy that has it at the socket `name` in the folder."""
+    return Admin(workspace.reactor, socket=workspace.path(name))

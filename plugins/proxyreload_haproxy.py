@@ -283,7 +283,7 @@ class MasterWorker(Reload):
         await super()._start(servers)
 
     def _program(self) -> list[str | Path]:
-        return [self.workspace.path(PROGRAM), "-W", "-db", "-S", f"unix@{MASTER_SOCKET}", "-f", CONFIG_FILE]
+        return [self.workspace.path(PROGRAM), "-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG_FILE]
 
     async def _replaced(self, old: set[str], failed_before: int) -> None:
         """Wait until ``show proc`` has none but new workers; raises `ChangeError` if it counts another failure."""

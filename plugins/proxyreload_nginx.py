@@ -18,7 +18,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.dns import DOMAIN, SERVICE, NameServer, target
+from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -277,21 +277,21 @@ class Dns(Reload):
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Publish it; nginx does not tell what it uses: in effect when it has had the records and the new address."""
-        await self._publish([*self._upstreams, upstream], target(upstream))
+        await self._publish([*self._upstreams, upstream], self._names.target(upstream))
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Publish the others; in effect when nginx has had the records."""
         await self._publish([each for each in self._upstreams if each != upstream])
 
     async def _publish(self, upstreams: list[Upstream], *names: str) -> None:
-        await self._names.change(upstreams, SERVICE, *names)
+        await self._names.change(upstreams, self._names.service, *names)
         self._upstreams = upstreams
 
     def _options(self) -> str:
         return f"\n    resolver {self._names.address} valid=1s ipv6=off;"
 
     def _servers(self) -> list[str]:
-        return ["zone app 128k;", f"server {DOMAIN} service=http resolve;"]
+        return ["zone app 128k;", f"server {self._names.domain} service=http resolve;"]
 
 
 class Restart(Restarting):

@@ -8,8 +8,10 @@ https://doc.traefik.io/traefik/reference/install-configuration/entrypoints/
 """
 
 import json
+import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +32,8 @@ from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
 WORDS_LIMIT = 600
+#: The folder that the file provider watches.
+FOLDER = "dynamic"
 
 # The throttle is 2 s by default: the least time between two configurations.
 STATIC = """\
@@ -42,12 +46,18 @@ entryPoints:
     transport:
       respondingTimeouts: {{idleTimeout: 180s}}
       lifeCycle: {{requestAcceptGraceTimeout: 0s, graceTimeOut: 10s}}
-  traefik: {{address: "{admin}"}}
-api: {{insecure: true, dashboard: false}}
+  admin: {{address: "{admin}"}}
+api: {{insecure: false, dashboard: false}}
 providers:
   providersThrottleDuration: 100ms
-  {provider}
+  file: {{directory: "{files}", watch: true}}
+{provider}
 """
+
+# Traefik listens at no Unix sockets, and any user of the host reaches a port. So the admin entry point leads nowhere,
+# but for requests with a header that is drawn for each run: without it the answer is 404.
+SECRET_FIELD = "X-Proxyreload-Secret"  # noqa: S105
+SECRET_BYTES = 24
 
 
 def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
@@ -56,6 +66,16 @@ def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
     router = {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}
     service = {"loadBalancer": {"passHostHeader": True, "servers": servers}}
     return {"http": {"routers": {"app": router}, "services": {"app": service}}}
+
+
+def guarded(secret: str, paths: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the file provider provides besides: who knows the secret gets from these paths to these services."""
+
+    def router(path: str, service: str) -> dict[str, Any]:
+        rule = f"PathPrefix(`{path}`) && Header(`{SECRET_FIELD}`, `{secret}`)"
+        return {"rule": rule, "entryPoints": ["admin"], "service": service}
+
+    return {"http": {"routers": {service.replace("@", "-"): router(path, service) for path, service in paths.items()}}}
 
 
 def urls(upstreams: Sequence[Upstream]) -> set[str]:
@@ -72,8 +92,10 @@ class File:
     """
 
     provider: ClassVar[str] = "file"
+    ADMIN: ClassVar[Mapping[str, str]] = {"/api": "api@internal"}  #: paths of the admin entry point, and their services
 
     workspace: Workspace
+    _secret: str = attrs.field(factory=lambda: secrets.token_urlsafe(SECRET_BYTES), init=False, repr=False)
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _admin: Admin = attrs.field(init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
@@ -81,9 +103,11 @@ class File:
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
         self._upstreams = list(upstreams)
+        self._guard()
         await self._provide(upstreams)
         self._child = self._spawn()
         await self.workspace.until_answering(self._child)
+        await self._until_admitted()
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Provide a configuration that has it."""
@@ -116,16 +140,24 @@ class File:
             await self.workspace.stop(self._child, signal.SIGTERM)
 
     def _settings(self) -> str:
-        """Return the provider's part of the static configuration."""
-        return f'file: {{directory: "{self.workspace.path("dynamic")}", watch: true}}'
+        """Return the provider's part of the static configuration, besides the folder."""
+        return ""
+
+    def _guard(self) -> None:
+        """Let the admin entry point answer to the secret alone."""
+        self._place("admin.yml", guarded(self._secret, self.ADMIN))
+
+    def _place(self, name: str, content: dict[str, Any]) -> None:
+        """Rename a file into the folder that the file provider watches."""
+        # Written outside the folder, in which any other event would start the throttle. JSON is YAML.
+        written = self.workspace.write(name, json.dumps(content))
+        folder = self.workspace.path(FOLDER)
+        folder.mkdir(exist_ok=True)
+        written.rename(folder / name)
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         """Hand a configuration to the provider."""
-        # Written outside the folder, in which any other event would start the throttle. JSON is YAML.
-        written = self.workspace.write("app.yml", json.dumps(dynamic(upstreams)))
-        folder = self.workspace.path("dynamic")
-        folder.mkdir(exist_ok=True)
-        written.rename(folder / written.name)
+        self._place("app.yml", dynamic(upstreams))
 
     def _spawn(self) -> ChildProcess:
         return self.workspace.spawn(*self._command(), environment=self.workspace.homes)
@@ -134,10 +166,11 @@ class File:
         """Return what starts a process, whose admin API has a port of its own."""
         workspace = self.workspace
         admin = f"{workspace.front_host}:{free_port(workspace.front_host)}"
-        self._admin = Admin(workspace.reactor, f"http://{admin}")
-        config = workspace.write(
-            "traefik.yml", STATIC.format(front=workspace.front, admin=admin, provider=self._settings())
+        self._admin = Admin(workspace.reactor, f"http://{admin}", headers={SECRET_FIELD: self._secret})
+        text = STATIC.format(
+            front=workspace.front, admin=admin, files=workspace.path(FOLDER), provider=self._settings()
         )
+        config = workspace.write("traefik.yml", text)
         return [workspace.binary, f"--configFile={config}"]
 
     async def _change(self, upstreams: list[Upstream]) -> None:
@@ -162,6 +195,16 @@ class File:
         """Whether the process that was started last, which has read the file, lists the servers."""
         return servers(await self._service()) == urls(self._upstreams)
 
+    async def _until_admitted(self) -> None:
+        """Wait until the admin entry point, which no provider but the folder's opens, answers to the secret."""
+
+        async def admitted() -> bool:
+            with suppress(ChangeError):
+                return servers(await self._service()) == urls(self._upstreams)
+            return False
+
+        await self.workspace.until(admitted, "Traefik's API answers")
+
     async def _service(self) -> dict[str, Any]:
         service: dict[str, Any] = await self._admin.get(f"/api/http/services/app@{self.provider}")
         return service
@@ -177,10 +220,12 @@ class Rest(File):
     """``PUT`` of the whole configuration to Traefik's own API."""
 
     provider: ClassVar[str] = "rest"
+    ADMIN: ClassVar[Mapping[str, str]] = {**File.ADMIN, "/api/providers": "rest@internal"}
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground; the API answers 404 for a moment."""
         self._upstreams = list(upstreams)
+        self._guard()
         child = self._child = self._spawn()
 
         async def provided() -> bool:
@@ -192,9 +237,10 @@ class Rest(File):
 
         await self.workspace.until(provided, "Traefik's API takes a configuration")
         await self.workspace.until_answering(child)
+        await self._until_admitted()
 
     def _settings(self) -> str:
-        return "rest: {insecure: true}"
+        return "  rest: {}"
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         await self._admin.put("/api/providers/rest", dynamic(upstreams))
@@ -206,9 +252,8 @@ class Rest(File):
 
 
 class Provided(Resource):
-    """The configuration, for whoever asks."""
+    """The configuration, for whoever asks by the secret path: any user of the host reaches the port."""
 
-    isLeaf = True
     content = b""
 
     def render_GET(self, request: Request) -> bytes:
@@ -238,7 +283,9 @@ class Http(File):
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Serve the configuration for as long as Traefik runs."""
         reactor: Any = self.workspace.reactor
-        self._listening = reactor.listenTCP(0, QuietSite(self._provided), interface=self.workspace.front_host)
+        root = Resource()
+        root.putChild(self._secret.encode("ascii"), self._provided)
+        self._listening = reactor.listenTCP(0, QuietSite(root), interface=self.workspace.front_host)
         try:
             await super().start(upstreams)
         except BaseException:
@@ -252,7 +299,7 @@ class Http(File):
 
     def _settings(self) -> str:
         host = self._listening.getHost()
-        return f'http: {{endpoint: "http://{host.host}:{host.port}/", pollInterval: 200ms}}'
+        return f'  http: {{endpoint: "http://{host.host}:{host.port}/{self._secret}", pollInterval: 200ms}}'
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         self._provided.content = json.dumps(dynamic(upstreams)).encode()

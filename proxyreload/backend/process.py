@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -47,44 +46,51 @@ class BackendProcess:
     _receiver: UplinkReceiver | None = attrs.field(default=None, init=False)
     _told: Deferred[None] = attrs.field(factory=Deferred, init=False)
     _asked_to_end: bool = attrs.field(default=False, init=False)
-    _log: Path | None = attrs.field(default=None, init=False)
     _pulse: Pulse | None = attrs.field(default=None, init=False)
     _limit_s: float = attrs.field(default=_STOP_TIMEOUT_S, init=False)
     _waiting: Deferred[Any] | None = attrs.field(default=None, init=False)  # for its end
+    _log: int = attrs.field(default=-1, init=False)  # a descriptor
 
     async def start(self, reactor: IReactor) -> None:
         """Start it, and wait until it listens; raises `StartError`."""
-        self._reactor = reactor
+        self._reactor, self._receiver = reactor, None
         self._listening, self._told, self._asked_to_end = Deferred(), Deferred(), False
-        ours, its = socket.socketpair()
-        if self._log is None:
-            descriptor, log = tempfile.mkstemp(prefix="proxyreload-backend-")
-            os.close(descriptor)
-            self._log = Path(log)
-        words = [*this_program(), "backend", "--host", self.host, "--report", str(its.fileno())]
-        with its:
-            self._child = ChildProcess.spawn(
-                reactor,
-                [*words, str(self.instance), str(self.port)],
-                folder=Path.cwd(),
-                log=self._log,
-                environment=its_environment(),
-                pass_fds=[its.fileno()],
-                own_session=False,
-            )
-        with ours:
-            ours.setblocking(False)  # noqa: FBT003
-            receiver = self._receiver = UplinkReceiver(str(self.instance), self.history, self._listening, self._told)
-            self._told.addCallback(lambda _none: self._ended(receiver))
-            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, cast(Any, OneProtocolFactory(receiver)))
-        self._child.exited().addCallback(self._exited)
+        try:
+            self._launch(reactor)
+        except OSError as error:
+            msg = f"backend {self.instance} cannot be started: {error.strerror}"
+            raise StartError(msg) from error
         try:
             await self._listening.addTimeout(_START_TIMEOUT_S, reactor)
         except LateError as error:
             msg = f"backend {self.instance} does not listen after {_START_TIMEOUT_S:g} s"
             raise StartError(msg) from error
+        receiver: Any = self._receiver
         self._pulse = Pulse(lambda: receiver.until_ns, self._stands_still)
         self._pulse.start(reactor)
+
+    def _launch(self, reactor: IReactor) -> None:
+        if self._log < 0:
+            self._log = os.memfd_create(f"backend {self.instance}")  # no file, which would outlive us if we are killed
+        ours, its = socket.socketpair()
+        with ours, its:
+            words = [*this_program(), "backend", "--host", self.host, "--report", str(its.fileno())]
+            self._child = ChildProcess.spawn(
+                reactor,
+                [*words, str(self.instance), str(self.port)],
+                folder=Path.cwd(),
+                log=Path(f"/proc/self/fd/{self._log}"),
+                environment=its_environment(),
+                pass_fds=[its.fileno()],
+                own_session=False,
+                at_our_end=signal.SIGKILL,
+            )
+            self._child.exited().addCallback(self._exited)
+            ours.setblocking(False)  # noqa: FBT003
+            receiver = UplinkReceiver(str(self.instance), self.history, self._listening, self._told)
+            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, cast(Any, OneProtocolFactory(receiver)))
+        self._receiver = receiver
+        self._told.addCallback(lambda _none: self._ended(receiver))
 
     async def kill(self) -> None:
         """Crash it; what it had not told yet is not known."""
@@ -103,6 +109,14 @@ class BackendProcess:
     async def stop(self) -> None:
         """End it, and take the rest of its report."""
         self._end_is_ours()
+        try:
+            await self._stopped()
+        finally:
+            if self._log >= 0:
+                os.close(self._log)
+                self._log = -1
+
+    async def _stopped(self) -> None:
         if self._child is None or self._reactor is None:
             return
         self._child.signal(signal.SIGTERM)
@@ -115,12 +129,10 @@ class BackendProcess:
         finally:
             self._waiting = None
         await self._told_all()
-        if self._log is not None:
-            self._log.unlink(missing_ok=True)
 
     async def _told_all(self) -> None:
         """Wait until everything that it told before its end has been taken."""
-        if self._reactor is None or self._told.called:
+        if self._reactor is None or self._receiver is None or self._told.called:
             return
         waiting: Deferred[None] = Deferred()  # of its own: being late must not keep `_ended` from being called later
         self._told.addCallback(lambda _none: None if waiting.called else waiting.callback(None))

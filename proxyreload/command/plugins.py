@@ -3,7 +3,8 @@
 from contextlib import suppress
 
 from proxyreload.cli.base import Options
-from proxyreload.errors import ExitStatus, ProxyreloadError
+from proxyreload.errors import ExitStatus, ProxyreloadError, StartError
+from proxyreload.proxy.foreign import Calling
 from proxyreload.proxy.interfaces import IProxyPlugin
 from proxyreload.proxy.registry import installed, load
 from proxyreload.system.untrusted import line_of
@@ -50,11 +51,12 @@ def _print_names() -> int:
 
 def _program(plugin: IProxyPlugin) -> str:
     """Say what its program is and where, or what is missing."""
-    binary = plugin.binary
-    if binary is None:
-        return "somebody else runs the proxy"
     try:
-        path = binary.find()
+        with Calling(StartError, "its program"):
+            binary = plugin.binary
+            if binary is None:
+                return "somebody else runs the proxy"
+            path = binary.find()
+            return f"{binary.version(path) or 'version not told'}  {path}"
     except ProxyreloadError as error:
         return str(error)
-    return f"{binary.version(path) or 'version not told'}  {path}"

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -12,12 +12,12 @@ from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.history.events import BackendKilled, Broken, Change, Phase
 from proxyreload.history.interfaces import Sink
+from proxyreload.proxy.foreign import asked, words_of
 from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
-from proxyreload.system.untrusted import WORDS_LIMIT, one_line
-from proxyreload.system.waiting import LateError, within
+from proxyreload.system.waiting import LateError
 
 #: A change that takes longer has failed.
 CHANGE_TIMEOUT_S = 60.0
@@ -86,19 +86,15 @@ class Operations:
             await self._revive(instance)
 
         async def change() -> None:
-            await self._asked(action, instance)
+            await self._ask(action, instance)  # a plugin that returns nothing to wait for has failed
 
         publish(Phase.REQUESTED)
         try:
-            await within(self.reactor, change(), CHANGE_TIMEOUT_S)
-        except CancelledError:
-            raise
+            await asked(self.reactor, change, CHANGE_TIMEOUT_S, ChangeError)
         except LateError:
             return publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
         except ProxyreloadError as error:
-            return publish(Phase.FAILED, one_line(str(error), WORDS_LIMIT))
-        except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code)
-            return publish(Phase.FAILED, one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
+            return publish(Phase.FAILED, words_of(error))
         applied = publish(Phase.APPLIED)
         if action == "remove" and self.kill_after_s is not None:
             self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
@@ -112,7 +108,7 @@ class Operations:
             call.cancel()
         self._doomed.clear()
 
-    def _asked(self, action: str, instance: int) -> Awaitable[None]:
+    def _ask(self, action: str, instance: int) -> Awaitable[None]:
         proxy = self.proxy
         if action == "add":
             return proxy.add_backend(self.upstreams[instance])

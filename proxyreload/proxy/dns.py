@@ -3,6 +3,7 @@
 https://docs.twisted.org/en/stable/names/howto/custom-server.html
 """
 
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,21 +23,19 @@ from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, Workspace
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.waiting import LateError
 
-#: Nobody's domain (RFC 6761), and the one service that there is in it.
-DOMAIN = "app.test"
-SERVICE = f"_http._tcp.{DOMAIN}"
 #: The records there are.
 KINDS = (dns.SRV, dns.A)
 #: How long an answer may be kept: the least that all resolvers take for a time.
 TTL_S = 1
 _ATTEMPTS = 20
+_DRAWN_BYTES = 12
 
 Answer = tuple[list[dns.RRHeader], list[dns.RRHeader], list[dns.RRHeader]]
 
 
-def target(upstream: Upstream) -> str:
-    """Return the name that the service's record of a backend leads to."""
-    return f"{upstream.name}.{DOMAIN}"
+def _drawn_domain() -> str:
+    """Return nobody's domain (RFC 6761), which nobody else can guess: any user of the host reaches the port."""
+    return f"app-{secrets.token_hex(_DRAWN_BYTES)}.test"
 
 
 class _Factory(DNSServerFactory):
@@ -67,6 +66,7 @@ class NameServer:
 
     reactor: IReactor
     host: str  #: an address to listen on
+    domain: str = attrs.field(factory=_drawn_domain)  #: what lies in it is all there is; who has its name may ask
     port: int = attrs.field(default=0, init=False)
     factory: DNSServerFactory = attrs.field(init=False)
     _upstreams: tuple[Upstream, ...] = attrs.field(default=(), init=False)
@@ -88,6 +88,15 @@ class NameServer:
         return server
 
     @property
+    def service(self) -> str:
+        """The name of the service's records."""
+        return f"_http._tcp.{self.domain}"
+
+    def target(self, upstream: Upstream) -> str:
+        """Return the name that the service's record of a backend leads to."""
+        return f"{upstream.name}.{self.domain}"
+
+    @property
     def address(self) -> str:
         """``host:port``."""
         return f"{self.host}:{self.port}"
@@ -107,7 +116,7 @@ class NameServer:
 
     def publish(self, upstreams: Sequence[Upstream]) -> None:
         """Change the service's backends; raises `ChangeError` if one of them has no IPv4 address."""
-        addresses = {target(each): each.host for each in upstreams}
+        addresses = {self.target(each): each.host for each in upstreams}
         for host in addresses.values():
             try:
                 socket.inet_pton(socket.AF_INET, host)
@@ -164,8 +173,8 @@ class NameServer:
         return succeed((answers, [], []))
 
     def _records(self, name: str) -> list[dns.Record_SRV] | list[dns.Record_A] | None:
-        if name == SERVICE:
-            return [dns.Record_SRV(0, 1, each.port, target(each), TTL_S) for each in self._upstreams]
+        if name == self.service:
+            return [dns.Record_SRV(0, 1, each.port, self.target(each), TTL_S) for each in self._upstreams]
         if name in self._addresses:
             return [dns.Record_A(self._addresses[name], TTL_S)]
         return None

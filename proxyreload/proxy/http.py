@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
@@ -20,7 +24,20 @@ T = TypeVar("T")
 
 _REPLY_LIMIT = 1024 * 1024
 _WORDS_LIMIT = 500
+_CONNECT_TIMEOUT_S = 5.0
 _OK = range(200, 300)
+
+
+@implementer(IAgentEndpointFactory)
+@attrs.frozen
+class _AtSocket:
+    """Leads every request to a Unix socket, whatever its URL says."""
+
+    reactor: IReactor
+    socket: Path
+
+    def endpointForURI(self, uri: URI) -> UNIXClientEndpoint:  # noqa: ARG002
+        return UNIXClientEndpoint(self.reactor, str(self.socket), timeout=_CONNECT_TIMEOUT_S)
 
 
 @attrs.define(eq=False)
@@ -28,17 +45,26 @@ class Admin:
     """A proxy's admin API below one URL.
 
     Each method returns the parsed answer, None if that is empty, or raises `ChangeError` with the proxy's own words.
+
+    Any user of the host can reach a port of it. With `socket` the API is at a Unix socket instead, which belongs in the
+    workspace's folder; a proxy that has none for it can be told to answer only to what `headers` say.
     """
 
     reactor: IReactor
-    base_url: str  #: without a slash at the end
+    base_url: str = "http://127.0.0.1"  #: without a slash at the end
+    socket: Path | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of every request
     _client: HTTPClient = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the client: a connection that is kept may be closed by a proxy that is being changed."""
         pool = HTTPConnectionPool(self.reactor, persistent=False)
         pool.retryAutomatically = False
-        self._client = HTTPClient(Agent(self.reactor, pool=pool))
+        if self.socket is None:
+            agent = Agent(self.reactor, pool=pool)
+        else:
+            agent = Agent.usingEndpointFactory(self.reactor, _AtSocket(self.reactor, self.socket), pool)
+        self._client = HTTPClient(agent)
 
     async def get(self, path: str) -> Any:  # noqa: ANN401  (JSON)
         """Ask for what is at `path`."""
@@ -60,8 +86,9 @@ class Admin:
         """Replace what is there by `content`."""
         return await self._ask("PATCH", path, json=content)
 
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+    async def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> Any:  # noqa: ANN401
         what = f"{method} {path}"
+        options["headers"] = {**self.headers, **(headers or {})}
         try:
             exchange = _cancellable(self._exchange(method, path, options))
             status, body = await exchange.addTimeout(COMMAND_TIMEOUT_S, self.reactor)

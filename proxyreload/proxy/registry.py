@@ -8,8 +8,8 @@ from zope.interface.verify import verifyObject
 
 from proxyreload.errors import CannotError, UsageError
 from proxyreload.proxy import pluginpath
+from proxyreload.proxy.foreign import Calling
 from proxyreload.proxy.interfaces import IProxyPlugin, Mechanism
-from proxyreload.system.untrusted import one_line
 
 GROUP = "proxyreload.plugins"
 
@@ -55,15 +55,12 @@ def installed() -> dict[str, EntryPoint]:
 
 def load(point: EntryPoint) -> IProxyPlugin:
     """Load one plugin; raises `UsageError` naming the distribution if that fails."""
-    try:
+    with Calling(UsageError, f"plugin {point.name} of {_home(point)} cannot be loaded"):
         plugin: IProxyPlugin = point.load()
         verifyObject(IProxyPlugin, plugin)
         if not plugin.mechanisms:
             msg = "it has no mechanism"
-            raise ValueError(msg)  # noqa: TRY301
-    except Exception as error:
-        msg = f"plugin {point.name} of {_home(point)} cannot be loaded: {one_line(f'{type(error).__name__}: {error}')}"
-        raise UsageError(msg) from error
+            raise ValueError(msg)
     return plugin
 
 

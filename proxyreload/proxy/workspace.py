@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
+from proxyreload.proxy.folder import new_folder
 from proxyreload.proxy.watchdog import ELSEWHERE, Watchdog
 from proxyreload.system.child import ChildProcess, OnDeath, tail
 from proxyreload.system.prctl import become_subreaper
@@ -63,11 +63,16 @@ class Workspace:
     _grace_s: float = attrs.field(default=GRACE_S, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Make the folder, for this user only."""
-        self.folder = Path(tempfile.mkdtemp(prefix="proxyreload-"))
+        """Make the folder, for this user only; raises `StartError` if that, or its guard, cannot be."""
+        self.folder = new_folder()
+        try:
+            self._watchdog = Watchdog.of(self.folder)
+        except OSError as error:
+            self.folder.rmdir()
+            msg = f"no guard can be started for {self.folder}: {error.strerror}"
+            raise StartError(msg) from error
         if self.ours:
             become_subreaper()
-        self._watchdog = Watchdog.of(self.folder)
 
     @property
     def front(self) -> str:

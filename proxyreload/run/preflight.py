@@ -1,4 +1,4 @@
-"""What must be so before a run begins: programs that are there, ports that are free, a name that has an address."""
+"""What must be so before a run begins: programs and a folder that are there, free ports, a name with an address."""
 
 from contextlib import suppress
 from ipaddress import ip_address
@@ -8,8 +8,10 @@ import attrs
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorPluggableNameResolver
 
-from proxyreload.errors import UsageError
+from proxyreload.errors import StartError, UsageError
 from proxyreload.plan.settings import FRONT_HOST, Settings
+from proxyreload.proxy.folder import require_parent
+from proxyreload.proxy.foreign import Calling
 from proxyreload.proxy.ports import require_free
 
 _RESOLVE_TIMEOUT_S = 5
@@ -43,15 +45,16 @@ def programs(settings: Settings) -> Programs:
     choice = settings.choice
     if choice is None:
         return Programs()
-    choice.require(settings.scenario.actions, settings.commands)
-    program = choice.plugin.binary
-    if program is None:
-        return Programs()
-    binary = program.find(settings.binary)
-    if settings.upgrade_to is None:
-        return Programs(binary, program.version(binary), binary)
-    successor = program.find(settings.upgrade_to, "--upgrade-to")
-    return Programs(binary, program.version(binary), successor, program.version(successor))
+    with Calling(StartError, f"what plugin {choice.plugin.name} says of its program"):
+        choice.require(settings.scenario.actions, settings.commands)
+        program = choice.plugin.binary
+        if program is None:
+            return Programs()
+        binary = program.find(settings.binary)
+        if settings.upgrade_to is None:
+            return Programs(binary, program.version(binary), binary)
+        successor = program.find(settings.upgrade_to, "--upgrade-to")
+        return Programs(binary, program.version(binary), successor, program.version(successor))
 
 
 def require_ports(settings: Settings) -> None:
@@ -75,6 +78,12 @@ def descriptors(settings: Settings) -> int:
         return OWN_DESCRIPTORS + 2 * clients
     # Of a backend's process: a socket pair, a pidfd, its output. It inherits the limit.
     return OWN_DESCRIPTORS + 4 * clients + (3 if backends.processes else 1) * backends.number
+
+
+def require_folder(settings: Settings) -> None:
+    """Raise `UsageError` if what a proxy needs cannot be kept in the folder for temporary files."""
+    if settings.choice is not None:
+        require_parent()
 
 
 async def resolved(reactor: IReactorPluggableNameResolver, host: str) -> str:

@@ -18,12 +18,13 @@ from proxyreload.backend.process import BackendProcess
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.load import Load
 from proxyreload.client.request import PreparedRequest, prepare
-from proxyreload.errors import StartError
+from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Stalled, Started
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
+from proxyreload.proxy.foreign import Calling, asked
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
@@ -33,7 +34,7 @@ from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.giveback import GiveBack, awaited
 from proxyreload.run.hang import Asking, HangWatch
-from proxyreload.run.preflight import Programs, descriptors, programs, require_ports, resolved
+from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch
 from proxyreload.run.wiring import Wiring
@@ -44,7 +45,7 @@ from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.unhandled import unhandled
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
-from proxyreload.system.waiting import LateError, within
+from proxyreload.system.waiting import LateError
 from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
 from proxyreload.verdict.judgement import Judgement, by_class, judge, proved
 from proxyreload.verdict.observation import Observation
@@ -178,6 +179,7 @@ class Run:
         self._programs = programs(settings)
         require_ports(settings)
         require_descriptors(descriptors(settings))
+        require_folder(settings)
         address = await self._resolved()
         tls = _tls(settings)
         self._give_back.later(stack, self._close_rows)
@@ -289,10 +291,12 @@ class Run:
             ours=settings.is_ours,
         )
         self._give_back.later(stack, self._close_workspace, workspace)
-        proxy = self.proxy = choice.mechanism.proxy(workspace)
+        what = f"{choice.name} cannot be started"
+        with Calling(StartError, what):
+            proxy = self.proxy = choice.mechanism.proxy(workspace)
         stack.push_async_callback(self._stop_proxy, proxy)
         try:
-            await within(self.reactor, awaited(proxy.start(upstreams)), START_LIMIT_S)
+            await asked(self.reactor, lambda: proxy.start(upstreams), START_LIMIT_S, StartError, what)
         except LateError as error:
             msg = f"{choice.name} has not started within {START_LIMIT_S:g} s"
             raise StartError(msg) from error
@@ -343,11 +347,11 @@ class Run:
         """Stop the proxy as its plugin does; the workspace ends what is left, also if that fails or is interrupted."""
         if self._broken or self._at_once:  # one that is dead or hangs has no use for a graceful stop
             return
-        stopping = self._stopping = Deferred.fromCoroutine(within(self.reactor, awaited(proxy.stop()), STOP_LIMIT_S))
+        stopping = self._stopping = Deferred.fromCoroutine(asked(self.reactor, proxy.stop, STOP_LIMIT_S, ChangeError))
         try:
             await stopping
         except BaseException as error:  # noqa: BLE001  (a plugin is somebody else's code)
-            self._log.debug("the proxy's stop failed: {error}", error=error)
+            self._log.warn("the proxy's stop failed: {error}", error=error)
         finally:
             self._stopping = None
 

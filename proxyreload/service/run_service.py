@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.plan.settings import Settings
+from proxyreload.proxy.folder import exposure
 from proxyreload.record.junit import JUnitFile
 from proxyreload.run.run import Run
 from proxyreload.service.report_file import ReportFile
@@ -95,6 +96,7 @@ class RunService(Service):
         report = None if files.report is None else ReportFile(files.report, files.report_required)
         junit = None if files.junit is None else JUnitFile(files.junit, self._name)
         try:
+            self._say_exposure()
             status = await self._judged(run, terminal, report, junit)
         except GeneratorExit:
             raise
@@ -139,6 +141,12 @@ class RunService(Service):
         finally:
             self._ending = None
         return outcome
+
+    def _say_exposure(self) -> None:
+        """Say who else on the host could reach the proxy of the run; raises `UsageError` if it has no place at all."""
+        exposed = exposure() if self.settings.is_ours else ""
+        if exposed:
+            self.complain(exposed)
 
     @property
     def _name(self) -> str:

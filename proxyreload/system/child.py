@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -34,7 +35,11 @@ class Exit:
     def of(cls, reactor: IReactor, pid: int) -> "Exit":
         """Watch `pid`."""
         watch = cls(reactor, descriptor=os.pidfd_open(pid))
-        reactor.addReader(watch)
+        try:
+            reactor.addReader(watch)
+        except BaseException:
+            os.close(watch._descriptor)
+            raise
         return watch
 
     def fileno(self) -> int:
@@ -111,10 +116,12 @@ class ChildProcess:
         environment: Mapping[str, str],
         pass_fds: Sequence[int] = (),
         own_session: bool = True,
+        at_our_end: int = signal.SIGTERM,
     ) -> "ChildProcess":
-        """Start it in `folder`; raises `OSError` if it cannot be.
+        """Start it in `folder`; raises `OSError` if it cannot be started, or not be watched.
 
-        Without a session of its own it still has a process group of its own.
+        Without a session of its own it still has a process group of its own. If this process is killed, it gets the
+        signal `at_our_end`.
         """
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -127,9 +134,15 @@ class ChildProcess:
                 start_new_session=own_session,
                 process_group=None if own_session else 0,
                 pass_fds=pass_fds,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  (one system call, no lock taken)
+                preexec_fn=partial(die_with_parent, at_our_end, os.getpid()),  # noqa: PLW1509  (system calls, no lock)
             )
-        child = cls(Path(arguments[0]).name, log, process, Exit.of(reactor, process.pid))
+        try:
+            watch = Exit.of(reactor, process.pid)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        child = cls(Path(arguments[0]).name, log, process, watch)
         child._exit.fired.addCallback(child._exited)
         return child
 

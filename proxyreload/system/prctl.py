@@ -1,6 +1,7 @@
 """What the kernel does for processes and their children: prctl(2), Linux. Elsewhere these do nothing."""
 
 import ctypes
+import os
 import signal
 import sys
 
@@ -17,7 +18,12 @@ def become_subreaper() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def die_with_parent() -> None:
-    """Have this process ended by SIGTERM when its parent ends, however that comes."""
+def die_with_parent(number: int = signal.SIGTERM, parent: int | None = None) -> None:
+    """Have this process ended by a signal when its parent ends, however that comes.
+
+    Whoever knows its `parent` is ended also if that was gone before this was called.
+    """
     if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(128 + number)

@@ -10,7 +10,7 @@ from twisted.internet.testing import FakeDatagramTransport
 from twisted.names import dns
 
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.proxy.dns import SERVICE, TTL_S, NameServer, target
+from proxyreload.proxy.dns import TTL_S, NameServer
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
 
@@ -18,7 +18,14 @@ from .clocks import Time, error_of, result_of, waits
 
 HOST = "127.0.0.1"
 CLIENT = (HOST, 5000)
+DOMAIN = "app.test"
+SERVICE = f"_http._tcp.{DOMAIN}"
 ONE, TWO = Upstream(1, HOST, 1031), Upstream(2, "127.0.0.2", 1032)
+
+
+def target(upstream: Upstream) -> str:
+    """Return what a backend is called there."""
+    return f"{upstream.name}.{DOMAIN}"
 
 
 @attrs.define(eq=False)
@@ -65,12 +72,13 @@ class Asking:
     """A name server, and somebody who asks it."""
 
     reactor: Ports = attrs.field(factory=Ports)
+    domain: str = DOMAIN
     server: NameServer = attrs.field(init=False)
     _protocol: dns.DNSDatagramProtocol = attrs.field(init=False)
     _transport: FakeDatagramTransport = attrs.field(factory=FakeDatagramTransport)
 
     def __attrs_post_init__(self) -> None:
-        self.server = NameServer(cast(Any, self.reactor), HOST)
+        self.server = NameServer(cast(Any, self.reactor), HOST, self.domain)
         self.server.publish([ONE])
         self._protocol = dns.DNSDatagramProtocol(self.server.factory, reactor=self.reactor)
         self._protocol.makeConnection(self._transport)
@@ -252,3 +260,12 @@ def test_without_a_port_it_does_not_start() -> None:
     asking = Asking(Ports(first_free=9000))
     error_of(Deferred.fromCoroutine(asking.server.start()), StartError)
     assert asking.reactor.listening == []
+
+
+def test_each_name_server_has_a_domain_that_nobody_can_guess() -> None:
+    one, other = (NameServer(cast(Any, Ports()), HOST) for _time in range(2))
+    assert one.domain != other.domain
+    asking = Asking(domain=one.domain)
+    for name in (SERVICE, target(ONE), "test", ""):
+        assert asking.ask(name).rCode == dns.ENAME
+    assert records(asking.ask(one.service)) == [(one.target(ONE), 1031)]

@@ -1,6 +1,8 @@
 """What a proxy's admin API may answer, on real sockets."""
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -116,6 +118,29 @@ class AdminTests(TestCase):
         self.says = None
         assert (await self.refused()).startswith("GET /x: ConnectionLost: ")
         assert len(self.connections) == 1
+
+    async def test_headers_of_every_request(self) -> None:
+        admin = Admin(reactor, self.admin.base_url, headers={"X-Secret": "s3cret", "X-Also": "a"})
+        await admin.get("/x")
+        await admin.post("/x", None, {"X-Also": "b"})
+        heads = [connection.request.partition(b"\r\n\r\n")[0].split(b"\r\n") for connection in self.connections]
+        assert [b"X-Secret: s3cret" in head for head in heads] == [True, True]
+        assert [[line for line in head if b"Also" in line] for head in heads] == [[b"X-Also: a"], [b"X-Also: b"]]
+        assert "s3cret" not in repr(admin)
+
+    async def test_at_a_unix_socket(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="prt-"))
+        self.addCleanup(folder.rmdir)
+        admin = Admin(reactor, socket=folder / "admin.sock")
+        with pytest.raises(ChangeError) as raised:
+            await admin.get("/x")
+        assert str(raised.value).startswith("GET /x: ConnectError: ")
+        assert "No such file" in str(raised.value)
+        listening = reactor.listenUNIX(str(admin.socket), cast(Any, Factory.forProtocol(lambda: Api(self))))
+        self.addCleanup(maybeDeferred, listening.stopListening)
+        self.says = answer(b"200 OK", b"[1]")
+        assert await admin.get("/x") == [1]
+        assert self.connections[0].request.startswith(b"GET /x HTTP/1.1\r\n")
 
     async def test_nobody_there(self) -> None:
         await self.listening.stopListening()
