@@ -265,7 +265,10 @@ def test_rows_are_shown_without_the_apostrophe_that_keeps_them_from_being_formul
 
 
 @pytest.mark.parametrize("name", ["data.csv", "run.json"])
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # rows are looked for where we are, too
     paths = written(tmp_path, ROWS[:10])
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
