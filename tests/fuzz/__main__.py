@@ -1,8 +1,10 @@
 """``python -m tests.fuzz TARGET… --seconds N | --runs N``: feeds each target, in a process of its own."""
 
 import argparse
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from .targets import TARGETS
@@ -27,8 +29,13 @@ def main() -> int:
         return 0
     failed = 0
     for name in asked.targets or TARGETS:
+        folder = tempfile.mkdtemp(prefix=f"proxyreload-fuzz-{name}-")
         words = [f"--{limit}={getattr(asked, limit)}" for limit in ("seconds", "runs", "seed")]
-        failed += subprocess.run([sys.executable, "-m", "tests.fuzz.feed", name, *words], check=False).returncode != 0
+        fed = subprocess.run([sys.executable, "-m", "tests.fuzz.feed", name, folder, *words], check=False)
+        if fed.returncode:
+            failed += 1
+        else:  # what it found would be in it
+            shutil.rmtree(folder)
     return failed
 
 

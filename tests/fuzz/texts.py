@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 from proxyreload.comparison.table import as_json
 from proxyreload.errors import UsageError
-from proxyreload.plan.scenario import default, parse
+from proxyreload.plan.scenario import parse
 from proxyreload.report.matrix import matrix_page, read_matrix
 from proxyreload.report.rowfile import read_rows
 from proxyreload.report.rundata import read_record
@@ -53,6 +54,8 @@ def _reads(read: Callable[[Path], object], name: str) -> Callable[[bytes], None]
 
 # Scenarios.
 
+_DEFAULT = files("proxyreload.plan.scenarios").joinpath("default.toml")
+
 
 def take_scenario(data: bytes) -> None:
     """A text is a scenario, or wrong in one line that is told."""
@@ -73,7 +76,7 @@ def take_scenario(data: bytes) -> None:
 def _scenarios() -> list[bytes]:
     step = b"[[step]]\nat = '50 %'\nadd = 2\n"
     return [
-        *(b"", default().title.encode(), step, step * 3, b"duration = 5\nbackends = [0, 1, 2]\n" + step),
+        *(b"", _DEFAULT.read_bytes(), step, step * 3, b"duration = 5\nbackends = [0, 1, 2]\n" + step),
         *(b'title = """a\nb"""\nstep = [{add = 2}, {pause = 1.5}, {reload = true}]', b"[[step]]\nupgrade = true # x\n"),
         *(
             b"[step]\nadd = 2\n",
