@@ -20,8 +20,6 @@ _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 #: No key of a scenario has more than two parts; `tomllib` takes minutes for thousands.
 _PARTS_AT_MOST = 16
-#: More backends than there are ports are a mistake.
-_LARGEST_INSTANCE = 65535
 #: Changes that are about a backend, and those that are not.
 OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade")
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
@@ -191,7 +189,9 @@ def _number(source: _Source, path: Keys, value: object, bound: bounds.Bound = bo
 
 
 def _is_instance(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_INSTANCE
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return bounds.INSTANCE.lowest <= value <= bounds.INSTANCE.highest
 
 
 def _step(source: _Source, index: int, table: Mapping[str, Any], duration_s: float) -> Step:

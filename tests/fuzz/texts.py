@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from io import BytesIO
-from math import isfinite
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +14,8 @@ from proxyreload.plan.scenario import parse
 from proxyreload.report.matrix import matrix_page, read_matrix
 from proxyreload.report.rowfile import read_rows
 from proxyreload.report.rundata import read_record
-from proxyreload.web.api import RATE_LIMIT_PER_S, Api
+from proxyreload.system import bounds
+from proxyreload.web.api import Api
 from proxyreload.web.archive import FILES, Archive, told_by
 from proxyreload.web.guard import Refusal
 from tests.memory.written import run_content
@@ -70,7 +70,7 @@ def take_scenario(data: bytes) -> None:
     else:
         assert scenario.title.isprintable()
         assert all(step.at_s is None or 0 <= step.at_s < scenario.duration_s for step in scenario.steps)
-        assert all(step.instance < 1 << 16 for step in scenario.steps)
+        assert all(step.instance <= bounds.INSTANCE.highest for step in scenario.steps)
 
 
 def _scenarios() -> list[bytes]:
@@ -97,7 +97,7 @@ class _Bench:
     settings = SimpleNamespace(backends=SimpleNamespace(number=3), load=SimpleNamespace(clients=2))
 
     def set_rate(self, rate_per_s: float | None) -> None:
-        assert rate_per_s is None or (isfinite(rate_per_s) and 0 < rate_per_s <= RATE_LIMIT_PER_S)
+        assert rate_per_s is None or bounds.RATE_PER_S.holds(rate_per_s)
 
     def start(self) -> None: ...
 
