@@ -1,6 +1,7 @@
 """Files and bodies that somebody else has written: read, or refused in one line."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from io import BytesIO
@@ -22,30 +23,25 @@ from tests.memory.written import run_content
 
 from .target import Target, one_line
 
-
-class Held:
-    """A file in memory."""
-
-    parent = Path("/nowhere")
-
-    def __init__(self, content: bytes, name: str) -> None:
-        self._content = content
-        self._name = name
-
-    def __str__(self) -> str:
-        return self._name
-
-    def open(self, _mode: str) -> BytesIO:
-        """Return it, to be read."""
-        return BytesIO(self._content)
+_descriptors: list[int] = []
 
 
-def _reads(read: Callable[[Path], object], name: str) -> Callable[[bytes], None]:
+def _held(content: bytes) -> Path:
+    """Return a file in memory, always the same one, that has this content."""
+    if not _descriptors:
+        _descriptors.append(os.memfd_create("input"))
+    [descriptor] = _descriptors
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, content, 0)
+    return Path(f"/proc/self/fd/{descriptor}")
+
+
+def _reads(read: Callable[[Path], object]) -> Callable[[bytes], None]:
     """Return what reads a file, which may be refused as wrong usage."""
 
     def take(data: bytes) -> None:
         try:
-            read(cast(Path, Held(data, name)))
+            read(_held(data))
         except UsageError as error:
             one_line(error)
 
@@ -258,6 +254,6 @@ BODIES = Target(
     _bodies,
     (*_JSON, b'"action"', b'"backend"', b'"rate"', b'"running"', b'"add"', b'"reload"', b".."),
 )
-RECORDS = Target("records", _reads(read_record, "run.json"), lambda: _record_and_matrix()[0], (*_JSON, *_KEYS))
-COMPARISONS = Target("comparisons", _reads(_read_matrix, "compare.json"), lambda: _record_and_matrix()[1], _JSON)
-ROWS = Target("rows", _reads(read_rows, "data.csv"), _rows, (b",", b"\n", b"\r\n", b'"', b"\0", b"-1", b"yes", b"\xff"))
+RECORDS = Target("records", _reads(read_record), lambda: _record_and_matrix()[0], (*_JSON, *_KEYS))
+COMPARISONS = Target("comparisons", _reads(_read_matrix), lambda: _record_and_matrix()[1], _JSON)
+ROWS = Target("rows", _reads(read_rows), _rows, (b",", b"\n", b"\r\n", b'"', b"\0", b"-1", b"yes", b"\xff"))
