@@ -14,7 +14,7 @@ SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -t
 # What else is in the sdist.
 BESIDE = $(shell find assets benchmarks buildtool docs tests -type f ! -path '*/__pycache__/*')
 
-.PHONY: run test coverage check man package dist test-dist sozu bench soak clean
+.PHONY: run test coverage check fuzz man package dist test-dist sozu bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
@@ -25,6 +25,11 @@ test: check coverage
 # The tests in memory, and how much of the code they reach: not less than before (pyproject.toml).
 coverage: $(VENV)/installed-tests
 	$(BIN)/pytest tests/memory --cov --cov-report=term:skip-covered
+
+# Each target for some seconds: a minute in all.
+FUZZ_SECONDS ?= 8
+fuzz: $(VENV)/installed-tests
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 check: $(VENV)/installed-tests
 	$(BIN)/ruff check .

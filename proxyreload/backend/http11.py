@@ -22,12 +22,18 @@ from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, is_under_test
 
 _ID_FIELD = ID_FIELD.lower()
+#: So many bytes have to end a request's head or bring some of its body; without a bound a proxy could fill the memory.
+HEAD_LIMIT = 256 * 1024
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 @implementer(IPullProducer)
 class BackendConnection(Protocol):
-    """One connection of a proxy to a backend."""
+    """One connection of a proxy to a backend.
+
+    How far each request comes, and what is answered, depends on the bytes alone, not on the pieces in which they are
+    read; only that one is not whole yet is told the more often the more pieces there are.
+    """
 
     def __init__(self, factory: "BackendFactory") -> None:
         """Belong to `factory`."""
@@ -49,6 +55,9 @@ class BackendConnection(Protocol):
         self._pieces_s = 0
         self._keep_alive = True
         self._at_ns = 0
+        self._heard = 0  # bytes since the last look at what they have come to
+        self._body_bytes = 0
+        self._come_to = (0, False, 0)  # requests, whether a head is whole, and bytes of bodies
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
         self._buffered = False
@@ -78,13 +87,15 @@ class BackendConnection(Protocol):
     def received(self, data: bytes, at_ns: int) -> None:
         """Parse, and make the answers to every request that is whole."""
         self._at_ns = at_ns
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._keep_alive = False  # answered as any request, and not upgraded
-        except httptools.HttpParserError:
-            self._answers.append(_BAD_REQUEST)
-            self._keep_alive = False
+        self._heard += len(data)
+        while self._heard >= HEAD_LIMIT and self._keep_alive:
+            self._heard -= HEAD_LIMIT
+            first = len(data) - self._heard
+            self._parse(data[:first])
+            data = data[first:]
+            self._look()
+        if data and self._keep_alive:
+            self._parse(data)
         if self._received_ns and not self._partly:
             self._partly = True
             self._log.told(self._incomplete())
@@ -126,6 +137,26 @@ class BackendConnection(Protocol):
         self._forget_socket()
         cast(ITCPTransport, self.transport).abortConnection()
 
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser; what stands behind the last request of a connection is nobody's."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._keep_alive = False  # answered as any request, and not upgraded
+        except httptools.HttpParserError:
+            self._refuse()
+
+    def _look(self) -> None:
+        """Refuse what neither ends its head nor brings any body, at each multiple of `HEAD_LIMIT` bytes."""
+        before, self._come_to = self._come_to, (self.carried, bool(self._received_ns), self._body_bytes)
+        if self._come_to == before:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        if self._keep_alive:
+            self._answers.append(_BAD_REQUEST)
+            self._keep_alive = False
+
     # The parser's side (httptools.HTTPProtocol).
 
     def on_message_begin(self) -> None:
@@ -135,12 +166,16 @@ class BackendConnection(Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the request's id."""
-        if len(name) == len(_ID_FIELD) and name.lower() == _ID_FIELD:
+        if len(name) == len(_ID_FIELD) and name.lower() == _ID_FIELD and not self._received_ns:  # in no trailer
             self._request_id = value[:ID_LIMIT]
 
     def on_headers_complete(self) -> None:
         """Note that it is received."""
         self._received_ns = self._at_ns
+
+    def on_body(self, body: bytes) -> None:
+        """Count it."""
+        self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Act on the request, which is to answer it."""

@@ -11,43 +11,28 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from proxyreload.client.fields import BACK_PORT, ECHOED_ID, INSTANCE, LENGTH, field_of, spellings
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
-from proxyreload.client.memo import AnswerMemo, KnownAnswer
+from proxyreload.client.memo import VALUE_KEPT, AnswerMemo, KnownAnswer
 from proxyreload.client.pending import Pending
+from proxyreload.client.surplus import surplus
 from proxyreload.history import failures
 from proxyreload.history.events import Ending
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.untrusted import printable
-from proxyreload.traffic.identity import BACK_PORT_FIELD, ID_FIELD, INSTANCE_FIELD
 
-#: A head that is longer than this is malformed; without a bound a proxy could fill the memory.
+#: So many bytes of an answer, interim ones included, have to end its head, and as many more have to bring some of its
+#: body, be it chunked with extensions and trailers; without a bound a proxy could fill the memory.
 HEAD_LIMIT = 256 * 1024
 #: How much of a body is kept for checking.
 BODY_KEPT = 64 * 1024
-#: How much of a header's value is kept.
-VALUE_KEPT = 128
 
-_UNKNOWN, _INSTANCE, _BACK_PORT, _ECHOED_ID, _LENGTH, _CODING = range(6)
-_FIELDS = {
-    INSTANCE_FIELD.lower(): _INSTANCE,
-    BACK_PORT_FIELD.lower(): _BACK_PORT,
-    ID_FIELD.lower(): _ECHOED_ID,
-    b"content-length": _LENGTH,
-    b"transfer-encoding": _CODING,
-}
-#: Names as they were spelled by proxies, so that each spelling is folded once. Bounded: a proxy chooses them.
-_SPELLINGS_KEPT = 256
-_spellings: dict[bytes, int] = {}
+#: Codes that are no status, the one for another protocol, which nobody asks for, and the first that is not interim.
+_STATUS_MIN, _SWITCHED, _FINAL = 100, 101, 200
+_LINE_ENDS = (b"\r", b"\n")
+
 _memo = AnswerMemo()
-
-
-def _field(name: bytes) -> int:
-    """Return which field `name` is, however it is spelled."""
-    field = _FIELDS.get(name.lower(), _UNKNOWN)
-    if len(_spellings) < _SPELLINGS_KEPT:
-        _spellings[name] = field
-    return field
 
 
 @implementer(IConnection)
@@ -56,6 +41,10 @@ class HTTP11Connection(Protocol):
 
     In the clear, its socket is read and written to by a `SocketGroup`; what the kernel does not take at once, and all
     of TLS, goes through Twisted's transport, which buffers.
+
+    What becomes of an exchange depends on the bytes up to the end of its answer, never on the pieces in which they are
+    read. So an answer that is whole stands, whatever comes behind it: bytes that nobody asked for, in the same read or
+    in a later one, are the connection's doing, which ends with `Ending.UNSOLICITED`.
     """
 
     local_port = 0
@@ -74,11 +63,15 @@ class HTTP11Connection(Protocol):
         self._next: Pending | None = None  # the one to be written, with its bytes
         self._payload = b""
         self._silenced = False
-        self._head_bytes = 0
+        # Of the answer, from its first byte on.
+        self._heard = 0  # bytes, since the last look at what they have come to
         self._head_complete = False
         self._framed = False
+        self._body_bytes = 0
         self._complete = False
-        self._surplus = False
+        self._wrong = ""  # why it is no answer, for what the parser takes
+        self._surplus = False  # more has been read than the answer
+        self._come_to = (False, 0)  # whether the head was whole, and bytes of the body
         self._group = group
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
@@ -133,19 +126,26 @@ class HTTP11Connection(Protocol):
             pending.first_byte_ns = at_ns
             if pending.request_id and self._recall(pending, data, at_ns):
                 return
-        if not self._parse(data):
-            return
-        if not self._complete:
-            if not self._head_complete:
-                self._bound_head(len(data))
-        elif self._surplus:
-            self._break(failures.UNSOLICITED, "bytes behind the answer's end")
+            self._heard = 0
+            self._come_to = (False, 0)
+            self._head_complete = self._framed = self._complete = False
+        self._heard += len(data)
+        if self._heard >= HEAD_LIMIT:
+            self._parse_much(data)
+        elif in_one_piece and not data.endswith(b"\r\n"):
+            self._parse_whole(data, pending)
         else:
-            if in_one_piece:
+            self._parse(data)
+        if self._wrong:
+            self._break(failures.MALFORMED, printable(self._wrong))
+        elif self._complete:
+            if in_one_piece and not self._surplus:
                 self._remember(pending, data)
             self._pending = None
             pending.last_byte_ns = at_ns
             self._owner.answered(self, pending)
+            if self._surplus:
+                self._unsolicited(surplus(data) if in_one_piece else b"")
 
     def ended(self, reason: Failure) -> None:
         """Let the transport end as if it had read the end itself."""
@@ -160,8 +160,6 @@ class HTTP11Connection(Protocol):
             return
         pending.carried = self.carried
         self.carried += 1
-        self._head_bytes = 0
-        self._head_complete = self._framed = self._complete = self._surplus = False
         self._pending = pending
         pending.written_ns = self._clock_ns()
         if self._socket_send is None or self._buffered:
@@ -186,7 +184,7 @@ class HTTP11Connection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the owner how the connection ended, from the socket's own evidence."""
-        pending, self._pending = self._pending, None
+        pending = self._let_go()
         self._forget_socket()
         if self._silenced:
             return
@@ -216,7 +214,7 @@ class HTTP11Connection(Protocol):
         if self._group is not None and self._socket_send is not None:
             self._group.to_transmit(self._descriptor, self)
         else:
-            self.transmit(readable=self._poll is not None and bool(self._poll(0)))
+            self.transmit(readable=self._surplus or self._has_come())
 
     def close(self) -> None:
         """Close in order."""
@@ -233,47 +231,59 @@ class HTTP11Connection(Protocol):
     # The parser's side (httptools.HTTPProtocol).
 
     def on_message_begin(self) -> None:
-        """Notice an answer behind the answer."""
+        """Notice what stands behind the answer."""
         if self._complete:
             self._surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few fields that matter."""
-        field = _spellings.get(name)
+        field = spellings.get(name)
         if field is None:
-            field = _field(name)
-        if not field or self._complete:
+            field = field_of(name)
+        if not field or self._head_complete:  # a trailer is not the head's
             return
         pending = self._pending
         if pending is None:
             return
-        if field == _INSTANCE:
+        if field == INSTANCE:
             pending.instance = value[:VALUE_KEPT]
-        elif field == _BACK_PORT:
+        elif field == BACK_PORT:
             pending.back_port = value[:VALUE_KEPT]
-        elif field == _ECHOED_ID:
+        elif field == ECHOED_ID:
             pending.echoed_id = value[:VALUE_KEPT]
-        elif field == _LENGTH or value.lower().endswith(b"chunked"):
+        elif field == LENGTH:
             self._framed = True
+        else:  # the last coding decides (RFC 9112, 6.3)
+            self._framed = value.lower().rpartition(b",")[2].strip() == b"chunked"
 
     def on_headers_complete(self) -> None:
         """Take the status."""
-        if not self._complete and self._pending is not None:
-            self._pending.status = self._parser.get_status_code()
-            self._head_complete = True
+        pending = self._pending
+        if self._complete or self._wrong or pending is None:
+            return
+        pending.status = status = self._parser.get_status_code()
+        self._head_complete = True
+        self._body_bytes = 0
+        if status < _STATUS_MIN:
+            self._wrong = f"status {status:03}"
+        elif status == _SWITCHED:
+            self._wrong = "switched protocols unasked"
 
     def on_body(self, body: bytes) -> None:
         """Keep the body, up to a bound."""
         pending = self._pending
-        if not self._complete and pending is not None and len(pending.body) < BODY_KEPT:
+        if self._complete or self._wrong or pending is None:
+            return
+        self._body_bytes += len(body)
+        if len(pending.body) < BODY_KEPT:
             pending.body = (pending.body + body)[:BODY_KEPT] if pending.body else body[:BODY_KEPT]
 
     def on_message_complete(self) -> None:
         """Note the end of an answer; an interim one (1xx) is not the answer."""
         pending = self._pending
-        if self._complete or pending is None:
+        if self._complete or self._wrong or pending is None:
             return
-        if pending.status < 200:  # noqa: PLR2004
+        if pending.status < _FINAL:
             self._head_complete = self._framed = False
             pending.status = 0
             pending.instance = pending.back_port = pending.echoed_id = pending.body = b""
@@ -283,25 +293,55 @@ class HTTP11Connection(Protocol):
 
     # Its own.
 
-    def _parse(self, data: bytes) -> bool:
-        """Feed the parser; False if what came is no answer, which the owner then knows."""
+    def _feed(self, data: bytes) -> None:
+        """Feed the parser; bytes behind the answer are noticed, but for line ends."""
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._malformed("switched protocols unasked")
-            return False
+        except httptools.HttpParserUpgrade:  # known by its status, if it is the answer's
+            self._surplus = self._complete
         except httptools.HttpParserError as error:
-            if not self._complete:
-                self._malformed(str(error))
-                return False
-            self._surplus = True
-        return True
+            if self._complete:
+                self._surplus = True
+            else:
+                self._wrong = self._wrong or str(error)
 
-    def _bound_head(self, length: int) -> None:
-        """Refuse a head that never ends."""
-        self._head_bytes += length
-        if self._head_bytes > HEAD_LIMIT:
-            self._malformed(f"the head is longer than {HEAD_LIMIT} bytes")
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser; bytes behind the answer are noticed, line ends too, which it skips without a word."""
+        last = data[-1:]
+        if last not in _LINE_ENDS or len(data) == 1:
+            self._feed(data)
+            return
+        self._feed(data[:-1])
+        if self._complete:
+            self._surplus = True
+        elif not self._wrong:
+            self._feed(last)
+
+    def _parse_whole(self, data: bytes, pending: Pending) -> None:
+        """Do the same with what may well be a whole answer, in one go."""
+        self._feed(data)
+        if self._complete and not self._surplus:
+            body = pending.body
+            # A body that is more than line ends, and the end of what was read, has none behind it.
+            if not self._framed or not body or not data.endswith(body) or body.isspace():
+                self._surplus = data[-1:] in _LINE_ENDS and bool(surplus(data))
+
+    def _parse_much(self, data: bytes) -> None:
+        """Do the same, and see that each `HEAD_LIMIT` bytes, in whatever pieces they came, come to something."""
+        while self._heard >= HEAD_LIMIT and not self._complete and not self._wrong:
+            self._heard -= HEAD_LIMIT
+            first = len(data) - self._heard
+            self._parse(data[:first])
+            data = data[first:]
+            before, self._come_to = self._come_to, (self._head_complete, self._body_bytes)
+            if not self._head_complete:
+                self._wrong = self._wrong or f"the head is longer than {HEAD_LIMIT} bytes"
+            elif self._come_to == before and not self._complete:
+                self._wrong = self._wrong or f"{HEAD_LIMIT} bytes without any of the body"
+        if data and self._complete:
+            self._surplus = True
+        elif data and not self._wrong:
+            self._parse(data)
 
     def _recall(self, pending: Pending, data: bytes, at_ns: int) -> bool:
         """Take an answer that needs no parser; False if it does."""
@@ -322,8 +362,15 @@ class HTTP11Connection(Protocol):
         if pending.keep_alive and self._framed and data.endswith(pending.body):
             echoed_id = None if pending.echoed_id == pending.request_id else pending.echoed_id
             body_at = len(data) - len(pending.body)
-            known = KnownAnswer(len(data), pending.status, pending.instance, pending.back_port, echoed_id, body_at)
-            _memo.remember(data, pending.request_id, known)
+            request_id = pending.request_id
+            known = KnownAnswer(
+                len(data), len(request_id), pending.status, pending.instance, pending.back_port, echoed_id, body_at
+            )
+            _memo.remember(data, request_id, known)
+
+    def _has_come(self) -> bool:
+        """Whether something has come that has not been read yet."""
+        return self._poll is not None and bool(self._poll(0))
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
@@ -331,7 +378,8 @@ class HTTP11Connection(Protocol):
 
     def _silence(self) -> None:
         self._silenced = True
-        self._pending = self._next = None
+        self._let_go()
+        self._next = None
         self._forget_socket()
 
     def _forget_socket(self) -> None:
@@ -340,8 +388,13 @@ class HTTP11Connection(Protocol):
             self._descriptor = -1
         self._socket_send = self._poll = None
 
-    def _malformed(self, message: str) -> None:
-        self._break(failures.MALFORMED, printable(message))
+    def _let_go(self) -> Pending | None:
+        """Return the exchange under way, which is so no more, without what a part of a head has said."""
+        pending, self._pending = self._pending, None
+        if pending is not None and not self._head_complete:
+            # How much of it the parser had told depends on where it was split.
+            pending.instance = pending.back_port = pending.echoed_id = b""
+        return pending
 
     def _break(self, failure: str, message: str) -> None:
         pending = self._pending
@@ -352,4 +405,4 @@ class HTTP11Connection(Protocol):
     def _unsolicited(self, data: bytes) -> None:
         if not self._silenced:
             self.abort()
-            self._owner.closed(self, Ending.UNSOLICITED, printable(data, 40))
+            self._owner.closed(self, Ending.UNSOLICITED, printable(data, 40) or "behind an answer")

@@ -1,6 +1,7 @@
 """TLS for clients whose target is an https URL."""
 
 from pathlib import Path
+from socket import MSG_PEEK
 from typing import Any
 
 import attrs
@@ -48,6 +49,19 @@ class TLSConnection(HTTP11Connection):
             super().connectionLost(reason)
         else:
             self.secured.errback(reason)
+
+    def _has_come(self) -> bool:
+        """Whether the end has come, or something that TLS has read already and not handed on yet."""
+        if super()._has_come():
+            return True
+        transport: Any = self.transport
+        try:
+            transport.getHandle().recv(1, MSG_PEEK)
+        except SSL.WantReadError:
+            return False
+        except SSL.Error:
+            pass  # it is at its end, as it will say itself
+        return True
 
 
 _classes: dict[type[HTTP11Connection], type[TLSConnection]] = {HTTP11Connection: TLSConnection}

@@ -21,7 +21,8 @@ RESET_MID_RESPONSE: Final = "reset mid-response"
 TRUNCATED: Final = "truncated"
 TIMEOUT: Final = "timeout"
 MALFORMED: Final = "malformed response"
-#: Bytes that no request asked for: behind an answer, or on an idle connection.
+#: Bytes that no request asked for: behind an answer, or on an idle connection. No exchange fails by it, but the
+#: connection ends, and the run is lossy.
 UNSOLICITED: Final = "unasked bytes"
 WRONG_BODY: Final = "wrong body"
 #: The run was ended while the exchange was under way; it says nothing about the proxy.

@@ -11,13 +11,15 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.history.events import change_name
+from proxyreload.plan.statement import Keys, deep_key, line_of, statements
 from proxyreload.system import bounds
+from proxyreload.system.untrusted import printable
 from proxyreload.system.wholefile import read_some
 
 _SIZE_LIMIT = 64 * 1024
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
-#: Where a value stands in a scenario: keys of tables and indices of arrays.
-Keys = tuple[str | int, ...]
+#: No key of a scenario has more than two parts; `tomllib` takes minutes for thousands.
+_PARTS_AT_MOST = 16
 #: Changes that are about a backend, and those that are not.
 OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade")
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
@@ -69,20 +71,7 @@ class _Source:
 
     def wrong(self, path: Keys, message: str) -> UsageError:
         """Return the error for the value at `path`."""
-        return UsageError(f"{self.name}:{self._line(path)}: {message}")
-
-    def _line(self, path: Keys) -> int:
-        """Return the line that brings in the value at `path`: the first with which the text up to there has it."""
-        lines = self.text.splitlines()
-        for number in range(1, len(lines) + 1):
-            try:
-                value: Any = tomllib.loads("\n".join(lines[:number]))
-                for key in path:
-                    value = value[key]
-            except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
-                continue
-            return number
-        return max(1, len(lines))
+        return UsageError(f"{self.name}:{line_of(self.text, path)}: {message}")
 
 
 def read(path: Path, duration_s: float | None = None) -> Scenario:
@@ -139,13 +128,20 @@ def _paced(title: str, initial: tuple[int, ...], steps: list[Step], pace_s: floa
 def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
     """Parse a scenario; `duration_s` takes the place of its own duration; raises `UsageError`."""
     source = _Source(name, text)
+    deep = deep_key(text, _PARTS_AT_MOST)
+    if deep:
+        msg = f"{name}:{deep}: nested too deeply"
+        raise UsageError(msg)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # Its message ends with "(at line 3, column 5)".
         line = re.search(r"at line (\d+)", str(error))
-        place = line[1] if line else max(1, len(text.splitlines()))
-        msg = f"{name}:{place}: {str(error).partition(' (at ')[0]}"
+        place = line[1] if line else text.removesuffix("\n").count("\n") + 1
+        msg = f"{name}:{place}: {printable(str(error).partition(' (at ')[0])}"
+        raise UsageError(msg) from error
+    except ValueError as error:
+        msg = f"{name}:{_beyond(text)}: a number of too many digits"
         raise UsageError(msg) from error
     except RecursionError as error:
         msg = f"{name}:1: nested too deeply"
@@ -163,13 +159,26 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
         raise source.wrong(("step",), "write each step under [[step]]")
     steps = tuple(_step(source, index, table, duration) for index, table in enumerate(tables))
     _check_order(source, steps, initial, duration)
-    return Scenario(str(content.get("title", name)), duration, tuple(initial), steps)
+    title = content.get("title", name)
+    if not isinstance(title, str):
+        raise source.wrong(("title",), "title must be a text")
+    return Scenario(printable(title), duration, tuple(initial), steps)
+
+
+def _beyond(text: str) -> int:
+    """Return the line of the number that Python does not take."""
+    for statement in statements(text):
+        try:
+            _content = statement.content
+        except ValueError:
+            return statement.line
+    return 1
 
 
 def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            raise source.wrong((*path, key), f"unknown key {key!r}; there are: {', '.join(known)}")
+            raise source.wrong((*path, key), f"unknown key {printable(repr(key))}; there are: {', '.join(known)}")
 
 
 def _number(source: _Source, path: Keys, value: object, bound: bounds.Bound = bounds.PAUSE_S) -> float:
@@ -180,7 +189,9 @@ def _number(source: _Source, path: Keys, value: object, bound: bounds.Bound = bo
 
 
 def _is_instance(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        return False
+    return bounds.INSTANCE.lowest <= value <= bounds.INSTANCE.highest
 
 
 def _step(source: _Source, index: int, table: Mapping[str, Any], duration_s: float) -> Step:
@@ -207,7 +218,7 @@ def _time(source: _Source, path: Keys, value: object, duration_s: float) -> floa
     if isinstance(value, str):
         share = _SHARE.fullmatch(value.strip())
         if share is None:
-            raise source.wrong(path, 'at must be seconds or a share like "33 %", not ' + repr(value))
+            raise source.wrong(path, 'at must be seconds or a share like "33 %", not ' + printable(repr(value)))
         return duration_s * float(share[1]) / 100
     return _number(source, path, value)
 

@@ -68,7 +68,8 @@ def command_line(record: Record) -> str:
 def scenario_toml(record: Record) -> str:
     """Return the scenario as a file that ``--scenario`` takes, as far as it was recorded; empty if there is none."""
     scenario = record.scenario
-    steps = [step for step in scenario.get("steps", []) if isinstance(step, dict)]
+    told = scenario.get("steps")
+    steps = [step for step in told if isinstance(step, dict)] if isinstance(told, list) else []
     if not steps:
         return ""
     lines = [f"title = {_toml(scenario.get('title', ''))}", f"duration = {_toml(record.options.get('duration'))}"]

@@ -4,6 +4,8 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from proxyreload.errors import StartError
+from proxyreload.history.events import Ending
+from proxyreload.history.failures import UNSOLICITED
 from proxyreload.proxy.interfaces import BACK_CHANGED, FRONT_CHANGED, STRAGGLERS, IFaultInjector
 from proxyreload.run.run import Run
 from proxyreload.system.waiting import until
@@ -76,8 +78,11 @@ async def execute(run: Run, exchanges: int) -> SelfTest:
 
 def _compare(injector: IFaultInjector, observation: Observation) -> list[Finding]:
     counts = observation.counts
+    windows = (observation.before, *(change.closures for change in observation.changes))
+    unsolicited = sum(closures.front.get(Ending.UNSOLICITED, 0) for closures in windows)
     found = {
         **counts.by_failure,
+        UNSOLICITED: unsolicited,
         FRONT_CHANGED: counts.front_changed,
         BACK_CHANGED: counts.back_changed,
         STRAGGLERS: sum(change.stragglers for change in observation.changes),

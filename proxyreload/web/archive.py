@@ -72,23 +72,26 @@ class Archive:
 
 
 def _told(path: Path) -> dict[str, Any]:
-    """Return a run's line in the list; what its file says is somebody's text."""
+    """Return a run's line in the list."""
+    files = [file for file in FILES if (path / file).is_file()]
+    content = b""
+    with suppress(OSError):
+        content = read_some(path / "run.json", _SIZE_LIMIT + 1, 0)
+    return {"name": path.name, **told_by(content if len(content) <= _SIZE_LIMIT else b""), "files": files}
+
+
+def told_by(run: bytes) -> dict[str, Any]:
+    """Return what a run file says, as far as it says it: it is somebody's text."""
     told: dict[str, Any] = {
-        "name": path.name,
         "title": "",
         "scenario": "",
         "finished": False,
         "verdict": None,
         "exchanges": None,
         "failure": None,
-        "files": [file for file in FILES if (path / file).is_file()],
     }
-    run = path / "run.json"
     try:
-        text = read_some(run, _SIZE_LIMIT + 1, 0)
-        if len(text) > _SIZE_LIMIT:
-            return told
-        content = json.loads(text)
+        content = json.loads(run)
         summary = content.get("summary") or {}
         plugin, mechanism = content.get("plugin"), content.get("mechanism")
         told["title"] = printable(f"{plugin}:{mechanism}" if plugin else str(content.get("url", "")))
@@ -96,6 +99,6 @@ def _told(path: Path) -> dict[str, Any]:
         told["finished"] = content.get("finished") is True
         told["verdict"] = printable(str(summary["verdict"])) if "verdict" in summary else None
         told |= {key: int(summary[key]) for key in ("exchanges", "failure") if key in summary}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return told
     return told

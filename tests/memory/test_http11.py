@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.client.http11 import BODY_KEPT, HEAD_LIMIT, VALUE_KEPT
+from proxyreload.client.http11 import BODY_KEPT, HEAD_LIMIT
+from proxyreload.client.interfaces import IConnection
+from proxyreload.client.memo import VALUE_KEPT
+from proxyreload.client.pending import Pending
 from proxyreload.history import failures
 from proxyreload.system.clock import ns
+from proxyreload.system.untrusted import printable
 
 from .clocks import START_NS, Time, some_examples
 from .connections import Owner, Wire, answer_bytes, parts
@@ -317,12 +321,29 @@ def test_interim_answers_without_end_are_malformed(wire: Wire, owner: Owner) -> 
 
 @pytest.mark.parametrize("answer", [OK, CHUNKED, ANNOUNCED])
 @pytest.mark.parametrize("surplus", [b"x", b"<html>", OK, b"HTTP/1.1 200"])
-def test_bytes_behind_an_answer_are_a_failure_of_their_own(
+def test_bytes_behind_an_answer_are_the_connections_doing_and_end_it(
     wire: Wire, owner: Owner, answer: bytes, surplus: bytes
 ) -> None:
     exchanged(wire, answer + surplus)
-    assert owner.failures == [failures.UNSOLICITED]
+    assert owner.heard == [ANSWERED, ("closed", "unasked", printable(surplus, 40))]
     assert wire.transport.aborted
+
+
+def test_bytes_behind_an_answer_that_came_in_pieces_are_told_without_a_quote(wire: Wire, owner: Owner) -> None:
+    exchanged(wire, OK[:-1], OK[-1:] + b"x")
+    assert owner.heard == [ANSWERED, ("closed", "unasked", "behind an answer")]
+
+
+def test_an_owner_that_closes_a_connection_with_its_answer_hears_of_nothing_behind_it(time: Time) -> None:
+    class Closer(Owner):
+        def answered(self, connection: IConnection, pending: Pending) -> None:
+            super().answered(connection, pending)
+            connection.close()
+
+    owner = Closer()
+    wire = Wire.open(owner, time)
+    exchanged(wire, ANNOUNCED + b"x")
+    assert owner.heard == [ANSWERED]
 
 
 def test_a_second_answer_does_not_take_the_place_of_the_first(wire: Wire) -> None:
@@ -507,7 +528,7 @@ def test_answers_on_one_connection_do_not_touch_each_other(answers_: list[Answer
 
 CLASSES = {
     *(failures.CLOSED_FRESH, failures.RESET_FRESH, failures.RESET_MID_RESPONSE, failures.TRUNCATED),
-    *(failures.MALFORMED, failures.UNSOLICITED),
+    failures.MALFORMED,
 }
 
 

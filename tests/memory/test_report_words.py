@@ -85,6 +85,11 @@ def test_the_scenario_is_a_file_that_can_be_played_again(tmp_path: Path) -> None
     assert [(step.action, step.at_s) for step in again.steps] == [("add", 1.5), ("pause", None)]
 
 
+@pytest.mark.parametrize("steps", [5, 1.5, "add", {"a": 1}, [1, "x"], None])
+def test_a_scenario_whose_steps_are_none_is_no_scenario(tmp_path: Path, steps: object) -> None:
+    assert scenario_toml(record(tmp_path, scenario={"title": "t", "steps": steps})) == ""
+
+
 def test_a_hostile_scenario_stays_a_text(tmp_path: Path) -> None:
     scenario = {"title": 'a"\n[[step]]\\', "backends": [], "steps": [{"action": "add", "instance": 1, "at_s": 1}]}
     assert parse(scenario_toml(record(tmp_path, scenario=scenario)), "again.toml").title == r'a"\n[[step]]\ '.strip()

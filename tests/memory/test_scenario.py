@@ -132,6 +132,13 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, pause"),
         (step("add = 2", "remove = 0"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, pause"),
         ("backends = [1, 1]", "my.toml:1: backends names one twice"),
+        (f"backends = [0, {10**9 + 1}]", "my.toml:1: backends must be a list of backends' numbers"),
+        (step("add = 0x" + "f" * 9000), "my.toml:2: add takes a backend's number"),
+        ("\nduration = " + "9" * 5000, "my.toml:2: a number of too many digits"),
+        ("\n" + "a." * 20_000 + "a = 1", "my.toml:2: nested too deeply"),
+        ("title = 5", "my.toml:1: title must be a text"),
+        ("title = '\u2028'\nx = 1", "my.toml:2: unknown key 'x'; there are: title, duration, backends, step"),
+        ("title = '\u2028'\nx = [", "my.toml:2: Invalid value"),
         (step("add = 1"), "my.toml:2: backend 1 is behind the proxy already"),
         (step("remove = 3"), "my.toml:2: backend 3 is not behind the proxy"),
         (WHOLE + "\n[[step]]\nremove = 0", "my.toml:17: backend 0 is not behind the proxy"),
@@ -178,6 +185,13 @@ def test_what_is_not_toml_is_told_with_file_and_line(text: str, line: int) -> No
 @pytest.mark.parametrize("text", ["duration = 1" + "0" * 400, step("add = 2", "at = 1" + "0" * 400)])
 def test_a_number_beyond_all_numbers_is_told_with_file_and_line(text: str) -> None:
     assert wrong(text).startswith("my.toml:")
+
+
+def test_what_a_scenario_says_is_told_bounded_and_fit_to_be_shown() -> None:
+    assert parse("title = '\x85" + "a" * 5000 + "'", "my.toml").title.startswith(r"\x85aaa")
+    assert len(parse("title = '" + "a" * 5000 + "'", "my.toml").title) < 300
+    for text in ("a" * 60_000 + " = 1", step("add = 2", f"at = '{'a' * 60_000}'"), f"title = '{'a' * 60_000}'\nb"):
+        assert len(wrong(text)) < 400
 
 
 def test_a_text_nested_beyond_all_reason_is_told_in_one_line() -> None:

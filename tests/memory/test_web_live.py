@@ -312,12 +312,26 @@ def test_a_run_is_listed_with_what_its_file_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"scenario": 5}', '{"summary": {"exchanges": "x"}}', "[" * 100_000]
+    "text",
+    [
+        *(
+            "",
+            "{",
+            "[]",
+            "{}",
+            '{"scenario": 5}',
+            '{"summary": {"exchanges": "x"}}',
+            "[" * 100_000,
+            "9" * 5000,
+            "\udcff",
+        ),
+        '{"scenario": {"title": "t"}, "summary": {"exchanges": Infinity}}',
+    ],
 )
 def test_a_run_with_a_file_that_makes_no_sense_is_listed_by_its_name(tmp_path: Path, text: str) -> None:
     archive = Archive(tmp_path)
     path = archive.begin()
-    (path / "run.json").write_text(text)
+    (path / "run.json").write_text(text, encoding="utf-8", errors="surrogateescape")
     [run] = archive.runs()
     assert (run["name"], run["exchanges"]) == (path.name, None)
 
