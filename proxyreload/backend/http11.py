@@ -10,18 +10,26 @@ from typing import Any, cast
 
 import attrs
 import httptools
-from twisted.internet.interfaces import IAddress, IPullProducer, ITCPTransport
+from twisted.internet.interfaces import IAddress, IPullProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.backend.log import BackendLog
+from proxyreload.backend.replying import Replying
 from proxyreload.backend.resource import BackendResource
 from proxyreload.history.events import Arrival
 from proxyreload.system.sockets import SocketGroup
-from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, is_under_test
+from proxyreload.traffic.content import Digest
+from proxyreload.traffic.get import Answering
+from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, KIND_FIELD, is_under_test
+from proxyreload.traffic.interfaces import Received, Reply
+from proxyreload.traffic.registry import FIELD_LIMIT, backend_end
 
 _ID_FIELD = ID_FIELD.lower()
+_KIND_FIELD = KIND_FIELD.lower()
+#: What answers a small GET that comes behind a request whose answer takes a while.
+BEHIND_OTHERS = Answering()
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -40,6 +48,10 @@ class BackendConnection(Protocol):
         self.ours = False
         self._parser = httptools.HttpRequestParser(self)
         self._request_id = b""
+        self._kind = b""  # as the request names it; empty: a small GET
+        self._body: Digest | None = None  # of such a request, once it has one
+        self._replying: Replying | None = None  # to such a request
+        self._waiting: list[Callable[[], None]] = []  # what came behind it, which a proxy hardly ever does
         self._received_ns = 0  # of the request that is not whole yet, 0 if there is none
         self._partly = False  # that has been told
         self._answers: list[bytes] = []
@@ -113,6 +125,7 @@ class BackendConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Say that the proxy closed it, and what it gave up with it."""
         self._forget_socket()
+        self._stop_replying()
         self.site.connections.discard(self)
         self._tell_given_up()
         if not self.ours:
@@ -123,6 +136,7 @@ class BackendConnection(Protocol):
         self.ours = True
         self._unanswered.clear()
         self._received_ns = 0
+        self._stop_replying()
         self._forget_socket()
         cast(ITCPTransport, self.transport).abortConnection()
 
@@ -130,13 +144,23 @@ class BackendConnection(Protocol):
 
     def on_message_begin(self) -> None:
         """Forget the request before."""
-        self._request_id = b""
+        self._request_id = self._kind = b""
+        self._body = None
         self._partly = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the request's id."""
         if len(name) == len(_ID_FIELD) and name.lower() == _ID_FIELD:
             self._request_id = value[:ID_LIMIT]
+        elif len(name) == len(_KIND_FIELD) and name.lower() == _KIND_FIELD:
+            self._kind = value[:FIELD_LIMIT]
+
+    def on_body(self, body: bytes) -> None:
+        """Keep the length and the digest of a body that somebody will ask for."""
+        if self._kind:
+            if self._body is None:
+                self._body = Digest()
+            self._body.take(body)
 
     def on_headers_complete(self) -> None:
         """Note that it is received."""
@@ -151,6 +175,9 @@ class BackendConnection(Protocol):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
+        if self._kind or self._replying is not None:
+            self._take_turn(request_id, carried)
+            return
         answer = request_id.join(self._pieces_around(len(request_id)))
         if self._parser.get_method() == b"HEAD":
             answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
@@ -169,6 +196,65 @@ class BackendConnection(Protocol):
             )
         )
         self._received_ns = 0
+
+    # What is not a small GET.
+
+    def _take_turn(self, request_id: bytes, carried: int) -> None:
+        """Reply to a request, or once the one before it has its answer."""
+        arrival = Arrival(
+            self._instance,
+            request_id.decode("latin-1"),
+            self.source_port,
+            carried,
+            self._received_ns,
+            self._at_ns,
+            again=self._partly,
+        )
+        self._received_ns = 0
+        self._log.told(attrs.evolve(arrival))
+        arrival.again = True
+        received = self._whole(request_id)
+        end = backend_end(self._kind) or BEHIND_OTHERS
+        close = not self._keep_alive
+
+        def turn() -> None:
+            reply = end.reply(received)
+            head = head_of(reply, close=close)
+
+            def done() -> None:
+                self._replied(close=close)
+
+            self._replying = Replying(self.site.reactor, reply, head, self._write, done)
+            self._unanswered.append(arrival)
+            self._executed_told = len(self._unanswered)
+            self._replying.start()
+
+        if self._replying is not None:
+            self._waiting.append(turn)
+        else:
+            turn()
+
+    def _whole(self, request_id: bytes) -> Received:
+        body = self._body or Digest()
+        return Received(self.site.resource.instance, request_id, self.source_port, body.length, body.told())
+
+    def _replied(self, *, close: bool) -> None:
+        """Tell that a reply is with the kernel, now or once what is buffered is."""
+        self._replying = None
+        if not self._buffered:
+            self._tell_answered()
+        if close:
+            self.ours = True
+            self._forget_socket()
+            cast(ITCPTransport, self.transport).loseConnection()
+        elif self._waiting:
+            self._waiting.pop(0)()
+
+    def _stop_replying(self) -> None:
+        self._waiting.clear()
+        if self._replying is not None:
+            self._replying.stop()
+            self._replying = None
 
     def _pieces_around(self, id_length: int) -> list[bytes]:
         """Return the bytes of the answer around the request's id, for ids of this length, made anew each second."""
@@ -222,7 +308,8 @@ class BackendConnection(Protocol):
         self._draining = self._buffered = False
         transport: Any = self.transport
         transport.unregisterProducer()
-        self._tell_answered()
+        if self._replying is None:
+            self._tell_answered()
 
     def stopProducing(self) -> None:
         """Nothing more is wanted: the connection is lost, which is told as well."""
@@ -266,8 +353,11 @@ class BackendFactory(Factory):
 
     noisy = False
 
-    def __init__(self, resource: BackendResource, log: BackendLog, group: SocketGroup | None = None) -> None:
-        """Serve `resource`, tell `log` what happens, and let `group` read and write."""
+    def __init__(
+        self, resource: BackendResource, log: BackendLog, reactor: IReactorTime, group: SocketGroup | None = None
+    ) -> None:
+        """Serve `resource`, tell `log` what happens, let `reactor` wait, and `group` read and write."""
+        self.reactor = reactor
         self.resource = resource
         self.log = log
         self.group = group
@@ -287,3 +377,13 @@ class BackendFactory(Factory):
         )
         head = b"".join([b"\r\n%b: %b" % field for field in fields])
         return b"HTTP/1.1 200 OK%b\r\n\r\n%b" % (head, answer.body)
+
+
+def head_of(reply: Reply, *, close: bool) -> bytes:
+    """Return the head of a reply (RFC 9112, 4 and 6; RFC 9110, 6.6.1)."""
+    framing = b"Transfer-Encoding: chunked" if reply.pieces is not None else b"Content-Length: %d" % len(reply.body)
+    lines = [b"HTTP/1.1 200 OK", b"Date: " + formatdate(usegmt=True).encode("ascii"), framing]
+    lines += [b"%b: %b" % field for field in reply.fields]
+    if close:
+        lines.append(b"Connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -12,6 +12,7 @@ from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.scenarios import CHANGES, killed_after_s, named, ports, repetition
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.plan.traffic import Group, parsed
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
 from proxyreload.web.place import WebSettings
@@ -36,6 +37,8 @@ class RunOptions(Options):
     optParameters = [  # noqa: RUF012
         ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
+        ["traffic", None, None, "Clients of other kinds: KIND=CLIENTS, a comma between two, or all: a few of each"],
+        ["rtt", None, None, "How far away the clients of --traffic are: ms there and back"],
         ["rate", None, None, "Requests/s over all clients, due whatever becomes of them; without it: closed loop"],
         ["duration", None, None, "Seconds of traffic, in place of the scenario's"],
         ["backends", None, "4", "How many numbered backends there are"],
@@ -125,15 +128,17 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise errors.UsageError(msg)
     backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends, front=url is None)
+    plain, groups = _traffic(options)
     return Settings(
         target=Target.front(front_port) if url is None else Target.parse(url),
         scenario=_scenario(options, duration_s, backends),
         choice=choice,
         load=LoadSettings(
-            clients=bounds.CLIENTS.parse("--clients", options["clients"]),
+            clients=bounds.CLIENTS.parse("--clients", options["clients"]) if plain is None else plain,
             rate_per_s=None if options["rate"] is None else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
+            groups=groups,
         ),
         backends=BackendSettings(
             number=backends,
@@ -155,6 +160,17 @@ def _settings(options: dict[str, Any]) -> Settings:
         commands=_commands(options, choice),
         log=options["log"],
     )
+
+
+def _traffic(options: dict[str, Any]) -> tuple[int | None, tuple[Group, ...]]:
+    """Return how many clients of ``get`` --traffic asks for, None for --clients, and the other groups."""
+    rtt_s = 0.0 if options["rtt"] is None else bounds.RTT_MS.parse("--rtt", options["rtt"]) / 1000
+    if options["traffic"] is None:
+        if rtt_s:
+            msg = "--rtt is the distance of the clients of --traffic: say --traffic get=10, or which"
+            raise errors.UsageError(msg)
+        return None, ()
+    return parsed(options["traffic"], rtt_s, hosted=not options["no-backends"])
 
 
 def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) -> Scenario:

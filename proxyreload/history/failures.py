@@ -24,6 +24,9 @@ MALFORMED: Final = "malformed response"
 #: Bytes that no request asked for: behind an answer, or on an idle connection.
 UNSOLICITED: Final = "unasked bytes"
 WRONG_BODY: Final = "wrong body"
+#: Of numbered messages: one is missing, or came twice or late.
+MESSAGE_LOST: Final = "message lost"
+MESSAGE_REPEATED: Final = "message repeated"
 #: The run was ended while the exchange was under way; it says nothing about the proxy.
 ABORTED: Final = "aborted"
 

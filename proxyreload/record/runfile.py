@@ -16,13 +16,14 @@ from proxyreload.history.events import ScheduleKept
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.wholefile import write_whole
 from proxyreload.verdict.baseline import Baseline
-from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
+from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: Changes with a note in the changelog.
-FORMAT = 1
+FORMAT = 2
 
 
 @attrs.define(eq=False)
@@ -96,7 +97,23 @@ def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
         "failures": change.failures,
         "stragglers": change.stragglers,
         **_closures(change.closures),
+        "kinds": _kinds(change.kinds),
     }
+
+
+def _kinds(tallies: Tallies) -> dict[str, object]:
+    """Return each kind's verdict and what it rests on."""
+    told: dict[str, object] = {}
+    for kind, tally in tallies.by_kind.items():
+        judgement = judge_kind(tally)
+        told[kind] = {
+            "verdict": judgement.verdict.value,
+            "reasons": list(judgement.reasons),
+            "exchanges": tally.exchanges,
+            "failures": tally.failures,
+            "front_closed": {ending.value: number for ending, number in tally.front.items()},
+        }
+    return told
 
 
 def _closures(closures: Closures) -> dict[str, object]:
@@ -176,6 +193,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
+        "kinds": _kinds(observation.kinds),
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),

@@ -16,7 +16,7 @@ from proxyreload.backend.backend import Backend
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.process import BackendProcess
 from proxyreload.client.connector import HTTP11Connector
-from proxyreload.client.load import Load
+from proxyreload.client.load import Crowd, Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import StartError
 from proxyreload.history.bus import EventBus
@@ -31,6 +31,7 @@ from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
+from proxyreload.run.crowds import Crowds
 from proxyreload.run.hang import HangWatch
 from proxyreload.run.preflight import Programs, descriptors, programs, require_ports, resolved
 from proxyreload.run.readiness import Readiness
@@ -169,7 +170,9 @@ class Run:
         if self.proxy is not None and choice is not None:
             self.operations = self._operations(self.proxy, choice, upstreams, backends)
             self._give_back(stack, self.operations.stop)
-        await self._traffic(self._new_load(connector, prepared))
+        crowds = Crowds(connector, settings.target.url)
+        self._give_back(stack, crowds.close)
+        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.load.groups)))
 
     async def _traffic(self, load: Load) -> None:
         history, here = self._wiring.history, self._wiring.history.here
@@ -312,7 +315,7 @@ class Run:
 
     # Its parts.
 
-    def _new_load(self, connector: HTTP11Connector, prepared: PreparedRequest) -> Load:
+    def _new_load(self, connector: HTTP11Connector, prepared: PreparedRequest, crowds: Sequence[Crowd]) -> Load:
         load = self.settings.load
         return Load(
             reactor=self.reactor,
@@ -325,6 +328,8 @@ class Run:
             timeout_s=load.timeout_s,
             rate_per_s=load.rate_per_s,
             probe_rate_per_s=load.probe_rate_per_s,
+            crowds=crowds,
+            seed=load.seed,
         )
 
     def _operations(

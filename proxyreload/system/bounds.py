@@ -108,3 +108,5 @@ KILL_AFTER_S = Bound(0.001, 3600, "seconds")
 #: A run is a month long at most.
 DURATION_S = Bound(0.001, 31 * 86_400, "seconds")
 PAUSE_S = Bound(0, 31 * 86_400, "seconds")
+#: There and back.
+RTT_MS = Bound(0, 10_000, "ms")

@@ -57,5 +57,5 @@ class Phases:
 
     def _record(self, exchanges: Sequence[Exchange]) -> None:
         self.all[-1].latency.record(
-            [(e.ended_ns - e.due_ns) // NS_PER_US for e in exchanges if not e.failure and not e.probe]
+            [(e.ended_ns - e.due_ns) // NS_PER_US for e in exchanges if not e.failure and not e.probe and e.plain]
         )
