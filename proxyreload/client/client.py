@@ -101,6 +101,7 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         """Prepare the constant part of the request ids."""
+        self.fresh = self.fresh or self.probe
         self._prefix = id_prefix(self.mark, self.number)
 
     def start(self) -> None:

@@ -186,7 +186,6 @@ class Load:
             timeout_ns=round(self.timeout_s * NS_PER_S),
             open_loop=probe or self.rate_per_s is not None,
             probe=probe,
-            fresh=probe,
             kind=PROBE_KIND if probe else PLAIN_KIND,
             mark=PROBE_MARK if probe else self.mark,
         )

@@ -24,6 +24,8 @@ from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: Changes with a note in the changelog.
 FORMAT = 2
+#: Those that can be read: the first had no kinds of traffic.
+FORMATS = (1, 2)
 
 
 @attrs.define(eq=False)

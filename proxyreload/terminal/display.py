@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 from zope.interface import Interface, implementer
 
-from proxyreload.terminal.stream import BackgroundStream
+from proxyreload.terminal.background import BackgroundStream
 
 if TYPE_CHECKING:
     from rich.live import Live

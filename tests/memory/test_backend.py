@@ -50,7 +50,7 @@ class Inlet:
     def __attrs_post_init__(self) -> None:
         self.events = record(self.bus)
         log = BackendLog("3", self.bus, self.time.ns)
-        factory = BackendFactory(BackendResource(3), log, self.group)
+        factory = BackendFactory(BackendResource(3), log, self.time, self.group)
         self.connection = factory.buildProtocol(None)
         self.connection.makeConnection(self.transport)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxyreload.terminal.background import CONGESTED_AT, BackgroundStream
 from proxyreload.terminal.display import STATUS_EVERY, PinnedDisplay, PlainDisplay, display_on
-from proxyreload.terminal.stream import CONGESTED_AT, BackgroundStream
 
 
 @pytest.fixture(name="pipe")
