@@ -51,6 +51,14 @@ class Backend:
             raise StartError(msg) from error
         self.port = cast(IPv4Address, self._listening.getHost()).port
 
+    async def leave(self) -> None:
+        """Listen no more, close what rests, and be gone with the last answer."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await maybeDeferred(listening.stopListening)
+        if self._factory is not None:
+            await self._factory.leave()
+
     async def kill(self) -> None:
         """As the kernel does when a process dies: close every socket."""
         await self.stop()

@@ -10,20 +10,21 @@ from typing import Any, cast
 
 import attrs
 import httptools
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IPullProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.backend.log import BackendLog
-from proxyreload.backend.replying import Replying
+from proxyreload.backend.replying import Replying, head_of
 from proxyreload.backend.resource import BackendResource
 from proxyreload.history.events import Arrival
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.content import Digest
 from proxyreload.traffic.get import Answering
 from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, KIND_FIELD, is_under_test
-from proxyreload.traffic.interfaces import Received, Reply
+from proxyreload.traffic.interfaces import Received
 from proxyreload.traffic.registry import FIELD_LIMIT, backend_end
 
 _ID_FIELD = ID_FIELD.lower()
@@ -126,19 +127,31 @@ class BackendConnection(Protocol):
         """Say that the proxy closed it, and what it gave up with it."""
         self._forget_socket()
         self._stop_replying()
-        self.site.connections.discard(self)
+        self.site.gone(self)
         self._tell_given_up()
         if not self.ours:
             self._log.closed(self.source_port, self.carried, probe_only=self.probe_only)
 
     def close(self) -> None:
-        """Close from this side, which is no news; what was executed has been told."""
+        """Close at once from this side, which is no news; what was executed has been told."""
         self.ours = True
         self._unanswered.clear()
         self._received_ns = 0
         self._stop_replying()
         self._forget_socket()
         cast(ITCPTransport, self.transport).abortConnection()
+
+    @property
+    def rests(self) -> bool:
+        """Whether no request is on it."""
+        return not (self._received_ns or self._replying is not None or self._answers or self._unanswered)
+
+    def leave(self) -> None:
+        """Close from this side, in order, once what is under way is answered."""
+        if self.rests:
+            self.ours = True
+            self._forget_socket()
+            cast(ITCPTransport, self.transport).loseConnection()
 
     # The parser's side (httptools.HTTPProtocol).
 
@@ -175,7 +188,7 @@ class BackendConnection(Protocol):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
-        if self._kind or self._replying is not None:
+        if self._kind or self._replying is not None or self.site.leaving is not None:
             self._take_turn(request_id, carried)
             return
         answer = request_id.join(self._pieces_around(len(request_id)))
@@ -215,7 +228,7 @@ class BackendConnection(Protocol):
         arrival.again = True
         received = self._whole(request_id)
         end = backend_end(self._kind) or BEHIND_OTHERS
-        close = not self._keep_alive
+        close = not self._keep_alive or self.site.leaving is not None
 
         def turn() -> None:
             reply = end.reply(received)
@@ -362,10 +375,28 @@ class BackendFactory(Factory):
         self.log = log
         self.group = group
         self.connections: set[BackendConnection] = set()
+        self.leaving: Deferred[None] | None = None  #: fires when the last connection is gone
 
     def buildProtocol(self, addr: IAddress | None) -> BackendConnection:  # noqa: ARG002
         """Make one."""
         return BackendConnection(self)
+
+    def leave(self) -> Deferred[None]:
+        """Close every connection once what is under way on it is answered; fires when the last is gone."""
+        self.leaving = Deferred()
+        for connection in tuple(self.connections):
+            connection.leave()
+        self._look_whether_all_are_gone()
+        return self.leaving
+
+    def gone(self, connection: BackendConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        self._look_whether_all_are_gone()
+
+    def _look_whether_all_are_gone(self) -> None:
+        if self.leaving is not None and not self.leaving.called and not self.connections:
+            self.leaving.callback(None)
 
     def encode(self, request_id: bytes, source_port: int, now_s: int) -> bytes:
         """Return the bytes of the resource's answer (RFC 9112, 4; RFC 9110, 6.6.1)."""
@@ -377,13 +408,3 @@ class BackendFactory(Factory):
         )
         head = b"".join([b"\r\n%b: %b" % field for field in fields])
         return b"HTTP/1.1 200 OK%b\r\n\r\n%b" % (head, answer.body)
-
-
-def head_of(reply: Reply, *, close: bool) -> bytes:
-    """Return the head of a reply (RFC 9112, 4 and 6; RFC 9110, 6.6.1)."""
-    framing = b"Transfer-Encoding: chunked" if reply.pieces is not None else b"Content-Length: %d" % len(reply.body)
-    lines = [b"HTTP/1.1 200 OK", b"Date: " + formatdate(usegmt=True).encode("ascii"), framing]
-    lines += [b"%b: %b" % field for field in reply.fields]
-    if close:
-        lines.append(b"Connection: close")
-    return b"\r\n".join(lines) + b"\r\n\r\n"

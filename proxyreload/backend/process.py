@@ -24,6 +24,8 @@ from proxyreload.system.frozen import its_environment, this_program
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 
+#: What lets a backend's process leave in order.
+LEAVE = signal.SIGUSR1
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 5.0
 
@@ -77,6 +79,14 @@ class BackendProcess:
         except LateError as error:
             msg = f"backend {self.instance} does not listen after {_START_TIMEOUT_S:g} s"
             raise StartError(msg) from error
+
+    async def leave(self) -> None:
+        """Let it end as a deployment ends one."""
+        self._asked_to_end = True
+        if self._child is not None:
+            self._child.signal(LEAVE)
+            await self._child.exited()
+            await self._told_all()
 
     async def kill(self) -> None:
         """Crash it; what it had not told yet is not known."""

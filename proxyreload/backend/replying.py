@@ -1,6 +1,7 @@
 """One answer that takes a while: after a delay, in pieces, or longer than the kernel takes at once."""
 
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from functools import partial
 
 import attrs
@@ -70,3 +71,13 @@ class Replying:
 
 def _chunk(piece: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+def head_of(reply: Reply, *, close: bool) -> bytes:
+    """Return the head of a reply (RFC 9112, 4 and 6; RFC 9110, 6.6.1)."""
+    framing = b"Transfer-Encoding: chunked" if reply.pieces is not None else b"Content-Length: %d" % len(reply.body)
+    lines = [b"HTTP/1.1 200 OK", b"Date: " + formatdate(usegmt=True).encode("ascii"), framing]
+    lines += [b"%b: %b" % field for field in reply.fields]
+    if close:
+        lines.append(b"Connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n"

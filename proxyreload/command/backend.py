@@ -1,6 +1,7 @@
 """``proxyreload backend ID PORT``: one backend by itself."""
 
 import os
+import signal
 import socket
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from twisted.python.usage import UsageError
 
 from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
+from proxyreload.backend.process import LEAVE
 from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
 from proxyreload.errors import ExitStatus
@@ -65,6 +67,15 @@ def serve_backend(words: list[str]) -> int:
             print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
         else:
             told.append(_speak(reactor, bus, bounds.DESCRIPTOR.parse("--report", options["report"])))
+
+    async def leave() -> None:
+        await backend.leave()
+        reactor.stop()
+
+    def left(_number: int, _frame: object) -> None:
+        reactor.callFromThread(lambda: Deferred.fromCoroutine(leave()))
+
+    signal.signal(LEAVE, left)
 
     async def end() -> None:
         await backend.stop()

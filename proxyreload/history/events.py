@@ -141,6 +141,14 @@ class BackendKilled:
 
 
 @attrs.frozen
+class BackendLeaving:
+    """A removed backend leaves, as a deployment's does: who sends to it from here on loses."""
+
+    instance: str
+    at_ns: int
+
+
+@attrs.frozen
 class RecordLost:
     """What a backend saw from then to then is *unknown*, not "did not arrive": it died before it had told."""
 
@@ -298,6 +306,7 @@ Event = (
     | ConnectionChanged
     | BackClosed
     | BackendKilled
+    | BackendLeaving
     | RecordLost
     | Change
     | RateChanged

@@ -11,6 +11,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.history.events import change_name
+from proxyreload.plan.traffic import GROUPS_LIMIT, Group, from_table
 from proxyreload.system import bounds
 
 _SIZE_LIMIT = 64 * 1024
@@ -20,7 +21,7 @@ Keys = tuple[str | int, ...]
 #: Changes that are about a backend, and those that are not.
 OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade")
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
-_TOP_KEYS = ("title", "duration", "backends", "step")
+_TOP_KEYS = ("title", "duration", "backends", "step", "traffic")
 _STEP_KEYS = ("at", *ACTIONS)
 
 
@@ -47,6 +48,7 @@ class Scenario:
     duration_s: float
     initial: tuple[int, ...]
     steps: tuple[Step, ...]
+    groups: tuple[Group, ...] = ()  #: of clients, beside those that were asked for by number
 
     @property
     def instances(self) -> frozenset[int]:
@@ -163,7 +165,27 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
         raise source.wrong(("step",), "write each step under [[step]]")
     steps = tuple(_step(source, index, table, duration) for index, table in enumerate(tables))
     _check_order(source, steps, initial, duration)
-    return Scenario(str(content.get("title", name)), duration, tuple(initial), steps)
+    groups = _groups(source, content.get("traffic", []))
+    return Scenario(str(content.get("title", name)), duration, tuple(initial), steps, groups)
+
+
+def _groups(source: _Source, tables: object) -> tuple[Group, ...]:
+    """Return what the tables of traffic ask for."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise source.wrong(("traffic",), "write each kind of traffic under [[traffic]]")
+    if len(tables) > GROUPS_LIMIT:
+        raise source.wrong(("traffic",), f"{len(tables)} groups of traffic are too many: {GROUPS_LIMIT} at most")
+    groups = []
+    for index, table in enumerate(tables):
+        try:
+            groups.append(from_table(table))
+        except UsageError as error:
+            key = next(
+                (key for key in table if str(error).startswith((f"{key} ", f"no {key} ", f"unknown key {key!r}"))), None
+            )
+            path = ("traffic", index) if key is None else ("traffic", index, key)
+            raise source.wrong(path, str(error)) from error
+    return tuple(groups)
 
 
 def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known: tuple[str, ...]) -> None:

@@ -84,6 +84,7 @@ class BackendSettings:
     host: str = _as("backend_host", "127.0.0.1")
     first_port: int = 1030
     processes: bool = _as("backend_processes", False)  # noqa: FBT003  #: each in a process of its own
+    stop_removed_s: float | None = None  #: so long after its removal was applied a backend leaves; None: it stays
     kill_removed_s: float | None = None  #: so long after its removal was applied a backend is killed
 
 

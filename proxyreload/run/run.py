@@ -344,6 +344,7 @@ class Run:
             choice.name,
             successor=self._programs.successor,
             backends={backend.instance: backend for backend in backends},
+            stop_after_s=self.settings.backends.stop_removed_s,
             kill_after_s=self.settings.backends.kill_removed_s,
         )
 

@@ -230,6 +230,14 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
     assert isinstance(options, dict)
     assert set(options) == {
         *("duration", "clients", "rate", "timeout", "probe_rate", "seed"),
-        *("backends", "host_backends", "backend_host", "first_port", "backend_processes", "kill_removed"),
+        *(
+            "backends",
+            "host_backends",
+            "backend_host",
+            "first_port",
+            "backend_processes",
+            "kill_removed",
+            "stop_removed",
+        ),
         *("ca", "insecure", "csv", "run", "junit", "report", "binary", "upgrade_to", "commands", "log"),
     }
