@@ -19,6 +19,7 @@ from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.race import race_of
 from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import Closures, ObservedChange
 
@@ -47,7 +48,9 @@ class RunFile:
     def finish(self, observation: Observation, judgement: Judgement) -> None:
         """Write it whole; raises `StartError` if that fails."""
         self.content["finished"] = True
-        self.content["changes"] = [change_as_run(change, observation.started_ns) for change in observation.changes]
+        self.content["changes"] = [
+            change_as_run(change, observation.started_ns, _service_us(observation)) for change in observation.changes
+        ]
         self.content["summary"] = _summary(observation, judgement)
         try:
             self._write()
@@ -81,8 +84,14 @@ def _since_us(at_ns: int, start_ns: int) -> int | None:
     return (at_ns - start_ns) // NS_PER_US if at_ns else None
 
 
-def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
+def _service_us(observation: Observation) -> int:
+    """Return how long an answer takes, in the median, away from the changes."""
+    return observation.steady_and_around()[0].percentile_us(50)
+
+
+def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) -> dict[str, object]:
     """Return a change as it stands in the file."""
+    race = race_of(change, service_us)
     judgement = judge_change(change)
     return {
         "number": change.number,
@@ -99,6 +108,7 @@ def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
         "failures": change.failures,
         "stragglers": change.stragglers,
         **_closures(change.closures),
+        "race": race.as_run() if race is not None else None,
         "kinds": _kinds(change.kinds),
     }
 

@@ -16,6 +16,7 @@ from proxyreload.verdict.judgement import (
     judge_kind,
 )
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.race import race_of
 from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import ObservedChange
 
@@ -31,8 +32,12 @@ def summary_lines(
     yield what
     repetition = observation.repetition
     if repetition is None:
+        service_us = observation.steady_and_around()[0].percentile_us(50)
         for change in observation.changes:
             yield from _change_lines(change)
+            race = race_of(change, service_us)
+            if race is not None:
+                yield f"    {race.line()}"
     else:
         yield from _repetition_lines(observation.changes)
         yield repetition.line()

@@ -16,6 +16,11 @@ class Closures:
     back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
 
     @property
+    def unannounced(self) -> int:
+        """Front connections that were closed while they rested, without a word before."""
+        return self.front.get(Ending.IDLE, 0)
+
+    @property
     def front_total(self) -> int:
         """All front connections."""
         return sum(self.front.values())

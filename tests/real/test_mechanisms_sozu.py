@@ -18,7 +18,7 @@ CHANGES = 20
 ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 MECHANISMS = ["runtime", "upgrade", "upgrade-workers", "restart"]
 #: What a change that was seen in the traffic may have done.
-EFFECTIVE = {"seamless", "graceful", "lossy"}
+EFFECTIVE = {"seamless", "graceful", "racy", "lossy"}
 REPEATED = ("--repeat", "3", "--pace", "0.3")
 #: The end of a run that is about what comes before.
 FOREVER = "duration = 3600\n"
