@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.internet.interfaces import IListeningPort, IReactorTCP, IReactorTime
 from zope.interface import implementer
 
 from proxyreload.backend.http11 import BackendFactory
@@ -43,13 +43,21 @@ class Backend:
     async def start(self, reactor: IReactorTCP) -> None:
         """Listen; raises `StartError` if that cannot be done."""
         log = BackendLog(str(self.instance), self.sink, self.clock_ns)
-        self._factory = BackendFactory(BackendResource(self.instance), log, self.group)
+        self._factory = BackendFactory(BackendResource(self.instance), log, cast(IReactorTime, reactor), self.group)
         try:
             self._listening = reactor.listenTCP(self.port, cast(Any, self._factory), backlog=1024, interface=self.host)
         except CannotListenError as error:
             msg = f"port {self.port} (backend {self.instance}) cannot be listened on: {error.socketError}"
             raise StartError(msg) from error
         self.port = cast(IPv4Address, self._listening.getHost()).port
+
+    async def leave(self) -> None:
+        """Listen no more, close what rests, and be gone with the last answer."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await maybeDeferred(listening.stopListening)
+        if self._factory is not None:
+            await self._factory.leave()
 
     async def kill(self) -> None:
         """As the kernel does when a process dies: close every socket."""

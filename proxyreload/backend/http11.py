@@ -10,20 +10,29 @@ from typing import Any, cast
 
 import attrs
 import httptools
-from twisted.internet.interfaces import IAddress, IPullProducer, ITCPTransport
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IPullProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.backend.log import BackendLog
+from proxyreload.backend.replying import Replying, head_of
 from proxyreload.backend.resource import BackendResource
 from proxyreload.history.events import Arrival
 from proxyreload.system.sockets import SocketGroup
-from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, is_under_test
+from proxyreload.traffic.content import Digest
+from proxyreload.traffic.get import Answering
+from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, KIND_FIELD, is_under_test
+from proxyreload.traffic.interfaces import Received
+from proxyreload.traffic.registry import FIELD_LIMIT, backend_end
 
 _ID_FIELD = ID_FIELD.lower()
 #: So many bytes have to end a request's head or bring some of its body; without a bound a proxy could fill the memory.
 HEAD_LIMIT = 256 * 1024
+_KIND_FIELD = KIND_FIELD.lower()
+#: What answers a small GET that comes behind a request whose answer takes a while.
+BEHIND_OTHERS = Answering()
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -46,6 +55,10 @@ class BackendConnection(Protocol):
         self.ours = False
         self._parser = httptools.HttpRequestParser(self)
         self._request_id = b""
+        self._kind = b""  # as the request names it; empty: a small GET
+        self._body: Digest | None = None  # of such a request, once it has one
+        self._replying: Replying | None = None  # to such a request
+        self._waiting: list[Callable[[], None]] = []  # what came behind it, which a proxy hardly ever does
         self._received_ns = 0  # of the request that is not whole yet, 0 if there is none
         self._partly = False  # that has been told
         self._answers: list[bytes] = []
@@ -124,16 +137,18 @@ class BackendConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Say that the proxy closed it, and what it gave up with it."""
         self._forget_socket()
-        self.site.connections.discard(self)
+        self._stop_replying()
+        self.site.gone(self)
         self._tell_given_up()
         if not self.ours:
             self._log.closed(self.source_port, self.carried, probe_only=self.probe_only)
 
     def close(self) -> None:
-        """Close from this side, which is no news; what was executed has been told."""
+        """Close at once from this side, which is no news; what was executed has been told."""
         self.ours = True
         self._unanswered.clear()
         self._received_ns = 0
+        self._stop_replying()
         self._forget_socket()
         cast(ITCPTransport, self.transport).abortConnection()
 
@@ -157,25 +172,44 @@ class BackendConnection(Protocol):
             self._answers.append(_BAD_REQUEST)
             self._keep_alive = False
 
+    @property
+    def rests(self) -> bool:
+        """Whether no request is on it."""
+        return not (self._received_ns or self._replying is not None or self._answers or self._unanswered)
+
+    def leave(self) -> None:
+        """Close from this side, in order, once what is under way is answered."""
+        if self.rests:
+            self.ours = True
+            self._forget_socket()
+            cast(ITCPTransport, self.transport).loseConnection()
+
     # The parser's side (httptools.HTTPProtocol).
 
     def on_message_begin(self) -> None:
         """Forget the request before."""
-        self._request_id = b""
+        self._request_id = self._kind = b""
+        self._body = None
         self._partly = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the request's id."""
         if len(name) == len(_ID_FIELD) and name.lower() == _ID_FIELD and not self._received_ns:  # in no trailer
             self._request_id = value[:ID_LIMIT]
+        elif len(name) == len(_KIND_FIELD) and name.lower() == _KIND_FIELD and not self._received_ns:
+            self._kind = value[:FIELD_LIMIT]
+
+    def on_body(self, body: bytes) -> None:
+        """Count it, and keep the digest of one that somebody will ask for."""
+        self._body_bytes += len(body)
+        if self._kind:
+            if self._body is None:
+                self._body = Digest()
+            self._body.take(body)
 
     def on_headers_complete(self) -> None:
         """Note that it is received."""
         self._received_ns = self._at_ns
-
-    def on_body(self, body: bytes) -> None:
-        """Count it."""
-        self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Act on the request, which is to answer it."""
@@ -186,6 +220,9 @@ class BackendConnection(Protocol):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
+        if self._kind or self._replying is not None or self.site.leaving is not None:
+            self._take_turn(request_id, carried)
+            return
         answer = request_id.join(self._pieces_around(len(request_id)))
         if self._parser.get_method() == b"HEAD":
             answer = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
@@ -204,6 +241,65 @@ class BackendConnection(Protocol):
             )
         )
         self._received_ns = 0
+
+    # What is not a small GET.
+
+    def _take_turn(self, request_id: bytes, carried: int) -> None:
+        """Reply to a request, or once the one before it has its answer."""
+        arrival = Arrival(
+            self._instance,
+            request_id.decode("latin-1"),
+            self.source_port,
+            carried,
+            self._received_ns,
+            self._at_ns,
+            again=self._partly,
+        )
+        self._received_ns = 0
+        self._log.told(attrs.evolve(arrival))
+        arrival.again = True
+        received = self._whole(request_id)
+        end = backend_end(self._kind) or BEHIND_OTHERS
+        close = not self._keep_alive or self.site.leaving is not None
+
+        def turn() -> None:
+            reply = end.reply(received)
+            head = head_of(reply, close=close)
+
+            def done() -> None:
+                self._replied(close=close)
+
+            self._replying = Replying(self.site.reactor, reply, head, self._write, done)
+            self._unanswered.append(arrival)
+            self._executed_told = len(self._unanswered)
+            self._replying.start()
+
+        if self._replying is not None:
+            self._waiting.append(turn)
+        else:
+            turn()
+
+    def _whole(self, request_id: bytes) -> Received:
+        body = self._body or Digest()
+        return Received(self.site.resource.instance, request_id, self.source_port, body.length, body.told())
+
+    def _replied(self, *, close: bool) -> None:
+        """Tell that a reply is with the kernel, now or once what is buffered is."""
+        self._replying = None
+        if not self._buffered:
+            self._tell_answered()
+        if close:
+            self.ours = True
+            self._forget_socket()
+            cast(ITCPTransport, self.transport).loseConnection()
+        elif self._waiting:
+            self._waiting.pop(0)()
+
+    def _stop_replying(self) -> None:
+        self._waiting.clear()
+        if self._replying is not None:
+            self._replying.stop()
+            self._replying = None
 
     def _pieces_around(self, id_length: int) -> list[bytes]:
         """Return the bytes of the answer around the request's id, for ids of this length, made anew each second."""
@@ -257,7 +353,8 @@ class BackendConnection(Protocol):
         self._draining = self._buffered = False
         transport: Any = self.transport
         transport.unregisterProducer()
-        self._tell_answered()
+        if self._replying is None:
+            self._tell_answered()
 
     def stopProducing(self) -> None:
         """Nothing more is wanted: the connection is lost, which is told as well."""
@@ -301,16 +398,37 @@ class BackendFactory(Factory):
 
     noisy = False
 
-    def __init__(self, resource: BackendResource, log: BackendLog, group: SocketGroup | None = None) -> None:
-        """Serve `resource`, tell `log` what happens, and let `group` read and write."""
+    def __init__(
+        self, resource: BackendResource, log: BackendLog, reactor: IReactorTime, group: SocketGroup | None = None
+    ) -> None:
+        """Serve `resource`, tell `log` what happens, let `reactor` wait, and `group` read and write."""
+        self.reactor = reactor
         self.resource = resource
         self.log = log
         self.group = group
         self.connections: set[BackendConnection] = set()
+        self.leaving: Deferred[None] | None = None  #: fires when the last connection is gone
 
     def buildProtocol(self, addr: IAddress | None) -> BackendConnection:  # noqa: ARG002
         """Make one."""
         return BackendConnection(self)
+
+    def leave(self) -> Deferred[None]:
+        """Close every connection once what is under way on it is answered; fires when the last is gone."""
+        self.leaving = Deferred()
+        for connection in tuple(self.connections):
+            connection.leave()
+        self._look_whether_all_are_gone()
+        return self.leaving
+
+    def gone(self, connection: BackendConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        self._look_whether_all_are_gone()
+
+    def _look_whether_all_are_gone(self) -> None:
+        if self.leaving is not None and not self.leaving.called and not self.connections:
+            self.leaving.callback(None)
 
     def encode(self, request_id: bytes, source_port: int, now_s: int) -> bytes:
         """Return the bytes of the resource's answer (RFC 9112, 4; RFC 9110, 6.6.1)."""

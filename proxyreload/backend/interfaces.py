@@ -17,6 +17,13 @@ class IBackend(Interface):
     def start(reactor: IReactor) -> Awaitable[None]:
         """Listen; raises `proxyreload.errors.StartError` if that cannot be done. One that was killed can start anew."""
 
+    def leave() -> Awaitable[None]:
+        """End it as a deployment does, and call back when it is gone: it can be started anew then.
+
+        It listens no more, closes the connections that rest, says ``Connection: close`` with what it still answers, and
+        is gone when the last request has its answer.
+        """
+
     def kill() -> Awaitable[None]:
         """Crash it: from now on nobody listens, and every connection is gone. Done when its port may be had again."""
 

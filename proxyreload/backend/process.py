@@ -24,6 +24,8 @@ from proxyreload.system.frozen import its_environment, this_program
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 
+#: What lets a backend's process leave in order.
+LEAVE = signal.SIGUSR1
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 5.0
 #: In a hurry.
@@ -91,6 +93,14 @@ class BackendProcess:
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, cast(Any, OneProtocolFactory(receiver)))
         self._receiver = receiver
         self._told.addCallback(lambda _none: self._ended(receiver))
+
+    async def leave(self) -> None:
+        """Let it end as a deployment ends one."""
+        self._asked_to_end = True
+        if self._child is not None:
+            self._child.signal(LEAVE)
+            await self._child.exited()
+            await self._told_all()
 
     async def kill(self) -> None:
         """Crash it; what it had not told yet is not known."""

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.pending import Pending
-from proxyreload.client.request import PreparedRequest
+from proxyreload.client.request import KindRequest, PreparedRequest
 from proxyreload.history import failures
 from proxyreload.history.events import Ending, Exchange, FrontClosed
 from proxyreload.history.interfaces import Sink
@@ -72,13 +72,16 @@ class Client:
     number: int
     reactor: IReactorTime
     connector: IConnector
-    prepared: PreparedRequest
+    prepared: PreparedRequest | KindRequest
     expectation: Expectation
     sink: Sink
     clock_ns: ClockNs
     timeout_ns: int
     open_loop: bool = False
     probe: bool = False
+    fresh: bool = False  #: a connection for each request
+    kind: str = "get"
+    plain: bool = True  #: as `Exchange.plain`
     mark: bytes = b""  #: a letter before its request ids: these are not the traffic under test
 
     late: int = attrs.field(default=0, init=False)  #: requests that were due before the one before them had its outcome
@@ -98,6 +101,7 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         """Prepare the constant part of the request ids."""
+        self.fresh = self.fresh or self.probe
         self._prefix = id_prefix(self.mark, self.number)
 
     def start(self) -> None:
@@ -164,7 +168,7 @@ class Client:
         """Judge and record the answer, and go on."""
         failure, message = self.expectation(pending, pending.request_id)
         self._record(connection, pending, pending.last_byte_ns, failure, message)
-        if self.probe:
+        if self.fresh:
             connection.close()
             self._connection = None
         elif not pending.keep_alive:
@@ -255,7 +259,7 @@ class Client:
         pending = self._pending
         if pending is None:
             return
-        since_ns = pending.begun_ns or pending.written_ns
+        since_ns = self._since_ns(pending)
         if not since_ns:  # what waits for its turn to be written has its time from now
             since_ns = pending.begun_ns = self.clock_ns()
         left_ns = since_ns + self.timeout_ns - self.clock_ns()
@@ -270,6 +274,10 @@ class Client:
             self._give_up(pending, failures.CONNECT_TIMEOUT, "")
         else:
             self._give_up(pending, failures.TIMEOUT, "")
+
+    def _since_ns(self, pending: Pending) -> int:
+        """Return from when on an exchange has its time, 0 if it waits for its turn to be written."""
+        return pending.begun_ns or pending.written_ns
 
     def _give_up(self, pending: Pending, failure: str, message: str) -> None:
         """End the exchange under way from this side."""
@@ -297,6 +305,7 @@ class Client:
                 closed_ns=self.clock_ns(),
                 probe=self.probe,
                 message=message,
+                kind=self.kind,
             )
         )
 
@@ -322,6 +331,8 @@ class Client:
                 back_port=0,
                 announced=False,
                 probe=self.probe,
+                kind=self.kind,
+                plain=self.plain,
             )
         else:
             written_ns = pending.written_ns
@@ -344,5 +355,7 @@ class Client:
                 port_number(pending.back_port),
                 not pending.keep_alive,
                 self.probe,
+                self.kind,
+                self.plain,
             )
         self.sink.exchanged(exchange)

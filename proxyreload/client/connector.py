@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReacto
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
+from proxyreload.client.far import DelayLine
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.system.clock import ClockNs
@@ -27,14 +28,20 @@ class HTTP11Connector:
     tls: IOpenSSLClientConnectionCreator | None = None
     connection: type[HTTP11Connection] = HTTP11Connection
     group: SocketGroup | None = None
+    careful: bool = False  #: as `HTTP11Connection.careful`
+    line: DelayLine | None = None  #: for clients that are far away
 
     def connect(self, owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
         """Open one connection."""
         started_ns = self.clock_ns()
         endpoint = self._endpoint(timeout_s)
+        if self.line is not None:
+            connection = self.connection(owner, self.clock_ns, started_ns)
+            return self.line.connect(endpoint if self.tls is None else wrapClientTLS(self.tls, endpoint), connection)
         if self.tls is None:
-            factory = _factory(self.connection(owner, self.clock_ns, started_ns, self.group))
-            return cast(Deferred[IConnection], endpoint.connect(factory))
+            connection = self.connection(owner, self.clock_ns, started_ns, self.group)
+            connection.careful = self.careful
+            return cast(Deferred[IConnection], endpoint.connect(_factory(connection)))
         from proxyreload.client.tls import over_tls
 
         secure = over_tls(self.connection)(owner, self.clock_ns, started_ns)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import httptools
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -50,6 +50,9 @@ class HTTP11Connection(Protocol):
     local_port = 0
     connect_ns = 0
     carried = 0
+    #: Whether it looks at its own socket right before each request, and not with the others of its group: where many
+    #: send at once the last of them would go by what was seen before the first.
+    careful = False
 
     def __init__(
         self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
@@ -108,6 +111,10 @@ class HTTP11Connection(Protocol):
         self._descriptor = handle.fileno()
         self._socket_send = handle.send
         self._group.add(handle, self)
+        if self.careful:
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            self._poll = poll.poll
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
@@ -121,14 +128,15 @@ class HTTP11Connection(Protocol):
         if pending is None:
             self._unsolicited(data)
             return
-        in_one_piece = not pending.first_byte_ns
-        if in_one_piece:
+        in_one_piece = not pending.first_byte_ns and pending.take is None
+        if not pending.first_byte_ns:
             pending.first_byte_ns = at_ns
-            if pending.request_id and self._recall(pending, data, at_ns):
+            if in_one_piece and pending.request_id and self._recall(pending, data, at_ns):
                 return
             self._heard = 0
             self._come_to = (False, 0)
             self._head_complete = self._framed = self._complete = False
+        pending.heard_ns = at_ns
         self._heard += len(data)
         if self._heard >= HEAD_LIMIT:
             self._parse_much(data)
@@ -211,10 +219,33 @@ class HTTP11Connection(Protocol):
         """Write one whole request, once."""
         self._payload = payload
         self._next = pending
-        if self._group is not None and self._socket_send is not None:
+        if self._group is not None and self._socket_send is not None and not self.careful:
             self._group.to_transmit(self._descriptor, self)
         else:
             self.transmit(readable=self._surplus or self._has_come())
+
+    def more(self, payload: bytes) -> None:
+        """Write more of the request under way."""
+        if self._pending is not None and not self._silenced:
+            self._write(payload)
+
+    def rest(self) -> None:
+        """Read nothing for a while."""
+        if self._silenced or self.transport is None:
+            return
+        if self._group is not None and self._descriptor >= 0:
+            self._group.rest(self._descriptor)
+        else:
+            cast(IPushProducer, self.transport).pauseProducing()
+
+    def read_on(self) -> None:
+        """Read again."""
+        if self._silenced or self.transport is None:
+            return
+        if self._group is not None and self._descriptor >= 0:
+            self._group.read_on(self._descriptor)
+        else:
+            cast(IPushProducer, self.transport).resumeProducing()
 
     def close(self) -> None:
         """Close in order."""
@@ -275,6 +306,8 @@ class HTTP11Connection(Protocol):
         if self._complete or self._wrong or pending is None:
             return
         self._body_bytes += len(body)
+        if pending.take is not None and pending.status >= 200:  # noqa: PLR2004
+            pending.take(body)
         if len(pending.body) < BODY_KEPT:
             pending.body = (pending.body + body)[:BODY_KEPT] if pending.body else body[:BODY_KEPT]
 

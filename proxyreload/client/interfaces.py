@@ -25,6 +25,15 @@ class IConnection(Interface):
         `IConnectionOwner.closed`.
         """
 
+    def more(payload: bytes) -> None:
+        """Write more of the request under way, which is known to come in pieces."""
+
+    def rest() -> None:
+        """Read nothing until `read_on`."""
+
+    def read_on() -> None:
+        """Go on reading."""
+
     def close() -> None:
         """Close in order; the owner hears nothing more."""
 

@@ -1,28 +1,46 @@
 """All the clients of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from proxyreload.client.client import Client
+from proxyreload.client.dialogue import Dialogue
 from proxyreload.client.interfaces import IConnector
-from proxyreload.client.request import PreparedRequest
+from proxyreload.client.request import KindRequest, PreparedRequest
 from proxyreload.client.schedule import Schedule
+from proxyreload.client.volley import Aimer, Volley
 from proxyreload.history.events import ScheduleKept
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.traffic.identity import PROBE_MARK
-from proxyreload.traffic.interfaces import Expectation
+from proxyreload.traffic.interfaces import ClientEnd, Expectation
 
+#: The kinds of the clients that have a number of their own, and of the probe.
+PLAIN_KIND, PROBE_KIND = "get", "fresh"
 #: What is due when the clients stop is sent for so long at most.
 DRAIN_LIMIT_S = 1.0
 
 
+@attrs.frozen
+class Crowd:
+    """Clients of one kind with the same settings, and what they need."""
+
+    kind: str
+    clients: int
+    end: Callable[[], ClientEnd]  #: makes one client's end
+    prepared: PreparedRequest | KindRequest
+    connector: IConnector
+    rate_per_s: float | None = None
+
+
 @attrs.define(eq=False)
 class Load:
-    """``clients`` persistent clients, numbered from 0, and the probe, numbered after them.
+    """``clients`` persistent clients, numbered from 0, then those of each crowd, and the probe, numbered last.
 
     With `rate_per_s` the clients share an open loop of that many requests/s; without, each is a closed loop.
     """
@@ -38,10 +56,13 @@ class Load:
     rate_per_s: float | None = None
     probe_rate_per_s: float = 0.0
     mark: bytes = b""
+    crowds: Sequence[Crowd] = ()
+    seed: int = 0
     _clients: list[Client] = attrs.field(factory=list, init=False)
     #: Of the persistent clients, once there is a rate.
     _schedule: Schedule | None = attrs.field(default=None, init=False)
     _probe_schedule: Schedule | None = attrs.field(default=None, init=False)
+    _others: list[Schedule] = attrs.field(factory=list, init=False)  # of crowds with a rate
     sending: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
@@ -51,8 +72,10 @@ class Load:
         self._clients += persistent
         if self.rate_per_s is not None:
             self._schedule = Schedule(self.reactor, self.clock_ns, persistent, self.rate_per_s)
+        for crowd in self.crowds:
+            self._gather(crowd)
         if self.probe_rate_per_s:
-            probe = self._client(self.clients, probe=True)
+            probe = self._client(len(self._clients), probe=True)
             self._clients.append(probe)
             self._probe_schedule = Schedule(self.reactor, self.clock_ns, [probe], self.probe_rate_per_s)
         for client in self._clients:
@@ -89,6 +112,34 @@ class Load:
             stopping.addCallback(_stopped, dropping)
         return stopping
 
+    def _gather(self, crowd: Crowd) -> None:
+        """Make a crowd's clients."""
+        volley, first = Volley(), len(self._clients)
+        clients: list[Client] = []
+        for number in range(first, first + crowd.clients):
+            end = crowd.end()
+            common: dict[str, Any] = {
+                "number": number,
+                "reactor": self.reactor,
+                "connector": crowd.connector,
+                "prepared": crowd.prepared,
+                "expectation": self.expectation,
+                "sink": self.sink,
+                "clock_ns": self.clock_ns,
+                "timeout_ns": round(self.timeout_s * NS_PER_S),
+                "open_loop": crowd.rate_per_s is not None,
+                "fresh": end.fresh,
+                "kind": crowd.kind,
+                "plain": False,
+                "mark": self.mark,
+                "end": end,
+                "random": Random(f"{self.seed} {number}"),  # noqa: S311
+            }
+            clients.append(Aimer(**common, volley=volley) if end.aimed else Dialogue(**common))
+        self._clients += clients
+        if crowd.rate_per_s is not None:
+            self._others.append(Schedule(self.reactor, self.clock_ns, clients, crowd.rate_per_s))
+
     def _drop(self) -> None:
         for client in self._clients:
             client.drop()
@@ -120,7 +171,8 @@ class Load:
 
     @property
     def _schedules(self) -> list[Schedule]:
-        return [schedule for schedule in (self._schedule, self._probe_schedule) if schedule is not None]
+        own = [schedule for schedule in (self._schedule, self._probe_schedule) if schedule is not None]
+        return own + self._others
 
     def _client(self, number: int, *, probe: bool = False) -> Client:
         return Client(
@@ -134,6 +186,7 @@ class Load:
             timeout_ns=round(self.timeout_s * NS_PER_S),
             open_loop=probe or self.rate_per_s is not None,
             probe=probe,
+            kind=PROBE_KIND if probe else PLAIN_KIND,
             mark=PROBE_MARK if probe else self.mark,
         )
 

@@ -1,5 +1,7 @@
 """One request under way, and in the end its answer."""
 
+from collections.abc import Callable
+
 
 class Pending:
     """One exchange that is not over: its id, its stamps, its deadline and as much of an answer as there is.
@@ -22,6 +24,8 @@ class Pending:
     back_port = b""  #: the proxy's port towards it, as it says itself
     echoed_id = b""  #: the request's id as the answer has it
     body = b""  #: its first bytes where it is longer than is kept
+    take: "Callable[[bytes], None] | None" = None  #: takes the body as it comes; None: it is short, `body` is all of it
+    heard_ns = 0  #: when the latest bytes of the answer were read, if not all came at once
     keep_alive = True  #: whether the answer lets the connection persist
 
     def __init__(self, number: int, request_id: bytes, due_ns: int = 0) -> None:

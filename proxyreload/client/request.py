@@ -1,5 +1,6 @@
 """What a client sends: prepared once by treq, repeated with a new id each time."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,18 @@ class PreparedRequest:
     def encode(self, request_id: bytes) -> bytes:
         """Return the request's bytes with this id."""
         return self.before + request_id + self.after
+
+
+@attrs.frozen
+class KindRequest:
+    """A request of a kind that sends more than a head."""
+
+    head: PreparedRequest
+    body: Callable[[bytes], bytes]  #: of the request with this id
+
+    def encode(self, request_id: bytes) -> bytes:
+        """Return the request's first bytes with this id."""
+        return self.head.encode(request_id) + self.body(request_id)
 
 
 @implementer(IConsumer)

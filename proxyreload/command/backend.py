@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 
 from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
+from proxyreload.backend.process import LEAVE
 from proxyreload.backend.uplink import OneProtocolFactory, Uplink
 from proxyreload.cli.base import Options
 from proxyreload.cli.signals import on_signals
@@ -75,6 +76,15 @@ def serve_backend(words: list[str]) -> int:
             print(f"backend {instance} on http://{backend.address}/", flush=True)  # noqa: T201
         else:
             told.append(_speak(reactor, seen, bounds.DESCRIPTOR.parse("--report", options["report"])))
+
+    async def leave() -> None:
+        await backend.leave()
+        reactor.stop()
+
+    def left(_number: int, _frame: object) -> None:
+        reactor.callFromThread(lambda: Deferred.fromCoroutine(leave()))
+
+    signal.signal(LEAVE, left)
 
     async def end() -> None:
         await backend.stop()

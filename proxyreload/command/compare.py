@@ -22,7 +22,7 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.command.outputs import Outputs, cannot, claimed
-from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, named, ports, repetition
+from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, leaves_after_s, named, ports, repetition
 from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
@@ -67,6 +67,7 @@ class CompareOptions(Options):
         ["change", None, "backends", "What is repeated: backends, reload or upgrade"],
         ["pace", None, "0.5", "Seconds between a change that is done and the next"],
         ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
+        ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
         ["rate", None, "2000", "Requests/s over all clients; 0: each sends as soon as it has its answer"],
@@ -240,7 +241,12 @@ def _settings(options: Options) -> Settings:
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
         ),
-        backends=BackendSettings(number=backends, first_port=first_port, kill_removed_s=killed_after_s(options)),
+        backends=BackendSettings(
+            number=backends,
+            first_port=first_port,
+            stop_removed_s=leaves_after_s(options),
+            kill_removed_s=killed_after_s(options),
+        ),
     )
 
 

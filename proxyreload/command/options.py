@@ -10,9 +10,10 @@ from twisted.python import usage
 from proxyreload import errors
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, named, ports, repetition
+from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, leaves_after_s, named, ports, repetition
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.plan.traffic import Group, checked, parsed
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
 from proxyreload.system.samefile import require_apart
@@ -41,6 +42,8 @@ class RunOptions(Options):
     optParameters = [  # noqa: RUF012
         ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
+        ["traffic", None, None, "Clients of other kinds: KIND=CLIENTS, a comma between two, or all: a few of each"],
+        ["rtt", None, None, "How far away the clients of --traffic are: ms there and back"],
         ["rate", None, None, "Requests/s over all clients, due whatever becomes of them; without it: closed loop"],
         ["duration", None, None, "Seconds of traffic, in place of the scenario's"],
         ["backends", None, "4", "How many numbered backends there are"],
@@ -57,6 +60,7 @@ class RunOptions(Options):
         ["repeat", None, None, "Roll through the backends so many times: add one, remove one; in place of a scenario"],
         ["change", None, "backends", "What --repeat repeats: backends, reload or upgrade"],
         ["pace", None, "0.5", "Seconds with --repeat between a change that is done and the next"],
+        ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
         ["binary", None, None, "The proxy's program"],
         ["upgrade-to", None, None, "The program that an upgrade replaces it by, if not the same one"],
@@ -140,22 +144,27 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
         raise errors.UsageError(msg)
     backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends, front=url is None)
+    plain, groups = _traffic(options)
+    scenario = _scenario(options, duration_s, backends)
+    hosted = not options["no-backends"]
     return Settings(
         target=Target.front(front_port) if url is None else Target.parse(url),
-        scenario=_scenario(options, duration_s, backends),
+        scenario=scenario,
         choice=choice,
         load=LoadSettings(
-            clients=bounds.CLIENTS.parse("--clients", options["clients"]),
+            clients=bounds.CLIENTS.parse("--clients", options["clients"]) if plain is None else plain,
             rate_per_s=None if options["rate"] is None else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
+            groups=checked([*groups, *scenario.groups], hosted=hosted),
         ),
         backends=BackendSettings(
             number=backends,
-            hosted=not options["no-backends"],
+            hosted=hosted,
             host=options["backend-host"],
             first_port=first_port,
             processes=bool(options["backend-processes"]),
+            stop_removed_s=leaves_after_s(options) if choice is not None and hosted else None,
             kill_removed_s=killed_after_s(options),
         ),
         tls=TlsSettings(None if options["ca"] is None else Path(options["ca"]), bool(options["insecure"])),
@@ -173,13 +182,23 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     )
 
 
+def _traffic(options: dict[str, Any]) -> tuple[int | None, tuple[Group, ...]]:
+    """Return how many clients of ``get`` --traffic asks for, None for --clients, and the other groups."""
+    rtt_s = 0.0 if options["rtt"] is None else bounds.RTT_MS.parse("--rtt", options["rtt"]) / 1000
+    if options["traffic"] is None:
+        if rtt_s:
+            msg = "--rtt is the distance of the clients of --traffic: say --traffic get=10, or which"
+            raise errors.UsageError(msg)
+        return None, ()
+    return parsed(options["traffic"], rtt_s, hosted=not options["no-backends"])
+
+
 def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) -> Scenario:
     if options["plugin"] is None:
-        for option in ("scenario", "repeat"):
-            if options[option] is not None:
-                msg = f"--{option} needs --plugin: whoever runs the proxy makes the changes"
-                raise errors.UsageError(msg)
-        return watching(duration_s, backends)
+        if options["repeat"] is not None:
+            msg = "--repeat needs --plugin: whoever runs the proxy makes the changes"
+            raise errors.UsageError(msg)
+        return _watched(options["scenario"], duration_s, backends)
     if options["web"] is not None and options["repeat"] is None and options["scenario"] is None:
         return attrs.evolve(watching(duration_s, backends), title="changes by hand")
     if options["repeat"] is None:
@@ -189,6 +208,17 @@ def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) 
             msg = f"--repeat makes its own scenario, whose length --pace sets: --{option} does not go with it"
             raise errors.UsageError(msg)
     return repetition(options, backends)
+
+
+def _watched(path: str | None, duration_s: float | None, backends: int) -> Scenario:
+    """Return the scenario of a proxy that somebody else changes: one of a file has traffic, and no steps."""
+    if path is None:
+        return watching(duration_s, backends)
+    scenario = named(path, duration_s, backends)
+    if scenario.steps:
+        msg = f"{path}: steps need --plugin: whoever runs the proxy makes the changes"
+        raise errors.UsageError(msg)
+    return scenario
 
 
 def _commands(options: dict[str, Any], choice: Choice | None) -> dict[str, str]:

@@ -13,6 +13,8 @@ from proxyreload.system import bounds
 CHANGES = ("backends", *OF_THE_PROXY)
 #: Rolling through the backends takes two that stay and one that comes.
 _ROLLING_BACKENDS = 3
+#: What --stop-removed takes besides a number.
+NEVER = "never"
 
 
 def repetition(options: Mapping[str, Any], backends: int) -> Scenario:
@@ -44,6 +46,18 @@ def killed_after_s(options: Mapping[str, Any]) -> float | None:
     """Return how long after its removal was applied a backend is killed, None for never."""
     after = options["kill-removed"]
     return None if after is None else bounds.KILL_AFTER_S.parse("--kill-removed", after)
+
+
+def leaves_after_s(options: Mapping[str, Any]) -> float | None:
+    """Return how long after its removal was applied a backend leaves, None for never; raises `UsageError`."""
+    after = options["stop-removed"]
+    if after == NEVER:
+        return None
+    try:
+        return bounds.STOP_AFTER_S.parse("--stop-removed", after)
+    except UsageError as error:
+        msg = f"{error}; or {NEVER}"
+        raise UsageError(msg) from error
 
 
 def ports(options: Mapping[str, Any], backends: int, *, front: bool = True) -> tuple[int, int]:

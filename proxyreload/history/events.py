@@ -45,6 +45,8 @@ class Exchange:
     back_port: int
     announced: bool  #: the answer said ``Connection: close``
     probe: bool
+    kind: str = "get"  #: of traffic
+    plain: bool = True  #: of a client that was asked for by number, as the ancestor's were, or the probe
 
     @property
     def sent_ns(self) -> int:
@@ -103,6 +105,7 @@ class FrontClosed:
     closed_ns: int
     probe: bool
     message: str = ""  #: what is odd about it
+    kind: str = "get"  #: of its traffic
 
 
 @attrs.frozen
@@ -132,6 +135,14 @@ class BackClosed:
 @attrs.frozen
 class BackendKilled:
     """A removed backend was killed, as a deployment would: from here on, who still sends to it loses."""
+
+    instance: str
+    at_ns: int
+
+
+@attrs.frozen
+class BackendLeaving:
+    """A removed backend leaves, as a deployment's does: who sends to it from here on loses."""
 
     instance: str
     at_ns: int
@@ -295,6 +306,7 @@ Event = (
     | ConnectionChanged
     | BackClosed
     | BackendKilled
+    | BackendLeaving
     | RecordLost
     | Change
     | RateChanged

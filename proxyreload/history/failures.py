@@ -25,6 +25,9 @@ MALFORMED: Final = "malformed response"
 #: connection ends, and the run is lossy.
 UNSOLICITED: Final = "unasked bytes"
 WRONG_BODY: Final = "wrong body"
+#: Of numbered messages: one is missing, or came twice or late.
+MESSAGE_LOST: Final = "message lost"
+MESSAGE_REPEATED: Final = "message repeated"
 #: The run was ended while the exchange was under way; it says nothing about the proxy.
 ABORTED: Final = "aborted"
 

@@ -18,6 +18,7 @@ from proxyreload.history.events import (
     Arrival,
     BackClosed,
     BackendKilled,
+    BackendLeaving,
     BaselineTaken,
     Broken,
     Change,
@@ -59,7 +60,18 @@ _ONE_BY_ONE: Final = object
 RARE: Final = _ONE_BY_ONE
 #: They, of one moment in this order.
 _SINGLE: tuple[type, ...] = (
-    *(BaselineTaken, Started, RateChanged, Change, Unproved, BackendKilled, RecordLost, Broken, ReporterFailed),
+    *(
+        BaselineTaken,
+        Started,
+        RateChanged,
+        Change,
+        Unproved,
+        BackendKilled,
+        BackendLeaving,
+        RecordLost,
+        Broken,
+        ReporterFailed,
+    ),
     *(Skipped, EndedEarly, Stalled, ScheduleKept, Ended),
 )
 #: What is told of each request, and what is not.

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
-from proxyreload.history.events import BackendKilled, Broken, Change, Phase
+from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Phase
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
 from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
@@ -27,8 +27,8 @@ CHANGE_TIMEOUT_S = 60.0
 class Operations:
     """Makes changes through a proxy plugin, one at a time, and tells how far each has come.
 
-    With `kill_after_s` a removed backend is killed so long after its removal was applied, as a deployment would, and
-    started anew before it is added again.
+    A removed backend leaves `stop_after_s` after its removal was applied, as a deployment's does; with `kill_after_s`
+    it is killed in place of that, as in a crash. It is started anew before it is added again.
     """
 
     reactor: IReactor
@@ -40,9 +40,10 @@ class Operations:
     successor: Path = attrs.field(factory=Path)  #: the program to upgrade to
     backends: Mapping[int, IBackend] = attrs.field(factory=dict)
     kill_after_s: float | None = None
+    stop_after_s: float | None = None
     _requested: int = attrs.field(default=0, init=False)
     _doomed: dict[int, IDelayedCall] = attrs.field(factory=dict, init=False)
-    _killed: dict[int, Deferred[None]] = attrs.field(factory=dict, init=False)
+    _gone: dict[int, Deferred[None]] = attrs.field(factory=dict, init=False)
     _turn: DeferredLock = attrs.field(factory=DeferredLock, init=False)
     _requests: list[Deferred[Change]] = attrs.field(factory=list, init=False)
 
@@ -96,12 +97,19 @@ class Operations:
         except ProxyreloadError as error:
             return publish(Phase.FAILED, words_of(error))
         applied = publish(Phase.APPLIED)
-        if action == "remove" and self.kill_after_s is not None:
-            self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
+        if action == "remove" and instance in self.backends:
+            self._doom(instance)
         return applied
 
+    def _doom(self, instance: int) -> None:
+        """Let a removed backend go some time from now."""
+        if self.kill_after_s is not None:
+            self._doomed[instance] = self.reactor.callLater(self.kill_after_s, self._kill, instance)
+        elif self.stop_after_s is not None:
+            self._doomed[instance] = self.reactor.callLater(self.stop_after_s, self._leave, instance)
+
     def stop(self) -> None:
-        """Make no more changes, and kill no more backends."""
+        """Make no more changes, and let no more backends go."""
         for request in reversed(tuple(self._requests)):  # none has its turn because another is cancelled
             request.cancel()
         for call in self._doomed.values():
@@ -128,16 +136,29 @@ class Operations:
         async def kill() -> None:
             await backend.kill()
 
-        self._killed[instance] = Deferred.fromCoroutine(kill())
+        self._gone[instance] = Deferred.fromCoroutine(kill())
         self.sink.publish(BackendKilled(str(instance), self.clock_ns()))
+
+    def _leave(self, instance: int) -> None:
+        del self._doomed[instance]
+        backend = self.backends[instance]
+
+        async def leave() -> None:
+            await backend.leave()
+
+        self._gone[instance] = Deferred.fromCoroutine(leave())
+        self.sink.publish(BackendLeaving(str(instance), self.clock_ns()))
 
     async def _revive(self, instance: int) -> None:
         """See to it that the backend lives."""
         if instance in self._doomed:
             self._doomed.pop(instance).cancel()
-        if instance not in self._killed:
+        if instance not in self._gone:
             return
-        await self._killed.pop(instance)
+        gone = self._gone.pop(instance)
+        if not gone.called:  # somebody has a long answer from it still
+            await self.backends[instance].kill()
+        await gone
         try:
             await self.backends[instance].start(self.reactor)
         except ProxyreloadError as error:

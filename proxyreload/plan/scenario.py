@@ -12,6 +12,7 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.history.events import change_name
 from proxyreload.plan.statement import Keys, deep_key, line_of, statements
+from proxyreload.plan.traffic import GROUPS_LIMIT, Group, from_table
 from proxyreload.system import bounds
 from proxyreload.system.untrusted import printable
 from proxyreload.system.wholefile import read_some
@@ -23,7 +24,7 @@ _PARTS_AT_MOST = 16
 #: Changes that are about a backend, and those that are not.
 OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade")
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
-_TOP_KEYS = ("title", "duration", "backends", "step")
+_TOP_KEYS = ("title", "duration", "backends", "step", "traffic")
 _STEP_KEYS = ("at", *ACTIONS)
 
 
@@ -50,6 +51,7 @@ class Scenario:
     duration_s: float
     initial: tuple[int, ...]
     steps: tuple[Step, ...]
+    groups: tuple[Group, ...] = ()  #: of clients, beside those that were asked for by number
 
     @property
     def instances(self) -> frozenset[int]:
@@ -159,10 +161,11 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
         raise source.wrong(("step",), "write each step under [[step]]")
     steps = tuple(_step(source, index, table, duration) for index, table in enumerate(tables))
     _check_order(source, steps, initial, duration)
+    groups = _groups(source, content.get("traffic", []))
     title = content.get("title", name)
     if not isinstance(title, str):
         raise source.wrong(("title",), "title must be a text")
-    return Scenario(printable(title), duration, tuple(initial), steps)
+    return Scenario(printable(title), duration, tuple(initial), steps, groups)
 
 
 def _beyond(text: str) -> int:
@@ -173,6 +176,25 @@ def _beyond(text: str) -> int:
         except ValueError:
             return statement.line
     return 1
+
+
+def _groups(source: _Source, tables: object) -> tuple[Group, ...]:
+    """Return what the tables of traffic ask for."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise source.wrong(("traffic",), "write each kind of traffic under [[traffic]]")
+    if len(tables) > GROUPS_LIMIT:
+        raise source.wrong(("traffic",), f"{len(tables)} groups of traffic are too many: {GROUPS_LIMIT} at most")
+    groups = []
+    for index, table in enumerate(tables):
+        try:
+            groups.append(from_table(table))
+        except UsageError as error:
+            key = next(
+                (key for key in table if str(error).startswith((f"{key} ", f"no {key} ", f"unknown key {key!r}"))), None
+            )
+            path = ("traffic", index) if key is None else ("traffic", index, key)
+            raise source.wrong(path, str(error)) from error
+    return tuple(groups)
 
 
 def _known_keys(source: _Source, path: Keys, table: Mapping[str, object], known: tuple[str, ...]) -> None:

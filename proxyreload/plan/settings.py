@@ -10,6 +10,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
+from proxyreload.plan.traffic import PLAIN, PROBE, Group
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
@@ -94,6 +95,7 @@ class LoadSettings:
     timeout_s: float = 5.0  #: the client's time-out
     probe_rate_per_s: float = PROBE_RATE_PER_S
     seed: int = 0  #: for whatever is drawn by chance
+    groups: tuple[Group, ...] = attrs.field(default=(), metadata={"apart": True})  #: of other kinds, or farther away
 
 
 @attrs.frozen
@@ -105,6 +107,7 @@ class BackendSettings:
     host: str = _as("backend_host", "127.0.0.1")
     first_port: int = 1030
     processes: bool = _as("backend_processes", False)  # noqa: FBT003  #: each in a process of its own
+    stop_removed_s: float | None = None  #: so long after its removal was applied a backend leaves; None: it stays
     kill_removed_s: float | None = None  #: so long after its removal was applied a backend is killed
 
 
@@ -165,6 +168,7 @@ class Settings:
             "mechanism": self.choice.mechanism.name if self.choice else None,
             "url": self.target.url,
             "command": list(self.command),
+            "traffic": self._traffic_as_run(),
             "options": {
                 "duration": scenario.duration_s if scenario.duration_s != float("inf") else None,
                 **options,
@@ -176,6 +180,12 @@ class Settings:
             },
         }
 
+    def _traffic_as_run(self) -> list[dict[str, object]]:
+        load = self.load
+        plain = {"kind": PLAIN, "clients": load.clients, "rate": load.rate_per_s, "rtt_ms": 0.0}
+        probe = {"kind": PROBE, "clients": 1, "rate": load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True}
+        return [plain, *(group.as_run() for group in load.groups), *([probe] if load.probe_rate_per_s else [])]
+
 
 #: Those of `Settings` that are no options: they have places of their own in ``run.json``.
 _NO_OPTIONS = ("target", "scenario", "choice", "command")
@@ -186,7 +196,7 @@ def _options(settings: attrs.AttrsInstance) -> dict[str, object]:
     told: dict[str, object] = {}
     for field in attrs.fields(type(settings)):
         value = getattr(settings, field.name)
-        if field.name in _NO_OPTIONS:
+        if field.name in _NO_OPTIONS or field.metadata.get("apart"):
             continue
         if attrs.has(type(value)):
             told |= _options(value)

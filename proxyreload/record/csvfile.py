@@ -21,11 +21,11 @@ from proxyreload.system.wholefile import write_all, write_some
 #: The first six are those of the program's ancestor, by its names and in its order.
 COLUMNS = (
     *("time", "client", "status", "instance", "front port", "back port"),
-    *("request", "due", "written", "first byte", "connect", "connection", "carried", "announced", "failure"),
+    *("request", "due", "written", "first byte", "connect", "connection", "carried", "announced", "failure", "kind"),
 )
 
 #: A row without anything to quote, for a success over a connection that was open already.
-PLAIN_ROW = "%d,%d,%d,%s,%d,%s,%d,%d,%d,%d,,%d,%d,,\n"
+PLAIN_ROW = "%d,%d,%d,%s,%d,%s,%d,%d,%d,%d,,%d,%d,,,%s\n"
 _PLAIN_KEPT = 4096
 
 
@@ -127,6 +127,7 @@ class CsvFile:
                 (e.first_byte_ns - start_ns) // NS_PER_US,
                 e.connection,
                 e.carried,
+                e.kind,
             )
             if not e.failure and not e.connect_ns and not e.announced and e.instance in plain
             else self._row(e)
@@ -156,6 +157,7 @@ class CsvFile:
                 e.carried,
                 "yes" if e.announced else "",
                 as_cell(e.failure),
+                e.kind,
             )
         )
 

@@ -17,13 +17,17 @@ from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
-from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change
+from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind
 from proxyreload.verdict.latency import Told
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.race import race_of
+from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: Changes with a note in the changelog.
-FORMAT = 1
+FORMAT = 2
+#: Those that can be read: the first had no kinds of traffic.
+FORMATS = (1, 2)
 #: Backends that are told by name, besides our own.
 _STRANGERS = 64
 
@@ -56,7 +60,9 @@ class RunFile:
     def finish(self, observation: Observation, judgement: Judgement) -> None:
         """Write it whole; raises `StartError` if that fails, and leaves what is there."""
         self.content["finished"] = True
-        self.content["changes"] = [change_as_run(change, observation.started_ns) for change in observation.changes]
+        self.content["changes"] = [
+            change_as_run(change, observation.started_ns, _service_us(observation)) for change in observation.changes
+        ]
         self.content["summary"] = _summary(observation, judgement)
         try:
             self._write()
@@ -99,8 +105,14 @@ def _since_us(at_ns: int, start_ns: int) -> int | None:
     return (at_ns - start_ns) // NS_PER_US if at_ns else None
 
 
-def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
+def _service_us(observation: Observation) -> int:
+    """Return how long an answer takes, in the median, away from the changes."""
+    return observation.steady_and_around()[0].percentile_us(50)
+
+
+def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) -> dict[str, object]:
     """Return a change as it stands in the file."""
+    race = race_of(change, service_us)
     judgement = judge_change(change)
     return {
         "number": change.number,
@@ -117,7 +129,24 @@ def change_as_run(change: ObservedChange, start_ns: int) -> dict[str, object]:
         "failures": change.failures,
         "stragglers": change.stragglers,
         **_closures(change.closures),
+        "race": race.as_run() if race is not None else None,
+        "kinds": _kinds(change.kinds),
     }
+
+
+def _kinds(tallies: Tallies) -> dict[str, object]:
+    """Return each kind's verdict and what it rests on."""
+    told: dict[str, object] = {}
+    for kind, tally in tallies.by_kind.items():
+        judgement = judge_kind(tally)
+        told[kind] = {
+            "verdict": judgement.verdict.value,
+            "reasons": list(judgement.reasons),
+            "exchanges": tally.exchanges,
+            "failures": tally.failures,
+            "front_closed": {ending.value: number for ending, number in tally.front.items()},
+        }
+    return told
 
 
 def _closures(closures: Closures) -> dict[str, object]:
@@ -197,6 +226,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
+        "kinds": _kinds(observation.kinds),
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),

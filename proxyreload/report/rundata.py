@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from proxyreload.record.runfile import FORMAT
+from proxyreload.record.runfile import FORMATS
 from proxyreload.report.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
 from proxyreload.system.untrusted import printable
 
@@ -92,8 +92,8 @@ def read_record(path: Path) -> Record:
 
 
 def _record(run: Table) -> Record:
-    if run.content.get("format") != FORMAT:
-        raise run.wrong(key="format", message=f"is not {FORMAT}")
+    if run.content.get("format") not in FORMATS:
+        raise run.wrong(key="format", message=f"is not {' or '.join(map(str, FORMATS))}")
     if run.content.get("finished") is not True:
         raise run.wrong(key="finished", message="is not true: the run did not come to its end")
     summary = run.table("summary")

@@ -73,7 +73,8 @@ def descriptors(settings: Settings) -> int:
     Each client has one connection, a second one while the first is being closed. Of a proxy's connections to hosted
     backends nobody knows how many there will be: two for each client cover what proxies with a pool for each thread do.
     """
-    backends, clients = settings.backends, settings.load.clients + 1
+    backends = settings.backends
+    clients = settings.load.clients + sum(group.clients for group in settings.load.groups) + 1
     if not backends.hosted:
         return OWN_DESCRIPTORS + 2 * clients
     # Of a backend's process: a socket pair, a pidfd, its output. It inherits the limit.

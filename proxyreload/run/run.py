@@ -16,7 +16,7 @@ from proxyreload.backend.backend import Backend
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.process import BackendProcess
 from proxyreload.client.connector import HTTP11Connector
-from proxyreload.client.load import Load
+from proxyreload.client.load import Crowd, Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
@@ -32,6 +32,7 @@ from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
+from proxyreload.run.crowds import Crowds
 from proxyreload.run.giveback import GiveBack, awaited
 from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
@@ -208,7 +209,9 @@ class Run:
         if self.proxy is not None and choice is not None:
             self.operations = self._operations(self.proxy, choice, upstreams, backends)
             self._give_back.later(stack, self.operations.stop)
-        await self._traffic(self._new_load(connector, prepared))
+        crowds = Crowds(connector, settings.target)
+        self._give_back.later(stack, crowds.close)
+        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.load.groups)))
 
     async def _traffic(self, load: Load) -> None:
         history, here = self._wiring.history, self._wiring.history.here
@@ -367,7 +370,7 @@ class Run:
 
     # Its parts.
 
-    def _new_load(self, connector: HTTP11Connector, prepared: PreparedRequest) -> Load:
+    def _new_load(self, connector: HTTP11Connector, prepared: PreparedRequest, crowds: Sequence[Crowd]) -> Load:
         load = self.settings.load
         return Load(
             reactor=self.reactor,
@@ -380,6 +383,8 @@ class Run:
             timeout_s=load.timeout_s,
             rate_per_s=load.rate_per_s,
             probe_rate_per_s=load.probe_rate_per_s,
+            crowds=crowds,
+            seed=load.seed,
         )
 
     def _operations(
@@ -394,6 +399,7 @@ class Run:
             choice.name,
             successor=self._programs.successor,
             backends={backend.instance: backend for backend in backends},
+            stop_after_s=self.settings.backends.stop_removed_s,
             kill_after_s=self.settings.backends.kill_removed_s,
         )
 

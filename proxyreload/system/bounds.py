@@ -104,7 +104,10 @@ DESCRIPTOR = WholeBound(0, 2**31 - 1)
 RATE_PER_S = Bound(0.001, 1_000_000, "requests/s")
 TIMEOUT_S = Bound(0.001, 3600, "seconds")
 PACE_S = Bound(0.001, 3600, "seconds")
+STOP_AFTER_S = Bound(0, 3600, "seconds")
 KILL_AFTER_S = Bound(0.001, 3600, "seconds")
 #: A run is a month long at most.
 DURATION_S = Bound(0.001, 31 * 86_400, "seconds")
 PAUSE_S = Bound(0, 31 * 86_400, "seconds")
+#: There and back.
+RTT_MS = Bound(0, 10_000, "ms")

@@ -86,6 +86,16 @@ class SocketGroup:
             with suppress(OSError, ValueError):  # a socket, or a group, that is closed already
                 self._epoll.unregister(descriptor)
 
+    def rest(self, descriptor: int) -> None:
+        """Leave what comes to the kernel's buffers, for a while; an end is not seen either."""
+        if descriptor in self._members:
+            self._epoll.modify(descriptor, 0)
+
+    def read_on(self, descriptor: int) -> None:
+        """Read it again."""
+        if descriptor in self._members:
+            self._epoll.modify(descriptor, select.EPOLLIN)
+
     def to_transmit(self, descriptor: int, member: Member) -> None:
         """Let `member` write, when all that was read has been worked on; at once if nothing was."""
         self._transmitting.append((descriptor, member))

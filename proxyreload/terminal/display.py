@@ -11,7 +11,7 @@ from zope.interface import Interface, implementer
 
 from proxyreload.system.untrusted import line_of
 from proxyreload.system.waiting import until
-from proxyreload.terminal.stream import BackgroundStream
+from proxyreload.terminal.background import BackgroundStream
 
 if TYPE_CHECKING:
     from rich.live import Live

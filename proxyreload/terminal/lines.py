@@ -1,6 +1,6 @@
 """Lines of the terminal's log."""
 
-from proxyreload.history.events import BackendKilled, Change, Exchange, FrontClosed, Phase, RateChanged
+from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Exchange, FrontClosed, Phase, RateChanged
 from proxyreload.history.failures import UNSOLICITED
 from proxyreload.record.csvfile import status_text
 from proxyreload.system.clock import NS_PER_S
@@ -25,6 +25,11 @@ def unsolicited_line(closed: FrontClosed, start_ns: int) -> str:
     who = f"{'probe' if closed.probe else 'client'} {closed.client}"
     when = clock_text(closed.closed_ns, start_ns)
     return f"{when}  {who:<10} front {closed.front_port:<6} {UNSOLICITED} while idle: {closed.message}"
+
+
+def leaving_line(leaving: BackendLeaving, start_ns: int) -> str:
+    """Return the line of a removed backend that leaves."""
+    return f"{clock_text(leaving.at_ns, start_ns)}  backend {leaving.instance} leaves"
 
 
 def killed_line(killed: BackendKilled, start_ns: int) -> str:

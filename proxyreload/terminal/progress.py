@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from proxyreload.system.untrusted import line_of
+from proxyreload.terminal.background import BackgroundStream
 from proxyreload.terminal.display import taken
-from proxyreload.terminal.stream import BackgroundStream
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -7,8 +7,18 @@ from statistics import median
 from proxyreload.history.events import SLIP_NS, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.verdict.backends import shown
-from proxyreload.verdict.judgement import Judgement, Verdict, by_class, counted, detection_limit, judge_change
+from proxyreload.verdict.judgement import (
+    Judgement,
+    Verdict,
+    by_class,
+    counted,
+    detection_limit,
+    judge_change,
+    judge_kind,
+)
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.race import race_of
+from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import ObservedChange
 
 #: A stall from here on is worth a line.
@@ -25,11 +35,16 @@ def summary_lines(
     yield what
     repetition = observation.repetition
     if repetition is None:
+        service_us = observation.steady_and_around()[0].percentile_us(50)
         for change in observation.changes:
             yield from _change_lines(change)
+            race = race_of(change, service_us)
+            if race is not None:
+                yield f"    {race.line()}"
     else:
         yield from _repetition_lines(observation.changes)
         yield repetition.line()
+    yield from _kind_lines(observation.kinds)
     yield from _latency_lines(observation)
     yield from _schedule_lines(observation.schedule)
     if observation.stall_ns > WORTH_SAYING_NS:
@@ -86,6 +101,17 @@ def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
         if times_ns:
             yield f"{word} after {_ms(round(median(times_ns)))} (median; at most {_ms(max(times_ns))})"
     yield f"stragglers: {sum(change.stragglers for change in changes)}"
+
+
+def _kind_lines(tallies: Tallies) -> Iterator[str]:
+    """Yield what became of each kind, where there is more than the clients asked for by number and the probe."""
+    if tallies.by_kind.keys() <= {"get", "fresh"}:
+        return
+    width = max(map(len, tallies.by_kind))
+    for kind, tally in tallies.by_kind.items():
+        judgement = judge_kind(tally)
+        reasons = f" ({'; '.join(judgement.reasons)})" if judgement.reasons else ""
+        yield f"{kind:<{width}}  {judgement.verdict.value}, {counted(tally.exchanges, 'exchange')}{reasons}"
 
 
 def _latency_lines(observation: Observation) -> Iterator[str]:

@@ -9,6 +9,7 @@ from twisted.internet.task import LoopingCall
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import (
     BackendKilled,
+    BackendLeaving,
     Broken,
     Change,
     ConnectionChanged,
@@ -21,7 +22,15 @@ from proxyreload.history.events import (
 )
 from proxyreload.system.clock import ClockNs, seconds
 from proxyreload.terminal.display import IDisplay
-from proxyreload.terminal.lines import change_line, clock_text, exchange_line, killed_line, rate_line, unsolicited_line
+from proxyreload.terminal.lines import (
+    change_line,
+    clock_text,
+    exchange_line,
+    killed_line,
+    leaving_line,
+    rate_line,
+    unsolicited_line,
+)
 from proxyreload.terminal.recent import Recent
 from proxyreload.verdict.counts import Counts
 
@@ -68,6 +77,7 @@ class Terminal:
             bus.subscribe(Change, self.changed, name)
             bus.subscribe(FrontClosed, self.front_closed, name)
             bus.subscribe(BackendKilled, self.killed, name)
+            bus.subscribe(BackendLeaving, self.leaving, name)
             bus.subscribe(RateChanged, self.rate_changed, name)
 
     def start(self, reactor: IReactorTime) -> None:
@@ -112,6 +122,10 @@ class Terminal:
     def killed(self, events: Sequence[BackendKilled]) -> None:
         """Show which backend is gone."""
         self._lines += [killed_line(event, self._start_ns) for event in events]
+
+    def leaving(self, events: Sequence[BackendLeaving]) -> None:
+        """Show which backend leaves."""
+        self._lines += [leaving_line(event, self._start_ns) for event in events]
 
     def rate_changed(self, events: Sequence[RateChanged]) -> None:
         """Show the new rate."""

@@ -3,7 +3,7 @@
 from proxyreload.history.failures import WRONG_BODY, status_failure
 from proxyreload.system.untrusted import printable
 from proxyreload.traffic.identity import BACK_PORT_FIELD, ID_FIELD, INSTANCE_FIELD
-from proxyreload.traffic.interfaces import Answer
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Kind, Received, Reply, Values
 
 METHOD = "GET"
 OK = 200
@@ -27,6 +27,17 @@ def answer_fields(instance: bytes, request_id: bytes, source_port: int) -> tuple
         (BACK_PORT_FIELD, b"%d" % source_port),
         (ID_FIELD, request_id),
     )
+
+
+class Answering:
+    """A backend that answers a small GET."""
+
+    def reply(self, request: Received) -> Reply:
+        """Answer it."""
+        return Reply(
+            answer_fields(request.instance, request.request_id, request.source_port),
+            numbered_body(request.instance, request.request_id),
+        )
 
 
 # The client's end.
@@ -53,3 +64,13 @@ def from_anyone(answer: Answer, request_id: bytes) -> tuple[str, str]:  # noqa: 
     if answer.status != OK:
         return status_failure(answer.status), ""
     return SUCCESS
+
+
+class Get(ClientEnd):
+    """Sends the next as soon as it has its answer, or by a rate."""
+
+    def __init__(self, values: Values) -> None:
+        """Take no settings."""
+
+
+kind = Kind("get", "small GET, the next at once or by --rate", "200, that backend's body for that id", Get, anyone=True)

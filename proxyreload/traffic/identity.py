@@ -7,6 +7,8 @@ is not of the traffic under test.
 #: The header field that carries a request's id there and back. Proxies replace or fold the well-known ones
 #: (X-Request-Id).
 ID_FIELD = b"Proxyreload-Id"
+#: And the one that tells a backend the request's kind, with the kind's settings, where a backend must know.
+KIND_FIELD = b"Proxyreload-Kind"
 #: Of an answer: the backend's number, and the proxy's TCP port as the backend saw it.
 INSTANCE_FIELD = b"Backend-Id"
 BACK_PORT_FIELD = b"Source-Port"

@@ -1,7 +1,14 @@
-"""The roles around a kind of traffic."""
+"""The roles around a kind of traffic: what both of its ends look like to those who carry it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
+
+import attrs
+
+from proxyreload.system.bounds import Bound
+
+#: A kind's own settings: by name a number, or the two ends of a range to draw from.
+Values = Mapping[str, float | tuple[float, float]]
 
 
 class Answer(Protocol):
@@ -26,3 +33,111 @@ class Answer(Protocol):
 
 #: Judges the answer to the request with this id: (failure class, message), both empty for a success.
 Expectation = Callable[[Answer, bytes], tuple[str, str]]
+
+
+class Incoming(Protocol):
+    """One answer while it comes in."""
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes of the body, however the proxy has cut it."""
+
+    def judge(self, answer: Answer) -> tuple[str, str]:
+        """Judge the whole answer: (failure class, message), both empty for a success."""
+
+    def judge_unfinished(self, answer: Answer) -> tuple[str, str] | None:
+        """Judge what has come, where the client ends the exchange with the run; None: it cannot be ended here."""
+
+
+class ClientEnd:
+    """The client's end of a kind, for one client; the kind's own says what is different from a small GET.
+
+    ``rest_s`` is drawn between an outcome and the next request; ``fresh``: a connection for each request; ``aimed``: it
+    rests until connections are being closed. ``quiet_s`` is the longest that nothing comes or goes by the kind's own
+    doing, ``lasts_s`` how long an exchange takes by itself; ``read_per_s`` are the bytes of an answer that are read in
+    a second at most.
+    """
+
+    method = "GET"
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    rest_s: tuple[float, float] | None = None
+    fresh = False
+    aimed = False
+    quiet_s = 0.0
+    lasts_s = 0.0
+    read_per_s: float | None = None
+
+    def body(self, request_id: bytes) -> bytes:  # noqa: ARG002
+        """Return what is sent behind the head; its length is told in `fields`."""
+        return b""
+
+    def pieces(self, request_id: bytes) -> Iterator[tuple[float, bytes]] | None:  # noqa: ARG002
+        """Return what is sent later: seconds after what was sent before, and the bytes; None if nothing is.
+
+        When the run ends the rest is not drawn; `ending` is sent at once.
+        """
+        return None
+
+    def ending(self) -> bytes:
+        """Return what ends a body in pieces."""
+        return b""
+
+    def incoming(self, request_id: bytes) -> Incoming | None:  # noqa: ARG002
+        """Return what takes and judges the answer; None: the expectation that all share."""
+        return None
+
+
+@attrs.frozen
+class Received:
+    """One whole request, as a backend has it."""
+
+    instance: bytes
+    request_id: bytes
+    source_port: int
+    length: int  #: of the body, in bytes
+    digest: bytes  #: of the body (`traffic.content.digest`)
+
+
+@attrs.frozen
+class Reply:
+    """What a backend answers: a whole body, or pieces over a while, sent as chunks."""
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
+    pieces: Iterable[tuple[float, bytes]] | None = None  #: seconds after the one before, and the bytes
+    delay_s: float = 0.0  #: before the first byte
+
+
+class BackendEnd(Protocol):
+    """The backend's end of a kind with its settings."""
+
+    def reply(self, request: Received) -> Reply:
+        """Answer one request."""
+
+
+@attrs.frozen
+class Key:
+    """One of a kind's settings."""
+
+    default: float | tuple[float, float]
+    bound: Bound
+    summary: str  #: in a few words, with the unit
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is a range to draw from."""
+        return isinstance(self.default, tuple)
+
+
+@attrs.frozen
+class Kind:
+    """A kind of traffic: what an entry point of the group ``proxyreload.kinds`` names."""
+
+    name: str
+    summary: str  #: in a line: what one client does
+    outcome: str  #: in a line: what a right outcome is
+    client: Callable[[Values], ClientEnd]
+    backend: Callable[[Values], BackendEnd] | None = None  #: None: backends answer it as any small GET
+    keys: Mapping[str, Key] = attrs.field(factory=dict)
+    anyone: bool = False  #: whether other people's backends can answer it
+    quiet: tuple[int, Mapping[str, float | tuple[float, float]]] = (0, {})  #: clients and settings in the quiet mix
+    proof: bool = False  #: it is for proof, not for rates: what it loses is told apart from failures per change

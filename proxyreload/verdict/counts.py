@@ -38,7 +38,7 @@ class Counts:
 
     ``front changed``: a client's request went over another TCP connection than its previous one; its first
     connection is no change. ``back changed``: an answer came over a backend connection that had carried no answer
-    before, except each client's first answer. The probe counts in success and failure only.
+    before, except each client's first answer. The probe, and clients of other kinds, count in success and failure only.
     """
 
     total: int = 0
@@ -84,7 +84,7 @@ class Counts:
         """Count a connection, of a client or of the proxy to a backend, that is seen for the first time."""
         client, connection = exchange.client, exchange.connection
         new_back = bool(exchange.back_port) and self._seen.add(exchange.instance, exchange.back_port)
-        if exchange.probe:
+        if exchange.probe or not exchange.plain:
             return None
         front = back = False
         if connection >= 0 and self._connections.get(client) != connection:

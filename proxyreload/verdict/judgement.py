@@ -11,6 +11,7 @@ from proxyreload.history.failures import ABORTED, OWN_LIMIT
 from proxyreload.system.clock import seconds
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.tally import Tallies, Tally
 from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: A removed backend is believed to be out when the silence since its last answer would otherwise be this unlikely.
@@ -22,6 +23,7 @@ class Verdict(Enum):
 
     SEAMLESS = "seamless"
     GRACEFUL = "graceful"
+    RACY = "racy"
     LOSSY = "lossy"
     INEFFECTIVE = "ineffective"
     INVALID = "invalid"
@@ -31,7 +33,7 @@ class Verdict(Enum):
         """Return the command's exit status."""
         if self in (Verdict.SEAMLESS, Verdict.GRACEFUL):
             return ExitStatus.LOSSLESS
-        return ExitStatus.LOST if self is Verdict.LOSSY else ExitStatus.INVALID
+        return ExitStatus.LOST if self in (Verdict.RACY, Verdict.LOSSY) else ExitStatus.INVALID
 
 
 @attrs.frozen
@@ -93,8 +95,11 @@ def proved(observation: Observation, number: int) -> bool:
     return False
 
 
-def judge_closures(closures: Closures) -> Judgement:
-    """Tell seamless from graceful by what was closed without a loss; bytes that nobody asked for are one."""
+def judge_closures(closures: Closures, *, by_change: bool = True) -> Judgement:
+    """Tell seamless, graceful and racy by what was closed without a loss; bytes that nobody asked for are one.
+
+    What a proxy closes by itself while it rests, and not `by_change`, is its own time-out's doing.
+    """
     reasons = []
     unsolicited = closures.front.get(Ending.UNSOLICITED)
     if unsolicited:
@@ -107,7 +112,29 @@ def judge_closures(closures: Closures) -> Judgement:
         reasons.append(f"{counted(closures.back, 'backend connection')} closed that could have stayed")
     if unsolicited:
         return Judgement(Verdict.LOSSY, tuple(reasons))
+    if by_change and closures.front.get(Ending.IDLE):
+        return Judgement(Verdict.RACY, tuple(reasons))
     return Judgement(Verdict.GRACEFUL if reasons else Verdict.SEAMLESS, tuple(reasons))
+
+
+def judge_kind(tally: Tally) -> Judgement:
+    """Judge what became of one kind of traffic."""
+    closures = judge_closures(Closures(tally.front))
+    if not tally.failures:
+        return closures
+    return Judgement(
+        Verdict.LOSSY, (f"{counted(tally.lost, 'failure')}: {by_class(tally.failures)}", *closures.reasons)
+    )
+
+
+def who_lost(tallies: Tallies) -> str:
+    """Say which kinds lost what and which did not, where there is more than one; empty if none lost."""
+    lost = {kind: tally.lost for kind, tally in tallies.by_kind.items() if tally.lost}
+    if not lost or len(tallies.by_kind) == 1:
+        return ""
+    parts = [f"{kind} lost {number} of {tallies.by_kind[kind].exchanges}" for kind, number in lost.items()]
+    others = [kind for kind in tallies.by_kind if kind not in lost]
+    return ", ".join(parts) + (f"; {', '.join(others)} lost nothing" if others else "")
 
 
 def judge_change(change: ObservedChange) -> Judgement:
@@ -150,13 +177,14 @@ def judge(observation: Observation) -> Judgement:
         return Judgement(Verdict.INVALID, (reason, *_losses(counts)))
     verdicts = [judge_change(change).verdict for change in observation.changes]
     if not observation.changes:
-        closures = judge_closures(observation.before)
+        closures = judge_closures(observation.before, by_change=False)
         verdicts, reasons = [closures.verdict], closures.reasons
     else:
         reasons = ()
     if counts.failure:
         verdicts.append(Verdict.LOSSY)
-        reasons = (*_losses(counts), *reasons)
+        told = who_lost(observation.kinds)
+        reasons = (*_losses(counts), *([told] if told else []), *reasons)
     return Judgement(worst(verdicts), reasons)
 
 

@@ -37,6 +37,7 @@ from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.phases import LatencyPhase, Phases
 from proxyreload.verdict.repetition import Repetition, repetition
+from proxyreload.verdict.tally import Tallies, kinds_of
 from proxyreload.verdict.windows import Closures, ObservedChange, Windows
 
 #: An instance's share of the answers is told from at least so many, from before the change before if need be.
@@ -53,6 +54,7 @@ class Observation:
     schedule: ScheduleKept | None = None  #: how well an open loop was kept
     stall_ns: int = 0  #: the longest that the instrument itself stood still
     ended_early: EndedEarly | None = None
+    kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
     lost_records: list[RecordLost] = attrs.field(factory=list)
@@ -166,7 +168,9 @@ class Observation:
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
         changed = self.counts.add(exchanges)
-        self._charge(exchanges)
+        kinds = kinds_of(exchanges)
+        self.kinds.add(exchanges, kinds)
+        self._charge(exchanges, kinds)
         self._phases.exchanged(exchanges)
         if self._unshown:
             for exchange in exchanges:
@@ -174,13 +178,14 @@ class Observation:
         self._answered(exchanges)
         return changed
 
-    def _charge(self, exchanges: Sequence[Exchange]) -> None:
+    def _charge(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int]) -> None:
         """Count each exchange in the window in which its request was written."""
         change = self.changes[-1] if self.changes else None
         if change is None:
             return
         if min([each.written_ns for each in exchanges]) >= change.requested_ns:  # nearly always
             change.exchanges += len(exchanges)
+            change.kinds.add(exchanges, kinds)
             for exchange in exchanges:
                 if exchange.failure:
                     change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
@@ -189,6 +194,7 @@ class Observation:
             change = self._windows.at(exchange.sent_ns)
             if change is not None:
                 change.exchanges += 1
+                change.kinds.add([exchange])
                 if exchange.failure:
                     change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
 
@@ -215,6 +221,10 @@ class Observation:
             if not event.probe and not self.ended_ns:
                 front = self._windows.closures_at(event.closed_ns).front
                 front[event.ending] = front.get(event.ending, 0) + 1
+                self.kinds.closed(event.kind, event.ending)
+                change = self._windows.at(event.closed_ns)
+                if change is not None:
+                    change.kinds.closed(event.kind, event.ending)
 
     def _back_closed(self, events: Sequence[BackClosed]) -> None:
         """Count closed backend connections that nothing explains."""

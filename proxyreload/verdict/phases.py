@@ -102,4 +102,6 @@ class Phases:
         return phase.latency
 
     def _record(self, exchanges: Sequence[Exchange]) -> None:
-        self._current.record([(e.ended_ns - e.due_ns) // NS_PER_US for e in exchanges if not e.failure and not e.probe])
+        self._current.record(
+            [(e.ended_ns - e.due_ns) // NS_PER_US for e in exchanges if not e.failure and not e.probe and e.plain]
+        )

@@ -5,6 +5,7 @@ from bisect import bisect_right
 import attrs
 
 from proxyreload.history.events import Change, Ending, Exchange, change_name
+from proxyreload.verdict.tally import Tallies
 
 
 @attrs.define
@@ -13,6 +14,11 @@ class Closures:
 
     front: dict[Ending, int] = attrs.field(factory=dict)
     back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
+
+    @property
+    def unannounced(self) -> int:
+        """Front connections that were closed while they rested, without a word before."""
+        return self.front.get(Ending.IDLE, 0)
 
     @property
     def front_total(self) -> int:
@@ -40,6 +46,7 @@ class ObservedChange:
     exchanges: int = 0  #: whose requests were written in its window
     failures: dict[str, int] = attrs.field(factory=dict)  #: of those, by class
     closures: Closures = attrs.field(factory=Closures)
+    kinds: Tallies = attrs.field(factory=Tallies)  #: the same, kind by kind
     answers_mark: int = 0  #: how many answers the run had had at its last one
 
     @property

@@ -21,10 +21,10 @@ from proxyreload.history.events import Change
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.system import bounds
 from proxyreload.system.clock import seconds
-from proxyreload.web.download import Download
 from proxyreload.web.guard import Refusal
 from proxyreload.web.live import encode
 from proxyreload.web.pictures import pictures
+from proxyreload.web.whole_file import Download
 from proxyreload.web.workbench import Workbench
 
 _ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY)

@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import (
     BackendKilled,
+    BackendLeaving,
     Broken,
     Change,
     ConnectionChanged,
@@ -89,6 +90,7 @@ class Live:
         bus.subscribe(FrontClosed, self.front_closed, name)
         bus.subscribe(Change, self.change, name)
         bus.subscribe(BackendKilled, self.killed, name)
+        bus.subscribe(BackendLeaving, self.leaving, name)
         bus.subscribe(RateChanged, self.rate_changed, name)
         bus.subscribe(Broken, self.broke, name)
         bus.subscribe(ReporterFailed, self.broke, name)
@@ -180,6 +182,11 @@ class Live:
     def killed(self, events: Sequence[BackendKilled]) -> None:
         """Note which backend is gone."""
         self.notes.extend(f"backend {event.instance} killed" for event in events)
+        self.changed()
+
+    def leaving(self, events: Sequence[BackendLeaving]) -> None:
+        """Note which backend leaves."""
+        self.notes.extend(f"backend {event.instance} leaves" for event in events)
         self.changed()
 
     def rate_changed(self, events: Sequence[RateChanged]) -> None:

@@ -63,7 +63,7 @@ def requests_made_of(pieces: Sequence[bytes], end: str = "") -> tuple[Any, ...]:
     ends: list[BackClosed] = []
     bus.subscribe(Arrival, arrivals.extend)
     bus.subscribe(BackClosed, ends.extend)
-    factory = BackendFactory(BackendResource(3), BackendLog("3", bus, time.ns))
+    factory = BackendFactory(BackendResource(3), BackendLog("3", bus, time.ns), time)
     connection: BackendConnection = factory.buildProtocol(None)
     connection.makeConnection(transport)
     for piece in pieces:

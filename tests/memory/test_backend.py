@@ -1,7 +1,7 @@
 """A backend: it says who it is, to every request, and who comes and goes."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, cast
 
 import attrs
@@ -12,6 +12,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -50,7 +51,7 @@ class Inlet:
     def __attrs_post_init__(self) -> None:
         self.events = record(self.bus)
         log = BackendLog("3", self.bus, self.time.ns)
-        factory = BackendFactory(BackendResource(3), log, self.group)
+        factory = BackendFactory(BackendResource(3), log, self.time, self.group)
         self.connection = factory.buildProtocol(None)
         self.connection.makeConnection(self.transport)
 
@@ -645,6 +646,57 @@ def test_stopping_drops_every_connection_without_news() -> None:
     assert transport.aborted
     connection.connectionLost(Failure(ConnectionDone()))
     assert events == []
+
+
+@pytest.fixture(name="served")
+def _served() -> tuple[Backend, list[Event], Callable[[], tuple[MemoryTransport, Protocol]]]:
+    """Give a backend that listens, what it tells, and what connects to it."""
+    reactor, bus = MemoryReactor(), EventBus()
+    events = record(bus)
+    backend = Backend(3, 1033, bus, Time().ns)
+    result_of(Deferred.fromCoroutine(backend.start(reactor)))
+
+    def connect() -> tuple[MemoryTransport, Protocol]:
+        transport = MemoryTransport(1033, 51234)
+        connection = reactor.tcpServers[0][1].buildProtocol(IPv4Address("TCP", "127.0.0.1", 51234))
+        assert connection is not None
+        connection.makeConnection(transport)
+        return transport, cast(Protocol, connection)
+
+    return backend, events, connect
+
+
+Served = tuple[Backend, list[Event], Callable[[], tuple[MemoryTransport, Protocol]]]
+
+
+def test_one_that_leaves_closes_what_rests_and_is_gone_with_it(served: Served) -> None:
+    backend, events, connect = served
+    transport, connection = connect()
+    connection.dataReceived(request(b"1-1"))
+    leaving = Deferred.fromCoroutine(backend.leave())
+    assert transport.disconnecting
+    assert waits(leaving)
+    connection.connectionLost(Failure(ConnectionDone()))
+    result_of(leaving)
+    assert [event for event in events if isinstance(event, BackClosed)] == []
+
+
+def test_one_that_leaves_answers_what_is_under_way_and_says_that_it_closes(served: Served) -> None:
+    backend, _events, connect = served
+    transport, connection = connect()
+    connection.dataReceived(UPLOAD)
+    leaving = Deferred.fromCoroutine(backend.leave())
+    assert not transport.disconnecting
+    connection.dataReceived(b"c")
+    assert b"\r\nConnection: close\r\n" in transport.value()
+    assert transport.disconnecting
+    connection.connectionLost(Failure(ConnectionDone()))
+    result_of(leaving)
+
+
+def test_one_without_connections_is_gone_at_once(served: Served) -> None:
+    backend, _events, _connect = served
+    result_of(Deferred.fromCoroutine(backend.leave()))
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -83,6 +83,7 @@ def test_a_success(file: CsvFile) -> None:
         "written": "2000",
         "first byte": "3000",
         "connect": "500",
+        "kind": "get",
         "connection": "2",
         "carried": "5",
         "announced": "yes",

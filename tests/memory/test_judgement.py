@@ -135,17 +135,25 @@ def test_closing_another_backends_connection_is_graceful_at_best(story: Story) -
 
 
 @pytest.mark.parametrize(
-    ("ending", "reason"),
+    ("ending", "verdict", "reason"),
     [
-        (Ending.ANNOUNCED, "2 front connections closed, announced"),
-        (Ending.IDLE, "2 front connections closed, while idle"),
+        (Ending.ANNOUNCED, Verdict.GRACEFUL, "2 front connections closed, announced"),
+        (Ending.IDLE, Verdict.RACY, "2 front connections closed, while idle"),
     ],
 )
-def test_closing_front_connections_without_a_loss_is_graceful(story: Story, ending: Ending, reason: str) -> None:
+def test_closing_front_connections_without_a_loss_is_graceful_if_it_is_announced(
+    story: Story, ending: Ending, verdict: Verdict, reason: str
+) -> None:
     story.changed("add", "2").answers("0", "1", "2")
     story.front_closes(ending)
     story.front_closes(ending)
-    assert story.change_judged() == Judgement(Verdict.GRACEFUL, (reason,))
+    assert story.change_judged() == Judgement(verdict, (reason,))
+
+
+def test_what_a_proxy_closes_without_any_change_is_its_own_time_outs_doing(story: Story) -> None:
+    story.answers("0", "1")
+    story.front_closes(Ending.IDLE)
+    assert story.judged() == Judgement(Verdict.GRACEFUL, ("1 front connection closed, while idle",))
 
 
 def test_one_failure_is_lossy(story: Story) -> None:
@@ -265,13 +273,13 @@ def test_a_run_is_as_bad_as_its_worst_change(story: Story) -> None:
     story.changed("add", "2").answers("0", "1", "2")
     story.front_closes(Ending.IDLE)
     story.changed("remove", "0").answers("1", "2")
-    assert story.change_judged(0).verdict is Verdict.GRACEFUL
+    assert story.change_judged(0).verdict is Verdict.RACY
     assert story.change_judged(1).verdict is Verdict.SEAMLESS
-    assert story.judged().verdict is Verdict.GRACEFUL
+    assert story.judged().verdict is Verdict.RACY
 
 
 def test_the_order_from_best_to_worst() -> None:
-    order = [Verdict.SEAMLESS, Verdict.GRACEFUL, Verdict.LOSSY, Verdict.INEFFECTIVE, Verdict.INVALID]
+    order = [Verdict.SEAMLESS, Verdict.GRACEFUL, Verdict.RACY, Verdict.LOSSY, Verdict.INEFFECTIVE, Verdict.INVALID]
     for index, verdict in enumerate(order):
         assert worst(order[: index + 1]) is verdict
         assert worst(list(reversed(order[: index + 1]))) is verdict

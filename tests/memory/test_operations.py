@@ -11,7 +11,7 @@ from zope.interface import implementer
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import BackendKilled, Broken, Change, Event, Phase
+from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Event, Phase
 from proxyreload.plan.operations import Operations
 from proxyreload.proxy.interfaces import IProxy, IUpgrades, Mechanism
 from proxyreload.proxy.restart import Restarting
@@ -35,6 +35,7 @@ class FakeBackend:
     port: int = 1030
     calls: list[str] = attrs.field(factory=list)
     obstacle: StartError | None = None
+    left: Deferred[None] = attrs.field(factory=Deferred)
 
     async def start(self, reactor: IReactor) -> None:
         self.calls.append("start")
@@ -43,8 +44,14 @@ class FakeBackend:
 
     def hurry(self) -> None: ...
 
+    async def leave(self) -> None:
+        self.calls.append("leave")
+        await self.left
+
     async def kill(self) -> None:
         self.calls.append("kill")
+        if not self.left.called:
+            self.left.callback(None)
 
     async def stop(self) -> None:
         self.calls.append("stop")
@@ -64,6 +71,7 @@ class Scene:
 
     proxy: FakeProxy = attrs.field(factory=FakeProxy)
     kill_after_s: float | None = None
+    stop_after_s: float | None = None
     time: Time = attrs.field(factory=Time)
     backends: dict[int, FakeBackend] = attrs.field(factory=lambda: {number: FakeBackend(number) for number in range(4)})
     events: list[Event] = attrs.field(init=False)
@@ -83,6 +91,7 @@ class Scene:
             successor=SUCCESSOR,
             backends=self.backends,
             kill_after_s=self.kill_after_s,
+            stop_after_s=self.stop_after_s,
         )
 
     def change(self, action: str, instance: int = -1) -> None:
@@ -191,6 +200,42 @@ def test_a_backend_that_does_not_start_again_makes_the_run_invalid() -> None:
     scene.backends[0].obstacle = StartError("port 1030 is in use")
     scene.change("add", 0)
     assert [event.reason for event in scene.events if isinstance(event, Broken)] == ["port 1030 is in use"]
+
+
+def test_a_removed_backend_leaves_after_its_time() -> None:
+    scene = Scene(stop_after_s=1)
+    scene.change("remove", 0)
+    scene.time.advance(0.75)
+    assert scene.backends[0].calls == []
+    scene.time.advance(0.25)
+    assert scene.backends[0].calls == ["leave"]
+    assert [event for event in scene.events if isinstance(event, BackendLeaving)] == [
+        BackendLeaving("0", scene.time.ns())
+    ]
+
+
+def test_one_that_is_gone_is_started_before_it_is_added_again() -> None:
+    scene = Scene(stop_after_s=1)
+    scene.change("remove", 0)
+    scene.time.advance(1)
+    scene.backends[0].left.callback(None)
+    scene.change("add", 0)
+    assert scene.backends[0].calls == ["leave", "start"]
+
+
+def test_one_that_still_answers_is_ended_before_it_is_added_again() -> None:
+    scene = Scene(stop_after_s=1)
+    scene.change("remove", 0)
+    scene.time.advance(1)
+    scene.change("add", 0)
+    assert scene.backends[0].calls == ["leave", "kill", "start"]
+
+
+def test_one_that_is_to_be_killed_does_not_leave_in_order() -> None:
+    scene = Scene(kill_after_s=2, stop_after_s=1)
+    scene.change("remove", 0)
+    scene.time.advance(3600)
+    assert scene.backends[0].calls == ["kill"]
 
 
 def test_once_stopped_nobody_is_killed_any_more() -> None:

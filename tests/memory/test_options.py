@@ -60,13 +60,23 @@ def test_every_option_finds_its_setting(tmp_path: Path) -> None:
         *("--plugin", "fake:slow", "--clients", "3", "--rate", "12.5", "--duration", "30", "--backends", "5"),
         *("--first-port", "2000", "--front-port", "9000", "--timeout", "2.5", "--csv", "a.csv", "--run", "b.json"),
         *("--log", "none", "--binary", "/bin/x", "--seed", "7", "--scenario", str(scenario)),
-        *("--backend-host", "127.0.0.2", "--backend-processes", "--kill-removed", "1.5", "--upgrade-to", "/bin/y"),
+        *(
+            "--backend-host",
+            "127.0.0.2",
+            "--backend-processes",
+            "--kill-removed",
+            "1.5",
+            "--stop-removed",
+            "2.5",
+            "--upgrade-to",
+            "/bin/y",
+        ),
         *("--junit", "c.xml", "--report", "d.html", "--ca", "e.pem", "--insecure"),
     )
     assert made.choice is not None
     assert made.choice.name == "fake:slow"
     assert (made.load.clients, made.load.rate_per_s, made.load.timeout_s, made.load.seed) == (3, 12.5, 2.5, 7)
-    assert made.backends == BackendSettings(5, True, "127.0.0.2", 2000, True, 1.5)  # noqa: FBT003
+    assert made.backends == BackendSettings(5, True, "127.0.0.2", 2000, True, 2.5, 1.5)  # noqa: FBT003
     assert (made.scenario.duration_s, made.scenario.initial, made.target.port) == (30.0, (0,), 9000)
     assert made.files == FileSettings(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html"), True)  # noqa: FBT003
     assert made.tls == TlsSettings(Path("e.pem"), insecure=True)
@@ -166,8 +176,50 @@ def test_a_front_beside_the_backends_is_fine(front: str) -> None:
     assert settings("--plugin", "fake", "--front-port", front).target.port == int(front)
 
 
-def test_a_scenario_for_a_proxy_of_somebody_elses_is_refused() -> None:
-    assert wrong(URL, "--scenario", "my.toml").startswith("--scenario needs --plugin")
+def test_steps_for_a_proxy_of_somebody_elses_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[[step]]\nadd = 2\n")
+    assert (
+        wrong(URL, "--scenario", str(path)) == f"{path}: steps need --plugin: whoever runs the proxy makes the changes"
+    )
+    assert wrong(URL, "--repeat", "3").startswith("--repeat needs --plugin")
+
+
+def test_its_traffic_goes_to_a_proxy_of_somebody_elses_too(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("duration = 9\n[[traffic]]\nkind = 'idle'\nclients = 3\ngap = [2, 4]\nrtt = 20\n")
+    made = settings(URL, "--scenario", str(path), "--traffic", "get=4,post=2")
+    assert (made.load.clients, made.scenario.duration_s) == (4, 9.0)
+    told = [(group.kind.name, group.clients, dict(group.values), group.rtt_s) for group in made.load.groups]
+    assert told == [("post", 2, {"size": 1000, "gap": (0.0, 0.0)}, 0.0), ("idle", 3, {"gap": (2, 4)}, 0.02)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--traffic", "idel=3"), "no kind 'idel'; there are: aimed, download, "),
+        (("--traffic", "idle"), "--traffic takes KIND=CLIENTS, a comma between two, or all, not 'idle'"),
+        (("--traffic", "idle=0"), "--traffic idle takes a whole number from 1 to 10000, not '0'"),
+        (("--traffic", "post=1", "--no-backends"), "traffic post needs backends of ours"),
+        (("--rtt", "20"), "--rtt is the distance of the clients of --traffic"),
+        (("--rtt", "-1", "--traffic", "get=1"), "--rtt takes a number from 0 to 10000 ms, not '-1'"),
+    ],
+)
+def test_traffic_that_cannot_be_is_refused(words: tuple[str, ...], said: str) -> None:
+    assert wrong(URL, *words).startswith(said)
+
+
+def test_far_clients_are_a_group_of_their_own() -> None:
+    made = settings(URL, "--traffic", "get=5", "--rtt", "50")
+    assert (made.load.clients, [(group.clients, group.rtt_s) for group in made.load.groups]) == (10, [(5, 0.05)])
+
+
+def test_a_removed_backend_leaves_after_a_second_unless_it_is_to_stay() -> None:
+    assert settings("--plugin", "fake").backends.stop_removed_s == 1.0
+    assert settings("--plugin", "fake", "--stop-removed", "0").backends.stop_removed_s == 0.0
+    assert settings("--plugin", "fake", "--stop-removed", "never").backends.stop_removed_s is None
+    assert settings(URL).backends.stop_removed_s is None
+    assert wrong("--plugin", "fake", "--stop-removed", "soon").endswith("not 'soon'; or never")
 
 
 def test_a_scenario_with_more_backends_than_there_are_is_refused() -> None:

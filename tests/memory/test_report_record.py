@@ -90,8 +90,8 @@ def broken(path: str, value: object) -> str:
         ("[]", "run.json:1: not a table"),
         ("[" * 100_000, "run.json:1: not JSON"),
         ("9" * 10_000, "run.json:1: not JSON"),
-        ("{}", "run.json: format is not 1"),
-        (broken("format", 2), "run.json: format is not 1"),
+        ("{}", "run.json: format is not 1 or 2"),
+        (broken("format", 3), "run.json: format is not 1 or 2"),
         (broken("finished", False), "run.json: finished is not true"),  # noqa: FBT003
         (broken("summary", []), "run.json: summary is not a table"),
         (broken("summary/exchanges", "9"), "run.json: summary.exchanges is not a whole number"),

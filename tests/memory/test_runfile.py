@@ -74,7 +74,7 @@ def test_from_the_start_the_file_says_what_runs(tmp_path: Path) -> None:
     file = RunFile(tmp_path / "run.json")
     file.open(RAN)
     content = read(file.path)
-    assert (content["format"], content["finished"], content["plugin"]) == (1, False, "haproxy")
+    assert (content["format"], content["finished"], content["plugin"]) == (2, False, "haproxy")
     assert content["versions"]["proxy"] == "HAProxy 2.8"
     assert content["versions"]["proxyreload"]
     assert content["machine"]["processors"] > 0

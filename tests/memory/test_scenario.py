@@ -88,8 +88,11 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
     ("text", "message"),
     [
         # Keys.
-        ("titel = 1", "my.toml:1: unknown key 'titel'; there are: title, duration, backends, step"),
-        ("\n\nduration = 5\nsteps = 1", "my.toml:4: unknown key 'steps'; there are: title, duration, backends, step"),
+        ("titel = 1", "my.toml:1: unknown key 'titel'; there are: title, duration, backends, step, traffic"),
+        (
+            "\n\nduration = 5\nsteps = 1",
+            "my.toml:4: unknown key 'steps'; there are: title, duration, backends, step, traffic",
+        ),
         (
             step("add = 2", "when = 3"),
             "my.toml:3: unknown key 'when'; there are: at, add, remove, reload, upgrade, pause",
@@ -118,6 +121,21 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         (step("add = true"), "my.toml:2: add takes a backend's number"),
         (step("pause = '1'"), "my.toml:2: pause takes a number from 0 to 2678400 seconds, not '1'"),
         # Times.
+        (
+            "[[traffic]]\nkind = 'idel'",
+            "my.toml:2: no kind 'idel'; there are: aimed, download, fresh, get, idle, post, slow, stream, upload",
+        ),
+        (
+            "[[traffic]]\nclients = 3",
+            "my.toml:1: kind must be one of: aimed, download, fresh, get, idle, post, slow, stream, upload",
+        ),
+        ("[[traffic]]\nkind = 'idle'\ngap = [3, 1]", "my.toml:3: gap takes the least before the most"),
+        ("[[traffic]]\nkind = 'slow'\ndelay = 'x'", "my.toml:3: delay takes a number from 0.001 to 3600, not 'x'"),
+        (
+            "[[traffic]]\nkind = 'slow'\ndelai = 3",
+            "my.toml:3: unknown key 'delai'; slow has: kind, clients, rate, rtt, delay",
+        ),
+        ("traffic = 3", "my.toml:1: write each kind of traffic under [[traffic]]"),
         ("duration = 0", "my.toml:1: duration takes a number from 0.001 to 2678400 seconds, not 0"),
         ("duration = -5", "my.toml:1: duration takes a number from 0.001 to 2678400 seconds, not -5"),
         (step("add = 2", "at = 'soon'"), "my.toml:3: at must be seconds or a share like \"33 %\", not 'soon'"),
@@ -137,7 +155,7 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         ("\nduration = " + "9" * 5000, "my.toml:2: a number of too many digits"),
         ("\n" + "a." * 20_000 + "a = 1", "my.toml:2: nested too deeply"),
         ("title = 5", "my.toml:1: title must be a text"),
-        ("title = '\u2028'\nx = 1", "my.toml:2: unknown key 'x'; there are: title, duration, backends, step"),
+        ("title = '\u2028'\nx = 1", "my.toml:2: unknown key 'x'; there are: title, duration, backends, step, traffic"),
         ("title = '\u2028'\nx = [", "my.toml:2: Invalid value"),
         (step("add = 1"), "my.toml:2: backend 1 is behind the proxy already"),
         (step("remove = 3"), "my.toml:2: backend 3 is not behind the proxy"),

@@ -13,7 +13,9 @@ import pytest
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import Scenario, default, parse, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.plan.traffic import Group
 from proxyreload.proxy.registry import Choice
+from proxyreload.traffic.registry import kind_named
 
 from .plugins import plugin
 
@@ -168,6 +170,10 @@ def test_without_a_plugin_none_is_named() -> None:
 GROUPS = {"load": LoadSettings, "backends": BackendSettings, "tls": TlsSettings, "files": FileSettings}
 
 
+#: What stands in ``traffic``, too.
+SENT = ("clients", "rate_per_s", "probe_rate_per_s")
+
+
 def some(kind: Any, number: int) -> Any:
     """Return a value of a field's type, told from any other by its number."""
     made: list[tuple[Any, Any]] = [
@@ -180,6 +186,7 @@ def some(kind: Any, number: int) -> Any:
         (tuple[str, ...], (f"word-{number}", "more")),
         (Target, Target.front(number)),
         (Scenario, parse(f"duration = {number + 9}\n[[step]]\nat = {number}\nadd = 2", f"scenario-{number}")),
+        (tuple[Group, ...], (Group(kind_named("slow"), number, {"delay": 2.0}),)),
         (Choice, Choice(plugin, plugin.mechanisms[0])),
     ]
     for each, value in made:
@@ -236,8 +243,10 @@ def test_each_setting_alone_makes_another_run_file(group: str, name: str, kind: 
         assert before.keys() == after.keys()
         differing = {key for key in before if before[key] != after[key]}
         # Without backends of ours there are none.
-        hosted = {"options host_backends", "options backends"}
-        assert differing == hosted if name == "hosted" else len(differing) == 1
+        several = {"hosted": {"options host_backends", "options backends"}, "groups": {"traffic"}}
+        # Who sends what stands in one place besides.
+        several |= {each: {f"options {each.removesuffix('_per_s')}", "traffic"} for each in SENT}
+        assert differing == several[name] if name in several else len(differing) == 1
 
 
 def test_every_setting_stands_in_the_run_file_with_its_value() -> None:
@@ -247,7 +256,7 @@ def test_every_setting_stands_in_the_run_file_with_its_value() -> None:
     run = as_run(settings)
     options = run["options"]
     assert isinstance(options, dict)
-    apart = {"target", "scenario", "choice", "command"}
+    apart = {"target", "scenario", "choice", "command", "groups"}
     expected = [
         str(value) if isinstance(value, Path) else value for (_of, name), value in values.items() if name not in apart
     ]
@@ -256,6 +265,11 @@ def test_every_setting_stands_in_the_run_file_with_its_value() -> None:
         assert value in left
         left.remove(value)
     assert left == []
+    assert run["traffic"] == [
+        {"kind": "get", "clients": settings.load.clients, "rate": settings.load.rate_per_s, "rtt_ms": 0.0},
+        *(group.as_run() for group in settings.load.groups),
+        {"kind": "fresh", "clients": 1, "rate": settings.load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True},
+    ]
     assert options["duration"] == settings.scenario.duration_s
     assert run["url"] == settings.target.url
     assert run["command"] == list(settings.command)
@@ -272,7 +286,8 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
     assert isinstance(options, dict)
     assert set(options) == {
         *("duration", "clients", "rate", "timeout", "probe_rate", "seed"),
-        *("backends", "host_backends", "backend_host", "first_port", "backend_processes", "kill_removed"),
+        *("backends", "host_backends", "backend_host", "first_port", "backend_processes"),
+        *("kill_removed", "stop_removed"),
         *(
             "ca",
             "insecure",

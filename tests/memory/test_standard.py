@@ -7,7 +7,7 @@ import pytest
 from proxyreload.system import standard
 from proxyreload.system.standard import put, say
 
-from .test_stream import fill
+from .test_background import fill
 
 
 def test_each_line_is_printable_and_bounded_and_so_are_they_all(capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,10 @@ from proxyreload.plan.scenario import watching
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.web.api import Api
 from proxyreload.web.archive import Archive
-from proxyreload.web.download import Download
 from proxyreload.web.guard import Guarded, Rules
 from proxyreload.web.site import Connection, PageSite
 from proxyreload.web.subscribers import SUBSCRIBERS_AT_MOST
+from proxyreload.web.whole_file import Download
 from proxyreload.web.workbench import Workbench
 
 from .visitors import HERE, Socket

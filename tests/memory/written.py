@@ -29,6 +29,7 @@ def row(time: int, client: int = 0, **more: object) -> Row:
         "carried": 0,
         "announced": "",
         "failure": "",
+        "kind": "get",
     }
     told |= {name.replace("_", " "): value for name, value in more.items()}
     assert set(told) == set(COLUMNS)
@@ -82,7 +83,7 @@ def change(number: int, requested_us: int, **more: object) -> dict[str, object]:
 def run_content(summary: Mapping[str, object] | None = None, **more: object) -> dict[str, Any]:
     """Return a run file's content."""
     return {
-        "format": 1,
+        "format": 2,
         "finished": True,
         "plugin": "it",
         "mechanism": "reload",

@@ -59,6 +59,7 @@ class Row(NamedTuple):
     carried: int
     announced: str
     failure: str
+    kind: str
 
 
 COLUMNS = [name.replace("_", " ") for name in Row._fields]
@@ -179,7 +180,7 @@ class Result:
 
 
 #: The exit status that stands for a verdict.
-EXIT_STATUS = {"seamless": 0, "graceful": 0, "lossy": 1, "ineffective": 3, "invalid": 3}
+EXIT_STATUS = {"seamless": 0, "graceful": 0, "racy": 1, "lossy": 1, "ineffective": 3, "invalid": 3}
 
 
 @attrs.define

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.real
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: Below these stand names that are no keys: classes, instances, clients, endings and phases.
-_OPEN = frozenset({"failures", "answers_by_instance", "arrivals_by_instance", "late", "front_closed", "latency"})
+_OPEN = frozenset(
+    {"failures", "answers_by_instance", "arrivals_by_instance", "late", "front_closed", "latency", "lost_at_ms"}
+)
 
 
 def named(page: str) -> set[str]:
@@ -30,7 +32,10 @@ def keys(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, below in value.items():
             yield key
-            if key not in _OPEN:
+            if key == "kinds":  # by names that are no keys
+                for kind in below.values():
+                    yield from keys(kind)
+            elif key not in _OPEN:
                 yield from keys(below)
     elif isinstance(value, list):
         for each in value:
@@ -48,7 +53,7 @@ def test_every_column_and_every_key_is_explained(place: Place) -> None:
 
 def test_every_key_of_a_comparison_is_explained(place: Place) -> None:
     words = ("compare", "haproxy:hard", "--repeat", "3", "--pace", "0.1", *place.ports)
-    assert place.run(*words).status == 1
+    assert place.run(*words).status in {1, 3}  # on a busy machine the rate may be more than can be sent
     content = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))
     assert content["rows"][0]["per_change"] is not None
     assert set(keys(content)) <= named("files.md")

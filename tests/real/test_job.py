@@ -52,7 +52,7 @@ def of_instance(job: Result, instance: str) -> list[Row]:
 def test_exit_status_is_the_verdicts(job: Result, plugin: str) -> None:
     assert job.stderr == ""
     assert job.status == EXIT_STATUS[job.verdict] == job.summary["exit_status"]
-    assert job.verdict in {"seamless", "graceful", *([] if plugin in LOSSLESS else ["lossy"])}
+    assert job.verdict in {"seamless", "graceful", *([] if plugin in LOSSLESS else ["racy", "lossy"])}
     assert f"\nverdict: {job.verdict}" in job.stdout
 
 

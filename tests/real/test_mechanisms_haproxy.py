@@ -28,7 +28,7 @@ step = [
 #: Another version, of the system's package.
 ANOTHER = shutil.which("haproxy")
 #: What a change that was seen in the traffic may have done.
-EFFECTIVE = {"seamless", "graceful", "lossy"}
+EFFECTIVE = {"seamless", "graceful", "racy", "lossy"}
 
 
 def test_the_runtime_api_is_recommended() -> None:

@@ -18,7 +18,7 @@ CHANGES = 20
 ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 MECHANISMS = ["runtime", "upgrade", "upgrade-workers", "restart"]
 #: What a change that was seen in the traffic may have done.
-EFFECTIVE = {"seamless", "graceful", "lossy"}
+EFFECTIVE = {"seamless", "graceful", "racy", "lossy"}
 REPEATED = ("--repeat", "3", "--pace", "0.3")
 #: The end of a run that is about what comes before.
 FOREVER = "duration = 3600\n"
@@ -111,7 +111,8 @@ def assert_refused_and_went_on(place: Place, session: Session, words: str) -> No
     assert words in upgrade["error"]
     assert add["error"] is None
     assert (result.summary["failure"], result.summary["front_changed"]) == (0, 0)
-    assert (result.verdict, result.status) == ("ineffective", 3)
+    assert upgrade["verdict"] == "ineffective"
+    assert (result.verdict, result.status) == ("invalid", 3)  # ended before its time
 
 
 def test_a_program_that_is_no_sozu_is_refused_and_the_old_one_goes_on(place: Place) -> None:

@@ -7,8 +7,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from proxyreload.terminal.background import CONGESTED_AT, BackgroundStream
 from proxyreload.terminal.display import PATIENCE_S, STATUS_EVERY, PinnedDisplay, PlainDisplay, display_on
-from proxyreload.terminal.stream import CONGESTED_AT, BackgroundStream
 
 from .clocks import result_of, waits
 

@@ -1,0 +1,159 @@
+"""A client of any kind: what it sends, how it rests and what it makes of answers is its kind's to say."""
+
+from collections.abc import Iterator
+from functools import partial
+from random import Random
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from proxyreload.client.client import Client
+from proxyreload.client.interfaces import IConnection
+from proxyreload.client.pending import Pending
+from proxyreload.system.clock import ns
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Incoming
+
+#: An exchange may take so many times as long as its kind needs by itself, and the client time-out besides.
+WHOLE_FACTOR = 3
+#: Bytes are read, and rested for, so many at a time: a hundredth of a second of them, but not less than this.
+_READ_AT_LEAST = 4096
+
+
+@attrs.define(eq=False)
+class Dialogue(Client):
+    """Sends what its kind's `end` says, in a closed loop with rests, or by a schedule."""
+
+    end: ClientEnd = attrs.field(factory=ClientEnd, kw_only=True)
+    random: Random = attrs.field(factory=Random, kw_only=True)
+    _incoming: Incoming | None = attrs.field(default=None, init=False)
+    _pieces: Iterator[tuple[float, bytes]] | None = attrs.field(default=None, init=False)
+    _piece: IDelayedCall | None = attrs.field(default=None, init=False)  # the next one of the request's body
+    _drawn: bytes = attrs.field(default=b"", init=False)  # its bytes
+    _said_ns: int = attrs.field(default=0, init=False)  # when the latest one was sent
+    _reading_on: IDelayedCall | None = attrs.field(default=None, init=False)
+    _read: int = attrs.field(default=0, init=False)  # bytes of the answer under way
+
+    def __attrs_post_init__(self) -> None:
+        """Judge as the kind does."""
+        super().__attrs_post_init__()
+        shared = self.expectation
+
+        def judge(answer: Answer, request_id: bytes) -> tuple[str, str]:
+            return shared(answer, request_id) if self._incoming is None else self._incoming.judge(answer)
+
+        self.expectation = judge
+
+    def stop(self) -> Deferred[None]:
+        """Send nothing more; what takes long is ended here where its kind can tell what it came to so far."""
+        stopped = super().stop()
+        pending, connection = self._pending, self._connection
+        if pending is None or connection is None:
+            return stopped
+        if self._pieces is not None and self._cancel_piece():
+            self._pieces, ending = None, self.end.ending()
+            # What was drawn already counts as sent at the other end.
+            connection.more(ending if self._drawn == ending else self._drawn + ending)
+        self._read_all(connection)
+        told = self._incoming.judge_unfinished(pending) if self._incoming is not None else None
+        if told is not None:
+            connection.abort()
+            self._record(connection, pending, self.clock_ns(), *told)
+            self._connection = None
+            self._proceed(failed_connection=False)
+        return stopped
+
+    # Of the client's, what is different here.
+
+    def _begin(self, due_ns: int) -> None:
+        super()._begin(due_ns)
+        pending = self._pending
+        if pending is None:
+            return
+        self._incoming = self.end.incoming(pending.request_id)
+        if self._incoming is not None:
+            self._read = 0
+            pending.take = self._take
+        self._said_ns = 0
+        self._pieces = self.end.pieces(pending.request_id)
+        if self._connection is not None:
+            self._go_on(pending)
+
+    def _connected(self, connection: IConnection) -> None:
+        super()._connected(connection)
+        if self._pending is not None:
+            self._go_on(self._pending)
+
+    def _proceed(self, *, failed_connection: bool) -> None:
+        self._cancel_piece()
+        self._pieces = None
+        if self._connection is not None:
+            self._read_all(self._connection)
+        elif self._reading_on is not None:
+            self._reading_on.cancel()
+            self._reading_on = None
+        rest_s = self.end.rest_s
+        if rest_s is None or self.open_loop or self._backlog or self._stopped is not None:
+            super()._proceed(failed_connection=failed_connection)
+            return
+        self._pending = None
+        self._pause = self.reactor.callLater(self.random.uniform(*rest_s), self._resume)
+
+    def _since_ns(self, pending: Pending) -> int:
+        """Count from the latest sign of life, whichever side gave it, but not for ever."""
+        since_ns = super()._since_ns(pending)
+        if not pending.written_ns:
+            return since_ns
+        latest_ns = max(since_ns, pending.heard_ns, self._said_ns) + ns(self.end.quiet_s)
+        return min(latest_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s) + self.timeout_ns)
+
+    # Its own.
+
+    def _take(self, data: bytes) -> None:
+        """Take what has come of the body, and read no faster than the kind does."""
+        assert self._incoming is not None  # noqa: S101
+        self._incoming.take(data)
+        per_s = self.end.read_per_s
+        if per_s is None or self._stopped is not None:
+            return
+        self._read += len(data)
+        if self._read >= max(_READ_AT_LEAST, per_s / 100) and self._reading_on is None and self._connection is not None:
+            rest_s, self._read = self._read / per_s, 0
+            self._connection.rest()
+            self._reading_on = self.reactor.callLater(rest_s, self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading_on = None
+        self._said_ns = self.clock_ns()  # it was our doing that nothing came
+        if self._connection is not None:
+            self._connection.read_on()
+
+    def _read_all(self, connection: IConnection) -> None:
+        if self._reading_on is not None:
+            self._reading_on.cancel()
+            self._reading_on = None
+            connection.read_on()
+
+    def _go_on(self, pending: Pending) -> None:
+        """Send the next piece of the body, if there is one, at its time."""
+        if self._pieces is None or self._piece is not None or self._pending is not pending:
+            return
+        after_s, piece = next(self._pieces, (0.0, b""))
+        if not piece:
+            self._pieces = None
+        else:
+            self._drawn = piece
+            self._piece = self.reactor.callLater(after_s, partial(self._say, pending, piece))
+
+    def _say(self, pending: Pending, piece: bytes) -> None:
+        self._piece = None
+        if self._pending is pending and self._connection is not None:
+            self._said_ns = self.clock_ns()
+            self._connection.more(piece)
+            self._go_on(pending)
+
+    def _cancel_piece(self) -> bool:
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            piece.cancel()
+        return piece is not None

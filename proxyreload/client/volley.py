@@ -1,0 +1,70 @@
+"""Clients that rest, and all send at the first sign that connections are being closed.
+
+What they lose is lost for real: each looks at its own connection right before it sends, so that an end that was seen
+already never counts.
+"""
+
+import attrs
+
+from proxyreload.client.dialogue import Dialogue
+from proxyreload.client.interfaces import IConnection
+from proxyreload.client.pending import Pending
+from proxyreload.history.events import Ending
+
+
+@attrs.define(eq=False)
+class Volley:
+    """Makes all the clients of a group send when the first of them sees that connections are being closed."""
+
+    clients: "list[Aimer]" = attrs.field(factory=list)
+    fired: int = attrs.field(default=0, init=False)  #: requests sent by it
+    _firing: bool = attrs.field(default=False, init=False)
+
+    def fire(self) -> None:
+        """Let all that rest send now, the newest connection first; they are armed again at once."""
+        if self._firing:  # closings that are seen while they look
+            return
+        self._firing = True
+        try:
+            for client in sorted(self.clients, key=lambda client: -client.opened_ns):
+                self.fired += client.fire()
+        finally:
+            self._firing = False
+
+
+@attrs.define(eq=False)
+class Aimer(Dialogue):
+    """Rests, and sends when somebody of its volley sees a closing."""
+
+    volley: Volley = attrs.field(factory=Volley, kw_only=True)
+    opened_ns: int = attrs.field(default=0, init=False)  #: when its connection was
+
+    def __attrs_post_init__(self) -> None:
+        """Be one of them."""
+        super().__attrs_post_init__()
+        self.volley.clients.append(self)
+
+    def fire(self) -> bool:
+        """Send now, over the connection that rests; False if it does not, or its end is seen first."""
+        if self._pause is None or self._connection is None or self._stopped is not None:
+            return False
+        self._pause.cancel()
+        self._pause = None
+        self._begin(0)
+        return self._pending is not None and bool(self._pending.written_ns)
+
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
+        """See it, and tell the others; a request that waits for a connection of its own is sent all the same."""
+        super().closed(connection, ending, message)
+        self.volley.fire()
+
+    def answered(self, connection: IConnection, pending: Pending) -> None:
+        """Take an answer that says ``Connection: close`` as a sign, too."""
+        announced = not pending.keep_alive
+        super().answered(connection, pending)
+        if announced:
+            self.volley.fire()
+
+    def _connected(self, connection: IConnection) -> None:
+        self.opened_ns = self.clock_ns()
+        super()._connected(connection)

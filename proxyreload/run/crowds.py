@@ -1,0 +1,61 @@
+"""The clients of every kind that a run has beside those of ``--clients``."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from proxyreload.client.connector import HTTP11Connector
+from proxyreload.client.far import DelayLine
+from proxyreload.client.load import Crowd
+from proxyreload.client.request import KindRequest, prepare
+from proxyreload.plan.settings import Target
+from proxyreload.plan.traffic import Group
+from proxyreload.system.clock import ns
+from proxyreload.traffic.identity import KIND_FIELD
+from proxyreload.traffic.registry import field_of
+
+
+@attrs.define(eq=False)
+class Crowds:
+    """Makes them, and keeps the delay lines of those that are far away: one for each distance."""
+
+    connector: HTTP11Connector
+    target: Target
+    lines: dict[float, DelayLine] = attrs.field(factory=dict)
+
+    async def of(self, groups: Sequence[Group]) -> list[Crowd]:
+        """Return what the groups ask for."""
+        return [await self._crowd(group) for group in groups]
+
+    def close(self) -> None:
+        """Give the lines back."""
+        for line in self.lines.values():
+            line.close()
+
+    async def _crowd(self, group: Group) -> Crowd:
+        kind, values = group.kind, group.values
+        end = kind.client(values)
+        field = field_of(kind, values)
+        headers = [*end.fields, *([(KIND_FIELD, field)] if field else [])]
+        fields = {name.decode("ascii"): [value.decode("ascii")] for name, value in headers}
+        prepared = await prepare(end.method, self.target.url, headers={**self.target.fields, **fields})
+        return Crowd(
+            kind.name,
+            group.clients,
+            partial(kind.client, values),
+            KindRequest(prepared, end.body),
+            self._connector(group.rtt_s),
+            group.rate_per_s,
+        )
+
+    def _connector(self, rtt_s: float) -> HTTP11Connector:
+        if not rtt_s:
+            return attrs.evolve(self.connector, careful=True)
+        line = self.lines.get(rtt_s)
+        if line is None:
+            reactor = cast(IReactorTime, self.connector.reactor)
+            line = self.lines[rtt_s] = DelayLine(reactor, self.connector.clock_ns, ns(rtt_s / 2))
+        return attrs.evolve(self.connector, line=line)

@@ -1,0 +1,144 @@
+"""The kind `stream`: server-sent events, numbered, over a while (HTML Standard, 9.2)."""
+
+from collections.abc import Iterator
+
+from proxyreload.history.failures import MESSAGE_LOST, MESSAGE_REPEATED, TRUNCATED, WRONG_BODY
+from proxyreload.system.bounds import Bound
+from proxyreload.system.untrusted import printable
+from proxyreload.traffic.content import whose
+from proxyreload.traffic.get import answer_fields
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
+
+KEYS = {
+    "every": Key(0.1, Bound(0.001, 3600), "seconds between two events"),
+    "length": Key(5.0, Bound(0.001, 86_400), "seconds that a stream lasts"),
+}
+_TYPE = (b"Content-Type", b"text/event-stream")
+_END = b"end"
+#: An event of ours is shorter; one that never ends is none.
+_LINE_LIMIT = 1024
+
+
+def events(every_s: float, length_s: float) -> int:
+    """Return how many numbered events a stream has, the end not counted."""
+    return max(1, round(length_s / every_s))
+
+
+def event(request_id: bytes, number: int) -> bytes:
+    """Return an event."""
+    return b"data: %b %d\n\n" % (request_id, number)
+
+
+def end(request_id: bytes, number: int) -> bytes:
+    """Return the last event, with how many came before it."""
+    return b"data: %b %b %d\n\n" % (request_id, _END, number)
+
+
+class Listening(ClientEnd):
+    """Listens to one stream after another."""
+
+    def __init__(self, values: Values) -> None:
+        """Expect an event `every` so often, over `length`."""
+        self.quiet_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
+        self.fields = ((b"Accept", b"text/event-stream"),)
+        self._events = events(self.quiet_s, self.lasts_s)
+
+    def incoming(self, request_id: bytes) -> "Heard":
+        """Expect every event once, in order, and the right end."""
+        return Heard(request_id, self._events)
+
+
+class Heard:
+    """A stream while it comes: lines are put together whatever chunks a proxy makes of them."""
+
+    def __init__(self, request_id: bytes, number: int) -> None:
+        """Expect so many events."""
+        self._request_id, self._number = request_id, number
+        self._line = b""
+        self._next = 0
+        self._ended = False
+        self._wrong = ("", "")
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if self._wrong[0]:
+            return
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            if line:
+                self._event(line)
+        if len(self._line) > _LINE_LIMIT:
+            self._wrong = (WRONG_BODY, "a line that does not end")
+            self._line = b""
+
+    def judge(self, answer: Answer) -> tuple[str, str]:
+        """Judge the whole stream."""
+        wrong = self._judge_head(answer)
+        if wrong[0]:
+            return wrong
+        if not self._ended:
+            return TRUNCATED, f"ended after {self._next} of {self._number} events"
+        if self._line:
+            return WRONG_BODY, "bytes behind the end"
+        return "", ""
+
+    def judge_unfinished(self, answer: Answer) -> tuple[str, str] | None:
+        """Judge what has come, once its head has."""
+        return self._judge_head(answer) if answer.status else None
+
+    def _judge_head(self, answer: Answer) -> tuple[str, str]:
+        wrong = whose(answer, self._request_id)
+        return wrong if wrong[0] else self._wrong
+
+    def _event(self, line: bytes) -> None:
+        if self._wrong[0]:
+            return
+        if self._ended:
+            self._wrong = (WRONG_BODY, "an event behind the end")
+        elif line == event(self._request_id, self._next).rstrip():
+            self._next += 1
+        elif line == end(self._request_id, self._number).rstrip() and self._next == self._number:
+            self._ended = True
+        else:
+            self._wrong = self._told(line)
+
+    def _told(self, line: bytes) -> tuple[str, str]:
+        """Say what is wrong about an event that is not the next one."""
+        mark, _space, number = line.rpartition(b" ")
+        known = mark in (b"data: " + self._request_id, b"data: " + self._request_id + b" " + _END)
+        if not known or not number.isdigit() or len(number) > 9:  # noqa: PLR2004
+            return WRONG_BODY, f"event {self._next}: {printable(line, 80)}"
+        if int(number) < self._next:
+            return MESSAGE_REPEATED, f"event {int(number)} after event {self._next - 1}"
+        return MESSAGE_LOST, f"event {self._next}: event {int(number)} came in its place"
+
+
+class Telling:
+    """A backend that tells events."""
+
+    def __init__(self, values: Values) -> None:
+        """Tell one `every` so often, over `length`."""
+        self._every_s, self._length_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
+
+    def reply(self, request: Received) -> Reply:
+        """Tell them."""
+        fields = answer_fields(request.instance, request.request_id, request.source_port)
+        others = tuple(field for field in fields if field[0] != _TYPE[0])
+        return Reply((_TYPE, (b"Cache-Control", b"no-cache"), *others), pieces=self._pieces(request.request_id))
+
+    def _pieces(self, request_id: bytes) -> Iterator[tuple[float, bytes]]:
+        number = events(self._every_s, self._length_s)
+        for each in range(number):
+            yield (self._every_s if each else 0.0), event(request_id, each)
+        yield self._every_s, end(request_id, number)
+
+
+kind = Kind(
+    "stream",
+    "server-sent events, numbered, over a while",
+    "every event once, in order, the right end",
+    Listening,
+    Telling,
+    KEYS,
+    quiet=(2, {}),
+)

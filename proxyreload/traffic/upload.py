@@ -1,0 +1,87 @@
+"""The kind `upload`: a large body, sent in pieces over a while, chunked (RFC 9112, 7.1)."""
+
+from collections.abc import Iterator
+
+from proxyreload.history.failures import WRONG_BODY
+from proxyreload.system.bounds import Bound
+from proxyreload.system.untrusted import printable
+from proxyreload.traffic.content import Digest, content, whose
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Values
+from proxyreload.traffic.post import Receiving, receipt
+
+KEYS = {
+    "every": Key(0.1, Bound(0.001, 3600), "seconds between two pieces"),
+    "length": Key(5.0, Bound(0.001, 86_400), "seconds that an upload lasts"),
+}
+#: Of one piece.
+PIECE_BYTES = 1000
+_LAST = b"0\r\n\r\n"
+
+
+class Upload(ClientEnd):
+    """Sends one body after another."""
+
+    method = "POST"
+    fields = ((b"Transfer-Encoding", b"chunked"), (b"Content-Type", b"application/octet-stream"))
+
+    def __init__(self, values: Values) -> None:
+        """Send a piece `every` so often, over `length`."""
+        self._every_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
+        self.quiet_s = self._every_s
+        self._sent = Digest()
+
+    def pieces(self, request_id: bytes) -> Iterator[tuple[float, bytes]]:
+        """Return the chunks, the last one included."""
+        sent = self._sent = Digest()
+        for number in range(max(1, round(self.lasts_s / self._every_s))):
+            piece = content(b"%b %d" % (request_id, number), PIECE_BYTES)
+            sent.take(piece)
+            yield (self._every_s if number else 0.0), b"%x\r\n%b\r\n" % (len(piece), piece)
+        yield self._every_s, _LAST
+
+    def ending(self) -> bytes:
+        """Return the last chunk: an upload that ends early is a shorter one."""
+        return _LAST
+
+    def incoming(self, request_id: bytes) -> "Uploaded":
+        """Expect a receipt for all that was sent."""
+        return Uploaded(request_id, self)
+
+    @property
+    def sent(self) -> Digest:
+        """What has been sent of the body under way."""
+        return self._sent
+
+
+class Uploaded:
+    """An answer that must say what was sent."""
+
+    def __init__(self, request_id: bytes, upload: Upload) -> None:
+        """Expect one for what the upload has sent in the end."""
+        self._request_id, self._upload = request_id, upload
+
+    def take(self, data: bytes) -> None:
+        """It is short: what is kept of it is enough."""
+
+    def judge(self, answer: Answer) -> tuple[str, str]:
+        """Hold it against what was sent."""
+        failure, message = whose(answer, self._request_id)
+        sent = self._upload.sent
+        if not failure and answer.body != receipt(answer.instance, self._request_id, sent.length, sent.told()):
+            return WRONG_BODY, printable(answer.body, 80)
+        return failure, message
+
+    def judge_unfinished(self, answer: Answer) -> None:  # noqa: ARG002
+        """It is ended, and its answer waited for."""
+        return
+
+
+kind = Kind(
+    "upload",
+    "a large body sent in pieces over a while, chunked",
+    "200, length and digest as the backend had them",
+    Upload,
+    Receiving,
+    KEYS,
+    quiet=(1, {}),
+)

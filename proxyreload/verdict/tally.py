@@ -1,0 +1,55 @@
+"""What became of one kind of traffic, in a change's window or in the whole run."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from proxyreload.history.events import Ending, Exchange
+
+
+@attrs.define
+class Tally:
+    """Counts of one kind."""
+
+    exchanges: int = 0
+    failures: dict[str, int] = attrs.field(factory=dict)  #: by class
+    front: dict[Ending, int] = attrs.field(factory=dict)  #: front connections that the proxy closed
+
+    @property
+    def lost(self) -> int:
+        """All failures."""
+        return sum(self.failures.values())
+
+
+@attrs.define
+class Tallies:
+    """One for each kind that was sent."""
+
+    by_kind: dict[str, Tally] = attrs.field(factory=dict)
+
+    def of(self, kind: str) -> Tally:
+        """Return a kind's."""
+        tally = self.by_kind.get(kind)
+        if tally is None:
+            tally = self.by_kind[kind] = Tally()
+        return tally
+
+    def add(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int] | None = None) -> None:
+        """Count some exchanges; `kinds`: how many of each there are, if that is known."""
+        for kind, number in (kinds_of(exchanges) if kinds is None else kinds).items():
+            self.of(kind).exchanges += number
+        for exchange in exchanges:
+            if exchange.failure:
+                failures = self.of(exchange.kind).failures
+                failures[exchange.failure] = failures.get(exchange.failure, 0) + 1
+
+    def closed(self, kind: str, ending: Ending) -> None:
+        """Count a front connection that the proxy closed."""
+        front = self.of(kind).front
+        front[ending] = front.get(ending, 0) + 1
+
+
+def kinds_of(exchanges: Sequence[Exchange]) -> Counter[str]:
+    """Return how many exchanges there are of each kind."""
+    return Counter([exchange.kind for exchange in exchanges])
