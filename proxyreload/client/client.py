@@ -174,6 +174,9 @@ class Client:
         elif not pending.keep_alive:
             connection.close()
             self._lost(connection, Ending.ANNOUNCED)
+        elif pending.unsent:  # of which the proxy would take the next request for a part
+            connection.close()
+            self._connection = None
         self._proceed(failed_connection=False)
 
     def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:

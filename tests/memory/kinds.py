@@ -250,24 +250,33 @@ class Hosted:
         """The backend's end of the latest connection."""
         return self.carried[len(self.talk.front.wires) - 1]
 
+    def carry_once(self, cuts: Sequence[int] = ()) -> bool:
+        """Carry what there is to the backend, and then to the client, cut in these places; whether there was any."""
+        moved = False
+        for number, wire in enumerate(self.talk.front.wires):
+            inlet = self.carried.get(number)
+            if inlet is None:
+                inlet = self.carried[number] = Inlet(time=self.talk.time)
+            new = wire.written[self._passed.get(number, 0) :]
+            self._passed[number] = len(wire.written)
+            inlet.hears(*([new] if new else []))
+            said = inlet.said()
+            wire.says(*parts(said, cuts))
+            moved = moved or bool(new or said)
+        return moved
+
     def carry(self, cuts: Sequence[int] = ()) -> None:
-        """Carry bytes to and fro until there are none, those of the answers cut in these places."""
-        moved = True
-        while moved:
-            moved = False
-            for number, wire in enumerate(self.talk.front.wires):
-                inlet = self.carried.get(number)
-                if inlet is None:
-                    inlet = self.carried[number] = Inlet(time=self.talk.time)
-                new = wire.written[self._passed.get(number, 0) :]
-                if new:
-                    moved = True
-                    self._passed[number] = len(wire.written)
-                    inlet.hears(new)
-                said = inlet.said()
-                if said:
-                    moved = True
-                    wire.says(*parts(said, cuts))
+        """Carry bytes to and fro until there are none."""
+        while self.carry_once(cuts):
+            pass
+
+    def forgets(self) -> None:
+        """Give up what is under way at the backend's end of the latest connection."""
+        number = len(self.talk.front.wires) - 1
+        inlet = self.carried.pop(number, None)
+        if inlet is not None:
+            inlet.closes()
+        self._passed[number] = len(self.talk.front.wire.written)
 
     def goes_on(self, seconds: float, step_s: float = 0.05, cuts: Sequence[int] = ()) -> None:
         """Let time pass, and all be carried."""
