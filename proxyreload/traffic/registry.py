@@ -113,6 +113,8 @@ def _text(value: float | tuple[float, float]) -> str:
 
 def _number(value: float) -> str:
     """Return a number to its last bit: both ends count from it how many pieces there are."""
+    if isinstance(value, int):
+        return str(value)
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 

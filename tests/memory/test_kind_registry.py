@@ -190,6 +190,20 @@ def test_a_field_can_be_read() -> None:
     assert field_of(kind, values_of(kind, kind.quiet[1].items())) == b"post size=1000 gap=0.3~0.7"
 
 
+@pytest.mark.parametrize("kind", [kind for kind in kinds().values() if kind.backend is not None], ids=lambda k: k.name)
+def test_every_kind_is_understood_with_its_own_settings_and_those_of_the_mix(kind: Kind) -> None:
+    for settled in ({}, kind.quiet[1]):
+        field = field_of(kind, values_of(kind, settled.items()))
+        assert len(field) <= FIELD_LIMIT
+        assert isinstance(backend_end(field), kind.backend)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [10**exponent for exponent in range(8)])
+def test_so_are_round_numbers(size: int) -> None:
+    kind = kind_named("download")
+    assert isinstance(backend_end(field_of(kind, values_of(kind, [("size", size), ("rate", 10.0**9)]))), Serving)
+
+
 def test_what_any_backend_answers_names_no_kind() -> None:
     for name in ("get", "fresh", "idle", "aimed"):
         kind = kind_named(name)
