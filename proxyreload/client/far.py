@@ -23,6 +23,9 @@ from proxyreload.client.interfaces import IConnection
 from proxyreload.system.alarm import IAlarm, alarm
 from proxyreload.system.clock import NS_PER_US, ClockNs
 
+#: So many bytes at most are on their way to the client, as in the window of a TCP without scaling (RFC 9293, 3.1):
+#: without a bound a whole download would be on its way before the first of it could make the client rest.
+WINDOW_BYTES = 65_535
 #: How finely its own lateness is counted.
 _STEP_US = 10
 
@@ -184,6 +187,9 @@ class FarEnd(Protocol):
         self._connection = connection
         self._made = made
         self._ended = False  # which the connection hears, or has heard
+        self._on_way = 0  # bytes that were read and not heard yet
+        self._resting = False  # as the client wishes
+        self._reading = True
         self._forsaken = False  # the client has given it up before it heard that it is open
         self.host: Any = None
         self.peer: Any = None
@@ -206,6 +212,8 @@ class FarEnd(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Let the client hear it."""
+        self._on_way += len(data)
+        self._look()
         self.line.after(partial(self._heard, data))
 
     def readConnectionLost(self) -> None:
@@ -240,15 +248,21 @@ class FarEnd(Protocol):
 
     def rest(self) -> None:
         """Read nothing."""
-        transport: Any = self.transport
-        if not self._ended:
-            transport.pauseProducing()
+        self._resting = True
+        self._look()
 
     def read_on(self) -> None:
         """Read again."""
-        transport: Any = self.transport
-        if not self._ended:
-            transport.resumeProducing()
+        self._resting = False
+        self._look()
+
+    def _look(self) -> None:
+        """Read, or do not, as the client wishes and as its window is open."""
+        reading = not self._resting and self._on_way < WINDOW_BYTES
+        if reading is not self._reading and not self._ended:
+            self._reading = reading
+            transport: Any = self.transport
+            transport.resumeProducing() if reading else transport.pauseProducing()
 
     def _opened(self) -> None:
         if not self._forsaken:
@@ -256,6 +270,8 @@ class FarEnd(Protocol):
             self._made()
 
     def _heard(self, data: bytes) -> None:
+        self._on_way -= len(data)
+        self._look()
         if not self._forsaken:
             self._connection.dataReceived(data)
 

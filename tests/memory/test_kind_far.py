@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from proxyreload.client.client import Client
 from proxyreload.client.connector import HTTP11Connector
-from proxyreload.client.far import DelayLine, FarEnd
+from proxyreload.client.far import WINDOW_BYTES, DelayLine, FarEnd
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.pending import Pending
@@ -366,6 +366,30 @@ def test_reading_rests_and_goes_on_half_a_round_trip_later(far: Far) -> None:
     connection.rest()
     assert far.transport.producerState == "producing"
     far.time.advance(HALF_S)
+    assert far.transport.producerState == "paused"
+    connection.read_on()
+    far.time.advance(HALF_S)
+    assert far.transport.producerState == "producing"
+
+
+def test_no_more_is_on_its_way_than_fits_in_a_window(far: Far) -> None:
+    connection = far.opened()
+    pending = pending_of(connection)
+    pending.take = lambda _data: None
+    far.end.dataReceived(answer_bytes(b"3-0", body=b"x" * 200_000)[: WINDOW_BYTES - 1])
+    assert far.transport.producerState == "producing"
+    far.end.dataReceived(b"x")
+    assert far.transport.producerState == "paused"
+    far.time.advance(HALF_S)
+    assert far.transport.producerState == "producing"
+
+
+def test_an_open_window_does_not_wake_who_rests(far: Far) -> None:
+    connection = far.opened()
+    pending_of(connection).take = lambda _data: None
+    connection.rest()
+    far.end.dataReceived(answer_bytes(b"3-0", body=b"x" * 200_000)[:WINDOW_BYTES])
+    far.time.advance(10)
     assert far.transport.producerState == "paused"
     connection.read_on()
     far.time.advance(HALF_S)
