@@ -16,7 +16,7 @@ from proxyreload.history.events import ScheduleKept
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.wholefile import write_whole
 from proxyreload.verdict.baseline import Baseline
-from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind
+from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind, judge_kinds
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.race import race_of
@@ -109,15 +109,15 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
         "stragglers": change.stragglers,
         **_closures(change.closures),
         "race": race.as_run() if race is not None else None,
-        "kinds": _kinds(change.kinds),
+        "kinds": _kinds(change.kinds, {kind: judge_kind(tally) for kind, tally in change.kinds.by_kind.items()}),
     }
 
 
-def _kinds(tallies: Tallies) -> dict[str, object]:
+def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, object]:
     """Return each kind's verdict and what it rests on."""
     told: dict[str, object] = {}
     for kind, tally in tallies.by_kind.items():
-        judgement = judge_kind(tally)
+        judgement = judgements[kind]
         told[kind] = {
             "verdict": judgement.verdict.value,
             "reasons": list(judgement.reasons),
@@ -205,7 +205,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
-        "kinds": _kinds(observation.kinds),
+        "kinds": _kinds(observation.kinds, judge_kinds(observation)),
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),
