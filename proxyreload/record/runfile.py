@@ -101,6 +101,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
         "requested_us": _since_us(change.requested_ns, start_ns),
         "applied_us": _since_us(change.applied_ns, start_ns),
         "effective_us": _since_us(change.effective_ns, start_ns),
+        "drained_us": _since_us(change.drained_ns, start_ns),
         "error": change.refused or None,
         "verdict": judgement.verdict.value,
         "reasons": list(judgement.reasons),

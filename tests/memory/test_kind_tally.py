@@ -211,6 +211,51 @@ def test_a_loss_belongs_to_its_kind_and_to_the_change_in_whose_window_it_was_wri
     assert judge(observation).reasons[1].startswith("stream lost 1 of ")
 
 
+def removal(*ended: tuple[float, float]) -> Observation:
+    """Return a run in which backend 0 is removed at 2 s, applied at 2.5 s; what it answers is (written, ended)."""
+    bus = EventBus()
+    observation = observed(bus)
+    bus.publish(Started(START_NS))
+
+    def answer(instance: str, written_s: float, ended_s: float) -> None:
+        written_ns, ended_ns = START_NS + ns(written_s), START_NS + ns(ended_s)
+        bus.exchanged(exchange(instance=instance, written_ns=written_ns, first_byte_ns=written_ns, ended_ns=ended_ns))
+
+    events: list[tuple[float, str, float]] = [
+        (second / 10 + 0.01, "01"[second % 2] if second < 20 else "1", second / 10) for second in range(1, 90)
+    ]
+    events += [(ended_s, "0", written_s) for written_s, ended_s in ended]
+    changed = False
+    for ended_s, instance, written_s in sorted(events):
+        if ended_s > 2 and not changed:
+            changed = True
+            bus.publish(change(Phase.REQUESTED, START_NS + ns(2), "remove", "0", 1))
+            bus.publish(change(Phase.APPLIED, START_NS + ns(2.5), "remove", "0", 1))
+        answer(instance, written_s, ended_s)
+    bus.publish(Ended(START_NS + ns(10)))
+    bus.flush()
+    return observation
+
+
+def test_what_began_before_a_removal_and_ends_at_the_removed_backend_drains(tmp_path: Path) -> None:
+    observation = removal((1.5, 4.0), (2.4, 8.9))
+    [change_] = observation.changes
+    assert change_.stragglers == 0
+    assert change_.drained_ns == START_NS + ns(8.9)
+    assert change_.effective_ns < START_NS + ns(2)
+    assert judge(observation).verdict is Verdict.SEAMLESS
+    [told] = run_json(observation, tmp_path)["changes"]
+    assert (told["drained_us"], told["stragglers"]) == (8_900_000, 0)
+
+
+def test_what_is_sent_there_afterwards_is_a_straggler_and_speaks_against_it(tmp_path: Path) -> None:
+    observation = removal((2.6, 8.9))
+    [change_] = observation.changes
+    assert (change_.stragglers, change_.drained_ns) == (1, 0)
+    assert judge(observation).verdict is Verdict.INEFFECTIVE
+    assert run_json(observation, tmp_path)["changes"][0]["drained_us"] is None
+
+
 def test_the_terminal_says_the_same_of_each_kind() -> None:
     observation = a_run((1.0, closed(1.0, Ending.IDLE)), (6.2, closed(6.2, Ending.IDLE, "stream")))
     lines = [line for line in summary_lines(observation, judge(observation), "it:reload") if " exchanges" in line]
