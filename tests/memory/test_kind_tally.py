@@ -211,6 +211,32 @@ def test_a_loss_belongs_to_its_kind_and_to_the_change_in_whose_window_it_was_wri
     assert judge(observation).reasons[1].startswith("stream lost 1 of ")
 
 
+@pytest.mark.parametrize(
+    ("failure", "long", "charged"),
+    [
+        ("truncated", True, [0, 1]),
+        ("message lost", True, [0, 1]),
+        ("timeout", True, [1, 0]),
+        ("truncated", False, [1, 0]),
+    ],
+)
+def test_a_long_exchange_belongs_to_the_change_that_came_last_before_it_broke(
+    failure: str, *, long: bool, charged: list[int]
+) -> None:
+    written_ns = START_NS + ns(3)
+    times = {"written_ns": written_ns, "due_ns": written_ns, "ended_ns": START_NS + ns(7)}
+    observation = a_run((7.0, failed(failure, kind="stream", long=long, **times)))
+    assert [sum(each.failures.values()) for each in observation.changes] == charged
+    assert [each.kinds.of("stream").lost for each in observation.changes] == charged
+
+
+def test_one_that_broke_before_any_change_is_no_changes(tmp_path: Path) -> None:
+    times = {"written_ns": START_NS + ns(1), "due_ns": START_NS + ns(1), "ended_ns": START_NS + ns(1.9)}
+    observation = a_run((1.9, failed("truncated", kind="stream", long=True, **times)))
+    assert [sum(each.failures.values()) for each in observation.changes] == [0, 0]
+    assert run_json(observation, tmp_path)["summary"]["verdict"] == "lossy"
+
+
 def removal(*ended: tuple[float, float]) -> Observation:
     """Return a run in which backend 0 is removed at 2 s, applied at 2.5 s; what it answers is (written, ended)."""
     bus = EventBus()

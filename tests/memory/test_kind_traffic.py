@@ -193,6 +193,7 @@ def test_numbers_go_on_behind_those_of_the_plain_clients() -> None:
     assert [client.number for client in clients] == list(range(7))
     assert [client.kind for client in clients] == ["get"] * 2 + ["idle"] * 2 + ["aimed"] * 3
     assert [client.plain for client in clients] == [True] * 2 + [False] * 5
+    assert not any(client.long for client in clients)
     aimers = [client for client in clients if isinstance(client, Aimer)]
     assert len(aimers) == 3
     assert all(aimer.volley is aimers[0].volley for aimer in aimers)
@@ -204,6 +205,7 @@ def test_each_has_an_end_and_a_draw_of_its_own_by_the_runs_seed() -> None:
     load.start()
     first, second = (client for client in load._clients if isinstance(client, Dialogue))
     assert first.end is not second.end
+    assert first.long
     assert first.random.random() == Random("7 2").random()
     assert first.random.random() != second.random.random()
 
