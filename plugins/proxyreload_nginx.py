@@ -26,7 +26,7 @@ from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 
 CONFIG = """\
-daemon {daemon};
+{user}daemon {daemon};
 worker_processes 2;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log notice;
@@ -137,6 +137,7 @@ class Reload:
     def _write_config(self) -> None:
         servers = "\n".join(f"        {line}" for line in self._servers())
         text = CONFIG.format(
+            user=_user(),
             folder=self.workspace.folder,
             front=self.workspace.front,
             daemon=self.DAEMON,
@@ -144,6 +145,14 @@ class Reload:
             servers=servers,
         )
         self.workspace.write("nginx.conf", text)
+
+
+def _user() -> str:
+    """Return what keeps the workers root's where the master is.
+
+    As `nobody` they could not enter the folder in which nginx keeps bodies that are longer than its buffers.
+    """
+    return "user root;\n" if os.geteuid() == 0 else ""
 
 
 @attrs.define

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.backend.log import BackendLog
-from proxyreload.backend.replying import Replying, head_of
+from proxyreload.backend.replying import Replying, Turn
 from proxyreload.backend.resource import BackendResource
 from proxyreload.history.events import Arrival
 from proxyreload.system.sockets import SocketGroup
@@ -58,7 +58,8 @@ class BackendConnection(Protocol):
         self._kind = b""  # as the request names it; empty: a small GET
         self._body: Digest | None = None  # of such a request, once it has one
         self._replying: Replying | None = None  # to such a request
-        self._waiting: list[Callable[[], None]] = []  # what came behind it, which a proxy hardly ever does
+        self._arrival: Arrival | None = None  # which it answers
+        self._waiting: list[Turn] = []  # what came behind it, which a proxy hardly ever does
         self._received_ns = 0  # of the request that is not whole yet, 0 if there is none
         self._partly = False  # that has been told
         self._answers: list[bytes] = []
@@ -67,12 +68,14 @@ class BackendConnection(Protocol):
         self._pieces: dict[int, list[bytes]] = {}
         self._pieces_s = 0
         self._keep_alive = True
+        self._refused = False  # what came behind them is no request
         self._at_ns = 0
         self._heard = 0  # bytes since the last look at what they have come to
         self._body_bytes = 0
         self._come_to = (0, False, 0)  # requests, whether a head is whole, and bytes of bodies
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
+        self._gone = False  # the kernel knows already that nobody hears us
         self._buffered = False
         self._draining = False
 
@@ -123,21 +126,14 @@ class BackendConnection(Protocol):
     def transmit(self, *, readable: bool) -> None:  # noqa: ARG002
         """Write the answers."""
         if self._answers:
-            answers = self._answers[0] if len(self._answers) == 1 else b"".join(self._answers)
-            self._answers.clear()
-            if self._write(answers):
-                self._tell_answered()
-            else:
-                self._tell_executed()
+            self._flush()
             if not self._keep_alive:
-                self.ours = True
-                self._forget_socket()
-                cast(ITCPTransport, self.transport).loseConnection()
+                self._end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Say that the proxy closed it, and what it gave up with it."""
         self._forget_socket()
-        self._stop_replying()
+        self._unanswered += self._stop_replying()
         self.site.gone(self)
         self._tell_given_up()
         if not self.ours:
@@ -158,6 +154,8 @@ class BackendConnection(Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._keep_alive = False  # answered as any request, and not upgraded
+            if self._replying is None and not self._answers:
+                self._end()
         except httptools.HttpParserError:
             self._refuse()
 
@@ -167,11 +165,6 @@ class BackendConnection(Protocol):
         if self._come_to == before:
             self._refuse()
 
-    def _refuse(self) -> None:
-        if self._keep_alive:
-            self._answers.append(_BAD_REQUEST)
-            self._keep_alive = False
-
     @property
     def rests(self) -> bool:
         """Whether no request is on it."""
@@ -180,9 +173,7 @@ class BackendConnection(Protocol):
     def leave(self) -> None:
         """Close from this side, in order, once what is under way is answered."""
         if self.rests:
-            self.ours = True
-            self._forget_socket()
-            cast(ITCPTransport, self.transport).loseConnection()
+            self._end()
 
     # The parser's side (httptools.HTTPProtocol).
 
@@ -258,48 +249,77 @@ class BackendConnection(Protocol):
         self._received_ns = 0
         self._log.told(attrs.evolve(arrival))
         arrival.again = True
-        received = self._whole(request_id)
         end = backend_end(self._kind) or BEHIND_OTHERS
-        close = not self._keep_alive or self.site.leaving is not None
-
-        def turn() -> None:
-            reply = end.reply(received)
-            head = head_of(reply, close=close)
-
-            def done() -> None:
-                self._replied(close=close)
-
-            self._replying = Replying(self.site.reactor, reply, head, self._write, done)
-            self._unanswered.append(arrival)
-            self._executed_told = len(self._unanswered)
-            self._replying.start()
-
+        head_only = self._parser.get_method() == b"HEAD"
+        body = self._body or Digest()
+        received = Received(self.site.resource.instance, request_id, self.source_port, body.length, body.told())
+        turn = Turn(arrival, received, end, head_only=head_only)
         if self._replying is not None:
             self._waiting.append(turn)
         else:
-            turn()
+            self._flush()  # the answers to what came before it
+            self._reply(turn)
 
-    def _whole(self, request_id: bytes) -> Received:
-        body = self._body or Digest()
-        return Received(self.site.resource.instance, request_id, self.source_port, body.length, body.told())
+    def _reply(self, turn: Turn) -> None:
+        """Begin with an answer that takes a while."""
+        self._arrival = turn.arrival
+        close = not self._waiting and self._is_last
+        self._replying = Replying.to(turn, self.site.reactor, self._write, self._replied, close=close)
+        self._replying.start()
 
-    def _replied(self, *, close: bool) -> None:
-        """Tell that a reply is with the kernel, now or once what is buffered is."""
-        self._replying = None
-        if not self._buffered:
+    def _replied(self) -> None:
+        """Tell that a reply is with the kernel, now or once what is buffered is, and go on with what came behind it."""
+        self._unanswered += self._stop_replying(waiting=False)
+        self._executed_told = len(self._unanswered)
+        if not self._buffered and not self._gone:
             self._tell_answered()
-        if close:
-            self.ours = True
-            self._forget_socket()
-            cast(ITCPTransport, self.transport).loseConnection()
-        elif self._waiting:
-            self._waiting.pop(0)()
+        if self._waiting:
+            self._reply(self._waiting.pop(0))
+        elif self._refused:
+            self._answers.append(_BAD_REQUEST)
+            self.transmit(readable=False)
+        elif self._is_last:
+            self._end()
 
-    def _stop_replying(self) -> None:
-        self._waiting.clear()
-        if self._replying is not None:
-            self._replying.stop()
-            self._replying = None
+    @property
+    def _is_last(self) -> bool:
+        """Whether nothing more is answered on this connection, or soon by this backend."""
+        return not self._keep_alive or self.site.leaving is not None
+
+    def _refuse(self) -> None:
+        """Answer what is no request, when it has its turn; behind the last request nothing is heard."""
+        if self._keep_alive:
+            self._keep_alive = False
+            self._refused = self._replying is not None
+            if not self._refused:
+                self._answers.append(_BAD_REQUEST)
+
+    def _stop_replying(self, *, waiting: bool = True) -> list[Arrival]:
+        """Reply no more, and return what was to be answered: the request, and those `waiting` behind it."""
+        arrivals = [] if self._arrival is None else [self._arrival]
+        replying, self._replying, self._arrival = self._replying, None, None
+        if replying is not None:
+            replying.stop()
+        if waiting:
+            arrivals += [turn.arrival for turn in self._waiting]
+            self._waiting.clear()
+        return arrivals
+
+    def _flush(self) -> None:
+        """Write the answers to small GETs."""
+        answers = b"".join(self._answers)
+        self._answers.clear()
+        if answers:
+            if self._write(answers):
+                self._tell_answered()
+            else:
+                self._tell_executed()
+
+    def _end(self) -> None:
+        """Close from this side, behind the last answer."""
+        self.ours = True
+        self._forget_socket()
+        cast(ITCPTransport, self.transport).loseConnection()
 
     def _pieces_around(self, id_length: int) -> list[bytes]:
         """Return the bytes of the answer around the request's id, for ids of this length, made anew each second."""
@@ -331,7 +351,8 @@ class BackendConnection(Protocol):
             except BlockingIOError:
                 taken = 0
             except OSError:
-                return False  # the reactor will say that the connection is gone
+                self._gone = True  # the reactor will say so, too
+                return False
             if taken == len(data):
                 return True
             data = data[taken:]
@@ -353,8 +374,9 @@ class BackendConnection(Protocol):
         self._draining = self._buffered = False
         transport: Any = self.transport
         transport.unregisterProducer()
-        if self._replying is None:
-            self._tell_answered()
+        self._tell_answered()
+        if self.site.leaving is not None:
+            self.leave()
 
     def stopProducing(self) -> None:
         """Nothing more is wanted: the connection is lost, which is told as well."""

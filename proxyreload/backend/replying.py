@@ -7,9 +7,20 @@ from functools import partial
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from proxyreload.traffic.interfaces import Reply
+from proxyreload.history.events import Arrival
+from proxyreload.traffic.interfaces import BackendEnd, Received, Reply
 
 _LAST_CHUNK = b"0\r\n\r\n"
+
+
+@attrs.frozen(eq=False)
+class Turn:
+    """A whole request whose answer takes a while, and what answers it."""
+
+    arrival: Arrival  #: told already as executed
+    received: Received
+    end: BackendEnd
+    head_only: bool  #: whether it was a HEAD
 
 
 @attrs.define(eq=False)
@@ -23,6 +34,23 @@ class Replying:
     done: Callable[[], None]  #: called once, with the last byte
     _pieces: Iterator[tuple[float, bytes]] | None = None
     _call: IDelayedCall | None = attrs.field(default=None, init=False)
+
+    @classmethod
+    def to(
+        cls,
+        turn: Turn,
+        reactor: IReactorTime,
+        write: Callable[[bytes], object],
+        done: Callable[[], None],
+        *,
+        close: bool,
+    ) -> "Replying":
+        """Return what answers a request; `close`: it is the last on its connection."""
+        reply = turn.end.reply(turn.received)
+        head = head_of(reply, close=close)
+        if turn.head_only:
+            reply = attrs.evolve(reply, body=b"", pieces=None)
+        return cls(reactor, reply, head, write, done)
 
     def start(self) -> None:
         """Begin."""
@@ -53,13 +81,18 @@ class Replying:
             if after_s:
                 self._later(after_s, partial(self._piece, piece))
                 return
-            self.write(_chunk(piece))
+            self._say(piece)
         self.write(_LAST_CHUNK)
         self.done()
 
     def _piece(self, piece: bytes) -> None:
-        self.write(_chunk(piece))
+        self._say(piece)
         self._next()
+
+    def _say(self, piece: bytes) -> None:
+        """Write a piece; an empty chunk would be the last."""
+        if piece:
+            self.write(_chunk(piece))
 
     def _later(self, after_s: float, work: Callable[[], None]) -> None:
         def due() -> None:

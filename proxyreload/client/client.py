@@ -82,6 +82,7 @@ class Client:
     fresh: bool = False  #: a connection for each request
     kind: str = "get"
     plain: bool = True  #: as `Exchange.plain`
+    long: bool = False  #: as `Exchange.long`
     mark: bytes = b""  #: a letter before its request ids: these are not the traffic under test
 
     late: int = attrs.field(default=0, init=False)  #: requests that were due before the one before them had its outcome
@@ -174,6 +175,9 @@ class Client:
         elif not pending.keep_alive:
             connection.close()
             self._lost(connection, Ending.ANNOUNCED)
+        elif pending.unsent:  # of which the proxy would take the next request for a part
+            connection.close()
+            self._connection = None
         self._proceed(failed_connection=False)
 
     def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
@@ -333,6 +337,7 @@ class Client:
                 probe=self.probe,
                 kind=self.kind,
                 plain=self.plain,
+                long=self.long,
             )
         else:
             written_ns = pending.written_ns
@@ -357,5 +362,6 @@ class Client:
                 self.probe,
                 self.kind,
                 self.plain,
+                self.long,
             )
         self.sink.exchanged(exchange)

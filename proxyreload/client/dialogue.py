@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from proxyreload.client.client import Client
+from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S, Client
 from proxyreload.client.interfaces import IConnection
 from proxyreload.client.pending import Pending
 from proxyreload.system.clock import ns
@@ -47,28 +47,24 @@ class Dialogue(Client):
     def stop(self) -> Deferred[None]:
         """Send nothing more; what takes long is ended here where its kind can tell what it came to so far."""
         stopped = super().stop()
-        pending, connection = self._pending, self._connection
-        if pending is None or connection is None:
-            return stopped
-        if self._pieces is not None and self._cancel_piece():
-            self._pieces, ending = None, self.end.ending()
-            # What was drawn already counts as sent at the other end.
-            connection.more(ending if self._drawn == ending else self._drawn + ending)
-        self._read_all(connection)
-        told = self._incoming.judge_unfinished(pending) if self._incoming is not None else None
-        if told is not None:
-            connection.abort()
-            self._record(connection, pending, self.clock_ns(), *told)
-            self._connection = None
-            self._proceed(failed_connection=False)
+        if self._connection is not None:
+            self._end_pieces(self._connection)
+            self._read_all(self._connection)
+        self._end_here()
         return stopped
 
     # Of the client's, what is different here.
 
+    def answered(self, connection: IConnection, pending: Pending) -> None:
+        """Take an answer also in the middle of the request, of which the rest is not sent any more."""
+        pending.unsent = self._pieces is not None
+        super().answered(connection, pending)
+
     def _begin(self, due_ns: int) -> None:
+        number = self._sent
         super()._begin(due_ns)
         pending = self._pending
-        if pending is None:
+        if pending is None or pending.number != number:  # it failed at once, and may have been followed by another
             return
         self._incoming = self.end.incoming(pending.request_id)
         if self._incoming is not None:
@@ -76,8 +72,7 @@ class Dialogue(Client):
             pending.take = self._take
         self._said_ns = 0
         self._pieces = self.end.pieces(pending.request_id)
-        if self._connection is not None:
-            self._go_on(pending)
+        self._go_on(pending)
 
     def _connected(self, connection: IConnection) -> None:
         super()._connected(connection)
@@ -92,20 +87,24 @@ class Dialogue(Client):
         elif self._reading_on is not None:
             self._reading_on.cancel()
             self._reading_on = None
-        rest_s = self.end.rest_s
-        if rest_s is None or self.open_loop or self._backlog or self._stopped is not None:
+        if self.end.rest_s is None or self.open_loop or self._backlog or self._stopped is not None:
             super()._proceed(failed_connection=failed_connection)
             return
         self._pending = None
-        self._pause = self.reactor.callLater(self.random.uniform(*rest_s), self._resume)
+        rest_s = self.random.uniform(*self.end.rest_s)
+        if failed_connection:
+            rest_s = max(rest_s, PAUSE_AFTER_FAILED_CONNECTION_S)
+        self._pause = self.reactor.callLater(rest_s, self._resume)
 
     def _since_ns(self, pending: Pending) -> int:
         """Count from the latest sign of life, whichever side gave it, but not for ever."""
         since_ns = super()._since_ns(pending)
         if not pending.written_ns:
             return since_ns
-        latest_ns = max(since_ns, pending.heard_ns, self._said_ns) + ns(self.end.quiet_s)
-        return min(latest_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s) + self.timeout_ns)
+        # While it rests from reading it is our doing that nothing comes.
+        here_ns = self._said_ns if self._reading_on is None else self.clock_ns()
+        latest_ns = max(since_ns, pending.heard_ns, here_ns) + ns(self.end.quiet_s)
+        return min(latest_ns, max(since_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s)))
 
     # Its own.
 
@@ -114,7 +113,10 @@ class Dialogue(Client):
         assert self._incoming is not None  # noqa: S101
         self._incoming.take(data)
         per_s = self.end.read_per_s
-        if per_s is None or self._stopped is not None:
+        if self._stopped is not None:
+            self._end_here()
+            return
+        if per_s is None:
             return
         self._read += len(data)
         if self._read >= max(_READ_AT_LEAST, per_s / 100) and self._reading_on is None and self._connection is not None:
@@ -135,15 +137,40 @@ class Dialogue(Client):
             connection.read_on()
 
     def _go_on(self, pending: Pending) -> None:
-        """Send the next piece of the body, if there is one, at its time."""
-        if self._pieces is None or self._piece is not None or self._pending is not pending:
+        """Send the next piece of the body, if there is one, at its time: none before the head is written."""
+        connection = self._connection
+        if self._pieces is None or self._piece is not None or connection is None or not pending.written_ns:
             return
-        after_s, piece = next(self._pieces, (0.0, b""))
-        if not piece:
+        if self._stopped is not None:
+            self._end_pieces(connection)
+            return
+        drawn = next(self._pieces, None)
+        if drawn is None:
             self._pieces = None
         else:
-            self._drawn = piece
-            self._piece = self.reactor.callLater(after_s, partial(self._say, pending, piece))
+            after_s, self._drawn = drawn
+            self._piece = self.reactor.callLater(after_s, partial(self._say, pending, self._drawn))
+
+    def _end_pieces(self, connection: IConnection) -> None:
+        """End a body under way, if its head is written, before its time."""
+        if self._pieces is None or self._pending is None or not self._pending.written_ns:
+            return
+        # What was drawn already counts as sent at the other end.
+        drawn, ending = self._drawn if self._cancel_piece() else b"", self.end.ending()
+        self._pieces = None
+        connection.more(ending if drawn == ending else drawn + ending)
+
+    def _end_here(self) -> None:
+        """End an answer under way with the run, where its kind can tell what it came to so far."""
+        pending, connection = self._pending, self._connection
+        if pending is None or connection is None or self._incoming is None:
+            return
+        told = self._incoming.judge_unfinished(pending)
+        if told is not None:
+            connection.abort()
+            self._record(connection, pending, self.clock_ns(), *told)
+            self._connection = None
+            self._proceed(failed_connection=False)
 
     def _say(self, pending: Pending, piece: bytes) -> None:
         self._piece = None

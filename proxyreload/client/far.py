@@ -23,6 +23,9 @@ from proxyreload.client.interfaces import IConnection
 from proxyreload.system.alarm import IAlarm, alarm
 from proxyreload.system.clock import NS_PER_US, ClockNs
 
+#: So many bytes at most are on their way to the client, as in the window of a TCP without scaling (RFC 9293, 3.1):
+#: without a bound a whole download would be on its way before the first of it could make the client rest.
+WINDOW_BYTES = 65_535
 #: How finely its own lateness is counted.
 _STEP_US = 10
 
@@ -41,9 +44,12 @@ class DelayLine:
     ends: "set[FarEnd]" = attrs.field(factory=set, init=False)
     _waiting: deque[tuple[int, Callable[[], object]]] = attrs.field(factory=deque, init=False)
     _alarm: IAlarm | None = attrs.field(default=None, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
 
     def after(self, work: Callable[[], object]) -> None:
-        """Do `work` half a round trip from now."""
+        """Do `work` half a round trip from now; not at all once the line is closed."""
+        if self._closed:
+            return
         if self._alarm is None:
             self._alarm = alarm(self.reactor, self._ring)
         self._waiting.append((self.clock_ns() + self.one_way_ns, work))
@@ -58,6 +64,7 @@ class DelayLine:
 
     def close(self) -> None:
         """Give everything back; what is on its way is lost."""
+        self._closed = True
         self._waiting.clear()
         if self._alarm is not None:
             self._alarm.close()
@@ -97,6 +104,7 @@ class _Opening:
     endpoint: IStreamClientEndpoint
     connection: HTTP11Connection
     opened: Deferred[IConnection] = attrs.field(init=False)
+    _end: "FarEnd | None" = None
     _connecting: Deferred[Any] | None = None
     _given_up: bool = False
 
@@ -106,15 +114,14 @@ class _Opening:
     def begin(self) -> None:
         if self._given_up:
             return
-        end = FarEnd(self.line, self.connection, self._made)
+        end = self._end = FarEnd(self.line, self.connection, self._made)
         factory: Factory[Protocol] = Factory.forProtocol(lambda: end)
         factory.noisy = False
         self._connecting = cast(Deferred[Any], self.endpoint.connect(factory))
         self._connecting.addErrback(lambda reason: self.line.after(partial(self._failed, reason)))
 
     def _made(self) -> None:
-        if not self._given_up:
-            self.opened.callback(cast(IConnection, self.connection))
+        self.opened.callback(cast(IConnection, self.connection))
 
     def _failed(self, reason: Failure) -> None:
         if not self._given_up:
@@ -124,6 +131,8 @@ class _Opening:
         self._given_up = True
         if self._connecting is not None:
             self._connecting.cancel()
+        if self._end is not None:
+            self._end.forsake()
 
 
 class NearTransport:
@@ -178,6 +187,10 @@ class FarEnd(Protocol):
         self._connection = connection
         self._made = made
         self._ended = False  # which the connection hears, or has heard
+        self._on_way = 0  # bytes that were read and not heard yet
+        self._resting = False  # as the client wishes
+        self._reading = True
+        self._forsaken = False  # the client has given it up before it heard that it is open
         self.host: Any = None
         self.peer: Any = None
 
@@ -187,11 +200,21 @@ class FarEnd(Protocol):
         transport.setTcpNoDelay(True)
         self.host, self.peer = transport.getHost(), transport.getPeer()
         self.line.ends.add(self)
-        self.line.after(self._opened)
+        if self._forsaken:
+            self.cut()
+        else:
+            self.line.after(self._opened)
+
+    def forsake(self) -> None:
+        """Let the client hear nothing of it, and the proxy of the client's reset."""
+        self._forsaken = True
+        self.line.after(self.cut)
 
     def dataReceived(self, data: bytes) -> None:
         """Let the client hear it."""
-        self.line.after(partial(self._connection.dataReceived, data))
+        self._on_way += len(data)
+        self._look()
+        self.line.after(partial(self._heard, data))
 
     def readConnectionLost(self) -> None:
         """Let the client hear of the FIN, while what it has sent meanwhile is written still (RFC 9293, 3.6)."""
@@ -225,25 +248,39 @@ class FarEnd(Protocol):
 
     def rest(self) -> None:
         """Read nothing."""
-        transport: Any = self.transport
-        if not self._ended:
-            transport.pauseProducing()
+        self._resting = True
+        self._look()
 
     def read_on(self) -> None:
         """Read again."""
-        transport: Any = self.transport
-        if not self._ended:
-            transport.resumeProducing()
+        self._resting = False
+        self._look()
+
+    def _look(self) -> None:
+        """Read, or do not, as the client wishes and as its window is open."""
+        reading = not self._resting and self._on_way < WINDOW_BYTES
+        if reading is not self._reading and not self._ended:
+            self._reading = reading
+            transport: Any = self.transport
+            transport.resumeProducing() if reading else transport.pauseProducing()
 
     def _opened(self) -> None:
-        self._connection.makeConnection(cast(Any, NearTransport(self)))
-        self._made()
+        if not self._forsaken:
+            self._connection.makeConnection(cast(Any, NearTransport(self)))
+            self._made()
+
+    def _heard(self, data: bytes) -> None:
+        self._on_way -= len(data)
+        self._look()
+        if not self._forsaken:
+            self._connection.dataReceived(data)
 
     def _end(self, reason: Failure) -> None:
         if not self._ended:
             self._ended = True
-            self.line.after(partial(self._heard, reason))
+            self.line.after(partial(self._heard_end, reason))
 
-    def _heard(self, reason: Failure) -> None:
-        self._connection.connectionLost(reason)
-        self.lose()
+    def _heard_end(self, reason: Failure) -> None:
+        if not self._forsaken:
+            self._connection.connectionLost(reason)
+        self.line.after(self.lose)  # behind what the client has sent before it heard

@@ -131,6 +131,7 @@ class Load:
                 "fresh": end.fresh,
                 "kind": crowd.kind,
                 "plain": False,
+                "long": bool(end.lasts_s),
                 "mark": self.mark,
                 "end": end,
                 "random": Random(f"{self.seed} {number}"),  # noqa: S311

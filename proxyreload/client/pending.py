@@ -19,6 +19,7 @@ class Pending:
     written_ns = 0  #: when it was written to the socket
     first_byte_ns = 0  #: when the first bytes of the answer were read
     last_byte_ns = 0  #: when the end of the answer was read
+    unsent = False  #: whether a part of the request was not sent yet when its answer was there
     status = 0  #: status code
     instance = b""  #: who answered, as it says itself
     back_port = b""  #: the proxy's port towards it, as it says itself

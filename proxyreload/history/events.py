@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from proxyreload.history.failures import TIMEOUT
+
 if TYPE_CHECKING:
     from attrs import frozen as frequent
 else:
@@ -47,11 +49,20 @@ class Exchange:
     probe: bool
     kind: str = "get"  #: of traffic
     plain: bool = True  #: of a client that was asked for by number, as the ancestor's were, or the probe
+    long: bool = False  #: of a kind that takes a while by itself
 
     @property
     def sent_ns(self) -> int:
         """When it was written; where it never was: when a connection for it was begun."""
         return self.written_ns or self.ended_ns - self.connect_ns
+
+    @property
+    def charged_ns(self) -> int:
+        """By when it is charged to a change: when it was sent, but a long one that broke when it did.
+
+        When a time-out rings is no change's doing.
+        """
+        return self.ended_ns if self.long and self.failure and self.failure != TIMEOUT else self.sent_ns
 
     @property
     def latency_ns(self) -> int:

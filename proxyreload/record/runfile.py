@@ -17,7 +17,7 @@ from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
-from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind
+from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind, judge_kinds
 from proxyreload.verdict.latency import Told
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.race import race_of
@@ -122,6 +122,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
         "requested_us": _since_us(change.requested_ns, start_ns),
         "applied_us": _since_us(change.applied_ns, start_ns),
         "effective_us": _since_us(change.effective_ns, start_ns),
+        "drained_us": _since_us(change.drained_ns, start_ns),
         "error": change.refused or None,
         "verdict": judgement.verdict.value,
         "reasons": list(judgement.reasons),
@@ -130,15 +131,15 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
         "stragglers": change.stragglers,
         **_closures(change.closures),
         "race": race.as_run() if race is not None else None,
-        "kinds": _kinds(change.kinds),
+        "kinds": _kinds(change.kinds, {kind: judge_kind(tally) for kind, tally in change.kinds.by_kind.items()}),
     }
 
 
-def _kinds(tallies: Tallies) -> dict[str, object]:
+def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, object]:
     """Return each kind's verdict and what it rests on."""
     told: dict[str, object] = {}
     for kind, tally in tallies.by_kind.items():
-        judgement = judge_kind(tally)
+        judgement = judgements[kind]
         told[kind] = {
             "verdict": judgement.verdict.value,
             "reasons": list(judgement.reasons),
@@ -226,7 +227,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
-        "kinds": _kinds(observation.kinds),
+        "kinds": _kinds(observation.kinds, judge_kinds(observation)),
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),

@@ -14,11 +14,10 @@ from proxyreload.verdict.judgement import (
     counted,
     detection_limit,
     judge_change,
-    judge_kind,
+    judge_kinds,
 )
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.race import race_of
-from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import ObservedChange
 
 #: A stall from here on is worth a line.
@@ -44,7 +43,7 @@ def summary_lines(
     else:
         yield from _repetition_lines(observation.changes)
         yield repetition.line()
-    yield from _kind_lines(observation.kinds)
+    yield from _kind_lines(observation)
     yield from _latency_lines(observation)
     yield from _schedule_lines(observation.schedule)
     if observation.stall_ns > WORTH_SAYING_NS:
@@ -103,15 +102,15 @@ def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
     yield f"stragglers: {sum(change.stragglers for change in changes)}"
 
 
-def _kind_lines(tallies: Tallies) -> Iterator[str]:
+def _kind_lines(observation: Observation) -> Iterator[str]:
     """Yield what became of each kind, where there is more than the clients asked for by number and the probe."""
-    if tallies.by_kind.keys() <= {"get", "fresh"}:
+    tallies = observation.kinds.by_kind
+    if tallies.keys() <= {"get", "fresh"}:
         return
-    width = max(map(len, tallies.by_kind))
-    for kind, tally in tallies.by_kind.items():
-        judgement = judge_kind(tally)
+    width = max(map(len, tallies))
+    for kind, judgement in judge_kinds(observation).items():
         reasons = f" ({'; '.join(judgement.reasons)})" if judgement.reasons else ""
-        yield f"{kind:<{width}}  {judgement.verdict.value}, {counted(tally.exchanges, 'exchange')}{reasons}"
+        yield f"{kind:<{width}}  {judgement.verdict.value}, {counted(tallies[kind].exchanges, 'exchange')}{reasons}"
 
 
 def _latency_lines(observation: Observation) -> Iterator[str]:

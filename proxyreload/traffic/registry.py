@@ -79,7 +79,22 @@ def field_of(kind: Kind, values: Values) -> bytes:
     return " ".join([kind.name, *told]).encode("ascii")
 
 
-@cache
+#: Backends' ends by the fields that ask for them. Bounded: whoever invents fields is no client of ours, but must not
+#: keep those of ours from being understood.
+_ENDS_KEPT = 256
+_ends: dict[bytes, BackendEnd] = {}
+
+
+def backend_end(field: bytes) -> BackendEnd | None:
+    """Return what answers requests that name their kind so; None: no kind that a backend must know."""
+    end = _ends.get(field)
+    if end is None:
+        end = _backend_end(field)
+        if end is not None and len(_ends) < _ENDS_KEPT:
+            _ends[field] = end
+    return end
+
+
 def _backend_end(field: bytes) -> BackendEnd | None:
     name, *words = field.decode("latin-1").split(" ")
     kind = kinds().get(name)
@@ -92,22 +107,16 @@ def _backend_end(field: bytes) -> BackendEnd | None:
         return None
 
 
-#: Different fields that are understood; whoever invents more of them is no client of ours.
-_FIELDS_KEPT = 256
-_fields: set[bytes] = set()
-
-
-def backend_end(field: bytes) -> BackendEnd | None:
-    """Return what answers requests that name their kind so; None: no kind that a backend must know."""
-    if field not in _fields:
-        if len(_fields) >= _FIELDS_KEPT:
-            return None
-        _fields.add(field)
-    return _backend_end(field)
-
-
 def _text(value: float | tuple[float, float]) -> str:
-    return _SEPARATOR.join(f"{each:g}" for each in value) if isinstance(value, tuple) else f"{value:.12g}"
+    return _SEPARATOR.join(map(_number, value)) if isinstance(value, tuple) else _number(value)
+
+
+def _number(value: float) -> str:
+    """Return a number to its last bit: both ends count from it how many pieces there are."""
+    if isinstance(value, int):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _value(key: Key, text: str) -> object:

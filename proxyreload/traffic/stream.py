@@ -16,7 +16,11 @@ KEYS = {
 _TYPE = (b"Content-Type", b"text/event-stream")
 _END = b"end"
 #: An event of ours is shorter; one that never ends is none.
-_LINE_LIMIT = 1024
+_EVENT_LIMIT = 1024
+#: Of an event's number; there are fewer.
+_DIGITS = 9
+#: Behind each event.
+_BLANK = b"\n\n"
 
 
 def events(every_s: float, length_s: float) -> int:
@@ -49,12 +53,15 @@ class Listening(ClientEnd):
 
 
 class Heard:
-    """A stream while it comes: lines are put together whatever chunks a proxy makes of them."""
+    """A stream while it comes: events are put together whatever chunks a proxy makes of them.
+
+    Byte by byte: where one of the two line ends between events is lost, a reader takes them for one event.
+    """
 
     def __init__(self, request_id: bytes, number: int) -> None:
         """Expect so many events."""
         self._request_id, self._number = request_id, number
-        self._line = b""
+        self._rest = b""  # of an event that is not whole yet
         self._next = 0
         self._ended = False
         self._wrong = ("", "")
@@ -63,13 +70,12 @@ class Heard:
         """Take the next bytes."""
         if self._wrong[0]:
             return
-        *lines, self._line = (self._line + data).split(b"\n")
-        for line in lines:
-            if line:
-                self._event(line)
-        if len(self._line) > _LINE_LIMIT:
-            self._wrong = (WRONG_BODY, "a line that does not end")
-            self._line = b""
+        *told, self._rest = (self._rest + data).split(_BLANK)
+        for each in told:
+            self._event(each)
+        if len(self._rest) > _EVENT_LIMIT:
+            self._wrong = self._wrong if self._wrong[0] else (WRONG_BODY, "an event that does not end")
+            self._rest = b""
 
     def judge(self, answer: Answer) -> tuple[str, str]:
         """Judge the whole stream."""
@@ -78,7 +84,7 @@ class Heard:
             return wrong
         if not self._ended:
             return TRUNCATED, f"ended after {self._next} of {self._number} events"
-        if self._line:
+        if self._rest:
             return WRONG_BODY, "bytes behind the end"
         return "", ""
 
@@ -90,27 +96,32 @@ class Heard:
         wrong = whose(answer, self._request_id)
         return wrong if wrong[0] else self._wrong
 
-    def _event(self, line: bytes) -> None:
+    def _event(self, told: bytes) -> None:
         if self._wrong[0]:
             return
         if self._ended:
             self._wrong = (WRONG_BODY, "an event behind the end")
-        elif line == event(self._request_id, self._next).rstrip():
+        elif self._next < self._number and told + _BLANK == event(self._request_id, self._next):
             self._next += 1
-        elif line == end(self._request_id, self._number).rstrip() and self._next == self._number:
+        elif self._next == self._number and told + _BLANK == end(self._request_id, self._number):
             self._ended = True
         else:
-            self._wrong = self._told(line)
+            self._wrong = self._told(told)
 
-    def _told(self, line: bytes) -> tuple[str, str]:
+    def _told(self, told: bytes) -> tuple[str, str]:
         """Say what is wrong about an event that is not the next one."""
-        mark, _space, number = line.rpartition(b" ")
-        known = mark in (b"data: " + self._request_id, b"data: " + self._request_id + b" " + _END)
-        if not known or not number.isdigit() or len(number) > 9:  # noqa: PLR2004
-            return WRONG_BODY, f"event {self._next}: {printable(line, 80)}"
-        if int(number) < self._next:
-            return MESSAGE_REPEATED, f"event {int(number)} after event {self._next - 1}"
-        return MESSAGE_LOST, f"event {self._next}: event {int(number)} came in its place"
+        numbered, last = b"data: %b " % self._request_id, end(self._request_id, self._number)
+        digits = told.removeprefix(numbered)
+        if told + _BLANK == last:
+            number = self._number
+        elif digits != told and digits.isdigit() and len(digits) <= _DIGITS and int(digits) < self._number:
+            number = int(digits)
+        else:
+            return WRONG_BODY, f"event {self._next}: {printable(told, 80)}"
+        if number < self._next:
+            return MESSAGE_REPEATED, f"event {number} after event {self._next - 1}"
+        came = "the end" if told + _BLANK == last else f"event {number}"
+        return MESSAGE_LOST, f"event {self._next}: {came} came in its place"
 
 
 class Telling:

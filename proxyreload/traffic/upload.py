@@ -31,13 +31,9 @@ class Upload(ClientEnd):
         self._sent = Digest()
 
     def pieces(self, request_id: bytes) -> Iterator[tuple[float, bytes]]:
-        """Return the chunks, the last one included."""
-        sent = self._sent = Digest()
-        for number in range(max(1, round(self.lasts_s / self._every_s))):
-            piece = content(b"%b %d" % (request_id, number), PIECE_BYTES)
-            sent.take(piece)
-            yield (self._every_s if number else 0.0), b"%x\r\n%b\r\n" % (len(piece), piece)
-        yield self._every_s, _LAST
+        """Return the chunks, the last one included; from now on nothing is sent of this body yet."""
+        self._sent = Digest()
+        return self._chunks(request_id, self._sent)
 
     def ending(self) -> bytes:
         """Return the last chunk: an upload that ends early is a shorter one."""
@@ -51,6 +47,13 @@ class Upload(ClientEnd):
     def sent(self) -> Digest:
         """What has been sent of the body under way."""
         return self._sent
+
+    def _chunks(self, request_id: bytes, sent: Digest) -> Iterator[tuple[float, bytes]]:
+        for number in range(max(1, round(self.lasts_s / self._every_s))):
+            piece = content(b"%b %d" % (request_id, number), PIECE_BYTES)
+            sent.take(piece)
+            yield (self._every_s if number else 0.0), b"%x\r\n%b\r\n" % (len(piece), piece)
+        yield self._every_s, _LAST
 
 
 class Uploaded:

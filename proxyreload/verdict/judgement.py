@@ -117,14 +117,25 @@ def judge_closures(closures: Closures, *, by_change: bool = True) -> Judgement:
     return Judgement(Verdict.GRACEFUL if reasons else Verdict.SEAMLESS, tuple(reasons))
 
 
-def judge_kind(tally: Tally) -> Judgement:
-    """Judge what became of one kind of traffic."""
-    closures = judge_closures(Closures(tally.front))
+def judge_kind(tally: Tally, *, by_change: bool = True) -> Judgement:
+    """Judge what became of one kind of traffic; `by_change`: as `judge_closures` has it."""
+    closures = judge_closures(Closures(tally.front), by_change=by_change)
     if not tally.failures:
         return closures
     return Judgement(
         Verdict.LOSSY, (f"{counted(tally.lost, 'failure')}: {by_class(tally.failures)}", *closures.reasons)
     )
+
+
+def judge_kinds(observation: Observation) -> dict[str, Judgement]:
+    """Judge what became of each kind in the whole run; racy by what its changes closed, and nothing else."""
+    racing = {
+        kind
+        for change in observation.changes
+        for kind, tally in change.kinds.by_kind.items()
+        if tally.front.get(Ending.IDLE)
+    }
+    return {kind: judge_kind(tally, by_change=kind in racing) for kind, tally in observation.kinds.by_kind.items()}
 
 
 def who_lost(tallies: Tallies) -> str:

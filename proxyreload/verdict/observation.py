@@ -179,7 +179,7 @@ class Observation:
         return changed
 
     def _charge(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int]) -> None:
-        """Count each exchange in the window in which its request was written."""
+        """Count each exchange in the window in which its request was written, or in which it broke if it is long."""
         change = self.changes[-1] if self.changes else None
         if change is None:
             return
@@ -191,7 +191,7 @@ class Observation:
                     change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
             return
         for exchange in exchanges:
-            change = self._windows.at(exchange.sent_ns)
+            change = self._windows.at(exchange.charged_ns)
             if change is not None:
                 change.exchanges += 1
                 change.kinds.add([exchange])

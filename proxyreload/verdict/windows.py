@@ -41,7 +41,8 @@ class ObservedChange:
     first_answer_ns: int = 0
     last_answer_ns: int = 0
     answers: int = 0  #: from the instance, since the request
-    stragglers: int = 0  #: from a removed instance, since applied
+    stragglers: int = 0  #: from a removed instance, to what was sent after it was applied
+    drained_ns: int = 0  #: its last answer to what was sent before, if that came after
     silence: int = 0  #: answers from others since its last one
     exchanges: int = 0  #: whose requests were written in its window
     failures: dict[str, int] = attrs.field(factory=dict)  #: of those, by class
@@ -73,12 +74,16 @@ class ObservedChange:
         # One that broke off, or stalled until the client's time-out, counts when it began.
         answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
         self.answers += 1
+        if self.action == "remove" and self.applied_ns and answered_ns > self.applied_ns:
+            if exchange.sent_ns <= self.applied_ns:
+                # What began before may be ended there: that says nothing of where the proxy sends what is new.
+                self.drained_ns = max(self.drained_ns, answered_ns)
+                return
+            self.stragglers += 1
         self.answers_mark = answers
         self.last_answer_ns = max(self.last_answer_ns, answered_ns)
         if not self.first_answer_ns:
             self.first_answer_ns = answered_ns
-        if self.action == "remove" and self.applied_ns and answered_ns > self.applied_ns:
-            self.stragglers += 1
 
     def shown_by(self, exchange: Exchange) -> bool:
         """Note the first answer over a connection that was opened after it, where it is about no one backend."""

@@ -293,7 +293,7 @@ class Session:
 _taken: set[int] = set()
 #: Below those that the kernel gives out; each of several pytest workers (pytest-xdist) has a range of its own.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = range(20000 + _WORKER % 10 * 1000, 21000 + _WORKER % 10 * 1000)
+_PORTS = range(20000 + _WORKER % 6 * 2000, 22000 + _WORKER % 6 * 2000)
 
 
 def _is_a_run(words: Sequence[str]) -> bool:
@@ -314,10 +314,12 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(number: int) -> int:
-    """Return the first of `number` consecutive ports that are free."""
-    for _attempt in range(1000):
+    """Return the first of `number` consecutive ports that are free, in preference such as no test has had before."""
+    for attempt in range(1000):
         first = random.randrange(_PORTS.start, _PORTS.stop - number)
         ports = set(range(first, first + number))
+        if attempt == 500:  # hundreds of tests have had them all
+            _taken.clear()
         if not ports & _taken and all(map(is_free, ports)):
             _taken.update(ports)
             return first

@@ -19,7 +19,7 @@ def assert_whole(place: Place, result: Result) -> None:
 def over_us(remove: dict[str, Any]) -> int:
     """Return when a removal was over; whoever is stopped at once may have answered nothing since it was requested."""
     applied_us: int = remove["applied_us"]
-    return max(applied_us, remove["effective_us"] or 0)
+    return max(applied_us, remove["effective_us"] or 0, remove["drained_us"] or 0)
 
 
 def assert_shown(result: Result) -> None:
