@@ -5,22 +5,18 @@
 
 import time
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import Any, cast
 
 import attrs
 import httptools
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IPullProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IPullProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload.backend.log import BackendLog
 from proxyreload.backend.replying import Replying, Turn
-from proxyreload.backend.resource import BackendResource
+from proxyreload.backend.served import BackendSite
 from proxyreload.history.events import Arrival
-from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.content import Digest
 from proxyreload.traffic.get import Answering
 from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, KIND_FIELD, is_under_test
@@ -44,11 +40,11 @@ class BackendConnection(Protocol):
     read; only that one is not whole yet is told the more often the more pieces there are.
     """
 
-    def __init__(self, factory: "BackendFactory") -> None:
-        """Belong to `factory`."""
-        self.site = factory
-        self._log = factory.log
-        self._instance = factory.log.instance
+    def __init__(self, site: BackendSite) -> None:
+        """Belong to `site`."""
+        self.site = site
+        self._log = site.log
+        self._instance = site.log.instance
         self.source_port = 0
         self.carried = 0
         self.probe_only = True
@@ -415,50 +411,11 @@ class BackendConnection(Protocol):
         given_up.clear()
 
 
-class BackendFactory(Factory):
+class BackendFactory(BackendSite, Factory):
     """Makes the connections of one backend."""
 
     noisy = False
 
-    def __init__(
-        self, resource: BackendResource, log: BackendLog, reactor: IReactorTime, group: SocketGroup | None = None
-    ) -> None:
-        """Serve `resource`, tell `log` what happens, let `reactor` wait, and `group` read and write."""
-        self.reactor = reactor
-        self.resource = resource
-        self.log = log
-        self.group = group
-        self.connections: set[BackendConnection] = set()
-        self.leaving: Deferred[None] | None = None  #: fires when the last connection is gone
-
     def buildProtocol(self, addr: IAddress | None) -> BackendConnection:  # noqa: ARG002
         """Make one."""
         return BackendConnection(self)
-
-    def leave(self) -> Deferred[None]:
-        """Close every connection once what is under way on it is answered; fires when the last is gone."""
-        self.leaving = Deferred()
-        for connection in tuple(self.connections):
-            connection.leave()
-        self._look_whether_all_are_gone()
-        return self.leaving
-
-    def gone(self, connection: BackendConnection) -> None:
-        """Forget a connection."""
-        self.connections.discard(connection)
-        self._look_whether_all_are_gone()
-
-    def _look_whether_all_are_gone(self) -> None:
-        if self.leaving is not None and not self.leaving.called and not self.connections:
-            self.leaving.callback(None)
-
-    def encode(self, request_id: bytes, source_port: int, now_s: int) -> bytes:
-        """Return the bytes of the resource's answer (RFC 9112, 4; RFC 9110, 6.6.1)."""
-        answer = self.resource.answer(request_id, source_port)
-        fields = (
-            (b"Date", formatdate(now_s, usegmt=True).encode("ascii")),
-            *answer.fields,
-            (b"Content-Length", b"%d" % len(answer.body)),
-        )
-        head = b"".join([b"\r\n%b: %b" % field for field in fields])
-        return b"HTTP/1.1 200 OK%b\r\n\r\n%b" % (head, answer.body)

@@ -6,21 +6,16 @@ from math import isfinite
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from proxyreload.backend.accepting import AcceptWatch
-from proxyreload.backend.backend import Backend
-from proxyreload.backend.interfaces import IBackend
-from proxyreload.backend.process import BackendProcess
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.load import Crowd, Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Stalled, Started
+from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Started
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
@@ -33,14 +28,15 @@ from proxyreload.record.csvfile import CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.crowds import Crowds
-from proxyreload.run.giveback import GiveBack, awaited
+from proxyreload.run.giveback import GiveBack
 from proxyreload.run.hang import Asking, HangWatch
+from proxyreload.run.hosting import Hosting
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
 from proxyreload.run.readiness import Readiness
-from proxyreload.run.stall import StallWatch
+from proxyreload.run.stall import StallWatch, tell_own_share
 from proxyreload.run.wiring import Wiring
 from proxyreload.system.child import ChildProcess
-from proxyreload.system.clock import ClockNs, ns, seconds
+from proxyreload.system.clock import ClockNs, ns
 from proxyreload.system.descriptors import require_descriptors
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
@@ -76,7 +72,7 @@ class Run:
     _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)  # what may be left undone
     _give_back: GiveBack = attrs.field(init=False)
-    _backends: list[IBackend] = attrs.field(factory=list, init=False)
+    _hosting: Hosting = attrs.field(init=False)
     _interrupts: int = attrs.field(default=0, init=False)  # from outside
     _interrupted: bool = attrs.field(default=False, init=False)  # by that, or because something broke
     _at_once: bool = attrs.field(default=False, init=False)
@@ -87,6 +83,7 @@ class Run:
         settings = self.settings
         self._give_back = GiveBack(self.reactor)
         self._wiring = Wiring(self.clock_ns, frozenset({str(settings.files.csv)}))
+        self._hosting = Hosting(settings, self.reactor, self.clock_ns, self._wiring.history)
         self._csv = CsvFile(settings.files.csv)
         self._run_file = RunFile(settings.files.run)
         self._csv.subscribe(self.bus)
@@ -156,8 +153,7 @@ class Run:
                 self._workspace.hurry()
             if self._stopping is not None:
                 self._stopping.cancel()
-            for backend in self._backends:
-                backend.hurry()
+            self._hosting.hurry()
             self._give_back.hurry()
         self._interrupted = True
         if self.play is not None:
@@ -193,8 +189,7 @@ class Run:
         group = SocketGroup.on(self.reactor, self.clock_ns, history.here.waiting(Exchange), history.settle)
         if group is not None:
             self._give_back.later(stack, group.close)
-        backends = self._backends
-        await self._interruptible(self._start_backends(stack))
+        await self._interruptible(self._hosting.start(stack, self._give_back))
         upstreams = settings.upstreams
         initial = [upstreams[instance] for instance in settings.scenario.initial]
         connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, tls, group=group)
@@ -207,7 +202,7 @@ class Run:
             history.here.publish(Skipped(("the clients started",), self.clock_ns()))
             return
         if self.proxy is not None and choice is not None:
-            self.operations = self._operations(self.proxy, choice, upstreams, backends)
+            self.operations = self._operations(self.proxy, choice, upstreams)
             self._give_back.later(stack, self.operations.stop)
         crowds = Crowds(connector, settings.target)
         self._give_back.later(stack, crowds.close)
@@ -233,7 +228,7 @@ class Run:
         if self._hang_watch is not None:
             self._hang_watch.stop()
         stall.stop()
-        self._tell_own_share(load, stall)
+        tell_own_share(history, load.punctuality(), stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
 
@@ -242,22 +237,6 @@ class Run:
         now_ns, duration_s = self.clock_ns(), self.settings.scenario.duration_s
         if self._interrupted and isfinite(duration_s) and now_ns - start_ns < ns(duration_s):
             self._wiring.history.here.publish(EndedEarly(now_ns - start_ns, duration_s, now_ns))
-
-    def _tell_own_share(self, load: Load, stall: StallWatch) -> None:
-        """Tell what the instrument itself has done to its figures."""
-        history, now_ns = self._wiring.history, self.clock_ns()
-        history.settle()
-        here = history.here
-        kept = load.punctuality()
-        if kept is not None:
-            here.publish(kept)
-        here.publish(Stalled(stall.peak_ns, now_ns))
-        if stall.peak_ns >= ns(self.settings.load.timeout_s):
-            reason = f"proxyreload itself stood still for {seconds(stall.peak_ns):.1f} s: nobody saw what went on"
-            here.publish(Broken(reason, now_ns))
-        if history.late:
-            reason = f"{history.late} events were told too late to be put in order"
-            here.publish(Broken(reason, now_ns))
 
     def _proved(self, number: int) -> bool:
         """Whether a change is seen in the traffic, or can be no more."""
@@ -387,9 +366,7 @@ class Run:
             seed=load.seed,
         )
 
-    def _operations(
-        self, proxy: IProxy, choice: Choice, upstreams: dict[int, Upstream], backends: Sequence[IBackend]
-    ) -> Operations:
+    def _operations(self, proxy: IProxy, choice: Choice, upstreams: dict[int, Upstream]) -> Operations:
         return Operations(
             self.reactor,
             self.clock_ns,
@@ -398,32 +375,10 @@ class Run:
             upstreams,
             choice.name,
             successor=self._programs.successor,
-            backends={backend.instance: backend for backend in backends},
+            backends={backend.instance: backend for backend in self._hosting.backends},
             stop_after_s=self.settings.backends.stop_removed_s,
             kill_after_s=self.settings.backends.kill_removed_s,
         )
-
-    async def _start_backends(self, stack: AsyncExitStack) -> None:
-        settings, history, backends = self.settings.backends, self._wiring.history, self._backends
-        if not settings.hosted:
-            return
-        group = None if settings.processes else SocketGroup.on(self.reactor, self.clock_ns, looks=False)
-        if group is not None:
-            self._give_back.later(stack, group.close)
-        accepting = AcceptWatch(history.here, self.clock_ns)
-        accepting.start()
-        self._give_back.later(stack, accepting.stop)
-        for instance, upstream in self.settings.upstreams.items():
-            backends.append(
-                BackendProcess(instance, upstream.port, history, self.clock_ns, settings.host)
-                if settings.processes
-                else Backend(instance, upstream.port, history.here, self.clock_ns, settings.host, group)
-            )
-            self._give_back.later(stack, backends[-1].stop)
-        starting = [Deferred.fromCoroutine(awaited(backend.start(self.reactor))) for backend in backends]
-        for _success, outcome in await DeferredList(starting, consumeErrors=True):
-            if isinstance(outcome, Failure):
-                outcome.raiseException()
 
     # What goes wrong.
 

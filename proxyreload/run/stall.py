@@ -4,7 +4,9 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from proxyreload.system.clock import ClockNs, ns
+from proxyreload.history.events import Broken, ScheduleKept, Stalled
+from proxyreload.history.order import History
+from proxyreload.system.clock import ClockNs, ns, seconds
 
 INTERVAL_S = 0.05
 #: From here on it is worth saying.
@@ -37,3 +39,17 @@ class StallWatch:
         now_ns = self.clock_ns()
         self.peak_ns = max(self.peak_ns, now_ns - self._due_ns)
         self._due_ns = now_ns + ns(INTERVAL_S)
+
+
+def tell_own_share(history: History, kept: ScheduleKept | None, stall_ns: int, timeout_ns: int, now_ns: int) -> None:
+    """Tell what the instrument itself has done to its figures."""
+    history.settle()
+    here = history.here
+    if kept is not None:
+        here.publish(kept)
+    here.publish(Stalled(stall_ns, now_ns))
+    if stall_ns >= timeout_ns:
+        reason = f"proxyreload itself stood still for {seconds(stall_ns):.1f} s: nobody saw what went on"
+        here.publish(Broken(reason, now_ns))
+    if history.late:
+        here.publish(Broken(f"{history.late} events were told too late to be put in order", now_ns))

@@ -1,0 +1,58 @@
+"""Starts the numbered backends of a run, here or each in a process of its own."""
+
+from contextlib import AsyncExitStack
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from proxyreload.backend.accepting import AcceptWatch
+from proxyreload.backend.backend import Backend
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.backend.process import BackendProcess
+from proxyreload.history.order import History
+from proxyreload.plan.settings import Settings
+from proxyreload.run.giveback import GiveBack, awaited
+from proxyreload.system.clock import ClockNs
+from proxyreload.system.reactor import IReactor
+from proxyreload.system.sockets import SocketGroup
+
+
+@attrs.define(eq=False)
+class Hosting:
+    """The backends that are hosted; none where they are somebody else's."""
+
+    settings: Settings
+    reactor: IReactor
+    clock_ns: ClockNs
+    history: History
+    backends: list[IBackend] = attrs.field(factory=list, init=False)
+
+    async def start(self, stack: AsyncExitStack, give_back: GiveBack) -> None:
+        """Start them all; raises `StartError` if one cannot be. What was started is given back by `stack`."""
+        asked = self.settings.backends
+        if not asked.hosted:
+            return
+        group = None if asked.processes else SocketGroup.on(self.reactor, self.clock_ns, looks=False)
+        if group is not None:
+            give_back.later(stack, group.close)
+        accepting = AcceptWatch(self.history.here, self.clock_ns)
+        accepting.start()
+        give_back.later(stack, accepting.stop)
+        for instance, upstream in self.settings.upstreams.items():
+            backend: IBackend
+            if asked.processes:
+                backend = BackendProcess(instance, upstream.port, self.history, self.clock_ns, asked.host)
+            else:
+                backend = Backend(instance, upstream.port, self.history.here, self.clock_ns, asked.host, group)
+            self.backends.append(backend)
+            give_back.later(stack, backend.stop)
+        starting = [Deferred.fromCoroutine(awaited(backend.start(self.reactor))) for backend in self.backends]
+        for _success, outcome in await DeferredList(starting, consumeErrors=True):
+            if isinstance(outcome, Failure):
+                outcome.raiseException()
+
+    def hurry(self) -> None:
+        """Let none of them keep anybody waiting."""
+        for backend in self.backends:
+            backend.hurry()
