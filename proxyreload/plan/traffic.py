@@ -104,7 +104,7 @@ def from_table(table: Mapping[str, Any]) -> Group:
     rate = table.get("rate") if "rate" not in kind.keys else None
     return Group(
         kind,
-        bounds.CLIENTS.of("clients", table.get("clients", 1)),
+        bounds.CLIENTS.of("clients", table.get("clients", kind.clients)),
         values_of(kind, own),
         None if rate is None else bounds.RATE_PER_S.of("rate", rate),
         bounds.RTT_MS.of("rtt", table.get("rtt", 0)) / 1000,

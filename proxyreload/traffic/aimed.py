@@ -30,5 +30,6 @@ kind = Kind(
     keys=KEYS,
     anyone=True,
     quiet=(100, {}),
+    clients=100,
     proof=True,
 )

@@ -140,4 +140,5 @@ class Kind:
     keys: Mapping[str, Key] = attrs.field(factory=dict)
     anyone: bool = False  #: whether other people's backends can answer it
     quiet: tuple[int, Mapping[str, float | tuple[float, float]]] = (0, {})  #: clients and settings in the quiet mix
+    clients: int = 1  #: where a scenario does not say how many
     proof: bool = False  #: it is for proof, not for rates: what it loses is told apart from failures per change

@@ -37,6 +37,10 @@ def text(words: str, rtt_s: float = 0.0, *, hosted: bool = True) -> tuple[int | 
     return plain, told(groups)
 
 
+def test_a_table_that_does_not_say_how_many_has_one_and_a_volley_is_a_hundred() -> None:
+    assert [from_table({"kind": name}).clients for name in ("idle", "aimed")] == [1, 100]
+
+
 def test_get_is_the_clients_that_are_asked_for_by_number_and_all_else_are_groups() -> None:
     assert text("get=3,idle=2, post=1 ") == (3, [("idle", 2, 0), ("post", 1, 0)])
     assert text("idle=2") == (None, [("idle", 2, 0)])
