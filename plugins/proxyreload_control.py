@@ -111,6 +111,7 @@ class Faults(Runtime):
         self._fresh_fault: str | None = None
         self._stragglers_left = 0
         self._removed: Upstream | None = None
+        self._asked: set[Front] = set()  # who has asked for something since then
         self._connected: set[bytes] = set()
         self._answered: set[bytes] = set()
 
@@ -133,11 +134,18 @@ class Faults(Runtime):
         if fault in AT_REQUEST:
             self._did(fault, front)
             AT_REQUEST[fault](front)
-        elif self._stragglers_left and self._removed is not None:
+        elif self._stragglers_left and self._removed is not None and self._sent_since(front):
             self._stragglers_left -= 1
             self.forward(front, request, self._removed)
         else:
             super().requested(front, request)
+
+    def _sent_since(self, front: Front) -> bool:
+        """Whether this client's request was sent after the removal, not before it and read after it."""
+        if front in self._asked:
+            return True
+        self._asked.add(front)  # its next request is
+        return False
 
     def answered(self, front: Front, back: Back, answer: bytes) -> None:
         """Pass an answer back, or something else."""

@@ -13,7 +13,7 @@ from .proxies import binary
 #: What follows the words of a command makes it short; the last of two options counts.
 _PROXYRELOAD = """#!/bin/sh
 case "$1 $*" in
-    report*|plugins*|backend*|completion*|man*|*--version|*--help) exec {program} "$@" ;;
+    report*|plugins*|kinds*|backend*|completion*|man*|*--version|*--help) exec {program} "$@" ;;
     selftest*) exec {program} "$@" --exchanges 2000 {ports} ;;
     compare*) exec {program} "$@" --repeat 1 --pace 0.2 --rounds 1 --no-report {ports} ;;
     *--scenario*) exec {program} "$@" --no-report {ports} ;;

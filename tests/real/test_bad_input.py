@@ -42,7 +42,7 @@ def assert_one_line(result: Result, status: int, *words: str) -> None:
         (["http://localhost:99999/"], "'http://localhost:99999/' is not a URL"),
         (["http://local host/"], "'http://local host/' is not a URL"),
         (["http://a/", "http://b/"], "http://a/ http://b/"),
-        (["http://localhost/", "--scenario", "any.toml"], "--scenario needs --plugin"),
+        (["http://localhost/", "--repeat", "3"], "--repeat needs --plugin"),
         ([*HAPROXY, "--colour"], "--colour"),
         ([*HAPROXY, "--clients", "ten"], "--clients takes a whole number from 1 to 10000, not 'ten'"),
         ([*HAPROXY, "--clients", "0"], "--clients takes a whole number from 1 to 10000, not '0'"),

@@ -62,7 +62,24 @@ def page(job: Result, shown: Browser) -> Browser:
 def lost(time_us: int, client: int, failure: str, connection: int, carried: int) -> list[object]:
     """Return the row of a failed exchange."""
     sent_us = time_us - 100
-    return [time_us, client, failure, "", 40000, "", 0, sent_us, sent_us, "", "", connection, carried, "", failure]
+    return [
+        time_us,
+        client,
+        failure,
+        "",
+        40000,
+        "",
+        0,
+        sent_us,
+        sent_us,
+        "",
+        "",
+        connection,
+        carried,
+        "",
+        failure,
+        "get",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +91,7 @@ def tampered(tmp_path_factory: pytest.TempPathFactory, job: Result) -> Path:
         writer.writerows(job.table)
         writer.writerows(lost(3 * S + t * 10, t % 10, "timeout", 1000 + t, t) for t in range(500))
         writer.writerow(lost(LAST_US, 1, HOSTILE, 2000, 1))
-        writer.writerow([LAST_US, 0, 200, HOSTILE, 40000, 50000, 0, LAST_US, LAST_US, LAST_US, "", 0, 0, "", ""])
+        writer.writerow([LAST_US, 0, 200, HOSTILE, 40000, 50000, 0, LAST_US, LAST_US, LAST_US, "", 0, 0, "", "", "get"])
     content = job.run_json | {"plugin": HOSTILE, "mechanism": "it"}
     content["changes"] = [change | {"instance": HOSTILE, "error": HOSTILE} for change in job.changes]
     run = folder / "run.json"
@@ -252,7 +269,7 @@ def test_a_million_exchanges_make_a_page_that_is_no_larger(tmp_path: Path, job: 
         for t in range(exchanges):
             client, at_us = t % 10, t * 30
             fields: tuple[Any, ...] = (at_us + 400, client, 200, str(t % 3), 40000 + client, 50000 + client, t // 10)
-            file.write(PLAIN_ROW % (*fields, at_us, at_us, at_us + 350, 0, t // 10))
+            file.write(PLAIN_ROW % (*fields, at_us, at_us, at_us + 350, 0, t // 10, "get"))
     summary = job.summary | {"exchanges": exchanges, "success": exchanges, "failure": 0, "duration_us": 30 * S}
     run = tmp_path / "run.json"
     run.write_text(json.dumps(job.run_json | {"summary": summary}), encoding="utf-8")
