@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from twisted.application.service import IService
 from twisted.internet.error import ReactorNotRunning
@@ -45,6 +45,8 @@ def service(options: RunOptions, over: Callable[[int], object]) -> IService:
 
     def finished(status: int) -> None:
         over(status)
+        # A signal that comes between Twisted's own handlers and ours is Twisted's: it would end by it in the end.
+        cast(Any, reactor)._exitSignal = None  # noqa: SLF001
         # It may be over before the reactor runs, and when twistd itself stops the service there is nothing to stop.
         reactor.callWhenRunning(lambda: reactor.callLater(0, _stop, reactor))
 
