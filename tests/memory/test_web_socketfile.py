@@ -84,7 +84,7 @@ def test_where_there_is_no_folder_it_says_so(path: Path) -> None:
     path.touch()
     assert why_not(Path("none/page.sock")) == "No such file or directory"
     assert why_not(path / "page.sock") == "Not a directory"
-    assert why_not(Path("\0/page.sock")) == "embedded null byte"
+    assert "embedded null" in why_not(Path("\0/page.sock"))  # as each Python has it
     assert "too long" in why_not(Path("x" * 300))
 
 
