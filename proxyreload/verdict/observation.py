@@ -167,10 +167,12 @@ class Observation:
                 by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
+        before = self.counts.failure
         changed = self.counts.add(exchanges)
+        failed = [each for each in exchanges if each.failure] if self.counts.failure > before else []
         kinds = kinds_of(exchanges)
-        self.kinds.add(exchanges, kinds)
-        self._charge(exchanges, kinds)
+        self.kinds.add(exchanges, kinds, failed)
+        self._charge(exchanges, kinds, failed)
         self._phases.exchanged(exchanges)
         if self._unshown:
             for exchange in exchanges:
@@ -178,17 +180,16 @@ class Observation:
         self._answered(exchanges)
         return changed
 
-    def _charge(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int]) -> None:
+    def _charge(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int], failed: Sequence[Exchange]) -> None:
         """Count each exchange in the window in which its request was written, or in which it broke if it is long."""
         change = self.changes[-1] if self.changes else None
         if change is None:
             return
         if min([each.written_ns for each in exchanges]) >= change.requested_ns:  # nearly always
             change.exchanges += len(exchanges)
-            change.kinds.add(exchanges, kinds)
-            for exchange in exchanges:
-                if exchange.failure:
-                    change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
+            change.kinds.add(exchanges, kinds, failed)
+            for exchange in failed:
+                change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
             return
         for exchange in exchanges:
             change = self._windows.at(exchange.charged_ns)

@@ -35,11 +35,16 @@ class Tallies:
             tally = self.by_kind[kind] = Tally()
         return tally
 
-    def add(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int] | None = None) -> None:
-        """Count some exchanges; `kinds`: how many of each there are, if that is known."""
+    def add(
+        self,
+        exchanges: Sequence[Exchange],
+        kinds: Mapping[str, int] | None = None,
+        failed: Sequence[Exchange] | None = None,
+    ) -> None:
+        """Count some exchanges; `kinds` and `failed`: how many of each there are, and which failed, if known."""
         for kind, number in (kinds_of(exchanges) if kinds is None else kinds).items():
             self.of(kind).exchanges += number
-        for exchange in exchanges:
+        for exchange in exchanges if failed is None else failed:
             if exchange.failure:
                 failures = self.of(exchange.kind).failures
                 failures[exchange.failure] = failures.get(exchange.failure, 0) + 1
@@ -50,6 +55,8 @@ class Tallies:
         front[ending] = front.get(ending, 0) + 1
 
 
-def kinds_of(exchanges: Sequence[Exchange]) -> Counter[str]:
-    """Return how many exchanges there are of each kind."""
-    return Counter([exchange.kind for exchange in exchanges])
+def kinds_of(exchanges: Sequence[Exchange]) -> Mapping[str, int]:
+    """Return how many exchanges there are of each kind, which nearly always is one."""
+    kinds = [exchange.kind for exchange in exchanges]
+    number = len(kinds)
+    return {kinds[0]: number} if number and kinds.count(kinds[0]) == number else Counter(kinds)
