@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
-from proxyreload.errors import UsageError
+from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import seconds
 from proxyreload.system.untrusted import WORDS_LIMIT, printable
@@ -18,8 +18,8 @@ from proxyreload.verdict.judgement import Judgement, Verdict, detection_limit, j
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import ObservedChange
 
-#: What a verdict is to whoever reads test results; the lossless ones pass.
-OUTCOMES = {Verdict.LOSSY: "failure", Verdict.INEFFECTIVE: "error", Verdict.INVALID: "error"}
+#: What a verdict is to whoever reads test results, by the exit status that it stands for; the lossless ones pass.
+_OUTCOMES = {ExitStatus.LOST: "failure", ExitStatus.INVALID: "error"}
 #: What the file says until it is known better.
 UNFINISHED = "proxyreload did not come to its end"
 
@@ -40,7 +40,7 @@ class Case:
 def judged(name: str, of: str, time_s: float, judgement: Judgement, output: str = "") -> Case:
     """Make a case of a judgement."""
     verdict = judgement.verdict
-    outcome = OUTCOMES.get(verdict, "")
+    outcome = _OUTCOMES.get(verdict.exit_status, "")
     message = "; ".join(judgement.reasons)
     if not outcome:
         said = ": ".join(filter(None, [verdict.value, message]))

@@ -33,6 +33,11 @@ def sentence(record: Record) -> str:
             f"Nothing was lost: all {total} were answered {when}. Connections were closed, "
             "but only after that was announced, or while they were idle."
         )
+    if record.verdict == "racy":
+        return (
+            f"Nothing was lost here: all {total} were answered {when}. But connections that rested were closed "
+            "unannounced: clients farther away, or that had sent a moment later, lose requests."
+        )
     if record.verdict == "lossy":
         if not record.failure:
             return f"All {total} were answered {when}, but not everything was in order: {_list(record.reasons)}."

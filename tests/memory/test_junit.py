@@ -16,7 +16,7 @@ from proxyreload.errors import StartError, UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Ended, Phase, Started
 from proxyreload.proxy.interfaces import Cure
-from proxyreload.record.junit import UNFINISHED, Case, JUnitFile, document
+from proxyreload.record.junit import UNFINISHED, Case, JUnitFile, document, judged
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.verdict.judgement import Judgement, Verdict, judge
@@ -89,6 +89,12 @@ def test_a_loss_fails_its_change_and_the_run_with_classes_and_counts(tmp_path: P
         assert failure is not None
         assert failure.get("type") == "lossy"
         assert "3 failures: 3 refused" in str(failure.get("message"))
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_case_passes_where_the_exit_status_does(verdict: Verdict) -> None:
+    case = judged("run", "fake:quick", 1, Judgement(verdict, ()))
+    assert case.outcome == {0: "", 1: "failure", 3: "error"}[verdict.exit_status]
 
 
 def test_a_run_that_is_not_valid_is_an_error(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """What a report says in words."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from proxyreload.errors import ExitStatus
 from proxyreload.plan.scenario import parse
 from proxyreload.report.rundata import Record, read_record
 from proxyreload.report.words import command_line, limit, scenario_toml, sentence
+from proxyreload.verdict.judgement import Verdict
 
 from .written import run_content, write_run
 
@@ -31,6 +34,14 @@ def record(folder: Path, **more: object) -> Record:
             (
                 "Nothing was lost: all 1 request were answered while it was changed once. Connections were closed, but "
                 "only after that was announced, or while they were idle."
+            ),
+        ),
+        (
+            {"verdict": "racy", "exchanges": 12345, "success": 12345},
+            (
+                "Nothing was lost here: all 12,345 requests were answered while it was changed once. But connections "
+                "that rested were closed unannounced: clients farther away, or that had sent a moment later, lose "
+                "requests."
             ),
         ),
         (
@@ -93,3 +104,10 @@ def test_a_scenario_whose_steps_are_none_is_no_scenario(tmp_path: Path, steps: o
 def test_a_hostile_scenario_stays_a_text(tmp_path: Path) -> None:
     scenario = {"title": 'a"\n[[step]]\\', "backends": [], "steps": [{"action": "add", "instance": 1, "at_s": 1}]}
     assert parse(scenario_toml(record(tmp_path, scenario=scenario)), "again.toml").title == r'a"\n[[step]]\ '.strip()
+
+
+@pytest.mark.parametrize("where", ["report/templates/report.css", "web/static/page.css"])
+def test_a_verdict_of_the_proxys_has_a_colour_of_its_own(where: str) -> None:
+    style = files("proxyreload").joinpath(where).read_text(encoding="utf-8")
+    of_the_proxys = [verdict.value for verdict in Verdict if verdict.exit_status is not ExitStatus.INVALID]
+    assert [name for name in of_the_proxys if f".verdict.{name} {{" not in style] == []
