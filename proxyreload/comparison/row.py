@@ -7,7 +7,6 @@ from statistics import median
 import attrs
 
 from proxyreload.comparison.trial import Trial
-from proxyreload.errors import ExitStatus
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.clock import NS_PER_MS
 from proxyreload.verdict.judgement import Verdict, worst
@@ -105,7 +104,7 @@ def row_of(name: str, trials: Sequence[Trial], cure: Cure | None = None, why: st
         verdict,
         cannot=any(trial.cannot for trial in trials),
         why=next(filter(None, whys), ""),
-        cure=cure if verdict is not None and verdict.exit_status is ExitStatus.LOST else None,
+        cure=cure if verdict is Verdict.LOSSY else None,
     )
 
 

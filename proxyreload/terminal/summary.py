@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from proxyreload.errors import ExitStatus
 from proxyreload.history.events import SLIP_NS, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.verdict.backends import shown
@@ -62,7 +61,7 @@ def summary_lines(
         yield f"failures: {counts.failure} of {counted(counts.total, 'exchange')}: {by_class(counts.by_failure)}"
     elif counts.success:
         yield detection_limit(counts.total)
-    if helps and judgement.verdict.exit_status is ExitStatus.LOST:
+    if helps and judgement.verdict is Verdict.LOSSY:
         yield f"what helps: {helps}"
     yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
 

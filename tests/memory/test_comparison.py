@@ -88,10 +88,6 @@ def test_only_a_lossy_row_needs_a_cure() -> None:
     assert [row.cure for row in ROWS] == [None, CURE, None, None]
 
 
-def test_so_does_a_racy_one() -> None:
-    assert row_of("fake:slow", [trial(Verdict.RACY, 0)], CURE).cure == CURE
-
-
 def test_a_row_says_why_it_came_to_nothing() -> None:
     spoilt = row_of("fake:odd", [trial(Verdict.INVALID, reasons=("the proxy died",))])
     assert [row.why for row in (*ROWS, spoilt)] == [
