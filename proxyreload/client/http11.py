@@ -99,22 +99,18 @@ class HTTP11Connection(Protocol):
         if get_handle is None:  # a transport in memory
             return
         secure: bool = ISSLTransport.providedBy(transport)
-        if self._group is None or secure:
+        handle = transport.transport.getHandle() if secure else get_handle()
+        group = None if secure else self._group
+        if group is None or self.careful:
             # Session tickets may wait on an idle TLS connection: only the end of the stream says that it is gone.
-            handle = transport.transport.getHandle() if secure else get_handle()
             poll = select.poll()
             poll.register(handle.fileno(), getattr(select, "POLLRDHUP", 0) if secure else select.POLLIN)
             self._poll = poll.poll
-            return
-        handle = get_handle()
-        transport.stopReading()
-        self._descriptor = handle.fileno()
-        self._socket_send = handle.send
-        self._group.add(handle, self)
-        if self.careful:
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLIN)
-            self._poll = poll.poll
+        if group is not None:
+            transport.stopReading()
+            self._descriptor = handle.fileno()
+            self._socket_send = handle.send
+            group.add(handle, self)
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""

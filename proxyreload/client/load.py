@@ -17,11 +17,9 @@ from proxyreload.client.volley import Aimer, Volley
 from proxyreload.history.events import ScheduleKept
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
-from proxyreload.traffic.identity import PROBE_MARK
+from proxyreload.traffic.identity import PLAIN_KIND, PROBE_KIND, PROBE_MARK
 from proxyreload.traffic.interfaces import ClientEnd, Expectation
 
-#: The kinds of the clients that have a number of their own, and of the probe.
-PLAIN_KIND, PROBE_KIND = "get", "fresh"
 #: What is due when the clients stop is sent for so long at most.
 DRAIN_LIMIT_S = 1.0
 

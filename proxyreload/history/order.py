@@ -55,9 +55,7 @@ _BULK: dict[type, tuple[Callable[[Any], int], Callable[[Any], Any]]] = {
     BackClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "instance", "back_port", "carried")),
 }
 #: Stands for all other topics, which come one by one.
-_ONE_BY_ONE: Final = object
-#: Under which they wait in a source.
-RARE: Final = _ONE_BY_ONE
+RARE: Final = object
 #: They, of one moment in this order.
 _SINGLE: tuple[type, ...] = (
     *(
@@ -76,7 +74,7 @@ _SINGLE: tuple[type, ...] = (
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)
-_RARER = (FrontClosed, BackClosed, _ONE_BY_ONE)
+_RARER = (FrontClosed, BackClosed, RARE)
 _RANK = {topic: rank for rank, topic in enumerate(_SINGLE)}
 _PHASES = {phase: rank for rank, phase in enumerate(Phase)}
 
@@ -100,7 +98,7 @@ class Source:
 
     name: str
     until_ns: int = 0
-    _waiting: dict[type, list[Any]] = attrs.field(factory=lambda: {topic: [] for topic in (*_BULK, _ONE_BY_ONE)})
+    _waiting: dict[type, list[Any]] = attrs.field(factory=lambda: {topic: [] for topic in (*_BULK, RARE)})
     exchanged: Callable[[Exchange], None] = attrs.field(init=False)  #: takes one exchange
     arrived: Callable[[Arrival], None] = attrs.field(init=False)  #: takes one arrival
 
@@ -111,7 +109,7 @@ class Source:
 
     def publish(self, event: Event) -> None:
         """Take any other event."""
-        self._waiting[type(event) if type(event) in _BULK else _ONE_BY_ONE].append(event)
+        self._waiting[type(event) if type(event) in _BULK else RARE].append(event)
 
     def waiting(self, topic: type) -> list[Any]:
         """Return those events of a topic that have not been handed on."""
@@ -147,7 +145,7 @@ class History:
     def remove(self, source: Source) -> None:
         """Wait for a source no more: it has told all."""
         self._sources.remove(source)
-        for topic in (*_BULK, _ONE_BY_ONE):
+        for topic in (*_BULK, RARE):
             self.here.waiting(topic).extend(source.waiting(topic))
 
     def start(self, reactor: IReactorTime) -> None:
@@ -180,7 +178,7 @@ class History:
         """Hand on all that happened before `until_ns`, in the order of time."""
         settled_ns = self._settled_ns
         bulk = [(topic, self._taken(topic, until_ns, settled_ns)) for topic in _BULK]
-        single = self._taken(_ONE_BY_ONE, until_ns, settled_ns)
+        single = self._taken(RARE, until_ns, settled_ns)
         self._settled_ns = max(self._settled_ns, until_ns if until_ns != FOREVER_NS else 0)
         begins = dict.fromkeys(_BULK, 0)
         for event in single:
@@ -215,7 +213,7 @@ class History:
             moments = [a.given_up_ns or a.answered_ns or a.executed_ns or a.received_ns for a in taken]
         else:
             moments = [moment(event) for event in taken]
-        if topic is _ONE_BY_ONE or any(map(ge, moments, moments[1:])):  # not in order, or two of one moment
+        if topic is RARE or any(map(ge, moments, moments[1:])):  # not in order, or two of one moment
             taken.sort(key=order)
             moments.sort()
         if moments[0] < settled_ns:

@@ -1,6 +1,6 @@
 """What an operator does to a proxy while clients use it, one change after another."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -130,24 +130,21 @@ class Operations:
         raise ChangeError(msg)
 
     def _kill(self, instance: int) -> None:
-        del self._doomed[instance]
-        backend = self.backends[instance]
-
-        async def kill() -> None:
-            await backend.kill()
-
-        self._gone[instance] = Deferred.fromCoroutine(kill())
+        self._go(instance, self.backends[instance].kill)
         self.sink.publish(BackendKilled(str(instance), self.clock_ns()))
 
     def _leave(self, instance: int) -> None:
-        del self._doomed[instance]
-        backend = self.backends[instance]
-
-        async def leave() -> None:
-            await backend.leave()
-
-        self._gone[instance] = Deferred.fromCoroutine(leave())
+        self._go(instance, self.backends[instance].leave)
         self.sink.publish(BackendLeaving(str(instance), self.clock_ns()))
+
+    def _go(self, instance: int, going: Callable[[], Awaitable[None]]) -> None:
+        """Let a backend go by now."""
+        del self._doomed[instance]
+
+        async def gone() -> None:
+            await going()
+
+        self._gone[instance] = Deferred.fromCoroutine(gone())
 
     async def _revive(self, instance: int) -> None:
         """See to it that the backend lives."""

@@ -10,10 +10,11 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
-from proxyreload.plan.traffic import PLAIN, PROBE, Group
+from proxyreload.plan.traffic import Group
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
+from proxyreload.traffic.identity import PLAIN_KIND, PROBE_KIND
 
 #: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
@@ -182,8 +183,8 @@ class Settings:
 
     def _traffic_as_run(self) -> list[dict[str, object]]:
         load = self.load
-        plain = {"kind": PLAIN, "clients": load.clients, "rate": load.rate_per_s, "rtt_ms": 0.0}
-        probe = {"kind": PROBE, "clients": 1, "rate": load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True}
+        plain = {"kind": PLAIN_KIND, "clients": load.clients, "rate": load.rate_per_s, "rtt_ms": 0.0}
+        probe = {"kind": PROBE_KIND, "clients": 1, "rate": load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True}
         return [plain, *(group.as_run() for group in load.groups), *([probe] if load.probe_rate_per_s else [])]
 
 

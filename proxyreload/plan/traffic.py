@@ -8,6 +8,7 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.system import bounds
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.identity import PLAIN_KIND
 from proxyreload.traffic.interfaces import Kind, Values
 from proxyreload.traffic.registry import kind_named, kinds, values_of
 
@@ -19,8 +20,6 @@ ALL = "all"
 MIX_RTT_S = 0.02
 #: And so many clients of `get` that far away.
 MIX_FAR_CLIENTS = 10
-#: Which kind the clients of ``--clients`` have, and the probe.
-PLAIN, PROBE = "get", "fresh"
 _KEYS = ("kind", "clients", "rate", "rtt")
 
 
@@ -57,7 +56,7 @@ def quiet_mix(*, hosted: bool) -> tuple[Group, ...]:
         for kind in kinds().values()
         if kind.quiet[0] and (hosted or kind.anyone)
     ]
-    return (group(kind_named(PLAIN), MIX_FAR_CLIENTS, MIX_RTT_S), *mixed)
+    return (group(kind_named(PLAIN_KIND), MIX_FAR_CLIENTS, MIX_RTT_S), *mixed)
 
 
 def parsed(text: str, rtt_s: float, *, hosted: bool) -> tuple[int | None, tuple[Group, ...]]:
@@ -77,16 +76,11 @@ def parsed(text: str, rtt_s: float, *, hosted: bool) -> tuple[int | None, tuple[
             msg = f"--traffic takes KIND=CLIENTS, a comma between two, or {ALL}, not {printable(repr(word), 40)}"
             raise UsageError(msg)
         clients = bounds.CLIENTS.parse(f"--traffic {name}", number)
-        if kind.name == PLAIN and plain is None and not rtt_s:
+        if kind.name == PLAIN_KIND and plain is None and not rtt_s:
             plain = clients
         else:
             groups.append(group(kind, clients, rtt_s))
     return plain, checked(groups, hosted=hosted)
-
-
-def from_tables(tables: Iterable[Mapping[str, Any]], *, hosted: bool) -> tuple[Group, ...]:
-    """Return the groups of a scenario's tables, whose keys have been found to be strings; raises `UsageError`."""
-    return checked([from_table(table) for table in tables], hosted=hosted)
 
 
 def from_table(table: Mapping[str, Any]) -> Group:

@@ -5,21 +5,16 @@ connections. Whoever sends by chance meets it once in a thousand requests; these
 """
 
 from proxyreload.system.bounds import Bound
-from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
+from proxyreload.traffic.idle import Idle
+from proxyreload.traffic.interfaces import Key, Kind
 
 KEYS = {"gap": Key((1.0, 3.0), Bound(0.01, 3600), "seconds of rest between volleys, drawn from this range")}
 
 
-class Aimed(ClientEnd):
+class Aimed(Idle):
     """Rests as `idle` does, but for the volleys."""
 
     aimed = True
-
-    def __init__(self, values: Values) -> None:
-        """Draw rests from `gap`."""
-        gap = values["gap"]
-        assert isinstance(gap, tuple)  # noqa: S101
-        self.rest_s = gap
 
 
 kind = Kind(
@@ -31,5 +26,4 @@ kind = Kind(
     anyone=True,
     quiet=(100, {}),
     clients=100,
-    proof=True,
 )

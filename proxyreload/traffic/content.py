@@ -34,11 +34,16 @@ class Digest:
         return self._hash.hexdigest().encode("ascii")
 
 
-def digest(data: bytes) -> bytes:
-    """Return the digest of bytes, as text."""
+def digested(data: bytes) -> Digest:
+    """Return the digest of bytes that are all there."""
     whole = Digest()
     whole.take(data)
-    return whole.told()
+    return whole
+
+
+def digest(data: bytes) -> bytes:
+    """Return it as text."""
+    return digested(data).told()
 
 
 def whose(answer: Answer, request_id: bytes) -> tuple[str, str]:

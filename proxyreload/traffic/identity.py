@@ -13,6 +13,9 @@ KIND_FIELD = b"Proxyreload-Kind"
 INSTANCE_FIELD = b"Backend-Id"
 BACK_PORT_FIELD = b"Source-Port"
 
+#: The kinds of the clients that are asked for by number, and of the probe.
+PLAIN_KIND, PROBE_KIND = "get", "fresh"
+
 #: Before the ids of the probe's requests, and of those straight to the backends: by such a letter a backend knows
 #: connections that say nothing of the traffic under test.
 PROBE_MARK = b"p"

@@ -48,6 +48,17 @@ class Incoming(Protocol):
         """Judge what has come, where the client ends the exchange with the run; None: it cannot be ended here."""
 
 
+class Short:
+    """An answer that is short, so that what the client keeps of it is enough, and that is waited for at the end."""
+
+    def take(self, data: bytes) -> None:
+        """The answer has it."""
+
+    def judge_unfinished(self, answer: Answer) -> tuple[str, str] | None:  # noqa: ARG002
+        """It cannot be ended here."""
+        return None
+
+
 class ClientEnd:
     """The client's end of a kind, for one client; the kind's own says what is different from a small GET.
 
@@ -141,4 +152,3 @@ class Kind:
     anyone: bool = False  #: whether other people's backends can answer it
     quiet: tuple[int, Mapping[str, float | tuple[float, float]]] = (0, {})  #: clients and settings in the quiet mix
     clients: int = 1  #: where a scenario does not say how many
-    proof: bool = False  #: it is for proof, not for rates: what it loses is told apart from failures per change

@@ -1,11 +1,13 @@
 """The kind `post`: a POST with a body, which must be carried out exactly once."""
 
+from collections.abc import Callable
+
 from proxyreload.history.failures import WRONG_BODY
 from proxyreload.system.bounds import Bound, WholeBound
 from proxyreload.system.untrusted import printable
-from proxyreload.traffic.content import content, digest, whose
+from proxyreload.traffic.content import Digest, content, digested, whose
 from proxyreload.traffic.get import answer_fields
-from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Short, Values
 
 KEYS = {
     "size": Key(1000, WholeBound(0, 16_000_000), "bytes of the body"),
@@ -37,29 +39,25 @@ class Post(ClientEnd):
 
     def incoming(self, request_id: bytes) -> "Receipt":
         """Expect a receipt for all of it."""
-        return Receipt(request_id, self._size, digest(self.body(request_id)))
+        return Receipt(request_id, lambda: digested(self.body(request_id)))
 
 
-class Receipt:
+class Receipt(Short):
     """An answer that must say what was sent."""
 
-    def __init__(self, request_id: bytes, length: int, of: bytes) -> None:
-        """Expect one for so many bytes with this digest."""
-        self._request_id, self._length, self._digest = request_id, length, of
-
-    def take(self, data: bytes) -> None:
-        """It is short: what is kept of it is enough."""
+    def __init__(self, request_id: bytes, sent: Callable[[], Digest]) -> None:
+        """Expect one for what was `sent`, as it is when the answer is there."""
+        self._request_id, self._sent = request_id, sent
 
     def judge(self, answer: Answer) -> tuple[str, str]:
         """Hold it against what was sent."""
         failure, message = whose(answer, self._request_id)
-        if not failure and answer.body != receipt(answer.instance, self._request_id, self._length, self._digest):
+        if failure:
+            return failure, message
+        sent = self._sent()
+        if answer.body != receipt(answer.instance, self._request_id, sent.length, sent.told()):
             return WRONG_BODY, printable(answer.body, 80)
         return failure, message
-
-    def judge_unfinished(self, answer: Answer) -> None:  # noqa: ARG002
-        """What was sent is being carried out: it is waited for."""
-        return
 
 
 class Receiving:

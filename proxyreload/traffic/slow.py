@@ -2,7 +2,7 @@
 
 from proxyreload.system.bounds import Bound
 from proxyreload.traffic.get import answer_fields, from_numbered_backend, numbered_body
-from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Short, Values
 
 KEYS = {"delay": Key(2.0, Bound(0.001, 3600), "seconds until the backend answers")}
 
@@ -19,23 +19,16 @@ class Slow(ClientEnd):
         return Small(request_id)
 
 
-class Small:
+class Small(Short):
     """The answer to a small GET."""
 
     def __init__(self, request_id: bytes) -> None:
         """Expect the one to this request."""
         self._request_id = request_id
 
-    def take(self, data: bytes) -> None:
-        """It is short: what is kept of it is enough."""
-
     def judge(self, answer: Answer) -> tuple[str, str]:
         """Judge it as any."""
         return from_numbered_backend(answer, self._request_id)
-
-    def judge_unfinished(self, answer: Answer) -> None:  # noqa: ARG002
-        """It is waited for."""
-        return
 
 
 class Late:

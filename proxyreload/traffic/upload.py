@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-from proxyreload.history.failures import WRONG_BODY
 from proxyreload.system.bounds import Bound
-from proxyreload.system.untrusted import printable
-from proxyreload.traffic.content import Digest, content, whose
-from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Values
-from proxyreload.traffic.post import Receiving, receipt
+from proxyreload.traffic.content import Digest, content
+from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
+from proxyreload.traffic.post import Receipt, Receiving
 
 KEYS = {
     "every": Key(0.1, Bound(0.001, 3600), "seconds between two pieces"),
@@ -39,9 +37,9 @@ class Upload(ClientEnd):
         """Return the last chunk: an upload that ends early is a shorter one."""
         return _LAST
 
-    def incoming(self, request_id: bytes) -> "Uploaded":
-        """Expect a receipt for all that was sent."""
-        return Uploaded(request_id, self)
+    def incoming(self, request_id: bytes) -> Receipt:
+        """Expect a receipt for all that has been sent in the end."""
+        return Receipt(request_id, lambda: self.sent)
 
     @property
     def sent(self) -> Digest:
@@ -54,29 +52,6 @@ class Upload(ClientEnd):
             sent.take(piece)
             yield (self._every_s if number else 0.0), b"%x\r\n%b\r\n" % (len(piece), piece)
         yield self._every_s, _LAST
-
-
-class Uploaded:
-    """An answer that must say what was sent."""
-
-    def __init__(self, request_id: bytes, upload: Upload) -> None:
-        """Expect one for what the upload has sent in the end."""
-        self._request_id, self._upload = request_id, upload
-
-    def take(self, data: bytes) -> None:
-        """It is short: what is kept of it is enough."""
-
-    def judge(self, answer: Answer) -> tuple[str, str]:
-        """Hold it against what was sent."""
-        failure, message = whose(answer, self._request_id)
-        sent = self._upload.sent
-        if not failure and answer.body != receipt(answer.instance, self._request_id, sent.length, sent.told()):
-            return WRONG_BODY, printable(answer.body, 80)
-        return failure, message
-
-    def judge_unfinished(self, answer: Answer) -> None:  # noqa: ARG002
-        """It is ended, and its answer waited for."""
-        return
 
 
 kind = Kind(

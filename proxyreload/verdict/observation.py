@@ -186,18 +186,12 @@ class Observation:
         if change is None:
             return
         if min([each.written_ns for each in exchanges]) >= change.requested_ns:  # nearly always
-            change.exchanges += len(exchanges)
             change.kinds.add(exchanges, kinds, failed)
-            for exchange in failed:
-                change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
             return
         for exchange in exchanges:
             change = self._windows.at(exchange.charged_ns)
             if change is not None:
-                change.exchanges += 1
                 change.kinds.add([exchange])
-                if exchange.failure:
-                    change.failures[exchange.failure] = change.failures.get(exchange.failure, 0) + 1
 
     def _changed(self, events: Sequence[Change]) -> None:
         """Open a change's window, or note how far it has come."""
@@ -220,10 +214,10 @@ class Observation:
         """Count closed front connections, but the probe's."""
         for event in events:
             if not event.probe and not self.ended_ns:
-                front = self._windows.closures_at(event.closed_ns).front
+                change = self._windows.at(event.closed_ns)
+                front = self._windows.closures_of(change).front
                 front[event.ending] = front.get(event.ending, 0) + 1
                 self.kinds.closed(event.kind, event.ending)
-                change = self._windows.at(event.closed_ns)
                 if change is not None:
                     change.kinds.closed(event.kind, event.ending)
 
@@ -234,7 +228,7 @@ class Observation:
         leaving = self._leaving
         for event in events:
             if not event.probe_only and event.instance not in leaving:
-                self._windows.closures_at(event.closed_ns).back += 1
+                self._windows.closures_of(self._windows.at(event.closed_ns)).back += 1
 
     @property
     def _leaving(self) -> set[str]:

@@ -28,6 +28,19 @@ class Tallies:
 
     by_kind: dict[str, Tally] = attrs.field(factory=dict)
 
+    @property
+    def exchanges(self) -> int:
+        """Of all kinds."""
+        return sum(tally.exchanges for tally in self.by_kind.values())
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Of all kinds, by class."""
+        failures: Counter[str] = Counter()
+        for tally in self.by_kind.values():
+            failures.update(tally.failures)
+        return dict(failures)
+
     def of(self, kind: str) -> Tally:
         """Return a kind's."""
         tally = self.by_kind.get(kind)

@@ -44,16 +44,24 @@ class ObservedChange:
     stragglers: int = 0  #: from a removed instance, to what was sent after it was applied
     drained_ns: int = 0  #: its last answer to what was sent before, if that came after
     silence: int = 0  #: answers from others since its last one
-    exchanges: int = 0  #: whose requests were written in its window
-    failures: dict[str, int] = attrs.field(factory=dict)  #: of those, by class
     closures: Closures = attrs.field(factory=Closures)
-    kinds: Tallies = attrs.field(factory=Tallies)  #: the same, kind by kind
+    kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic in its window
     answers_mark: int = 0  #: how many answers the run had had at its last one
 
     @property
     def name(self) -> str:
         """What it is called."""
         return change_name(self.action, self.instance)
+
+    @property
+    def exchanges(self) -> int:
+        """Whose requests were written in its window."""
+        return self.kinds.exchanges
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Of those, by class."""
+        return self.kinds.failures
 
     @property
     def over(self) -> bool:
@@ -123,7 +131,6 @@ class Windows:
         index = bisect_right(self._requested_ns, at_ns)
         return self.changes[index - 1] if index else None
 
-    def closures_at(self, at_ns: int) -> Closures:
-        """Return where a closing at that moment is counted."""
-        change = self.at(at_ns)
+    def closures_of(self, change: ObservedChange | None) -> Closures:
+        """Return where a closing in the window of `change` is counted, or before the first."""
         return change.closures if change is not None else self.before

@@ -17,7 +17,7 @@ from proxyreload.client.volley import Aimer
 from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.plan.settings import Target
-from proxyreload.plan.traffic import GROUPS_LIMIT, MIX_RTT_S, Group, checked, from_table, from_tables, parsed, quiet_mix
+from proxyreload.plan.traffic import GROUPS_LIMIT, MIX_RTT_S, Group, checked, from_table, parsed, quiet_mix
 from proxyreload.run.crowds import Crowds
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.registry import kind_named, kinds
@@ -160,7 +160,7 @@ def test_a_rate_is_that_of_the_kind_where_it_has_one() -> None:
 )
 def test_a_table_that_cannot_be_is_refused_by_what_can(table: Mapping[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as error:
-        from_tables([table], hosted=True)
+        from_table(table)
     assert str(error.value).replace("\\\\", "\\").startswith(said)
     assert str(error.value).isprintable()
 
@@ -181,7 +181,9 @@ def crowds_of(*tables: Mapping[str, Any]) -> tuple[Load, Front]:
     connector = HTTP11Connector(time, "127.0.0.1", 8080, time.ns)  # type: ignore[arg-type]
     crowds = result_of(
         Deferred.fromCoroutine(
-            Crowds(connector, Target.parse("http://front.test/x")).of(from_tables(tables, hosted=True))
+            Crowds(connector, Target.parse("http://front.test/x")).of(
+                checked([from_table(table) for table in tables], hosted=True)
+            )
         )
     )
     for crowd in crowds:
