@@ -31,6 +31,7 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
+from proxyreload.plan.traffic import checked
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
@@ -240,6 +241,7 @@ def _settings(options: Options) -> Settings:
             rate_per_s=None if options["rate"] == "0" else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
+            groups=checked(scenario.groups, hosted=True),
         ),
         backends=BackendSettings(
             number=backends,

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from twisted.internet.defer import Deferred
 
-from proxyreload.command.compare import status
+from proxyreload.command.compare import CompareOptions, _settings, status
 from proxyreload.comparison import comparison as comparison_module
 from proxyreload.comparison.comparison import Comparison, file_name
 from proxyreload.comparison.contender import contenders, everyone
@@ -321,3 +321,11 @@ def test_words_of_others_are_printable_in_every_table() -> None:
         assert "\x1b" not in text
         assert "\x9b" not in text
         assert "\n# one" not in text
+
+
+def test_a_scenarios_traffic_is_compared_under_too(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[[traffic]]\nkind = 'idle'\nclients = 3\n[[step]]\nadd = 2\n", encoding="utf-8")
+    options = CompareOptions()
+    options.parseOptions(["fake:quick", "--scenario", str(path)])
+    assert [(group.kind.name, group.clients) for group in _settings(options).load.groups] == [("idle", 3)]
