@@ -1,6 +1,5 @@
 """The report of a run: what keeps it from being written is known before the run."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -56,13 +55,10 @@ class ReportFile:
 
     def write_matrix(self, comparison: Path) -> str:
         """Write the page of a comparison, by its JSON file, likewise."""
-        return self._line(write_matrix, comparison, self.path)
-
-    def _line(self, write: Callable[..., None], *paths: Path) -> str:
         if self._why_not:
             return self._why_not
         try:
-            write(*paths)
+            write_matrix(comparison, self.path)
         except OutputError as error:
             self.failed = self.required
             return str(error)

@@ -101,16 +101,12 @@ class Claim:
         """Open the file and lock it; False if it is not the one at its path any more."""
         descriptor = self._opened(whole=whole)
         try:
-            lock(descriptor, _ALONE)
+            _lock_alone(descriptor)
             if _identity(self._target.stat()) == _identity(os.fstat(descriptor)):
                 self.descriptor = descriptor
                 return True
         except FileNotFoundError:
             pass
-        except BlockingIOError as error:
-            pid = holder(os.fstat(descriptor))
-            os.close(descriptor)
-            raise BlockingIOError(error.errno, f"another run is writing it{pid and f' (pid {pid})'}") from error
         except BaseException:
             os.close(descriptor)
             raise
@@ -163,9 +159,17 @@ def claim_folder(path: Path) -> int:
     path.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        _lock_alone(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock_alone(descriptor: int) -> None:
+    """Lock a file for this process alone; raises `BlockingIOError`, with the pid of who else has, if that is told."""
+    try:
         lock(descriptor, _ALONE)
     except BlockingIOError as error:
         pid = holder(os.fstat(descriptor))
-        os.close(descriptor)
         raise BlockingIOError(error.errno, f"another run is writing it{pid and f' (pid {pid})'}") from error
-    return descriptor
