@@ -1,11 +1,12 @@
 """The page's token: where it comes from, and what it may be. Nothing here or elsewhere says it again."""
 
-import os
-import select
+import errno
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from proxyreload.errors import UsageError
+from proxyreload.system.wholefile import read_some
 
 #: The variable that has it.
 VARIABLE = "PROXYRELOAD_TOKEN"
@@ -40,22 +41,12 @@ def _checked(where: str, token: str) -> str:
 def _read(name: str) -> str:
     """Return a file's or a pipe's line; raises `UsageError`."""
     try:
-        # Opening a pipe waits for nobody, and of a device no more is read than can be a token.
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            content = b""
-            while len(content) <= LONGEST + 2:
-                if not select.select([descriptor], [], [], PIPE_S)[0]:
-                    msg = f"--token-file {name}: nothing came in {PIPE_S:g} s"
-                    raise UsageError(msg)
-                piece = os.read(descriptor, LONGEST + 3)
-                if not piece:
-                    break
-                content += piece
-        finally:
-            os.close(descriptor)
+        # Of a device no more is read than can be a token.
+        content = read_some(Path(name), LONGEST + 3, PIPE_S)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+            why = f"nothing came in {PIPE_S:g} s"
         msg = f"--token-file {name}: {why}"
         raise UsageError(msg) from error
     return content.decode("latin-1").removesuffix("\n").removesuffix("\r")
