@@ -8,6 +8,7 @@ https://caddyserver.com/docs/command-line#signals
 import json
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UnansweredError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
@@ -219,7 +220,9 @@ class Replace(Load):
         except ChangeError:
             self._admin = admin
             raise
-        await admin.post("/stop", None)
+        # It may be gone before it has answered; whether it goes is seen in either case.
+        with suppress(UnansweredError):
+            await admin.post("/stop", None)
 
         async def gone() -> bool:
             return old.exit_code is not None

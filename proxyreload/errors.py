@@ -34,3 +34,7 @@ class StartError(ProxyreloadError):
 
 class ChangeError(ProxyreloadError):
     """The proxy refused or failed a change; the text has its own words."""
+
+
+class UnansweredError(ChangeError):
+    """Its connection failed or was lost before an answer came: whether the proxy obeys is not known."""

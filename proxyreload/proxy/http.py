@@ -14,7 +14,7 @@ from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UnansweredError
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import printable
@@ -44,7 +44,8 @@ class _AtSocket:
 class Admin:
     """A proxy's admin API below one URL.
 
-    Each method returns the parsed answer, None if that is empty, or raises `ChangeError` with the proxy's own words.
+    Each method returns the parsed answer, None if that is empty, or raises `ChangeError` with the proxy's own words;
+    `UnansweredError` if the connection was lost.
 
     Any user of the host can reach a port of it. With `socket` the API is at a Unix socket instead, which belongs in the
     workspace's folder; a proxy that has none for it can be told to answer only to what `headers` say.
@@ -99,7 +100,7 @@ class Admin:
             raise  # the run is ended
         except Exception as error:
             msg = f"{what}: {_words(error)}"
-            raise ChangeError(msg) from error
+            raise UnansweredError(msg) from error
         if status not in _OK:
             msg = f"{what}: status {status}: {printable(body.strip(), _WORDS_LIMIT) or 'it said nothing'}"
             raise ChangeError(msg)

@@ -48,9 +48,14 @@ class Connection(HTTPChannel):
         return not self.aborted and (self.unread or self.leaving or not self.answering)
 
     def abort(self) -> None:
-        """Close it, whatever has still to be read."""
+        """Close it, whatever has still to be read.
+
+        Its place is free at once: its socket is closed in the reactor's next round, and until then all that came in
+        this one would be turned away.
+        """
         self.aborted = self.leaving = True
         self._expect(None)
+        self.factory.connections.remove(self)
         self.transport.abortConnection()
 
     def connectionMade(self) -> None:

@@ -1,6 +1,6 @@
 """The live page's connections: how many, and how long one may keep the page waiting."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 import pytest
@@ -61,10 +61,11 @@ class Scene:
     time: Clock
     site: PageSite
     served: Served
+    aborted: Callable[[Socket], None] | None = None
 
     def connect(self, *pieces: bytes) -> Socket:
         """Make a connection that says this; the socket is closed if there is no room."""
-        socket = Socket()
+        socket = Socket(self.aborted)
         connection = self.site.buildProtocol(HERE)
         if connection is None:
             socket.closed = True
@@ -246,6 +247,19 @@ def test_of_many_that_only_wait_the_oldest_make_room(scene: Scene) -> None:
     assert scene.connect(GET).answers == 1
     scene.served.under_way[0].finish()
     assert busy.answers == 1
+
+
+def test_so_many_as_come_at_once_are_all_let_in(scene: Scene) -> None:
+    """As after a moment in which the process stood still: the reactor accepts them all before it closes any."""
+    aborted: list[Socket] = []
+    scene.aborted = aborted.append
+    come = [scene.connect(b"G") for _ in range(CONNECTIONS_AT_MOST * 2)]
+    assert not any(socket.closed for socket in come)
+    assert aborted == come[: len(aborted)]
+    assert scene.connect(GET).answers == 1
+    for socket in aborted:
+        socket.close()
+    assert len(scene.site.connections) == CONNECTIONS_AT_MOST - SPARE
 
 
 def test_who_does_not_read_makes_room_when_nobody_else_can(scene: Scene) -> None:

@@ -1,6 +1,6 @@
 """Who asks the live page for something: what its transport takes, and when."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
@@ -17,8 +17,10 @@ ROOM = 65_536
 class Socket(StringTransport):
     """A transport whose reader takes what the test lets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, aborted: Callable[["Socket"], None] | None = None) -> None:
+        """Make one; with `aborted` the test closes it, as the reactor does in its next round, else it does so itself."""
         super().__init__(hostAddress=HERE)
+        self._aborted = aborted or Socket.close
         self.waiting = 0
         self.closed = False
         self.connection: Connection | None = None
@@ -46,7 +48,7 @@ class Socket(StringTransport):
             self.close()
 
     def abortConnection(self) -> None:
-        self.close()
+        self._aborted(self)
 
     def close(self) -> None:
         """Be closed."""
