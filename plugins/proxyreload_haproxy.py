@@ -240,6 +240,19 @@ class ReloadIdle(Reload):
 
 
 @attrs.define
+class ReloadRedispatch(ReloadIdle):
+    """As `ReloadIdle`, and a connection that a server refuses is tried at another one.
+
+    What rests across a reload stays with the old process and the servers that it knows: one of them may be gone. Of a
+    request that a server refuses nothing has been sent to it, so that no POST is carried out twice.
+
+    https://docs.haproxy.org/2.8/configuration.html#4.2-option%20redispatch
+    """
+
+    OPTIONS: ClassVar[str] = f"{ReloadIdle.OPTIONS}\n    option redispatch 1"
+
+
+@attrs.define
 class Hard(Reload):
     """As `Reload`, but the old process ends at once, whatever is under way."""
 
@@ -315,15 +328,19 @@ class Restart(Restarting):
 
 
 IDLE = Cure(
-    "option idle-close-on-response, as in haproxy:reload-idle",
+    "option idle-close-on-response and option redispatch 1, as in haproxy:reload-redispatch",
     "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20idle-close-on-response",
 )
+REDISPATCH = Cure(
+    "option redispatch 1, as in haproxy:reload-redispatch",
+    "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20redispatch",
+)
 GRACEFUL = Cure(
-    "-sf, with which the old process finishes what is under way, as in haproxy:reload-idle",
+    "-sf, with which the old process finishes what is under way, as in haproxy:reload-redispatch",
     "https://docs.haproxy.org/2.8/management.html#4",
 )
 ALIVE = Cure(
-    "changing the process that runs, as in haproxy:runtime, or a reload, as in haproxy:reload-idle",
+    "changing the process that runs, as in haproxy:runtime, or a reload, as in haproxy:reload-redispatch",
     "https://docs.haproxy.org/2.8/management.html#9.3-add%20server",
 )
 
@@ -348,7 +365,8 @@ plugin = ProxyPlugin(
         Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE),
         Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots, IDLE),
         Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE),
-        Mechanism("reload-idle", "a new process (-sf) and option idle-close-on-response", ReloadIdle),
+        Mechanism("reload-idle", "a new process (-sf) and option idle-close-on-response", ReloadIdle, REDISPATCH),
+        Mechanism("reload-redispatch", "as reload-idle, and option redispatch 1", ReloadRedispatch),
         Mechanism("master-worker", "a new worker (-W), with HAProxy's defaults", MasterWorker, IDLE),
         Mechanism("hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL),
         Mechanism("restart", "stop and start", Restart, ALIVE),

@@ -31,7 +31,7 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
-from proxyreload.plan.traffic import checked
+from proxyreload.plan.traffic import beside, parsed, spoken
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
@@ -71,6 +71,7 @@ class CompareOptions(Options):
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
+        ["traffic", None, None, "KIND=CLIENTS, a comma between two; without it: all, a few of each"],
         ["rate", None, "2000", "Requests/s over all clients; 0: each sends as soon as it has its answer"],
         ["backends", None, "4", "How many numbered backends there are"],
         ["first-port", None, "1030", "The port of backend 0; the others follow"],
@@ -233,15 +234,18 @@ def _settings(options: Options) -> Settings:
     scenario = repetition(options, backends)
     if options["scenario"] is not None:
         scenario = named(options["scenario"], None, backends)
+    plain, groups = None, None
+    if options["traffic"] is not None:
+        plain, groups = parsed(options["traffic"], 0.0, hosted=True)
     return Settings(
         target=Target.front(front_port),
         scenario=scenario,
         load=LoadSettings(
-            clients=bounds.CLIENTS.parse("--clients", options["clients"]),
+            clients=bounds.CLIENTS.parse("--clients", options["clients"]) if plain is None else plain,
             rate_per_s=None if options["rate"] == "0" else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
-            groups=checked(scenario.groups, hosted=True),
+            groups=beside(groups, scenario.groups, ours=True, hosted=True),
         ),
         backends=BackendSettings(
             number=backends,
@@ -255,7 +259,7 @@ def _settings(options: Options) -> Settings:
 def _what(comparison: Comparison) -> str:
     """Say what was compared, on what and when."""
     settings = comparison.settings
-    rate = "closed loop" if settings.load.rate_per_s is None else f"{settings.load.rate_per_s:g} requests/s"
+    rate = "closed loop" if settings.load.rate_per_s is None else f"get {settings.load.rate_per_s:g} requests/s"
     killed = (
         ""
         if settings.backends.kill_removed_s is None
@@ -263,7 +267,8 @@ def _what(comparison: Comparison) -> str:
     )
     return (
         f"proxyreload {proxyreload.__version__}, {datetime.now(UTC).date()}: {settings.scenario.title}, "
-        f"{counted(settings.load.clients, 'client')}, {rate}{killed}, {counted(comparison.rounds, 'round')}, "
+        f"{spoken(settings.load.clients, settings.load.groups)}; {rate}{killed}, "
+        f"{counted(comparison.rounds, 'round')}, "
         f"seed {settings.load.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
     )
 
@@ -282,6 +287,7 @@ def _texts(options: Options, rows: Sequence[Row], comparison: Comparison) -> dic
         "what": what,
         "versions": versions(rows),
         "rounds": comparison.rounds,
+        "traffic": ran["traffic"],
         "options": ran["options"],
         "scenario": ran["scenario"],
     }

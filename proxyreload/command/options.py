@@ -13,7 +13,7 @@ from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, leaves_after_s, named, ports, repetition
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
-from proxyreload.plan.traffic import Group, checked, parsed
+from proxyreload.plan.traffic import Group, beside, parsed
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
 from proxyreload.system.samefile import require_apart
@@ -42,7 +42,7 @@ class RunOptions(Options):
     optParameters = [  # noqa: RUF012
         ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
-        ["traffic", None, None, "Clients of other kinds: KIND=CLIENTS, a comma between two, or all: a few of each"],
+        ["traffic", None, None, "KIND=CLIENTS, a comma between two; without it with --plugin: all, a few of each"],
         ["rtt", None, None, "How far away the clients of --traffic are: ms there and back"],
         ["rate", None, None, "Requests/s over all clients, due whatever becomes of them; without it: closed loop"],
         ["duration", None, None, "Seconds of traffic, in place of the scenario's"],
@@ -156,7 +156,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             rate_per_s=None if options["rate"] is None else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
-            groups=checked([*groups, *scenario.groups], hosted=hosted),
+            groups=beside(groups, scenario.groups, ours=choice is not None, hosted=hosted),
         ),
         backends=BackendSettings(
             number=backends,
@@ -182,14 +182,14 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     )
 
 
-def _traffic(options: dict[str, Any]) -> tuple[int | None, tuple[Group, ...]]:
-    """Return how many clients of ``get`` --traffic asks for, None for --clients, and the other groups."""
+def _traffic(options: dict[str, Any]) -> tuple[int | None, tuple[Group, ...] | None]:
+    """Return how many clients of ``get`` --traffic asks for, None for --clients, and the other groups, None unasked."""
     rtt_s = 0.0 if options["rtt"] is None else bounds.RTT_MS.parse("--rtt", options["rtt"]) / 1000
     if options["traffic"] is None:
         if rtt_s:
             msg = "--rtt is the distance of the clients of --traffic: say --traffic get=10, or which"
             raise errors.UsageError(msg)
-        return None, ()
+        return None, None
     return parsed(options["traffic"], rtt_s, hosted=not options["no-backends"])
 
 

@@ -51,7 +51,7 @@ class Scenario:
     duration_s: float
     initial: tuple[int, ...]
     steps: tuple[Step, ...]
-    groups: tuple[Group, ...] = ()  #: of clients, beside those that were asked for by number
+    groups: tuple[Group, ...] | None = None  #: of clients, beside those asked for by number; None: it does not say
 
     @property
     def instances(self) -> frozenset[int]:
@@ -161,7 +161,7 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
         raise source.wrong(("step",), "write each step under [[step]]")
     steps = tuple(_step(source, index, table, duration) for index, table in enumerate(tables))
     _check_order(source, steps, initial, duration)
-    groups = _groups(source, content.get("traffic", []))
+    groups = _groups(source, content["traffic"]) if "traffic" in content else None
     title = content.get("title", name)
     if not isinstance(title, str):
         raise source.wrong(("title",), "title must be a text")

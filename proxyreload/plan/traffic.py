@@ -59,6 +59,28 @@ def quiet_mix(*, hosted: bool) -> tuple[Group, ...]:
     return (group(kind_named(PLAIN_KIND), MIX_FAR_CLIENTS, MIX_RTT_S), *mixed)
 
 
+def spoken(clients: int, groups: Iterable[Group]) -> str:
+    """Return ``get=10; 20 ms away: idle=40, post=2``: what a verdict stands for."""
+    by_rtt_s: dict[float, list[str]] = {0.0: [f"{PLAIN_KIND}={clients}"]}
+    for each in groups:
+        by_rtt_s.setdefault(each.rtt_s, []).append(f"{each.kind.name}={each.clients}")
+    return "; ".join(
+        (f"{rtt_s * 1000:g} ms away: " if rtt_s else "") + ", ".join(words) for rtt_s, words in by_rtt_s.items()
+    )
+
+
+def beside(
+    asked: tuple[Group, ...] | None, of_the_scenario: tuple[Group, ...] | None, *, ours: bool, hosted: bool
+) -> tuple[Group, ...]:
+    """Return the groups of a run: those asked for, or where nobody says, the quiet mix if the changes are `ours`.
+
+    Raises `UsageError` for one that cannot be sent.
+    """
+    if asked is None and of_the_scenario is None:
+        return quiet_mix(hosted=hosted) if ours else ()
+    return checked([*(asked or ()), *(of_the_scenario or ())], hosted=hosted)
+
+
 def parsed(text: str, rtt_s: float, *, hosted: bool) -> tuple[int | None, tuple[Group, ...]]:
     """Return how many clients ``get`` has, if that is said, and the other groups; raises `UsageError`.
 

@@ -129,6 +129,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
         "exchanges": change.exchanges,
         "failures": change.failures,
         "stragglers": change.stragglers,
+        "outdated": change.outdated,
         **_closures(change.closures),
         "race": race.as_run() if race is not None else None,
         "kinds": _kinds(change.kinds, {kind: judge_kind(tally) for kind, tally in change.kinds.by_kind.items()}),

@@ -23,5 +23,5 @@ kind = Kind(
     Idle,
     keys=KEYS,
     anyone=True,
-    quiet=(20, {}),
+    quiet=(40, {}),
 )

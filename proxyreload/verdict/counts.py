@@ -46,6 +46,9 @@ class Counts:
     front_changed: int = 0
     back_changed: int = 0
     by_failure: dict[str, int] = attrs.field(factory=dict)
+    #: Of the last batch, and when the connection of each was opened.
+    failed: list[tuple[Exchange, int]] = attrs.field(factory=list, eq=False)
+    _opened_ns: dict[int, int] = attrs.field(factory=dict)  # each client's connection
     _connections: dict[int, int] = attrs.field(factory=dict)
     _answered: set[int] = attrs.field(factory=set)
     _seen: SeenConnections = attrs.field(factory=SeenConnections)
@@ -57,11 +60,12 @@ class Counts:
 
     def add(self, exchanges: Sequence[Exchange]) -> list[ConnectionChanged]:
         """Count a batch; returns those whose front or back connection changed."""
-        changed = []
+        changed: list[ConnectionChanged] = []
+        self.failed = []
         connections, answered, ports_of = self._connections, self._answered, self._seen.ports
         for exchange in exchanges:
             if exchange.failure:
-                self._fail(exchange.failure)
+                self._fail(exchange)
             client, instance, back_port = exchange.client, exchange.instance, exchange.back_port
             # Nothing is new about nearly all.
             if connections.get(client) == exchange.connection:
@@ -76,13 +80,18 @@ class Counts:
         self.total += len(exchanges)
         return changed
 
-    def _fail(self, failure: str) -> None:
+    def _fail(self, exchange: Exchange) -> None:
+        failure, connect_ns = exchange.failure, exchange.connect_ns
         self.failure += 1
         self.by_failure[failure] = self.by_failure.get(failure, 0) + 1
+        opened_ns = exchange.sent_ns - connect_ns if connect_ns else self._opened_ns.get(exchange.client, 0)
+        self.failed.append((exchange, opened_ns))
 
     def _look_closer(self, exchange: Exchange) -> ConnectionChanged | None:
         """Count a connection, of a client or of the proxy to a backend, that is seen for the first time."""
         client, connection = exchange.client, exchange.connection
+        if exchange.connect_ns:
+            self._opened_ns[client] = exchange.sent_ns - exchange.connect_ns
         new_back = bool(exchange.back_port) and self._seen.add(exchange.instance, exchange.back_port)
         if exchange.probe or not exchange.plain:
             return None

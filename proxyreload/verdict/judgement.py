@@ -148,6 +148,14 @@ def who_lost(tallies: Tallies) -> str:
     return ", ".join(parts) + (f"; {', '.join(others)} lost nothing" if others else "")
 
 
+def outdated(number: int) -> tuple[str, ...]:
+    """Say how many failures came from what a change has replaced; empty if none did."""
+    if not number:
+        return ()
+    over = "a connection that was" if number == 1 else "connections that were"
+    return (f"{number} answered after the change over {over} open before it: by what the change replaced",)
+
+
 def judge_change(change: ObservedChange) -> Judgement:
     """Judge one change by its window."""
     effective, why_not = is_effective(change)
@@ -155,7 +163,7 @@ def judge_change(change: ObservedChange) -> Judgement:
     losses = sum(change.failures.values())
     reasons = closures.reasons
     if losses:
-        reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *reasons)
+        reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *outdated(change.outdated), *reasons)
     if not effective:
         return Judgement(Verdict.INEFFECTIVE, (why_not, *reasons))
     if losses:
@@ -195,7 +203,8 @@ def judge(observation: Observation) -> Judgement:
     if counts.failure:
         verdicts.append(Verdict.LOSSY)
         told = who_lost(observation.kinds)
-        reasons = (*_losses(counts), *([told] if told else []), *reasons)
+        replaced = outdated(sum(change.outdated for change in observation.changes))
+        reasons = (*_losses(counts), *replaced, *([told] if told else []), *reasons)
     return Judgement(worst(verdicts), reasons)
 
 

@@ -167,12 +167,15 @@ class Observation:
                 by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
-        before = self.counts.failure
         changed = self.counts.add(exchanges)
-        failed = [each for each in exchanges if each.failure] if self.counts.failure > before else []
+        failed = [each for each, _opened_ns in self.counts.failed]
         kinds = kinds_of(exchanges)
         self.kinds.add(exchanges, kinds, failed)
         self._charge(exchanges, kinds, failed)
+        for exchange, opened_ns in self.counts.failed:
+            change = self._windows.at(exchange.charged_ns)
+            if change is not None:
+                change.failed(exchange, opened_ns)
         self._phases.exchanged(exchanges)
         if self._unshown:
             for exchange in exchanges:

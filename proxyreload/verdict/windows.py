@@ -42,6 +42,7 @@ class ObservedChange:
     last_answer_ns: int = 0
     answers: int = 0  #: from the instance, since the request
     stragglers: int = 0  #: from a removed instance, to what was sent after it was applied
+    outdated: int = 0  #: failures answered over connections from before it, to what was sent after it was applied
     drained_ns: int = 0  #: its last answer to what was sent before, if that came after
     silence: int = 0  #: answers from others since its last one
     closures: Closures = attrs.field(factory=Closures)
@@ -92,6 +93,14 @@ class ObservedChange:
         self.last_answer_ns = max(self.last_answer_ns, answered_ns)
         if not self.first_answer_ns:
             self.first_answer_ns = answered_ns
+
+    def failed(self, exchange: Exchange, opened_ns: int) -> None:
+        """Note a failure in its window, over a connection that was opened at `opened_ns`.
+
+        Where the proxy itself answers so, what holds such a connection still goes by what the change has replaced.
+        """
+        if exchange.status and 0 < opened_ns < self.requested_ns and 0 < self.applied_ns < exchange.written_ns:
+            self.outdated += 1
 
     def shown_by(self, exchange: Exchange) -> bool:
         """Note the first answer over a connection that was opened after it, where it is about no one backend."""

@@ -96,6 +96,22 @@ def _story() -> Story:
 # Each verdict.
 
 
+def test_what_a_change_has_replaced_and_still_answers_is_said() -> None:
+    story = Story().answers("0", "1").requested("remove", "0").applied("remove", "0").answers("1", number=200)
+    for client in (7, 8):
+        opened_ns = START_NS + client
+        story.bus.exchanged(exchange(client=client, plain=False, connect_ns=1, written_ns=opened_ns + 1, instance="1"))
+    late = {"status": 503, "written_ns": START_NS + ns(story.now_s), "ended_ns": START_NS + ns(story.now_s)}
+    story.bus.exchanged(failed("status 503", client=7, carried=1, plain=False, kind="idle", **late))
+    story.bus.flush()
+    said = "1 answered after the change over a connection that was open before it: by what the change replaced"
+    assert said in judge_change(story.observation.changes[0]).reasons
+    assert said in judge(story.observation).reasons
+    story.bus.exchanged(failed("status 503", client=8, carried=1, plain=False, kind="idle", **late))
+    story.bus.flush()
+    assert judge(story.observation).reasons[1].startswith("2 answered after the change over connections that were")
+
+
 def test_an_add_that_nobody_felt_is_seamless(story: Story) -> None:
     story.changed("add", "2").answers("0", "1", "2")
     assert story.judged() == Judgement(Verdict.SEAMLESS, ())

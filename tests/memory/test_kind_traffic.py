@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,17 @@ from proxyreload.client.volley import Aimer
 from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.plan.settings import Target
-from proxyreload.plan.traffic import GROUPS_LIMIT, MIX_RTT_S, Group, checked, from_table, parsed, quiet_mix
+from proxyreload.plan.traffic import (
+    GROUPS_LIMIT,
+    MIX_RTT_S,
+    Group,
+    beside,
+    checked,
+    from_table,
+    parsed,
+    quiet_mix,
+    spoken,
+)
 from proxyreload.run.crowds import Crowds
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.registry import kind_named, kinds
@@ -63,6 +74,32 @@ def test_all_is_the_quiet_mix_at_its_own_distance() -> None:
 
 def test_the_mix_has_every_kind_but_that_of_the_probe() -> None:
     assert {group.kind.name for group in quiet_mix(hosted=True)} == set(kinds()) - {"fresh"}
+
+
+IDLE = Group(kind_named("idle"), 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_the_scenario", "ours", "sent"),
+    [
+        (None, None, True, quiet_mix(hosted=True)),
+        (None, None, False, ()),
+        ((), None, True, ()),
+        (None, (), True, ()),
+        ((IDLE,), None, True, (IDLE,)),
+        (None, (IDLE,), False, (IDLE,)),
+        ((IDLE,), (IDLE,), True, (IDLE, IDLE)),
+    ],
+)
+def test_where_nobody_says_what_is_sent_it_is_the_mix_if_the_changes_are_ours(
+    asked: tuple[Group, ...] | None, of_the_scenario: tuple[Group, ...] | None, *, ours: bool, sent: tuple[Group, ...]
+) -> None:
+    assert beside(asked, of_the_scenario, ours=ours, hosted=True) == sent
+
+
+def test_what_is_sent_is_said_by_distance() -> None:
+    groups = [IDLE, attrs.evolve(IDLE, rtt_s=0.02), attrs.evolve(IDLE, kind=kind_named("post"), rtt_s=0.02)]
+    assert spoken(10, groups) == "get=10, idle=2; 20 ms away: idle=2, post=2"
 
 
 def test_of_other_peoples_backends_it_has_what_anyone_answers() -> None:

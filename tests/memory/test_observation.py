@@ -14,7 +14,7 @@ from proxyreload.history.events import (
     Phase,
     Started,
 )
-from proxyreload.system.clock import NS_PER_S, ns
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.verdict.phases import SETTLE_NS
 
 from .clocks import START_NS
@@ -365,6 +365,31 @@ def test_a_loss_from_before_the_first_change_is_no_changes(watched: Watched) -> 
     watched.ends(4)
     observation = watched.observation
     assert (observation.changes[0].failures, observation.counts.failure) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    ("opened_s", "written_s", "status", "outdated"),
+    [
+        (1.0, 5, 503, 1),
+        (1.0, 5, 0, 0),  # nobody answered
+        (1.0, 3.5, 503, 0),  # before the change was applied
+        (2.5, 5, 503, 0),  # opened when the change was requested already
+    ],
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_what_is_answered_over_a_connection_from_before_a_change_is_told_apart(
+    watched: Watched, opened_s: float, written_s: float, status: int, outdated: int, *, plain: bool
+) -> None:
+    opening = exchange(plain=plain, connect_ns=NS_PER_MS, written_ns=START_NS + ns(opened_s) + NS_PER_MS)
+    lost = failed("status", plain=plain, carried=1, status=status, written_ns=START_NS + ns(written_s))
+    anew = exchange(plain=plain, connection=1, connect_ns=1, written_ns=START_NS + ns(written_s + 1))
+    watched.bus.exchanged(opening)
+    watched.changes(Phase.REQUESTED, 2)
+    watched.changes(Phase.APPLIED, 4)
+    for each in (lost, anew):  # in one batch
+        watched.bus.exchanged(each)
+    watched.ends(8)
+    assert watched.observation.changes[0].outdated == outdated
 
 
 @pytest.mark.parametrize(("at_s", "counted"), [(1.999, (1, 0)), (2.001, (0, 1))])

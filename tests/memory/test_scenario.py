@@ -54,6 +54,13 @@ def test_it_names_every_backend() -> None:
     assert parse(WHOLE, "my.toml").instances == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("text", "kinds"), [("traffic = []", []), ("[[traffic]]\nkind = 'idle'", ["idle"])])
+def test_what_it_says_of_traffic_is_all_there_is(text: str, kinds: list[str]) -> None:
+    groups = parse(text, "my.toml").groups
+    assert groups is not None
+    assert [group.kind.name for group in groups] == kinds
+
+
 def test_an_empty_one_is_traffic_alone() -> None:
     assert parse("", "my.toml") == Scenario("my.toml", 15.0, (0, 1), ())
 

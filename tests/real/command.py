@@ -301,6 +301,17 @@ def _is_a_run(words: Sequence[str]) -> bool:
     return words[:1] == ("compare",) or any(word == "--plugin" or "://" in word for word in words)
 
 
+def _unless_told(words: Sequence[str], *, report: bool, mix: bool) -> list[str]:
+    """Return what keeps a run short: no HTML page, and of the traffic no more than the ancestor's clients."""
+    if not _is_a_run(words):
+        return []
+    told = [] if report else ["--no-report"]
+    if not mix and "--traffic" not in words and ("--plugin" in words or words[:1] == ("compare",)):
+        clients = words[words.index("--clients") + 1] if "--clients" in words else "10"
+        told += ["--traffic", f"get={clients}"]
+    return told
+
+
 def is_free(port: int) -> bool:
     """Return whether nobody listens on `port`."""
     with socket.socket() as probe:
@@ -366,12 +377,17 @@ class Place:
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
         report: bool = False,
+        mix: bool = False,
     ) -> Session:
-        """Start the command; a run, of which there are many, without its HTML page unless there must be a `report`."""
+        """Start the command.
+
+        A run, of which there are many, is without its HTML page unless there must be a `report`, and sends no more than
+        the ancestor's clients do unless it is about the `mix`, or names its traffic.
+        """
         errors = self.folder / f"stderr-{len(self._sessions)}.txt"
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
-                [*command, *words, *([] if report or not _is_a_run(words) else ["--no-report"])],
+                [*command, *words, *_unless_told(words, report=report, mix=mix)],
                 cwd=self.folder,
                 env=self.environment if environment is None else dict(environment),
                 stdin=stdin,
@@ -391,10 +407,12 @@ class Place:
         environment: Mapping[str, str] | None = None,
         preexec_fn: Callable[[], None] | None = None,
         report: bool = False,
+        mix: bool = False,
     ) -> Result:
         """Run the command to its end."""
-        session = self.start(*words, command=command, environment=environment, preexec_fn=preexec_fn, report=report)
-        return session.ended()
+        return self.start(
+            *words, command=command, environment=environment, preexec_fn=preexec_fn, report=report, mix=mix
+        ).ended()
 
     def write(self, name: str, text: str, *, mode: int = 0o644) -> str:
         """Write a file into the working directory and return its path."""
