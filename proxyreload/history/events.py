@@ -235,6 +235,15 @@ class Unproved:
 
 
 @attrs.frozen
+class KindTaken:
+    """What a client of one kind measured there."""
+
+    latencies_us: Mapping[int, int]  #: how many successes took so long
+    exchanges: int
+    failures: Mapping[str, int]  #: by class
+
+
+@attrs.frozen
 class BaselineTaken:
     """What the clients measured straight at the backends, without the proxy."""
 
@@ -243,6 +252,7 @@ class BaselineTaken:
     failures: Mapping[str, int]  #: by class
     duration_ns: int
     at_ns: int
+    kinds: Mapping[str, KindTaken] = attrs.field(factory=dict)  #: of a client of each other kind, in brief settings
 
 
 @attrs.frozen

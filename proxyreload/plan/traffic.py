@@ -20,6 +20,8 @@ ALL = "all"
 MIX_RTT_S = 0.02
 #: And so many clients of `get` that far away.
 MIX_FAR_CLIENTS = 10
+#: What a kind that says of itself no brief settings sends meanwhile.
+BRIEF_RATE_PER_S = 10.0
 _KEYS = ("kind", "clients", "rate", "rtt")
 
 
@@ -57,6 +59,15 @@ def quiet_mix(*, hosted: bool) -> tuple[Group, ...]:
         if kind.quiet[0] and (hosted or kind.anyone)
     ]
     return (group(kind_named(PLAIN_KIND), MIX_FAR_CLIENTS, MIX_RTT_S), *mixed)
+
+
+def brief(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """Return a client of each kind among them but `get`, with settings with which it is soon over."""
+    found = {each.kind.name: each.kind for each in groups if each.kind.name != PLAIN_KIND}
+    return tuple(
+        Group(kind, 1, values_of(kind, kind.brief.items()), None if kind.brief else BRIEF_RATE_PER_S)
+        for kind in found.values()
+    )
 
 
 def spoken(clients: int, groups: Iterable[Group]) -> str:

@@ -176,6 +176,10 @@ def _baseline(baseline: Baseline | None) -> dict[str, object] | None:
         "rate_per_s": round(baseline.rate_per_s, 1),
         "failures": dict(baseline.failures),
         "latency": {**_latency(baseline.latency), "percentiles": baseline.latency.percentiles()},
+        "kinds": {
+            kind: {"exchanges": each.exchanges, "failures": dict(each.failures), "latency": _latency(each.latency)}
+            for kind, each in baseline.kinds.items()
+        },
     }
 
 

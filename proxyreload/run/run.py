@@ -19,6 +19,7 @@ from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, Rate
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
+from proxyreload.plan.traffic import brief
 from proxyreload.proxy.foreign import Calling, asked
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.registry import Choice
@@ -44,6 +45,7 @@ from proxyreload.system.unhandled import unhandled
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
 from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
+from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, by_class, judge, proved
 from proxyreload.verdict.observation import Observation
 
@@ -245,11 +247,14 @@ class Run:
     async def _take_baseline(self, prepared: PreparedRequest, group: SocketGroup | None) -> None:
         straight = self._straight(group)
         connectors = [straight[str(instance)] for instance in self.settings.scenario.initial]
-        taken = await take_baseline(self.reactor, self.clock_ns, connectors, prepared, self.settings.load)
+        load = self.settings.load
+        others = await Crowds(connectors[0], self.settings.target).of(brief(load.groups))
+        taken = await take_baseline(self.reactor, self.clock_ns, connectors, prepared, load, others)
         here = self._wiring.history.here
         here.publish(taken)
-        if taken.failures:
-            reason = f"straight at the backends, without the proxy: {by_class(taken.failures)}"
+        failures = Baseline.of(taken).every_failure
+        if failures:
+            reason = f"straight at the backends, without the proxy: {by_class(failures)}"
             here.publish(Broken(reason, taken.at_ns))
 
     async def _start_proxy(

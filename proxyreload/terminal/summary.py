@@ -122,7 +122,9 @@ def _latency_lines(observation: Observation) -> Iterator[str]:
     baseline = observation.baseline
     if baseline is not None and baseline.latency.count:
         p50, p99 = baseline.latency.percentile_us(50), baseline.latency.percentile_us(99)
-        yield f"baseline, straight to the backends: p50 {p50} µs, p99 {p99} µs ({baseline.rate_per_s:.0f}/s)"
+        others = sum(each.exchanges for each in baseline.kinds.values())
+        beside = f"; {counted(others, 'exchange')} of other kinds" if others else ""
+        yield f"baseline, straight to the backends: p50 {p50} µs, p99 {p99} µs ({baseline.rate_per_s:.0f}/s{beside})"
 
 
 def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:

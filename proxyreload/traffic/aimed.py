@@ -25,5 +25,6 @@ kind = Kind(
     keys=KEYS,
     anyone=True,
     quiet=(100, {}),
+    brief={"gap": (0.05, 0.1)},
     clients=100,
 )

@@ -78,4 +78,5 @@ kind = Kind(
     Serving,
     KEYS,
     quiet=(1, {}),
+    brief={"size": 20_000, "rate": 100_000.0},
 )

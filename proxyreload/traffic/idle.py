@@ -24,4 +24,5 @@ kind = Kind(
     keys=KEYS,
     anyone=True,
     quiet=(40, {}),
+    brief={"gap": (0.05, 0.1)},
 )

@@ -151,4 +151,5 @@ class Kind:
     keys: Mapping[str, Key] = attrs.field(factory=dict)
     anyone: bool = False  #: whether other people's backends can answer it
     quiet: tuple[int, Mapping[str, float | tuple[float, float]]] = (0, {})  #: clients and settings in the quiet mix
+    brief: Mapping[str, float | tuple[float, float]] = attrs.field(factory=dict)  #: settings with which it is soon over
     clients: int = 1  #: where a scenario does not say how many

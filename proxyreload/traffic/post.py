@@ -82,4 +82,5 @@ kind = Kind(
     Receiving,
     KEYS,
     quiet=(2, {"gap": (0.3, 0.7)}),
+    brief={"gap": (0.05, 0.1)},
 )

@@ -55,4 +55,5 @@ kind = Kind(
     Late,
     KEYS,
     quiet=(2, {}),
+    brief={"delay": 0.1},
 )

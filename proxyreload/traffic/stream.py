@@ -152,4 +152,5 @@ kind = Kind(
     Telling,
     KEYS,
     quiet=(2, {}),
+    brief={"every": 0.05, "length": 0.2},
 )

@@ -62,4 +62,5 @@ kind = Kind(
     Receiving,
     KEYS,
     quiet=(1, {}),
+    brief={"every": 0.05, "length": 0.2},
 )

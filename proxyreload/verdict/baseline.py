@@ -1,10 +1,11 @@
 """What the clients measure straight at the backends: the instrument's own share of every figure."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import attrs
 
-from proxyreload.history.events import BaselineTaken
+from proxyreload.history.events import BaselineTaken, KindTaken
 from proxyreload.system.clock import seconds
 from proxyreload.verdict.latency import Latency
 
@@ -17,13 +18,24 @@ class Baseline:
     exchanges: int
     failures: Mapping[str, int]
     duration_ns: int
+    kinds: "Mapping[str, Baseline]" = attrs.field(factory=dict)  #: of a client of each other kind, in brief settings
 
     @classmethod
     def of(cls, taken: BaselineTaken) -> "Baseline":
         """Return what was measured."""
+        kinds = {kind: cls._of(each, taken.duration_ns, {}) for kind, each in taken.kinds.items()}
+        return cls._of(taken, taken.duration_ns, kinds)
+
+    @classmethod
+    def _of(cls, taken: BaselineTaken | KindTaken, duration_ns: int, kinds: "Mapping[str, Baseline]") -> "Baseline":
         latency = Latency()
         latency.record_counted(taken.latencies_us)
-        return cls(latency, taken.exchanges, taken.failures, taken.duration_ns)
+        return cls(latency, taken.exchanges, taken.failures, duration_ns, kinds)
+
+    @property
+    def every_failure(self) -> Mapping[str, int]:
+        """Those of all kinds, by class."""
+        return sum((Counter(each.failures) for each in self.kinds.values()), Counter(self.failures))
 
     @property
     def rate_per_s(self) -> float:

@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from proxyreload.history.events import BaselineTaken
+from proxyreload.client.load import Crowd
+from proxyreload.history.events import BaselineTaken, KindTaken
 from proxyreload.plan.settings import LoadSettings
+from proxyreload.plan.traffic import Group, brief
 from proxyreload.run.calibration import BASELINE_S, Taking, take_baseline
 from proxyreload.system.clock import NS_PER_S, ns
 from proxyreload.system.reactor import IReactor
+from proxyreload.traffic.registry import kind_named
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.latency import Latency
 
@@ -83,11 +86,38 @@ def test_packed_ones_take_little_and_add_up_to_the_same(drawn: list[list[int]]) 
 def test_the_baseline_counts_exchanges_failures_and_latencies() -> None:
     taking = Taking()
     taking.exchanged([exchange(), exchange(), failed("timeout")])
-    taken = BaselineTaken(taking.latencies_us, taking.exchanges, taking.failures, NS_PER_S // 2, START_NS)
+    whole, kinds = taking.taken, {"idle": KindTaken({500: 2}, 3, {"timeout": 1})}
+    taken = BaselineTaken(whole.latencies_us, whole.exchanges, whole.failures, NS_PER_S // 2, START_NS, kinds)
     baseline = Baseline.of(taken)
     assert (baseline.exchanges, baseline.failures, baseline.latency.count) == (3, {"timeout": 1}, 2)
     assert baseline.latency.percentile_us(50) == pytest.approx(1000, rel=2e-3)
     assert baseline.rate_per_s == 6
+    assert (baseline.kinds["idle"].exchanges, baseline.kinds["idle"].latency.count) == (3, 2)
+    assert baseline.every_failure == {"timeout": 2}
+
+
+def test_the_baseline_has_a_client_of_each_other_kind_apart_from_the_rest() -> None:
+    time = Time()
+    fronts = [Front(time)]
+    idle = kind_named("idle")
+    (group,) = brief([Group(idle, 40, rtt_s=0.02), Group(kind_named("get"), 10)])
+    assert (group.clients, group.rtt_s, group.values) == (1, 0.0, {"gap": (0.05, 0.1)})
+    crowd = Crowd("idle", 1, lambda: idle.client(group.values), PREPARED, fronts[0])
+    settings = LoadSettings(clients=1, timeout_s=2.0)
+    work = take_baseline(cast(IReactor, time), time.ns, fronts, PREPARED, settings, [crowd])
+    taking = Deferred.fromCoroutine(work)
+    while time.seconds() < BASELINE_S:
+        time.advance(0.125)
+        for wire in fronts[0].wires:
+            wire.answers(instance=b"0")
+    for wire in fronts[0].wires:
+        if not wire.transport.closed:
+            wire.answers(instance=b"0")
+    taken = result_of(taking)
+    assert set(taken.kinds) == {"idle"}
+    assert taken.kinds["idle"].failures == {}
+    assert taken.exchanges + taken.kinds["idle"].exchanges == len(fronts[0].requests)
+    assert 3 <= taken.kinds["idle"].exchanges <= 9
 
 
 def test_a_baseline_that_was_not_measured_has_no_rate() -> None:
