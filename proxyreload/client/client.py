@@ -32,8 +32,9 @@ _OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 _AS_WRITTEN_NS = 0
 
 #: Header values of backends as text, made printable once. Bounded: a proxy could invent them.
-_INSTANCES_KEPT = 4096
+_VALUES_KEPT = 4096
 _instances: dict[bytes, str] = {b"": ""}
+_ports: dict[bytes, int] = {b"": 0}
 
 
 def instance_text(value: bytes) -> str:
@@ -41,9 +42,17 @@ def instance_text(value: bytes) -> str:
     text = _instances.get(value)
     if text is None:
         text = printable(value, 64)
-        if len(_instances) < _INSTANCES_KEPT:
+        if len(_instances) < _VALUES_KEPT:
             _instances[value] = text
     return text
+
+
+def known_port(value: bytes) -> int:
+    """Return a ``Source-Port`` as a number."""
+    port = port_number(value)
+    if len(_ports) < _VALUES_KEPT:
+        _ports[value] = port
+    return port
 
 
 def connection_failure(reason: Failure) -> tuple[str, str]:
@@ -178,13 +187,13 @@ class Client:
         elif pending.unsent:  # of which the proxy would take the next request for a part
             connection.close()
             self._connection = None
-        self._proceed(failed_connection=False)
+        self._proceed()
 
     def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
         """Record the failure and go on with another connection."""
         self._record(connection, pending, self.clock_ns(), failure, message)
         self._lost(connection, Ending.CUT, failure)
-        self._proceed(failed_connection=connection.carried == 1)
+        self._proceed(PAUSE_AFTER_FAILED_CONNECTION_S if connection.carried == 1 else 0.0)
 
     def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """Open another connection if a request waits for it."""
@@ -225,9 +234,9 @@ class Client:
         if self._pending is not None:
             failure, message = connection_failure(reason)
             self._record(None, self._pending, self.clock_ns(), failure, message)
-            self._proceed(failed_connection=True)
+            self._proceed(PAUSE_AFTER_FAILED_CONNECTION_S)
 
-    def _proceed(self, *, failed_connection: bool) -> None:
+    def _proceed(self, pause_s: float = 0.0) -> None:
         self._pending = None
         if self._backlog:
             due_ns = self._backlog.popleft()
@@ -238,8 +247,8 @@ class Client:
             self._finish()
         elif self.open_loop:
             pass
-        elif failed_connection:
-            self._pause = self.reactor.callLater(PAUSE_AFTER_FAILED_CONNECTION_S, self._resume)
+        elif pause_s:
+            self._pause = self.reactor.callLater(pause_s, self._resume)
         else:
             self._begin(_AS_WRITTEN_NS)
 
@@ -295,7 +304,7 @@ class Client:
         self._pending = None
         if connecting is not None:
             connecting.cancel()
-        self._proceed(failed_connection=connecting is not None)
+        self._proceed(PAUSE_AFTER_FAILED_CONNECTION_S if connecting is not None else 0.0)
 
     def _lost(self, connection: IConnection, ending: Ending, message: str = "") -> None:
         self._connection = None
@@ -340,8 +349,10 @@ class Client:
                 long=self.long,
             )
         else:
-            written_ns = pending.written_ns
+            written_ns, said, said_port = pending.written_ns, pending.instance, pending.back_port
             carried = pending.carried if written_ns else connection.carried
+            # Looked up here, for nearly all have been seen before and a call costs more than that.
+            instance, back_port = _instances.get(said), _ports.get(said_port)
             exchange = Exchange(
                 self.number,
                 pending.number,
@@ -356,8 +367,8 @@ class Client:
                 pending.status,
                 failure,
                 message,
-                instance_text(pending.instance),
-                port_number(pending.back_port),
+                instance_text(said) if instance is None else instance,
+                known_port(said_port) if back_port is None else back_port,
                 not pending.keep_alive,
                 self.probe,
                 self.kind,

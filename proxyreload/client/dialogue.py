@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S, Client
+from proxyreload.client.client import Client
 from proxyreload.client.interfaces import IConnection
 from proxyreload.client.pending import Pending
 from proxyreload.system.clock import ns
@@ -79,7 +79,7 @@ class Dialogue(Client):
         if self._pending is not None:
             self._go_on(self._pending)
 
-    def _proceed(self, *, failed_connection: bool) -> None:
+    def _proceed(self, pause_s: float = 0.0) -> None:
         self._cancel_piece()
         self._pieces = None
         if self._connection is not None:
@@ -88,13 +88,11 @@ class Dialogue(Client):
             self._reading_on.cancel()
             self._reading_on = None
         if self.end.rest_s is None or self.open_loop or self._backlog or self._stopped is not None:
-            super()._proceed(failed_connection=failed_connection)
+            super()._proceed(pause_s)
             return
         self._pending = None
         rest_s = self.random.uniform(*self.end.rest_s)
-        if failed_connection:
-            rest_s = max(rest_s, PAUSE_AFTER_FAILED_CONNECTION_S)
-        self._pause = self.reactor.callLater(rest_s, self._resume)
+        self._pause = self.reactor.callLater(max(rest_s, pause_s), self._resume)
 
     def _since_ns(self, pending: Pending) -> int:
         """Count from the latest sign of life, whichever side gave it, but not for ever."""
@@ -170,7 +168,7 @@ class Dialogue(Client):
             connection.abort()
             self._record(connection, pending, self.clock_ns(), *told)
             self._connection = None
-            self._proceed(failed_connection=False)
+            self._proceed()
 
     def _say(self, pending: Pending, piece: bytes) -> None:
         self._piece = None

@@ -80,6 +80,7 @@ class HTTP11Connection(Protocol):
         self._socket_send: Callable[[bytes], int] | None = None
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._buffered = False
+        self._to_transmit: Callable[[int, HTTP11Connection], None] | None = None  # with the others of its group
 
     @property
     def room(self) -> int:
@@ -111,6 +112,7 @@ class HTTP11Connection(Protocol):
             self._descriptor = handle.fileno()
             self._socket_send = handle.send
             group.add(handle, self)
+            self._to_transmit = None if self.careful else group.to_transmit
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
@@ -124,10 +126,11 @@ class HTTP11Connection(Protocol):
         if pending is None:
             self._unsolicited(data)
             return
-        in_one_piece = not pending.first_byte_ns and pending.take is None
+        in_one_piece = False
         if not pending.first_byte_ns:
             pending.first_byte_ns = at_ns
-            if in_one_piece and pending.request_id and self._recall(pending, data, at_ns):
+            in_one_piece = pending.take is None
+            if in_one_piece and self._recall(pending, data, at_ns):
                 return
             self._heard = 0
             self._come_to = (False, 0)
@@ -215,8 +218,8 @@ class HTTP11Connection(Protocol):
         """Write one whole request, once."""
         self._payload = payload
         self._next = pending
-        if self._group is not None and self._socket_send is not None and not self.careful:
-            self._group.to_transmit(self._descriptor, self)
+        if self._to_transmit is not None:
+            self._to_transmit(self._descriptor, self)
         else:
             self.transmit(readable=self._surplus or self._has_come())
 
@@ -415,7 +418,7 @@ class HTTP11Connection(Protocol):
         if self._group is not None and self._descriptor >= 0:
             self._group.remove(self._descriptor)
             self._descriptor = -1
-        self._socket_send = self._poll = None
+        self._socket_send = self._poll = self._to_transmit = None
 
     def _let_go(self) -> Pending | None:
         """Return the exchange under way, which is so no more, without what a part of a head has said."""

@@ -24,9 +24,12 @@ COLUMNS = (
     *("request", "due", "written", "first byte", "connect", "connection", "carried", "announced", "failure", "kind"),
 )
 
-#: A row without anything to quote, for a success over a connection that was open already.
-PLAIN_ROW = "%d,%d,%d,%s,%d,%s,%d,%d,%d,%d,,%d,%d,,,%s\n"
+#: A row without anything to quote, for a success over a connection that was open already; the second is its `WAY`.
+PLAIN_ROW = "%d,%s,%d,%d,%d,%d,,%d,%d,,,%s\n"
+#: Who answered whom, over which connections: nearly always the same as some request before.
+WAY = "%d,%d,%s,%s,%s"
 _PLAIN_KEPT = 4096
+_WAYS_KEPT = 16_384
 
 
 def status_text(exchange: Exchange) -> str | int:
@@ -51,6 +54,7 @@ class CsvFile:
     _broken: bool = attrs.field(default=False, init=False)
     _start_ns: int = attrs.field(default=0, init=False)
     _plain: set[str] = attrs.field(factory=lambda: {""}, init=False)  # instances that need no quotes
+    _ways: dict[tuple[int, int, int, str, int], str] = attrs.field(factory=dict, init=False)
 
     def claim(self) -> None:
         """Claim the file, and leave in it what is there; raises `UsageError` if it cannot be written."""
@@ -111,16 +115,12 @@ class CsvFile:
 
     def _encode(self, exchanges: Sequence[Exchange]) -> bytes:
         """Return their rows: the plain ones, which are nearly all, formatted at once, the others by the csv module."""
-        start_ns, plain = self._start_ns, self._plain
+        start_ns, ways = self._start_ns, self._ways
         rows = [
             PLAIN_ROW
             % (
                 (e.ended_ns - start_ns) // NS_PER_US,
-                e.client,
-                e.status,
-                e.instance,
-                e.front_port,
-                e.back_port or "",
+                way,
                 e.number,
                 (e.due_ns - start_ns) // NS_PER_US,
                 (e.written_ns - start_ns) // NS_PER_US,
@@ -129,11 +129,25 @@ class CsvFile:
                 e.carried,
                 e.kind,
             )
-            if not e.failure and not e.connect_ns and not e.announced and e.instance in plain
+            if not e.failure
+            and not e.connect_ns
+            and not e.announced
+            and (
+                (way := ways.get((e.client, e.status, e.front_port, e.instance, e.back_port))) or (way := self._way(e))
+            )
             else self._row(e)
             for e in exchanges
         ]
         return "".join(rows).encode("utf-8")
+
+    def _way(self, e: Exchange) -> str:
+        """Return those columns of a row that are mostly the same, and keep them; empty if they cannot be plain."""
+        if e.instance not in self._plain:
+            return ""
+        way = WAY % (e.client, e.status, e.instance, e.front_port or "", e.back_port or "")
+        if len(self._ways) < _WAYS_KEPT:
+            self._ways[e.client, e.status, e.front_port, e.instance, e.back_port] = way
+        return way
 
     def _row(self, e: Exchange) -> str:
         """Return any row, and learn whether this instance can stand in a plain one."""

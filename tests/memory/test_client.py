@@ -670,9 +670,9 @@ def test_whatever_the_headers_say_it_is_short_and_can_be_shown(value: bytes) -> 
 def test_more_backend_ids_than_anyone_has_do_not_fill_the_memory() -> None:
     from proxyreload.client import client
 
-    for number in range(client._INSTANCES_KEPT + 100):
+    for number in range(client._VALUES_KEPT + 100):
         assert instance_text(b"made up %d" % number) == f"made up {number}"
-    assert len(client._instances) <= client._INSTANCES_KEPT
+    assert len(client._instances) <= client._VALUES_KEPT
 
 
 # Whatever happens: one request, one exchange, no request twice.

@@ -5,14 +5,13 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from proxyreload.record.csvfile import COLUMNS, PLAIN_ROW
+from proxyreload.record.csvfile import COLUMNS, PLAIN_ROW, WAY
 
 from .browser import BROWSER, Browser, browser
 from .command import PROXYRELOAD, Place, Result
@@ -268,8 +267,8 @@ def test_a_million_exchanges_make_a_page_that_is_no_larger(tmp_path: Path, job: 
         file.write(",".join(COLUMNS) + "\n")
         for t in range(exchanges):
             client, at_us = t % 10, t * 30
-            fields: tuple[Any, ...] = (at_us + 400, client, 200, str(t % 3), 40000 + client, 50000 + client, t // 10)
-            file.write(PLAIN_ROW % (*fields, at_us, at_us, at_us + 350, 0, t // 10, "get"))
+            way = WAY % (client, 200, t % 3, 40000 + client, 50000 + client)
+            file.write(PLAIN_ROW % (at_us + 400, way, t // 10, at_us, at_us, at_us + 350, 0, t // 10, "get"))
     summary = job.summary | {"exchanges": exchanges, "success": exchanges, "failure": 0, "duration_us": 30 * S}
     run = tmp_path / "run.json"
     run.write_text(json.dumps(job.run_json | {"summary": summary}), encoding="utf-8")
