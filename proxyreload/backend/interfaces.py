@@ -15,10 +15,13 @@ class IBackend(Interface):
     port: int = Attribute("its port")
 
     def start(reactor: IReactor) -> Awaitable[None]:
-        """Listen; raises `proxyreload.errors.StartError` if that cannot be done. One that was killed can start anew."""
+        """Listen; raises `proxyreload.errors.StartError` if that cannot be done.
+
+        One that was killed can start anew, and one of a `Succession` while the one before still leaves.
+        """
 
     def leave() -> Awaitable[None]:
-        """End it as a deployment does, and call back when it is gone: it can be started anew then.
+        """End it as a deployment does, and call back when it is gone.
 
         It listens no more, closes the connections that rest, says ``Connection: close`` with what it still answers, and
         is gone when the last request has its answer.

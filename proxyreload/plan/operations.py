@@ -28,7 +28,7 @@ class Operations:
     """Makes changes through a proxy plugin, one at a time, and tells how far each has come.
 
     A removed backend leaves `stop_after_s` after its removal was applied, as a deployment's does; with `kill_after_s`
-    it is killed in place of that, as in a crash. It is started anew before it is added again.
+    it is killed in place of that, as in a crash. Before it is added again it is started anew, beside what still drains.
     """
 
     reactor: IReactor
@@ -43,7 +43,7 @@ class Operations:
     stop_after_s: float | None = None
     _requested: int = attrs.field(default=0, init=False)
     _doomed: dict[int, IDelayedCall] = attrs.field(factory=dict, init=False)
-    _gone: dict[int, Deferred[None]] = attrs.field(factory=dict, init=False)
+    _gone: dict[int, Deferred[None] | None] = attrs.field(factory=dict, init=False)  # None: it leaves in its own time
     _turn: DeferredLock = attrs.field(factory=DeferredLock, init=False)
     _requests: list[Deferred[Change]] = attrs.field(factory=list, init=False)
 
@@ -130,21 +130,22 @@ class Operations:
         raise ChangeError(msg)
 
     def _kill(self, instance: int) -> None:
-        self._go(instance, self.backends[instance].kill)
+        self._gone[instance] = self._go(instance, self.backends[instance].kill)
         self.sink.publish(BackendKilled(str(instance), self.clock_ns()))
 
     def _leave(self, instance: int) -> None:
         self._go(instance, self.backends[instance].leave)
+        self._gone[instance] = None
         self.sink.publish(BackendLeaving(str(instance), self.clock_ns()))
 
-    def _go(self, instance: int, going: Callable[[], Awaitable[None]]) -> None:
+    def _go(self, instance: int, going: Callable[[], Awaitable[None]]) -> Deferred[None]:
         """Let a backend go by now."""
         del self._doomed[instance]
 
         async def gone() -> None:
             await going()
 
-        self._gone[instance] = Deferred.fromCoroutine(gone())
+        return Deferred.fromCoroutine(gone())
 
     async def _revive(self, instance: int) -> None:
         """See to it that the backend lives."""
@@ -152,10 +153,9 @@ class Operations:
             self._doomed.pop(instance).cancel()
         if instance not in self._gone:
             return
-        gone = self._gone.pop(instance)
-        if not gone.called:  # somebody has a long answer from it still
-            await self.backends[instance].kill()
-        await gone
+        killed = self._gone.pop(instance)
+        if killed is not None:
+            await killed
         try:
             await self.backends[instance].start(self.reactor)
         except ProxyreloadError as error:

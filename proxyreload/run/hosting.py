@@ -1,6 +1,7 @@
 """Starts the numbered backends of a run, here or each in a process of its own."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
@@ -10,8 +11,10 @@ from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.backend.process import BackendProcess
+from proxyreload.backend.succession import Succession
 from proxyreload.history.order import History
 from proxyreload.plan.settings import Settings
+from proxyreload.proxy.upstream import Upstream
 from proxyreload.run.giveback import GiveBack, awaited
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
@@ -39,18 +42,22 @@ class Hosting:
         accepting = AcceptWatch(self.history.here, self.clock_ns)
         accepting.start()
         give_back.later(stack, accepting.stop)
-        for instance, upstream in self.settings.upstreams.items():
-            backend: IBackend
-            if asked.processes:
-                backend = BackendProcess(instance, upstream.port, self.history, self.clock_ns, asked.host)
-            else:
-                backend = Backend(instance, upstream.port, self.history.here, self.clock_ns, asked.host, group)
+        for upstream in self.settings.upstreams.values():
+            make = partial(self._backend, upstream, group)
+            backend: IBackend = Succession(upstream.instance, upstream.host, upstream.port, make)
             self.backends.append(backend)
             give_back.later(stack, backend.stop)
         starting = [Deferred.fromCoroutine(awaited(backend.start(self.reactor))) for backend in self.backends]
         for _success, outcome in await DeferredList(starting, consumeErrors=True):
             if isinstance(outcome, Failure):
                 outcome.raiseException()
+
+    def _backend(self, upstream: Upstream, group: SocketGroup | None) -> IBackend:
+        """Make one."""
+        instance, port, host = upstream.instance, upstream.port, upstream.host
+        if self.settings.backends.processes:
+            return BackendProcess(instance, port, self.history, self.clock_ns, host)
+        return Backend(instance, port, self.history.here, self.clock_ns, host, group)
 
     def hurry(self) -> None:
         """Let none of them keep anybody waiting."""

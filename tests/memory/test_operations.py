@@ -223,12 +223,13 @@ def test_one_that_is_gone_is_started_before_it_is_added_again() -> None:
     assert scene.backends[0].calls == ["leave", "start"]
 
 
-def test_one_that_still_answers_is_ended_before_it_is_added_again() -> None:
+def test_one_that_still_answers_goes_on_beside_the_one_that_is_added_again() -> None:
     scene = Scene(stop_after_s=1)
     scene.change("remove", 0)
     scene.time.advance(1)
     scene.change("add", 0)
-    assert scene.backends[0].calls == ["leave", "kill", "start"]
+    assert scene.backends[0].calls == ["leave", "start"]
+    assert scene.last.phase is Phase.APPLIED
 
 
 def test_one_that_is_to_be_killed_does_not_leave_in_order() -> None:

@@ -112,3 +112,32 @@ def test_compare_sends_what_it_is_told(place: Place) -> None:
     told = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))
     assert [(group["kind"], group["clients"]) for group in told["traffic"]] == [("get", 4), ("idle", 2), ("fresh", 1)]
     assert ", get=4, idle=2; get 2000 requests/s, 1 round, " in told["what"]
+
+
+DRAINING = """
+duration = 9
+[[traffic]]
+kind = "stream"
+clients = 8
+length = 4
+[[step]]
+at = 1.5
+remove = 0
+[[step]]
+at = 3.5
+add = 0
+"""
+
+
+@pytest.mark.parametrize("where", [(), ("--backend-processes",)])
+def test_a_backend_that_is_added_again_while_it_drains_cuts_nothing(place: Place, where: tuple[str, ...]) -> None:
+    words = ("--scenario", place.write("draining.toml", DRAINING), "--stop-removed", "0.5", *where)
+    result = run(place, "control:runtime", *words)
+    # The streams that began before the removal outlive the addition.
+    began = [
+        row for row in result.rows if row.kind == "stream" and row.instance == "0" and int(row.written) < 1_500_000
+    ]
+    added_us = result.changes[1]["requested_us"]
+    assert [row for row in began if row.time > added_us]
+    assert result.summary["failures"] == {}
+    assert result.summary["answers_by_instance"]["0"] > len(began)

@@ -1,0 +1,78 @@
+"""A numbered backend that can be there again while the one before it still has an answer to give."""
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from proxyreload.backend.interfaces import IBackend
+from proxyreload.errors import StartError
+from proxyreload.system.reactor import IReactor
+
+#: One that leaves gives its port up at once; in a process of its own that takes until it has heard of it.
+_TRY_AGAIN_S, _TRIES = 0.05, 100
+
+
+@implementer(IBackend)
+@attrs.define(eq=False)
+class Succession:
+    """The backends of one number, one after another: a deployment adds a new one where another drains."""
+
+    instance: int
+    host: str
+    port: int
+    make: Callable[[], IBackend]
+    _current: IBackend | None = attrs.field(default=None, init=False)
+    _leaving: list[IBackend] = attrs.field(factory=list, init=False)
+
+    async def start(self, reactor: IReactor) -> None:
+        """Start the next one; raises `StartError`."""
+        for tries_left in reversed(range(_TRIES)):
+            if self._current is not None:  # it was killed, or did not start
+                await self._current.stop()
+            self._current = self.make()
+            try:
+                await self._current.start(reactor)
+            except StartError:
+                if not tries_left or not self._leaving:
+                    raise
+                await deferLater(reactor, _TRY_AGAIN_S)
+            else:
+                return
+
+    async def leave(self) -> None:
+        """Let the present one leave; done when it is gone. The next can be started before that."""
+        leaving, self._current = self._current, None
+        if leaving is not None:
+            self._leaving.append(leaving)
+            await leaving.leave()
+            await leaving.stop()
+            self._leaving.remove(leaving)
+
+    async def kill(self) -> None:
+        """Crash the present one."""
+        if self._current is not None:
+            await self._current.kill()
+
+    async def stop(self) -> None:
+        """End them all."""
+        stopping = [Deferred.fromCoroutine(_stopped(each)) for each in self._all]
+        for _success, outcome in await DeferredList(stopping, consumeErrors=True):
+            if isinstance(outcome, Failure):
+                outcome.raiseException()
+
+    def hurry(self) -> None:
+        """Let none of them take any time."""
+        for each in self._all:
+            each.hurry()
+
+    @property
+    def _all(self) -> list[IBackend]:
+        return [*self._leaving, *([] if self._current is None else [self._current])]
+
+
+async def _stopped(backend: IBackend) -> None:
+    await backend.stop()
