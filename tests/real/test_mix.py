@@ -119,7 +119,7 @@ duration = 9
 [[traffic]]
 kind = "stream"
 clients = 8
-length = 4
+length = 30
 [[step]]
 at = 1.5
 remove = 0
@@ -132,7 +132,7 @@ add = 0
 @pytest.mark.parametrize("where", [(), ("--backend-processes",)])
 def test_a_backend_that_is_added_again_while_it_drains_cuts_nothing(place: Place, where: tuple[str, ...]) -> None:
     words = ("--scenario", place.write("draining.toml", DRAINING), "--stop-removed", "0.5", *where)
-    result = run(place, "control:runtime", *words)
+    result = run(place, "nginx:reload-min-timeout", *words)
     # The streams that began before the removal outlive the addition.
     began = [
         row for row in result.rows if row.kind == "stream" and row.instance == "0" and int(row.written) < 1_500_000
