@@ -1,6 +1,7 @@
 """Runs that are stuck at one stage of their way, and say when they are there."""
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import attrs
 
-from .command import HOST, PROXYRELOAD, TRAFFIC, TWISTD, Exits, Place, Result, Session
+from .command import HOST, PROXYRELOAD, TIMEOUT_S, TRAFFIC, TWISTD, Exits, Place, Result, Session
 
 #: A proxy of ours that stops at a stage, deaf to whatever it is told, and says so.
 _PLUGIN = """
 import os
+import select
 from pathlib import Path
 
 from proxyreload.proxy.binary import Binary
@@ -126,10 +128,23 @@ class Stuck:
         )
         until = STAGES[self.stage]
         if until is None:
-            assert says.read_text(encoding="ascii").strip() == "there"
+            self.until_written(says)
         else:
             until(self)
         return self.session
+
+    def until_written(self, says: Path) -> None:
+        """Wait until it says that it is there, or ends before that."""
+        exited, said = os.pidfd_open(self.session.pid), os.open(says, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            ready = select.select([said, exited], [], [], TIMEOUT_S)[0]
+            assert said in ready, f"it has not come to it: {self.session.ended()}"
+            # A writer may have opened it, and not written yet: that blocks from here on.
+            os.set_blocking(said, True)
+            assert os.read(said, 100).strip() == b"there"
+        finally:
+            os.close(exited)
+            os.close(said)
 
     def until_said(self, pattern: str) -> None:
         """Wait for a line."""
