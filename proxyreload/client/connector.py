@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReacto
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from proxyreload.client.far import DelayLine
+from proxyreload.client.delayline import DelayLine
+from proxyreload.client.far import FarEndpoint, LastAckLater
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.system.clock import ClockNs
@@ -34,12 +35,11 @@ class HTTP11Connector:
     def connect(self, owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
         """Open one connection."""
         started_ns = self.clock_ns()
-        endpoint = self._endpoint(timeout_s)
-        if self.line is not None:
-            connection = self.connection(owner, self.clock_ns, started_ns)
-            return self.line.connect(endpoint if self.tls is None else wrapClientTLS(self.tls, endpoint), connection)
+        endpoint, group = self._endpoint(timeout_s), self.group
+        if self.line is not None:  # which reads the socket
+            endpoint, group = FarEndpoint(self.line, endpoint), None
         if self.tls is None:
-            connection = self.connection(owner, self.clock_ns, started_ns, self.group)
+            connection = self.connection(owner, self.clock_ns, started_ns, group)
             connection.careful = self.careful
             return cast(Deferred[IConnection], endpoint.connect(_factory(connection)))
         from proxyreload.client.tls import over_tls
@@ -51,7 +51,8 @@ class HTTP11Connector:
 
     def _endpoint(self, timeout_s: float) -> IStreamClientEndpoint:
         endpoint_class = TCP6ClientEndpoint if ":" in self.address else TCP4ClientEndpoint
-        endpoint: IStreamClientEndpoint = endpoint_class(self.reactor, self.address, self.port, timeout=timeout_s)
+        reactor = self.reactor if self.line is None else cast(IReactorTCP, LastAckLater(self.reactor))
+        endpoint: IStreamClientEndpoint = endpoint_class(reactor, self.address, self.port, timeout=timeout_s)
         return endpoint
 
 

@@ -2,108 +2,88 @@
 
 What a client sends is written to the socket half a round trip after it was sent, whatever the socket has learned
 meanwhile; what the socket hears reaches the client half a round trip later, its end and its reset too. So a request is
-on its way when the proxy closes, as that of a client so far away is, and what is lost is lost for real.
+on its way when the proxy closes, as that of a client so far away is, and what is lost is lost for real. It stands
+right above the socket: a TLS handshake crosses it as well.
 """
 
-from collections import Counter, deque
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTCP,
+    IStreamClientEndpoint,
+)
 from twisted.internet.main import CONNECTION_DONE
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload.client.http11 import HTTP11Connection
-from proxyreload.client.interfaces import IConnection
-from proxyreload.system.alarm import IAlarm, alarm
-from proxyreload.system.clock import NS_PER_US, ClockNs
+from proxyreload.client.delayline import DelayLine
 
 #: So many bytes at most are on their way to the client, as in the window of a TCP without scaling (RFC 9293, 3.1):
 #: without a bound a whole download would be on its way before the first of it could make the client rest.
 WINDOW_BYTES = 65_535
-#: How finely its own lateness is counted.
-_STEP_US = 10
 
 
-@attrs.define(eq=False)
-class DelayLine:
-    """Does everything half a round trip after it was asked to, in the order in which it was.
+@attrs.frozen
+class LastAckLater:
+    """A reactor whose connections send the last ACK of their handshake along with their first bytes.
 
-    ``late_us`` counts by how much too late it did, in steps of 10 µs.
+    A proxy far away accepts a connection when that ACK has come to it: one and a half round trips after the client
+    began, and half a round trip after the client takes it for open. Without this it would accept it a round trip
+    too early, with the configuration of that time. The kernel waits 200 ms for the bytes (TCP_DELACK_MAX).
     """
 
-    reactor: IReactorTime
-    clock_ns: ClockNs
-    one_way_ns: int
-    late_us: Counter[int] = attrs.field(factory=Counter, init=False)
-    ends: "set[FarEnd]" = attrs.field(factory=set, init=False)
-    _waiting: deque[tuple[int, Callable[[], object]]] = attrs.field(factory=deque, init=False)
-    _alarm: IAlarm | None = attrs.field(default=None, init=False)
-    _closed: bool = attrs.field(default=False, init=False)
+    reactor: IReactorTCP
 
-    def after(self, work: Callable[[], object]) -> None:
-        """Do `work` half a round trip from now; not at all once the line is closed."""
-        if self._closed:
-            return
-        if self._alarm is None:
-            self._alarm = alarm(self.reactor, self._ring)
-        self._waiting.append((self.clock_ns() + self.one_way_ns, work))
-        if len(self._waiting) == 1:
-            self._alarm.set(self.one_way_ns)
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory,
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> IConnector:
+        """Begin to connect: the SYN is sent in the reactor's next turn."""
+        connector: IConnector = self.reactor.connectTCP(host, port, factory, timeout, bindAddress)
+        handle = getattr(getattr(connector, "transport", None), "socket", None)
+        if handle is not None and hasattr(socket, "TCP_DEFER_ACCEPT"):
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+        return connector
 
-    def connect(self, endpoint: IStreamClientEndpoint, connection: HTTP11Connection) -> Deferred[IConnection]:
-        """Open a connection: the SYN is half a round trip on its way, and so is the answer to it."""
-        opening = _Opening(self, endpoint, connection)
-        self.after(opening.begin)
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class FarEndpoint:
+    """What is reached over a delay line: the SYN is half a round trip on its way, and so is the answer to it."""
+
+    line: DelayLine
+    endpoint: IStreamClientEndpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Open a connection; its protocol is built when the client hears of that."""
+        opening = _Opening(self, protocolFactory)
+        self.line.after(opening.begin)
         return opening.opened
-
-    def close(self) -> None:
-        """Give everything back; what is on its way is lost."""
-        self._closed = True
-        self._waiting.clear()
-        if self._alarm is not None:
-            self._alarm.close()
-            self._alarm = None
-        for end in tuple(self.ends):
-            end.cut()
-
-    def late_percentile_us(self, percent: float) -> int:
-        """Return by how much it was too late at most in so many of a hundred cases."""
-        wanted = percent / 100 * self.late_us.total()
-        seen = 0
-        for late_us in sorted(self.late_us):
-            seen += self.late_us[late_us]
-            if seen >= wanted:
-                return late_us
-        return 0
-
-    def _ring(self) -> None:
-        waiting = self._waiting
-        while waiting:
-            due_ns, work = waiting[0]
-            late_ns = self.clock_ns() - due_ns
-            if late_ns < 0:
-                if self._alarm is not None:
-                    self._alarm.set(-late_ns)
-                return
-            waiting.popleft()
-            self.late_us[late_ns // NS_PER_US // _STEP_US * _STEP_US] += 1
-            work()
 
 
 @attrs.define(eq=False)
 class _Opening:
     """A connection that is being opened."""
 
-    line: DelayLine
-    endpoint: IStreamClientEndpoint
-    connection: HTTP11Connection
-    opened: Deferred[IConnection] = attrs.field(init=False)
+    to: FarEndpoint
+    factory: IProtocolFactory
+    opened: Deferred[IProtocol] = attrs.field(init=False)
     _end: "FarEnd | None" = None
     _connecting: Deferred[Any] | None = None
     _given_up: bool = False
@@ -114,20 +94,17 @@ class _Opening:
     def begin(self) -> None:
         if self._given_up:
             return
-        end = self._end = FarEnd(self.line, self.connection, self._made)
+        end = self._end = FarEnd(self.to.line, self.factory, self.opened.callback)
         factory: Factory[Protocol] = Factory.forProtocol(lambda: end)
         factory.noisy = False
-        self._connecting = cast(Deferred[Any], self.endpoint.connect(factory))
-        self._connecting.addErrback(lambda reason: self.line.after(partial(self._failed, reason)))
-
-    def _made(self) -> None:
-        self.opened.callback(cast(IConnection, self.connection))
+        self._connecting = cast(Deferred[Any], self.to.endpoint.connect(factory))
+        self._connecting.addErrback(lambda reason: self.to.line.after(partial(self._failed, reason)))
 
     def _failed(self, reason: Failure) -> None:
         if not self._given_up:
             self.opened.errback(reason)
 
-    def _cancel(self, _opened: Deferred[IConnection]) -> None:
+    def _cancel(self, _opened: Deferred[IProtocol]) -> None:
         self._given_up = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -136,7 +113,7 @@ class _Opening:
 
 
 class NearTransport:
-    """What the client's connection takes for its transport."""
+    """What the client's connection, or the TLS below it, takes for its transport."""
 
     def __init__(self, end: "FarEnd") -> None:
         """Be near what `end` is far from."""
@@ -144,18 +121,20 @@ class NearTransport:
         self.disconnecting = False
 
     def write(self, data: bytes) -> None:
-        """Send."""
-        self._end.line.after(partial(self._end.write, data))
+        """Send; nothing once the end has been heard."""
+        if not self._end.over:
+            self._end.line.after(partial(self._end.write, data))
 
     def loseConnection(self) -> None:
         """Close in order."""
-        self.disconnecting = True
-        self._end.line.after(self._end.lose)
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._end.leave(self._end.lose)
 
     def abortConnection(self) -> None:
         """Reset."""
         self.disconnecting = True
-        self._end.line.after(self._end.cut)
+        self._end.leave(self._end.cut)
 
     def pauseProducing(self) -> None:
         """Read no more: what is on its way comes still."""
@@ -181,18 +160,24 @@ class NearTransport:
 class FarEnd(Protocol):
     """The end of the line at the socket."""
 
-    def __init__(self, line: DelayLine, connection: HTTP11Connection, made: Callable[[], None]) -> None:
-        """Carry what `connection` sends and hears; `made` is called when it hears that it is open."""
+    def __init__(self, line: DelayLine, factory: IProtocolFactory, opened: Callable[[IProtocol], None]) -> None:
+        """Carry what a protocol of `factory` sends and hears; `opened` is called when it hears that it is open."""
         self.line = line
-        self._connection = connection
-        self._made = made
-        self._ended = False  # which the connection hears, or has heard
+        self._factory = factory
+        self._made = opened
+        self._near: IProtocol | None = None
+        self._ended = False  # which the client hears, or has heard
+        self.over = False  # the client has heard that, or has closed
         self._on_way = 0  # bytes that were read and not heard yet
         self._resting = False  # as the client wishes
         self._reading = True
         self._forsaken = False  # the client has given it up before it heard that it is open
+        self._descriptor = -1  # in the line's group
+        self._send: Callable[[bytes], int] | None = None
         self.host: Any = None
         self.peer: Any = None
+
+    # What the socket hears.
 
     def connectionMade(self) -> None:
         """Let the client hear of it."""
@@ -202,19 +187,35 @@ class FarEnd(Protocol):
         self.line.ends.add(self)
         if self._forsaken:
             self.cut()
-        else:
-            self.line.after(self._opened)
-
-    def forsake(self) -> None:
-        """Let the client hear nothing of it, and the proxy of the client's reset."""
-        self._forsaken = True
-        self.line.after(self.cut)
+            return
+        get_handle = getattr(transport, "getHandle", None)
+        if get_handle is not None:  # it is no transport in memory
+            handle = get_handle()
+            self._send = handle.send
+            if self.line.group is not None:
+                transport.stopReading()
+                self._descriptor = handle.fileno()
+                self.line.group.add(handle, self)
+        self.line.after(self._opened)
 
     def dataReceived(self, data: bytes) -> None:
         """Let the client hear it."""
+        self.received(data, self.line.clock_ns())
+
+    def received(self, data: bytes, at_ns: int) -> None:
+        """Let the client hear what was read at `at_ns`."""
         self._on_way += len(data)
         self._look()
-        self.line.after(partial(self._heard, data))
+        self.line.after(partial(self._heard, data), at_ns)
+
+    def ended(self, reason: Failure) -> None:
+        """Let the client hear of the end that the group has read: a FIN leaves the way to the proxy open."""
+        self._descriptor = -1
+        if reason.check(ConnectionDone) is not None:
+            self.readConnectionLost()
+        else:
+            transport: Any = self.transport
+            transport.connectionLost(reason)
 
     def readConnectionLost(self) -> None:
         """Let the client hear of the FIN, while what it has sent meanwhile is written still (RFC 9293, 3.6)."""
@@ -226,14 +227,38 @@ class FarEnd(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let the client hear of it, if it does not already."""
         self.line.ends.discard(self)
+        self._leave_group()
+        self._send = None
         self._end(reason)
+
+    # What the client does.
+
+    def forsake(self) -> None:
+        """Let the client hear nothing of it, and the proxy of the client's reset."""
+        self._forsaken = True
+        self.line.after(self.cut)
+
+    def leave(self, how: Callable[[], None]) -> None:
+        """Let the client be gone in the reactor's next turn, as from a socket of its own, and the proxy hear of it."""
+        self.line.after(how)
+        self.line.reactor.callLater(0, self._gone, Failure(CONNECTION_DONE))
 
     # What the client has sent arrives.
 
     def write(self, data: bytes) -> None:
-        """Write to the socket."""
-        if self.transport is not None:
-            self.transport.write(data)
+        """Write to the socket, at once if the kernel takes it."""
+        taken = 0
+        if self._send is not None:
+            try:
+                taken = self._send(data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # the kernel knows that the connection is gone, and the reactor will say so
+            if taken < len(data):  # all that follows goes the same way: the rest of this must not be overtaken
+                self._send = None
+        if taken < len(data) and self.transport is not None:
+            self.transport.write(data[taken:])
 
     def lose(self) -> None:
         """Close the socket."""
@@ -244,7 +269,11 @@ class FarEnd(Protocol):
         """Reset it."""
         transport: Any = self.transport
         if transport is not None:
+            self._leave_group()
             transport.abortConnection()
+
+    def transmit(self, *, readable: bool) -> None:
+        """It is written to when the line says so, and not in a group's turn."""
 
     def rest(self) -> None:
         """Read nothing."""
@@ -256,24 +285,39 @@ class FarEnd(Protocol):
         self._resting = False
         self._look()
 
+    # Its own.
+
     def _look(self) -> None:
         """Read, or do not, as the client wishes and as its window is open."""
         reading = not self._resting and self._on_way < WINDOW_BYTES
-        if reading is not self._reading and not self._ended:
-            self._reading = reading
-            transport: Any = self.transport
+        if reading is self._reading or self._ended:
+            return
+        self._reading = reading
+        group, transport = self.line.group, cast(Any, self.transport)
+        if group is None or self._descriptor < 0:
             transport.resumeProducing() if reading else transport.pauseProducing()
+        elif reading:
+            group.read_on(self._descriptor)
+        else:
+            group.rest(self._descriptor)
+
+    def _leave_group(self) -> None:
+        if self.line.group is not None and self._descriptor >= 0:
+            self.line.group.remove(self._descriptor)
+            self._descriptor = -1
 
     def _opened(self) -> None:
         if not self._forsaken:
-            self._connection.makeConnection(cast(Any, NearTransport(self)))
-            self._made()
+            self._near = self._factory.buildProtocol(self.peer)
+            assert self._near is not None  # noqa: S101
+            self._near.makeConnection(cast(Any, NearTransport(self)))
+            self._made(self._near)
 
     def _heard(self, data: bytes) -> None:
         self._on_way -= len(data)
         self._look()
-        if not self._forsaken:
-            self._connection.dataReceived(data)
+        if self._near is not None and not self.over:
+            self._near.dataReceived(data)
 
     def _end(self, reason: Failure) -> None:
         if not self._ended:
@@ -281,6 +325,11 @@ class FarEnd(Protocol):
             self.line.after(partial(self._heard_end, reason))
 
     def _heard_end(self, reason: Failure) -> None:
-        if not self._forsaken:
-            self._connection.connectionLost(reason)
+        self._gone(reason)
         self.line.after(self.lose)  # behind what the client has sent before it heard
+
+    def _gone(self, reason: Failure) -> None:
+        """Let the client hear its end, once."""
+        if self._near is not None and not self.over:
+            self.over = True
+            self._near.connectionLost(reason)

@@ -96,11 +96,11 @@ class HTTP11Connection(Protocol):
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         self.local_port = transport.getHost().port
-        get_handle = getattr(transport, "getHandle", None)
-        if get_handle is None:  # a transport in memory
-            return
         secure: bool = ISSLTransport.providedBy(transport)
-        handle = transport.transport.getHandle() if secure else get_handle()
+        get_handle = getattr(transport.transport if secure else transport, "getHandle", None)
+        if get_handle is None:  # a transport in memory, or what the socket knows is half a round trip away
+            return
+        handle = get_handle()
         group = None if secure else self._group
         if group is None or self.careful:
             # Session tickets may wait on an idle TLS connection: only the end of the stream says that it is gone.

@@ -290,6 +290,44 @@ class ScheduleKept:
         return self.slipped * 1000 <= self.requests
 
 
+#: What a client far away sends or hears may be so much too late, in one of a hundred cases.
+FAR_LATE_US = 500
+
+
+@attrs.frozen
+class FarKept:
+    """How well a distance was kept by its delay line, told at the end."""
+
+    rtt_ns: int
+    late_us: Mapping[int, int]  #: how often something was sent or heard so much too late, in steps of 10 µs
+    at_ns: int
+
+    @property
+    def times(self) -> int:
+        """How often something was sent or heard."""
+        return sum(self.late_us.values())
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is exact enough (`FAR_LATE_US`)."""
+        return self.late_percentile_us(99) <= FAR_LATE_US
+
+    @property
+    def late_mean_us(self) -> float:
+        """By how much it was too late on average."""
+        return sum(late_us * times for late_us, times in self.late_us.items()) / (self.times or 1)
+
+    def late_percentile_us(self, percent: float) -> int:
+        """Return by how much it was too late at most in so many of a hundred cases."""
+        wanted = percent / 100 * self.times
+        seen = 0
+        for late_us in sorted(self.late_us):
+            seen += self.late_us[late_us]
+            if seen >= wanted:
+                return late_us
+        return 0
+
+
 @attrs.frozen
 class Broken:
     """The instrument, a backend or the proxy broke in a way that is not a change's doing: the run is not valid."""
@@ -337,6 +375,7 @@ Event = (
     | BaselineTaken
     | Stalled
     | ScheduleKept
+    | FarKept
     | Broken
     | ReporterFailed
     | Started

@@ -26,6 +26,7 @@ from proxyreload.history.events import (
     EndedEarly,
     Event,
     Exchange,
+    FarKept,
     FrontClosed,
     Phase,
     RateChanged,
@@ -70,7 +71,7 @@ _SINGLE: tuple[type, ...] = (
         Broken,
         ReporterFailed,
     ),
-    *(Skipped, EndedEarly, Stalled, ScheduleKept, Ended),
+    *(Skipped, EndedEarly, Stalled, ScheduleKept, FarKept, Ended),
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)

@@ -12,9 +12,9 @@ import psutil
 
 import proxyreload
 from proxyreload.errors import StartError, UsageError
-from proxyreload.history.events import ScheduleKept
+from proxyreload.history.events import FarKept, ScheduleKept
 from proxyreload.system.claim import Claim
-from proxyreload.system.clock import NS_PER_US
+from proxyreload.system.clock import NS_PER_MS, NS_PER_US
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind, judge_kinds
@@ -197,6 +197,18 @@ def _schedule(schedule: ScheduleKept | None) -> dict[str, object] | None:
     }
 
 
+def _far(kept: FarKept) -> dict[str, object]:
+    return {
+        "rtt_ms": kept.rtt_ns / NS_PER_MS,
+        "times": kept.times,
+        "late_mean_us": round(kept.late_mean_us),
+        "late_p50_us": kept.late_percentile_us(50),
+        "late_p99_us": kept.late_percentile_us(99),
+        "late_max_us": kept.late_percentile_us(100),
+        "kept": kept.kept,
+    }
+
+
 def _rates(observation: Observation) -> dict[str, object]:
     """Return the rates that were set while the clients were sending, if there were any."""
     rates = [
@@ -245,5 +257,6 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "floor": baseline,  # its name before; scripts may read it
         "stall_max_us": observation.stall_ns // NS_PER_US,
         "schedule": _schedule(observation.schedule),
+        "far": [_far(kept) for kept in observation.far],
         "latency": {phase.name: _latency(phase.latency) for phase in observation.phases},
     }

@@ -8,9 +8,10 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from proxyreload.client.connector import HTTP11Connector
-from proxyreload.client.far import DelayLine
+from proxyreload.client.delayline import DelayLine
 from proxyreload.client.load import Crowd
 from proxyreload.client.request import KindRequest, prepare
+from proxyreload.history.events import FarKept
 from proxyreload.plan.settings import Target
 from proxyreload.plan.traffic import Group
 from proxyreload.system.clock import ns
@@ -29,6 +30,10 @@ class Crowds:
     async def of(self, groups: Sequence[Group]) -> list[Crowd]:
         """Return what the groups ask for."""
         return [await self._crowd(group) for group in groups]
+
+    def kept(self) -> list[FarKept]:
+        """Say how well each distance was kept, the nearest first."""
+        return [line.kept() for _rtt_s, line in sorted(self.lines.items())]
 
     def close(self) -> None:
         """Give the lines back."""
@@ -57,5 +62,5 @@ class Crowds:
         line = self.lines.get(rtt_s)
         if line is None:
             reactor = cast(IReactorTime, self.connector.reactor)
-            line = self.lines[rtt_s] = DelayLine(reactor, self.connector.clock_ns, ns(rtt_s / 2))
+            line = self.lines[rtt_s] = DelayLine(reactor, self.connector.clock_ns, ns(rtt_s / 2), self.connector.group)
         return attrs.evolve(self.connector, line=line)

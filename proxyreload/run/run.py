@@ -208,9 +208,9 @@ class Run:
             self._give_back.later(stack, self.operations.stop)
         crowds = Crowds(connector, settings.target)
         self._give_back.later(stack, crowds.close)
-        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.load.groups)))
+        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.load.groups)), crowds)
 
-    async def _traffic(self, load: Load) -> None:
+    async def _traffic(self, load: Load, crowds: Crowds) -> None:
         history, here = self._wiring.history, self._wiring.history.here
         self._load = load
         self.play = Play(self.reactor, self.clock_ns, self.settings.scenario, self.operations, here, self._proved)
@@ -230,7 +230,8 @@ class Run:
         if self._hang_watch is not None:
             self._hang_watch.stop()
         stall.stop()
-        tell_own_share(history, load.punctuality(), stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
+        kept = (load.punctuality(), *crowds.kept())
+        tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
 

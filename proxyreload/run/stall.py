@@ -1,10 +1,12 @@
 """Notices when this program itself stands still: a machine too busy, a suspended process."""
 
+from collections.abc import Iterable
+
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from proxyreload.history.events import Broken, ScheduleKept, Stalled
+from proxyreload.history.events import Broken, FarKept, ScheduleKept, Stalled
 from proxyreload.history.order import History
 from proxyreload.system.clock import ClockNs, ns, seconds
 
@@ -41,12 +43,15 @@ class StallWatch:
         self._due_ns = now_ns + ns(INTERVAL_S)
 
 
-def tell_own_share(history: History, kept: ScheduleKept | None, stall_ns: int, timeout_ns: int, now_ns: int) -> None:
+def tell_own_share(
+    history: History, kept: Iterable[ScheduleKept | FarKept | None], stall_ns: int, timeout_ns: int, now_ns: int
+) -> None:
     """Tell what the instrument itself has done to its figures."""
     history.settle()
     here = history.here
-    if kept is not None:
-        here.publish(kept)
+    for each in kept:
+        if each is not None:
+            here.publish(each)
     here.publish(Stalled(stall_ns, now_ns))
     if stall_ns >= timeout_ns:
         reason = f"proxyreload itself stood still for {seconds(stall_ns):.1f} s: nobody saw what went on"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from proxyreload.history.events import SLIP_NS, RecordLost, ScheduleKept
+from proxyreload.history.events import FAR_LATE_US, SLIP_NS, FarKept, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import (
@@ -46,6 +46,7 @@ def summary_lines(
     yield from _kind_lines(observation)
     yield from _latency_lines(observation)
     yield from _schedule_lines(observation.schedule)
+    yield from map(_far_line, observation.far)
     if observation.stall_ns > WORTH_SAYING_NS:
         yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
     for unproved in observation.unproved:
@@ -141,6 +142,14 @@ def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:
     if schedule.late:
         clients = ", ".join(f"client {client}: {late}" for client, late in schedule.late.items())
         yield f"fell behind, waiting for answers: {clients}; at most {_ms(schedule.late_peak_ns)}"
+
+
+def _far_line(kept: FarKept) -> str:
+    """Say how exact a distance was: it is marked where that was too little."""
+    mark = "" if kept.kept else f"NOT KEPT within {FAR_LATE_US / 1000:g} ms, the machine is too busy: "
+    p99_ms, most_ms = kept.late_percentile_us(99) / 1000, kept.late_percentile_us(100) / 1000
+    late = f"p99 {p99_ms:.2f} ms, at most {most_ms:.2f} ms"
+    return f"distance {kept.rtt_ns / NS_PER_MS:g} ms: {mark}longer each way by {late}"
 
 
 def _ledger_lines(observation: Observation) -> Iterator[str]:

@@ -21,6 +21,7 @@ from proxyreload.history.events import (
     EndedEarly,
     Event,
     Exchange,
+    FarKept,
     FrontClosed,
     Phase,
     RateChanged,
@@ -52,6 +53,7 @@ class Observation:
     broken: list[str] = attrs.field(factory=list)
     baseline: Baseline | None = None
     schedule: ScheduleKept | None = None  #: how well an open loop was kept
+    far: list[FarKept] = attrs.field(factory=list)  #: how well each distance was kept
     stall_ns: int = 0  #: the longest that the instrument itself stood still
     ended_early: EndedEarly | None = None
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic
@@ -89,6 +91,7 @@ class Observation:
             EndedEarly: self._ended_early,
             Stalled: self._stalled,
             ScheduleKept: self._scheduled,
+            FarKept: self.far.extend,
             Broken: lambda events: self.broken.extend(event.reason for event in events),
             Started: self._started,
             Ended: self._ended,

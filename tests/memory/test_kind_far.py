@@ -1,8 +1,10 @@
 """Clients a network away: half a round trip each way, for bytes, FIN and RST alike, and in order."""
 
+import socket
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -11,27 +13,32 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError  # noqa: A004
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.client import Client
 from proxyreload.client.connector import HTTP11Connector
-from proxyreload.client.far import WINDOW_BYTES, DelayLine, FarEnd
+from proxyreload.client.delayline import DelayLine
+from proxyreload.client.far import WINDOW_BYTES, FarEnd, FarEndpoint
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.client.pending import Pending
 from proxyreload.history import failures
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Exchange, FrontClosed
+from proxyreload.history.events import Exchange, FarKept, FrontClosed
 from proxyreload.plan.settings import Target
 from proxyreload.plan.traffic import group
 from proxyreload.run.crowds import Crowds
+from proxyreload.system.alarm import ReactorAlarm
 from proxyreload.system.clock import ns
+from proxyreload.system.sockets import SocketGroup
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.registry import kind_named
 
 from .clocks import Readers, Time, error_of, result_of, waits
-from .connections import PREPARED, MemoryTransport, Owner, answer_bytes
+from .connections import PREPARED, KernelTransport, MemoryTransport, Owner, answer_bytes
 from .happened import record
 
 few_examples = settings(max_examples=60, deadline=None)
@@ -47,6 +54,7 @@ class Endpoint:
     time: Time
     asked: list[float] = attrs.field(factory=list)  #: when it was asked for a connection
     cancelled: int = 0
+    kernel: bool = False  #: its sockets are the kernel's
     ends: list[FarEnd] = attrs.field(factory=list)
     transports: list[MemoryTransport] = attrs.field(factory=list)
     _waiting: deque[tuple[Deferred[IProtocol], IProtocolFactory]] = attrs.field(factory=deque)
@@ -62,7 +70,8 @@ class Endpoint:
         end = factory.buildProtocol(None)  # type: ignore[arg-type]
         assert isinstance(end, FarEnd)
         self.ends.append(end)
-        self.transports.append(MemoryTransport(40000 + len(self.ends)))
+        transport = KernelTransport if self.kernel else MemoryTransport
+        self.transports.append(transport(40000 + len(self.ends)))
         end.makeConnection(self.transports[-1])
         if not waiting.called:
             waiting.callback(end)
@@ -92,7 +101,8 @@ class Far:
     def connect(self, owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
         connection = HTTP11Connection(owner, self.time.ns, self.time.ns())
         self.connections.append(connection)
-        return self.line.connect(self.endpoint, connection)
+        factory: Factory[Protocol] = Factory.forProtocol(lambda: connection)
+        return cast(Deferred[IConnection], FarEndpoint(self.line, self.endpoint).connect(factory))
 
     def opened(self) -> HTTP11Connection:
         """Open a connection, which is a second later."""
@@ -170,13 +180,21 @@ def test_how_late_it_was_is_counted(far: Far) -> None:
     for late_us in (0, 9, 10, 25, 1000):
         far.line.after(lambda: None)
         far.time.advance(HALF_S + late_us / 1_000_000)
-    assert far.line.late_us == {0: 2, 10: 1, 20: 1, 1000: 1}
-    assert far.line.late_percentile_us(50) == 10
-    assert far.line.late_percentile_us(99) == 1000
+    kept = far.line.kept()
+    assert kept.late_us == {0: 2, 10: 1, 20: 1, 1000: 1}
+    assert (kept.rtt_ns, kept.times, kept.kept) == (ns(1), 5, False)
+    assert [kept.late_percentile_us(percent) for percent in (1, 50, 99, 100)] == [0, 10, 1000, 1000]
 
 
 def test_a_line_that_did_nothing_was_never_late(far: Far) -> None:
-    assert far.line.late_percentile_us(99) == 0
+    kept = far.line.kept()
+    assert (kept.times, kept.late_percentile_us(99), kept.kept) == (0, 0, True)
+
+
+@pytest.mark.parametrize(("late_us", "kept"), [(500, True), (510, False)])
+def test_it_is_kept_if_ninety_nine_of_a_hundred_are_exact_enough(late_us: int, *, kept: bool) -> None:
+    assert FarKept(ns(1), {0: 98, late_us: 2}, 1).kept is kept
+    assert FarKept(ns(1), {0: 99, late_us: 1}, 1).kept
 
 
 def test_a_closed_line_gives_everything_back_and_takes_nothing_any_more() -> None:
@@ -442,6 +460,103 @@ def test_a_connect_timeout_while_the_answer_to_the_syn_is_on_its_way_is_one_fail
     ]
     assert [e for e in events if isinstance(e, FrontClosed)] == []
     assert [transport.aborted for transport in far.endpoint.transports] == [True, False]
+
+
+# Sockets of the kernel's.
+
+
+class Connecting(MemoryReactorClock):
+    """A reactor whose connections have sockets of the kernel's."""
+
+    def connectTCP(self, *where: Any, **how: Any) -> Any:
+        connector: Any = super().connectTCP(*where, **how)
+        connector.transport = KernelTransport()
+        connector.transport.socket = socket.socket()
+        return connector
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="Linux has it")
+@pytest.mark.parametrize("is_far", [True, False])
+def test_the_last_ack_of_a_handshake_goes_with_the_first_bytes(*, is_far: bool) -> None:
+    time, reactor = Time(), Connecting()
+    line = DelayLine(time, time.ns, ns(HALF_S)) if is_far else None
+    opening = HTTP11Connector(reactor, "127.0.0.1", 8080, time.ns, line=line).connect(Owner(), 4)
+    time.advance(HALF_S)
+    [connector] = reactor.connectors
+    with connector.transport.socket as handle:
+        assert bool(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT)) is is_far
+    connector.transport.release()
+    opening.addErrback(lambda _reason: None)
+    opening.cancel()
+
+
+def kernels(far: Far) -> KernelTransport:
+    """Open a connection over a socket of the kernel's."""
+    far.endpoint.kernel = True
+    far.opened()
+    assert isinstance(far.transport, KernelTransport)
+    return far.transport
+
+
+def test_what_is_due_is_in_the_kernels_hands_at_once_and_in_order(far: Far) -> None:
+    transport = kernels(far)
+    pending_of(far.connections[0])
+    far.time.advance(HALF_S)
+    assert transport.arrived() == b"GET 3-0!\n"
+    assert far.sent() == b""
+    transport.fill()
+    for number in range(2):
+        far.connections[0].more(b"more %d\n" % number)
+    far.time.advance(HALF_S)
+    transport.far.recv(1 << 24)  # there is room again, but the transport has the first of it
+    far.connections[0].more(b"the last\n")
+    far.time.advance(HALF_S)
+    assert far.sent() == b"more 0\nmore 1\nthe last\n"
+    transport.release()
+
+
+def test_what_is_due_on_a_socket_that_is_gone_is_lost(far: Far) -> None:
+    transport = kernels(far)
+    transport.far.close()
+    pending_of(far.connections[0])
+    far.time.advance(HALF_S)
+    assert far.sent() == b""
+    assert far.owner.heard == []
+    far.reset()
+    far.time.advance(HALF_S)
+    assert far.owner.failures == [failures.RESET_FRESH]
+    transport.release()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_group_reads_and_stamps_what_crosses_a_line_and_its_end(*, reset: bool) -> None:
+    far = Far(Readers())
+    group = SocketGroup.on(far.time, far.time.ns)
+    assert group is not None
+    far.line.group = group
+    far.line._alarm = ReactorAlarm(far.time, far.line._ring)
+    transport = kernels(far)
+    assert not transport.reading
+    pending = pending_of(far.connections[0])
+    far.time.advance(HALF_S)
+    transport.far.send(answer_bytes(b"3-0"))
+    group.doRead()
+    far.time.advance(0.125)
+    transport.protocol = far.end
+    if reset:
+        far.end.ended(Failure(ConnectionLost()))
+    else:
+        transport.far.shutdown(socket.SHUT_WR)
+        group.doRead()
+    far.time.advance(HALF_S - 0.125)
+    assert far.owner.heard == [("answered",)]
+    assert pending.last_byte_ns - pending.written_ns == ns(1)
+    far.time.advance(0.125)
+    assert far.owner.heard[1:] == [("closed", "idle", "reset" if reset else "")]
+    assert transport.near.fileno() >= 0 or reset  # what is on its way to the proxy can be written still
+    group.close()
+    far.line.close()
+    transport.release()
 
 
 # Whose clients are not far away.

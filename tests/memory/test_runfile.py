@@ -10,7 +10,7 @@ import pytest
 
 from proxyreload.errors import StartError, UsageError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Arrival, BaselineTaken, Ended, Ending, Phase, ScheduleKept, Started
+from proxyreload.history.events import Arrival, BaselineTaken, Ended, Ending, FarKept, Phase, ScheduleKept, Started
 from proxyreload.record.runfile import RunFile
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US, ns
 from proxyreload.terminal.summary import summary_lines
@@ -164,9 +164,28 @@ def test_the_baseline_and_how_the_schedule_was_kept_stand_beside(tmp_path: Path)
     }
 
 
+def test_how_well_each_distance_was_kept_stands_there(tmp_path: Path) -> None:
+    observation = observed()
+    observation.take(
+        FarKept, [FarKept(ns(0.01), {0: 98, 20: 1, 700: 1}, START_NS), FarKept(ns(0.02), {510: 1}, START_NS)]
+    )
+    near, far = finished(tmp_path, observation)["summary"]["far"]
+    assert near == {
+        "rtt_ms": 10,
+        "times": 100,
+        "late_mean_us": 7,
+        "late_p50_us": 0,
+        "late_p99_us": 20,
+        "late_max_us": 700,
+        "kept": True,
+    }
+    assert (far["rtt_ms"], far["late_p99_us"], far["kept"]) == (20, 510, False)
+
+
 def test_without_a_baseline_or_a_schedule_that_is_said(tmp_path: Path) -> None:
     summary = finished(tmp_path, observed())["summary"]
     assert (summary["baseline"], summary["floor"], summary["schedule"]) == (None, None, None)
+    assert summary["far"] == []
 
 
 def test_no_half_of_a_file_is_ever_seen_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -263,6 +282,15 @@ def test_a_schedule_that_slipped_is_told_loudly() -> None:
     lines = summary(observation)
     assert any(line.startswith("THE SCHEDULE SLIPPED") and "2 of 1000 requests" in line for line in lines)
     assert any("client 4: 7" in line for line in lines)
+
+
+def test_how_exact_a_distance_was_is_told_and_marked_where_that_is_too_little() -> None:
+    observation = observed()
+    observation.take(FarKept, [FarKept(ns(0.0125), {0: 99, 30: 1, 700: 1}, START_NS)])
+    observation.take(FarKept, [FarKept(ns(0.02), {0: 1, 1510: 1}, START_NS)])
+    exact, inexact = (line for line in summary(observation) if "each way" in line)
+    assert exact == "distance 12.5 ms: longer each way by p99 0.03 ms, at most 0.70 ms"
+    assert inexact.startswith("distance 20 ms: NOT KEPT within 0.5 ms, the machine is too busy: longer each way")
 
 
 def test_a_schedule_that_was_kept_needs_no_word() -> None:

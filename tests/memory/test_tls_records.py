@@ -1,14 +1,9 @@
 """Over TLS an answer is judged by its bytes, in whatever records and segments they come."""
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -16,6 +11,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from proxyreload.client.tls import TLSConnection, Unverified
 from proxyreload.history.events import Ending
 
+from .authority import server_context
 from .clocks import Time
 from .connections import KernelTransport, Owner, Wire, answer_bytes
 
@@ -36,15 +32,7 @@ class Server:
     """A proxy that speaks TLS, and a client's connection to it."""
 
     def __init__(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "it")])
-        now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        dated = builder.serial_number(7).not_valid_before(now).not_valid_after(now + dt.timedelta(days=36_500))
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate(dated.sign(key, hashes.SHA256()))
-        context.use_privatekey(key)
-        self.tls = SSL.Connection(context, None)
+        self.tls = SSL.Connection(server_context(), None)
         self.tls.set_accept_state()
         self.owner = Asker()
         time = Time()

@@ -117,3 +117,14 @@ def test_authorities_that_are_none_are_told_in_one_line(place: Place, text: str)
     assert result.stderr == f"proxyreload: --ca {path}: no certificate in PEM\n"
     assert result.status == 2
     assert place.left() == []
+
+
+def test_clients_far_away_take_a_round_trip_of_tcp_and_one_of_tls(place: Place, front: Path) -> None:
+    traffic = ("--traffic", "get=4", "--clients", "1", "--rate", "20", "--rtt", "40")
+    result = place.run(*words(place), "--insecure", *traffic)
+    assert (result.status, result.summary["failure"]) == (0, 0)
+    far = [row for row in result.rows if row.kind == "get" and row.client != 0]
+    assert {row.client for row in far} == {1, 2, 3, 4}
+    # A handshake of TLS 1.3 is one round trip.
+    assert all(int(row.connect) >= 80_000 for row in far if row.carried == 0)
+    assert all(int(row.first_byte) - int(row.written) >= 40_000 for row in far)
