@@ -19,7 +19,15 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
-from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import (
+    Cure,
+    IGenerations,
+    IReloads,
+    ITakesTurns,
+    IUpgrades,
+    Mechanism,
+    ProxyPlugin,
+)
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -62,7 +70,7 @@ PROGRAM = "nginx"
 GONE = re.compile(r"new binary process \d+ exited")
 
 
-@implementer(IReloads)
+@implementer(IReloads, IGenerations)
 @attrs.define
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
@@ -101,6 +109,12 @@ class Reload:
             return bool(workers) and not workers & old
 
         await self.workspace.until(replaced, "every old worker is shutting down")
+
+    async def old_processes(self) -> set[int]:
+        """Return the workers that are shutting down: they have requests under way, or connections to keep a while."""
+        assert self._child is not None  # noqa: S101
+        titles = {pid: tree.title(pid) for pid in tree.children(self._child.pid)}
+        return {pid for pid, title in titles.items() if title.startswith(SERVING) and title != SERVING}
 
     async def stop(self) -> None:
         """SIGQUIT: finish what is under way."""
@@ -165,7 +179,7 @@ class ReloadMinTimeout(Reload):
     OPTIONS: ClassVar[str] = "\n    keepalive_min_timeout 10s;"
 
 
-@implementer(IUpgrades)
+@implementer(IUpgrades, ITakesTurns)
 @attrs.define
 class Upgrade(Reload):
     """SIGUSR2: the running nginx starts the program anew and hands it the listening sockets, then its workers finish.
@@ -194,7 +208,6 @@ class Upgrade(Reload):
     async def reload(self) -> None:
         """Let a new master take over; in effect when every worker of the old one is shutting down."""
         assert self._child is not None  # noqa: S101
-        await self._predecessor_gone()
         await self._check()
         old = self._child
         self._child = await self._successor(old)
@@ -218,7 +231,7 @@ class Upgrade(Reload):
             raise
         self.workspace.binary = binary
 
-    async def _predecessor_gone(self) -> None:
+    async def ready(self) -> None:
         """Wait until the old master has ended: a new one ignores SIGUSR2 while that is its parent."""
         before = self._predecessor
 

@@ -27,6 +27,7 @@ from proxyreload.history.events import (
     Event,
     Exchange,
     FrontClosed,
+    OldGeneration,
     Phase,
     RateChanged,
     RecordLost,
@@ -70,7 +71,7 @@ _SINGLE: tuple[type, ...] = (
         Broken,
         ReporterFailed,
     ),
-    *(Skipped, EndedEarly, Stalled, ScheduleKept, Ended),
+    *(OldGeneration, Skipped, EndedEarly, Stalled, ScheduleKept, Ended),
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)

@@ -21,6 +21,9 @@ HOSTNAME = "proxyreload.test"
 FRONT_HOST = "127.0.0.1"
 #: The probe's gentle rate.
 PROBE_RATE_PER_S = 10.0
+#: When a scenario is over the proxy's replaced processes have so long to end, for what that does belongs to the run.
+#: They finish what they have, which takes five seconds as the kinds are, and some keep idle connections for ten.
+WAIT_OLD_S = 15.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -144,6 +147,7 @@ class Settings:
     files: FileSettings = FileSettings()
     binary: str | None = None
     upgrade_to: str | None = None  #: the program that an upgrade replaces it by; None: the same one
+    wait_old_s: float = WAIT_OLD_S  #: when the scenario is over, for the proxy's replaced processes to end
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action, for a plugin that runs them
     command: tuple[str, ...] = ()  #: the words that ask for all this
     log: str = "all"

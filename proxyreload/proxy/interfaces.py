@@ -1,6 +1,6 @@
 """The roles of a proxy plugin."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -51,6 +51,26 @@ class IUpgrades(IProxy):
         """Let `binary`, which may be the same program, take over; done when it serves and the old one accepts no more.
 
         Raises `proxyreload.errors.ChangeError`, with the proxy's own words, if it does not.
+        """
+
+
+class IGenerations(IProxy):
+    """A proxy that has old processes which its workspace does not know: no one has handed over by `Workspace.replace`.
+
+    A run goes on until the last of them has ended, so that it sees what that does to the clients.
+    """
+
+    def old_processes() -> Awaitable[Collection[int]]:
+        """Return the pids of those that live on only to finish what they have."""
+
+
+class ITakesTurns(IProxy):
+    """A proxy that cannot begin a change before an old process of the change before has ended."""
+
+    def ready() -> Awaitable[None]:
+        """Done when another change can begin; what happens until then is the doing of the one before.
+
+        Raises `proxyreload.errors.ChangeError` if that takes too long.
         """
 
 

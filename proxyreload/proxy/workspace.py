@@ -151,6 +151,18 @@ class Workspace:
         if child.exit_code is not None:
             self.on_death(child)
 
+    def retired(self) -> set[int]:
+        """Return the pids of those that have handed over and live still, with the processes below them."""
+        living = [child for child in self._children if child.exit_code is None]
+        successors = {child.pid for child in living if child not in self._asked_to_end}
+        left = [child.pid for child in living if child in self._asked_to_end]
+        found: set[int] = set()
+        while left:
+            pid = left.pop()
+            found.add(pid)
+            left += set(tree.children(pid)) - successors - found  # a successor may be a child of who went before
+        return found
+
     async def until_answering(self, child: ChildProcess) -> None:
         """Wait until the front port answers from a backend; raises `StartError` with the child's last words."""
         died = child.exited()

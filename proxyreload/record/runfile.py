@@ -12,7 +12,7 @@ import psutil
 
 import proxyreload
 from proxyreload.errors import StartError, UsageError
-from proxyreload.history.events import ScheduleKept
+from proxyreload.history.events import OldGeneration, ScheduleKept
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.verdict.backends import shown
@@ -197,6 +197,18 @@ def _schedule(schedule: ScheduleKept | None) -> dict[str, object] | None:
     }
 
 
+def _old_generation(old: OldGeneration | None) -> dict[str, object] | None:
+    """Return how long the run went on for the proxy's old processes, and how many were left."""
+    if old is None:
+        return None
+    return {
+        "processes": old.first,
+        "waited_us": old.waited_ns // NS_PER_US,
+        "left": old.left,
+        "unknown": old.unknown or None,
+    }
+
+
 def _rates(observation: Observation) -> dict[str, object]:
     """Return the rates that were set while the clients were sending, if there were any."""
     rates = [
@@ -243,6 +255,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "before_changes": _closures(observation.before),
         "baseline": baseline,
         "floor": baseline,  # its name before; scripts may read it
+        "old_generation": _old_generation(observation.old_generation),
         "stall_max_us": observation.stall_ns // NS_PER_US,
         "schedule": _schedule(observation.schedule),
         "latency": {phase.name: _latency(phase.latency) for phase in observation.phases},

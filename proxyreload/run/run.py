@@ -32,6 +32,7 @@ from proxyreload.run.crowds import Crowds
 from proxyreload.run.giveback import GiveBack
 from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.hosting import Hosting
+from proxyreload.run.oldprocesses import OldProcesses
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch, tell_own_share
@@ -221,6 +222,7 @@ class Run:
         here.publish(Started(start_ns))
         load.start()
         await self._interruptible(self.play.run(start_ns))
+        await self._interruptible(self._outlast(self.play))
         if self.play.skipped():
             here.publish(Skipped(tuple(self.play.skipped()), self.clock_ns()))
         self._note_early_end(start_ns)
@@ -233,6 +235,12 @@ class Run:
         tell_own_share(history, load.punctuality(), stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
+
+    async def _outlast(self, play: Play) -> None:
+        """Go on until the old processes of a proxy of ours are gone, or their time is over."""
+        if self._workspace is not None and self.proxy is not None and self.settings.is_ours:
+            old = OldProcesses(self.reactor, self.clock_ns, self._wiring.history.here, self._workspace, self.proxy)
+            await old.outlast(self.settings.wait_old_s, play)
 
     def _note_early_end(self, start_ns: int) -> None:
         """Tell that the run was ended before its time, if it has one."""

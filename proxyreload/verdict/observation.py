@@ -22,6 +22,7 @@ from proxyreload.history.events import (
     Event,
     Exchange,
     FrontClosed,
+    OldGeneration,
     Phase,
     RateChanged,
     RecordLost,
@@ -57,6 +58,7 @@ class Observation:
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
+    old_generation: OldGeneration | None = None  #: where it was looked for
     lost_records: list[RecordLost] = attrs.field(factory=list)
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
@@ -85,6 +87,7 @@ class Observation:
             BaselineTaken: self._baseline,
             RecordLost: self.lost_records.extend,
             Unproved: self.unproved.extend,
+            OldGeneration: self._outlasted,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
             EndedEarly: self._ended_early,
             Stalled: self._stalled,
@@ -149,6 +152,9 @@ class Observation:
 
     def _ended_early(self, events: Sequence[EndedEarly]) -> None:
         self.ended_early = events[-1]
+
+    def _outlasted(self, events: Sequence[OldGeneration]) -> None:
+        self.old_generation = events[-1]
 
     def _stalled(self, events: Sequence[Stalled]) -> None:
         self.stall_ns = max(self.stall_ns, *(event.peak_ns for event in events))

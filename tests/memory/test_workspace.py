@@ -128,6 +128,20 @@ def test_the_old_one_may_end_before_the_other_says_that_it_is_in_charge(takeover
     assert takeover.deaths == []
 
 
+def test_who_has_handed_over_is_old_with_all_below_it_but_its_successor(
+    takeover: Takeover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = {100: [101, 200], 200: [201], 101: [300]}
+    monkeypatch.setattr(tree, "children", lambda pid: below.get(pid, []))
+    replacing = takeover.begin()
+    takeover.in_charge = True
+    takeover.look_again()
+    assert (takeover.old.pid, result_of(replacing).pid) == (100, 101)
+    assert takeover.workspace.retired() == {100, 200, 201}
+    takeover.processes[0].end(0)
+    assert takeover.workspace.retired() == set()
+
+
 def test_who_cannot_be_asked_is_not_in_charge_yet(takeover: Takeover) -> None:
     takeover.refuses = True
     replacing = takeover.begin()
