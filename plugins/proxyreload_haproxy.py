@@ -32,9 +32,11 @@ global
 defaults
     mode http
     timeout connect 2s
-    timeout client 60s
-    timeout server 60s
-    timeout http-keep-alive 60s{options}
+    timeout client {timeout}
+    timeout server {timeout}
+    timeout http-request {timeout}
+    timeout http-keep-alive {timeout}
+    timeout tunnel {timeout}{options}
 
 frontend front
     bind {front}
@@ -116,7 +118,9 @@ class HAProxy:
     def _write_config(self, servers: dict[str, str]) -> None:
         self._servers = servers
         lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
-        config = CONFIG.format(front=self.workspace.front, options=self.OPTIONS, pool=POOL, servers=lines)
+        workspace = self.workspace
+        timeout = f"{workspace.idle_timeout_s}s"
+        config = CONFIG.format(front=workspace.front, timeout=timeout, options=self.OPTIONS, pool=POOL, servers=lines)
         self.workspace.write(CONFIG_FILE, config)
 
     async def _ask(self, command: str, socket: str = SOCKET) -> str:

@@ -33,6 +33,7 @@ from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 
+# Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them.
 CONFIG = """\
 {user}daemon {daemon};
 worker_processes 2;
@@ -44,11 +45,14 @@ http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    keepalive_timeout 60s;{options}
+    client_header_timeout {timeout}; client_body_timeout {timeout}; send_timeout {timeout};
+    client_max_body_size 100m;
+    keepalive_timeout {timeout};{options}
     keepalive_requests 100000000;
     upstream app {{
 {servers}
         keepalive 16;
+        keepalive_timeout {timeout};
         keepalive_requests 100000000;
     }}
     server {{
@@ -58,6 +62,9 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
+            proxy_buffering off;
+            proxy_request_buffering off;
+            proxy_connect_timeout 2s; proxy_read_timeout {timeout}; proxy_send_timeout {timeout};
         }}
     }}
 }}
@@ -155,6 +162,7 @@ class Reload:
             folder=self.workspace.folder,
             front=self.workspace.front,
             daemon=self.DAEMON,
+            timeout=f"{self.workspace.idle_timeout_s}s",
             options=self._options(),
             servers=servers,
         )

@@ -10,7 +10,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
-from proxyreload.plan.traffic import Group
+from proxyreload.plan.traffic import Group, paced_s
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
@@ -100,6 +100,16 @@ class LoadSettings:
     probe_rate_per_s: float = PROBE_RATE_PER_S
     seed: int = 0  #: for whatever is drawn by chance
     groups: tuple[Group, ...] = attrs.field(default=(), metadata={"apart": True})  #: of other kinds, or farther away
+
+    @property
+    def quiet_s(self) -> float:
+        """How long at most nothing comes or goes by the clients' own doing."""
+        return max([paced_s(self.clients, self.rate_per_s), *(group.quiet_s for group in self.groups)])
+
+    @property
+    def lasts_s(self) -> float:
+        """How long the longest exchange takes by itself."""
+        return max([0.0, *(group.lasts_s for group in self.groups)])
 
 
 @attrs.frozen

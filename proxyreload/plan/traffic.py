@@ -35,6 +35,18 @@ class Group:
     rate_per_s: float | None = None  #: over all of them; None: each as its kind does
     rtt_s: float = 0.0  #: how far away they are, there and back
 
+    @property
+    def quiet_s(self) -> float:
+        """How long at most nothing comes or goes by its clients' own doing: between requests, or pieces of one."""
+        end = self.kind.client(self.values)
+        rest_s = end.rest_s[1] if end.rest_s is not None else 0.0
+        return max(end.quiet_s, rest_s, paced_s(self.clients, self.rate_per_s))
+
+    @property
+    def lasts_s(self) -> float:
+        """How long an exchange takes by itself."""
+        return self.kind.client(self.values).lasts_s
+
     def as_run(self) -> dict[str, object]:
         """Return it as it stands in ``run.json``."""
         return {
@@ -44,6 +56,11 @@ class Group:
             "rtt_ms": self.rtt_s * 1000,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in self.values.items()},
         }
+
+
+def paced_s(clients: int, rate_per_s: float | None) -> float:
+    """Return how long each client rests between two requests where all together send so many a second."""
+    return clients / rate_per_s if rate_per_s else 0.0
 
 
 def group(kind: Kind, clients: int, rtt_s: float = 0.0) -> Group:

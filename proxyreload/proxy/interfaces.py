@@ -105,7 +105,8 @@ class Mechanism:
     """One of the ways a proxy can be changed.
 
     ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads and upgrades. ``cannot`` says
-    why it does not, by action. One that is ``commanded`` does only what the user has given it a command for.
+    why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why, by their names.
+    One that is ``commanded`` does only what the user has given it a command for.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Mechanism:
     cure: Cure | None = None
     cannot: Mapping[str, str] = attrs.field(factory=dict)
     commanded: bool = False
+    carries_not: Mapping[str, str] = attrs.field(factory=dict)
 
     def why_not(self, action: str, commands: Container[str] = ()) -> str:
         """Say why it cannot do `action` with the `commands` there are, empty if it can."""

@@ -282,6 +282,8 @@ class Run:
             on_death=self._died,
             seed=settings.load.seed,
             client_timeout_s=settings.load.timeout_s,
+            quiet_s=settings.load.quiet_s,
+            lasts_s=settings.load.lasts_s,
             commands=settings.commands,
             ours=settings.is_ours,
         )

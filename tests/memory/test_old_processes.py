@@ -140,7 +140,7 @@ def test_nor_is_one_that_never_says() -> None:
     proxy = Knowing()
     proxy.old = None
     scene = Scene(set(), proxy)
-    scene.passes(ANSWER_LIMIT_S)
+    scene.time.advance(ANSWER_LIMIT_S)
     result_of(scene.over)
     assert scene.told[3] == "its plugin does not say so within 5 s"
 
