@@ -322,6 +322,7 @@ class Started:
     """The clients start: the zero of every time that is written."""
 
     at_ns: int
+    kinds: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of traffic, by what a client's ids begin with
 
 
 @attrs.frozen

@@ -173,6 +173,26 @@ class Settings:
         backends = self.backends
         return {i: Upstream(i, backends.host, backends.first_port + i) for i in range(backends.number)}
 
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Who sends beside the clients asked for by number: of the quiet mix only what the mechanism carries."""
+        return tuple(each for each in self.load.groups if not (each.mixed and each.kind.name in self._carries_not))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The kinds of the quiet mix that the mechanism cannot carry, and why."""
+        mixed = [each.kind.name for each in self.load.groups if each.mixed]
+        return {kind: self._carries_not[kind] for kind in mixed if kind in self._carries_not}
+
+    @property
+    def kinds_asked(self) -> frozenset[str]:
+        """The kinds that were asked for by name."""
+        return frozenset(each.kind.name for each in self.load.groups if not each.mixed)
+
+    @property
+    def _carries_not(self) -> Mapping[str, str]:
+        return self.choice.mechanism.carries_not if self.choice is not None else {}
+
     def as_run(self) -> dict[str, object]:
         """Return all of them as they stand in ``run.json``."""
         scenario, options = self.scenario, _options(self)
@@ -199,7 +219,9 @@ class Settings:
         load = self.load
         plain = {"kind": PLAIN_KIND, "clients": load.clients, "rate": load.rate_per_s, "rtt_ms": 0.0}
         probe = {"kind": PROBE_KIND, "clients": 1, "rate": load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True}
-        return [plain, *(group.as_run() for group in load.groups), *([probe] if load.probe_rate_per_s else [])]
+        cannot = [{"kind": kind, "clients": 0, "cannot": why} for kind, why in self.left_out.items()]
+        sent = [plain, *(group.as_run() for group in self.groups), *([probe] if load.probe_rate_per_s else [])]
+        return [*sent, *cannot]
 
 
 #: Those of `Settings` that are no options: they have places of their own in ``run.json``.

@@ -34,6 +34,7 @@ class Group:
     values: Values = attrs.field(factory=dict)
     rate_per_s: float | None = None  #: over all of them; None: each as its kind does
     rtt_s: float = 0.0  #: how far away they are, there and back
+    mixed: bool = False  #: of the quiet mix: left out where a mechanism cannot carry it
 
     @property
     def quiet_s(self) -> float:
@@ -71,7 +72,7 @@ def group(kind: Kind, clients: int, rtt_s: float = 0.0) -> Group:
 def quiet_mix(*, hosted: bool) -> tuple[Group, ...]:
     """Return a few clients of every kind, 20 ms away; without backends of ours, of those that anyone answers."""
     mixed = [
-        Group(kind, kind.quiet[0], values_of(kind, kind.quiet[1].items()), rtt_s=MIX_RTT_S)
+        Group(kind, kind.quiet[0], values_of(kind, kind.quiet[1].items()), rtt_s=MIX_RTT_S, mixed=True)
         for kind in kinds().values()
         if kind.quiet[0] and (hosted or kind.anyone)
     ]

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psutil
@@ -151,6 +152,15 @@ def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, o
     return told
 
 
+def _kinds_with_arrivals(observation: Observation) -> dict[str, object]:
+    """Return each kind of the whole run, with how many of its requests arrived at a backend; null: nobody knows."""
+    told: dict[str, Any] = _kinds(observation.kinds, judge_kinds(observation))
+    arrivals = observation.arrivals_by_kind
+    for kind, each in told.items():
+        each["arrivals"] = arrivals.get(kind, 0) if arrivals else None
+    return told
+
+
 def _closures(closures: Closures) -> dict[str, object]:
     return {
         "front_closed": {ending.value: number for ending, number in closures.front.items()},
@@ -244,7 +254,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
-        "kinds": _kinds(observation.kinds, judge_kinds(observation)),
+        "kinds": _kinds_with_arrivals(observation),
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),

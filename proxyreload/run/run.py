@@ -209,7 +209,7 @@ class Run:
             self._give_back.later(stack, self.operations.stop)
         crowds = Crowds(connector, settings.target)
         self._give_back.later(stack, crowds.close)
-        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.load.groups)))
+        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.groups)))
 
     async def _traffic(self, load: Load) -> None:
         history, here = self._wiring.history, self._wiring.history.here
@@ -219,7 +219,7 @@ class Run:
         stall = StallWatch(self.clock_ns)
         stall.start(self.reactor)
         start_ns = self.clock_ns()
-        here.publish(Started(start_ns))
+        here.publish(Started(start_ns, load.kinds))
         load.start()
         await self._interruptible(self.play.run(start_ns))
         await self._interruptible(self._outlast(self.play))
@@ -256,7 +256,7 @@ class Run:
         straight = self._straight(group)
         connectors = [straight[str(instance)] for instance in self.settings.scenario.initial]
         load = self.settings.load
-        others = await Crowds(connectors[0], self.settings.target).of(brief(load.groups))
+        others = await Crowds(connectors[0], self.settings.target).of(brief(self.settings.groups))
         taken = await take_baseline(self.reactor, self.clock_ns, connectors, prepared, load, others)
         here = self._wiring.history.here
         here.publish(taken)

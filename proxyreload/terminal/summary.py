@@ -1,7 +1,7 @@
 """The summary at the end of a run, for people."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from proxyreload.history.events import SLIP_NS, OldGeneration, RecordLost, ScheduleKept
@@ -27,7 +27,12 @@ _BACKENDS = 16
 
 
 def summary_lines(
-    observation: Observation, judgement: Judgement, what: str, written: Sequence[str] = (), helps: str = ""
+    observation: Observation,
+    judgement: Judgement,
+    what: str,
+    written: Sequence[str] = (),
+    helps: str = "",
+    cannot: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict."""
     yield ""
@@ -44,6 +49,7 @@ def summary_lines(
         yield from _repetition_lines(observation.changes)
         yield repetition.line()
     yield from _kind_lines(observation)
+    yield from (f"{kind}  cannot: {why}" for kind, why in (cannot or {}).items())
     yield from _latency_lines(observation)
     yield from _schedule_lines(observation.schedule)
     if observation.stall_ns > WORTH_SAYING_NS:
@@ -157,6 +163,13 @@ def _ledger_lines(observation: Observation) -> Iterator[str]:
             part = f"{name}: {number}"
             parts.append(f"{part} (and {lost} that arrived but were not answered to a client)" if lost > 0 else part)
         yield f"answers by backend: {', '.join(parts)}"
+    sent = observation.kinds.by_kind
+    repeated = {
+        kind: number - sent[kind].exchanges for kind, number in observation.arrivals_by_kind.items() if kind in sent
+    }
+    parts = [f"{kind}: {more} more than were sent" for kind, more in repeated.items() if more > 0]
+    if parts:
+        yield f"repeated by the proxy itself, for they arrived: {', '.join(parts)}"
     if observation.ended_ns and observation.started_ns:
         duration_s = seconds(observation.ended_ns - observation.started_ns)
         total = observation.counts.total

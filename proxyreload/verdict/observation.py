@@ -62,9 +62,11 @@ class Observation:
     lost_records: list[RecordLost] = attrs.field(factory=list)
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
+    arrivals_by_kind: dict[str, int] = attrs.field(factory=dict)  #: of traffic
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
+    _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
     _answers: int = 0
@@ -141,7 +143,7 @@ class Observation:
             self._measure_silence(change)
 
     def _started(self, events: Sequence[Started]) -> None:
-        self.started_ns = events[0].at_ns
+        self.started_ns, self._kinds_of_clients = events[0].at_ns, events[0].kinds
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
@@ -167,10 +169,13 @@ class Observation:
         started_ns = self.started_ns
         if not started_ns:
             return
-        by_instance = self.arrivals_by_instance
+        by_instance, by_kind, kinds = self.arrivals_by_instance, self.arrivals_by_kind, self._kinds_of_clients
         for arrival in arrivals:
             if arrival.request_id and not arrival.again and arrival.received_ns >= started_ns:
                 by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
+                kind = kinds.get(arrival.request_id.partition("-")[0])
+                if kind is not None:
+                    by_kind[kind] = by_kind.get(kind, 0) + 1
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
         changed = self.counts.add(exchanges)

@@ -102,6 +102,13 @@ def takeover(monkeypatch: pytest.MonkeyPatch) -> Iterator[Takeover]:
         takeover.workspace.folder.rmdir()
 
 
+def test_time_outs_are_an_operators_unless_the_traffic_rests_longer(takeover: Takeover) -> None:
+    workspace = takeover.workspace
+    assert (workspace.idle_timeout_s, workspace.whole_timeout_s) == (60, 60)
+    workspace.quiet_s, workspace.lasts_s = 45.1, 3600.0
+    assert (workspace.idle_timeout_s, workspace.whole_timeout_s) == (91, 7200)
+
+
 def test_it_is_returned_once_it_is_in_charge_and_the_old_one_may_end(takeover: Takeover) -> None:
     replacing = takeover.begin()
     takeover.look_again()

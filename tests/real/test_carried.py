@@ -14,6 +14,7 @@ from proxyreload.proxy.registry import choose, installed, load
 from proxyreload.traffic.registry import kinds
 
 from .command import HOST, TIMEOUT_S, TRAFFIC, Place
+from .mechanisms import third_party
 
 pytestmark = pytest.mark.real
 
@@ -58,6 +59,34 @@ def test_a_mechanism_carries_every_kind(place: Place, mechanism: str) -> None:
     assert place.left() == []
     assert result.summary["failures"] == {}
     assert result.summary["kinds"].keys() == kinds().keys() - cannot.keys()
+
+
+CANNOT = """\
+import attrs
+import proxyreload_haproxy
+
+whole = proxyreload_haproxy.plugin
+mechanism = attrs.evolve(whole.mechanisms[0], carries_not={"upload": "it has no time"})
+plugin = attrs.evolve(whole, name="hasty", mechanisms=(mechanism,))
+"""
+
+
+def test_what_a_mechanism_cannot_carry_is_said_and_not_sent(place: Place) -> None:
+    environment = third_party(place, "hasty", CANNOT)
+    result = place.run(
+        "--plugin", "hasty", "--traffic", "all", "--duration", "3", *place.ports, environment=environment
+    )
+    assert "upload  cannot: it has no time" in result.stdout
+    assert "upload" not in result.summary["kinds"]
+    assert {"kind": "upload", "clients": 0, "cannot": "it has no time"} in result.run_json["traffic"]
+    assert {row.kind for row in result.rows} == kinds().keys() - {"upload"}
+
+
+def test_asked_for_by_name_it_is_refused(place: Place) -> None:
+    environment = third_party(place, "hasty", CANNOT)
+    result = place.run("--plugin", "hasty", "--traffic", "upload=1", *place.ports, environment=environment)
+    assert result.stderr == "proxyreload: hasty:runtime cannot carry upload: it has no time\n"
+    assert result.status == 2
 
 
 class Backend(http.server.BaseHTTPRequestHandler):
