@@ -62,11 +62,11 @@ class Observation:
     lost_records: list[RecordLost] = attrs.field(factory=list)
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
-    arrivals_by_kind: dict[str, int] = attrs.field(factory=dict)  #: of traffic
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
-    _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)
+    _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
+    _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
     _answers: int = 0
@@ -129,6 +129,14 @@ class Observation:
         losses = [sum(change.failures.values()) for change in self.changes]
         return repetition(losses, sum(change.exchanges for change in self.changes))
 
+    @property
+    def arrivals_by_kind(self) -> dict[str, int]:
+        """How many requests of each kind of traffic backends of ours have received."""
+        by_kind: Counter[str] = Counter()
+        for client, number in self._arrivals_by_client.items():
+            by_kind[self._kinds_of_clients[client]] += number
+        return +by_kind
+
     def latency_of(self, *stretches: str) -> Latency:
         """Return the latencies of all phases of these stretches: ``before``, ``around``, ``after`` the changes."""
         return self._phases.total(*stretches)
@@ -144,6 +152,7 @@ class Observation:
 
     def _started(self, events: Sequence[Started]) -> None:
         self.started_ns, self._kinds_of_clients = events[0].at_ns, events[0].kinds
+        self._arrivals_by_client = dict.fromkeys(self._kinds_of_clients, 0)
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
@@ -169,13 +178,14 @@ class Observation:
         started_ns = self.started_ns
         if not started_ns:
             return
-        by_instance, by_kind, kinds = self.arrivals_by_instance, self.arrivals_by_kind, self._kinds_of_clients
+        by_instance, by_client = self.arrivals_by_instance, self._arrivals_by_client
         for arrival in arrivals:
-            if arrival.request_id and not arrival.again and arrival.received_ns >= started_ns:
+            request_id = arrival.request_id
+            if request_id and not arrival.again and arrival.received_ns >= started_ns:
                 by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
-                kind = kinds.get(arrival.request_id.partition("-")[0])
-                if kind is not None:
-                    by_kind[kind] = by_kind.get(kind, 0) + 1
+                client = request_id.partition("-")[0]
+                if client in by_client:  # whoever else there is would have no end
+                    by_client[client] += 1
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
         changed = self.counts.add(exchanges)
