@@ -33,13 +33,18 @@ UPSTREAMS = "/id/app/upstreams"
 RELOADED = "successfully reloaded config from file"
 REFUSED = "failed to reload config from file"
 WORDS_LIMIT = 600
-TRANSPORT = {"protocol": "http", "keep_alive": {"enabled": True, "max_idle_conns_per_host": 32}}
+#: Streams are flushed as they come without being told so.
+TRANSPORT = {
+    "protocol": "http",
+    "dial_timeout": "2s",
+    "keep_alive": {"enabled": True, "max_idle_conns_per_host": 32, "idle_timeout": "10m"},
+}
 #: Caddy ignores a configuration that is what it has, unless told so, as by ``caddy reload --force``.
 FORCED = {"Cache-Control": "must-revalidate"}
 
 
-def configuration(front: str, admin: Path, backends: dict[str, Any]) -> dict[str, Any]:
-    """Return Caddy's configuration; `backends` says how its handler finds them.
+def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int) -> dict[str, Any]:
+    """Return Caddy's configuration; `backends` says how its handler finds them. A connection may rest for `idle_s`.
 
     At a port the admin API would let any user of the host load a configuration that serves the files of this one.
 
@@ -52,7 +57,14 @@ def configuration(front: str, admin: Path, backends: dict[str, Any]) -> dict[str
         "load_balancing": {"selection_policy": {"policy": "round_robin"}},
         **backends,
     }
-    server = {"listen": [front], "automatic_https": {"disable": True}, "routes": [{"handle": [handler]}]}
+    server = {
+        "listen": [front],
+        "automatic_https": {"disable": True},
+        # Those for a whole request, or answer, are none by default: an upload may take as long as it takes.
+        "idle_timeout": f"{idle_s}s",
+        "read_header_timeout": f"{idle_s}s",
+        "routes": [{"handle": [handler]}],
+    }
     return {
         # Up to 2.6 a request to a Unix socket must name no host, unless there is one to name.
         "admin": {"listen": f"unix/{admin}", "origins": ["127.0.0.1"], "config": {"persist": False}},
@@ -128,7 +140,8 @@ class Api:
 
     def _configuration(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
         assert self._admin.socket is not None  # noqa: S101
-        return configuration(self.workspace.front, self._admin.socket, self._backends(upstreams))
+        workspace = self.workspace
+        return configuration(workspace.front, self._admin.socket, self._backends(upstreams), workspace.idle_timeout_s)
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
         return self.workspace.write("caddy.json", json.dumps(self._configuration(upstreams), indent=1))

@@ -12,7 +12,7 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
-from proxyreload.proxy.interfaces import IReloads, IUpgrades
+from proxyreload.proxy.interfaces import IReloads, ITakesTurns, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import one_line
@@ -30,17 +30,22 @@ EPOCHS_SOCKET = "epochs"
 SHARED_MEMORY = "/dev/shm/envoy_shared_memory_{base_id}0"  # noqa: S108
 
 
-@implementer(IReloads, IUpgrades)
+@implementer(IReloads, IUpgrades, ITakesTurns)
 @attrs.define
 class HotRestart(Envoy):
     """The next epoch takes the listening sockets over; its parent finishes what it has, and leaves 3 s later.
 
-    A change waits until the parent of the one before has left: Envoy allows for two epochs at a time.
+    No change begins before the parent of the one before has left: Envoy allows for two epochs at a time.
     """
 
     _base_id: int = attrs.field(factory=lambda: secrets.randbelow(BASE_IDS), init=False)
     _epoch: int = attrs.field(default=0, init=False)
     _parent: ChildProcess | None = attrs.field(default=None, init=False)
+
+    async def ready(self) -> None:
+        """Wait until the parent of the change before has left."""
+        if self._parent is not None:
+            await self._parent.exited()
 
     async def reload(self) -> None:
         """Start the next epoch with the same configuration."""
@@ -77,8 +82,6 @@ class HotRestart(Envoy):
         epoch = self._epoch + 1
         program = self._program_of(upstreams, epoch)
         await self.workspace.run(*program, "--mode", "validate")
-        if self._parent is not None:
-            await self._parent.exited()
 
         async def live(_child: ChildProcess) -> bool:
             info = await admin_of(self.workspace, admin_socket(epoch)).get("/server_info")

@@ -12,6 +12,7 @@ from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 
+# A route's time-out is for the whole answer, which ends streams: those between two bytes are what guards it here.
 # At a port the admin interface would tell any user of the host what Envoy knows, and let him end it.
 CONFIG = """\
 node: {{id: proxyreload, cluster: proxyreload}}
@@ -27,15 +28,23 @@ static_resources:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: front
                 codec_type: HTTP1
+                stream_idle_timeout: {timeout}
+                common_http_protocol_options: {{idle_timeout: {timeout}}}
                 route_config:
                   virtual_hosts:
-                    - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app, timeout: 60s}}}}]}}
+                    - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app, timeout: 0s}}}}]}}
                 http_filters:
                   - name: envoy.filters.http.router
                     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
   clusters:
     - name: app
       lb_policy: ROUND_ROBIN
+      connect_timeout: 2s
+      typed_extension_protocol_options:
+        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+          explicit_http_config: {{http_protocol_options: {{}}}}
+          common_http_protocol_options: {{idle_timeout: {timeout}}}
 """  # noqa: E501
 
 
@@ -81,7 +90,10 @@ class Envoy:
         """
         workspace = self.workspace
         config = CONFIG.format(
-            admin=workspace.path(admin), front_host=workspace.front_host, front_port=workspace.front_port
+            admin=workspace.path(admin),
+            front_host=workspace.front_host,
+            front_port=workspace.front_port,
+            timeout=f"{workspace.idle_timeout_s}s",
         )
         path = workspace.write("envoy.yaml", config + source)
         return [workspace.binary, "--config-path", path, "--log-level", "warning", "--log-format", "%l: %v"]

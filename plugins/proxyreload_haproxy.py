@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -32,9 +32,11 @@ global
 defaults
     mode http
     timeout connect 2s
-    timeout client 60s
-    timeout server 60s
-    timeout http-keep-alive 60s{options}
+    timeout client {timeout}
+    timeout server {timeout}
+    timeout http-request {timeout}
+    timeout http-keep-alive {timeout}
+    timeout tunnel {timeout}{options}
 
 frontend front
     bind {front}
@@ -50,6 +52,9 @@ backend app
 # By default HAProxy opens a backend connection for each new client and purges what is idle every five seconds. With
 # these the pool is as large as it must be and stays, so that what a change closes stands out.
 POOL = "pool-max-conn 100 pool-purge-delay 10m"
+
+#: What ``show proc`` says of a worker, and what stands before those that are on their way out.
+WORKER, OLD_WORKERS = re.compile(r"^(\d+) +worker ", re.MULTILINE), "# old workers"
 
 #: The columns of ``show servers conn`` with the address, the port and the connections in use.
 ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
@@ -113,7 +118,9 @@ class HAProxy:
     def _write_config(self, servers: dict[str, str]) -> None:
         self._servers = servers
         lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
-        config = CONFIG.format(front=self.workspace.front, options=self.OPTIONS, pool=POOL, servers=lines)
+        workspace = self.workspace
+        timeout = f"{workspace.idle_timeout_s}s"
+        config = CONFIG.format(front=workspace.front, timeout=timeout, options=self.OPTIONS, pool=POOL, servers=lines)
         self.workspace.write(CONFIG_FILE, config)
 
     async def _ask(self, command: str, socket: str = SOCKET) -> str:
@@ -259,6 +266,7 @@ class Hard(Reload):
     FINISH: ClassVar[str] = "-st"
 
 
+@implementer(IGenerations)
 @attrs.define
 class MasterWorker(Reload):
     """A master process executes itself again and starts a new worker; the old one finishes as in `Reload`.
@@ -291,6 +299,11 @@ class MasterWorker(Reload):
             raise
         self.workspace.binary = binary
 
+    async def old_processes(self) -> set[int]:
+        """Return the workers that ``show proc`` calls old."""
+        said = await self._ask("show proc", MASTER_SOCKET)
+        return {int(pid) for pid in WORKER.findall(said.partition(OLD_WORKERS)[2])}
+
     async def _start(self, servers: dict[str, str]) -> None:
         self.workspace.link(PROGRAM, self.workspace.binary)
         await super()._start(servers)
@@ -316,7 +329,7 @@ class MasterWorker(Reload):
     async def _processes(self) -> tuple[set[str], int]:
         """Return the pids of the current workers, and how many reloads have failed since the last that did not."""
         said = await self._ask("show proc", MASTER_SOCKET)
-        workers = re.findall(r"^(\d+) +worker ", said.partition("# old workers")[0], re.MULTILINE)
+        workers = WORKER.findall(said.partition(OLD_WORKERS)[0])
         failed = re.search(r"\[failed: (\d+)\]", said)
         return set(workers), int(failed[1]) if failed is not None else 0
 

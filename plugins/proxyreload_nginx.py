@@ -19,12 +19,21 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
-from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import (
+    Cure,
+    IGenerations,
+    IReloads,
+    ITakesTurns,
+    IUpgrades,
+    Mechanism,
+    ProxyPlugin,
+)
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 
+# Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them.
 CONFIG = """\
 {user}daemon {daemon};
 worker_processes 2;
@@ -36,11 +45,14 @@ http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    keepalive_timeout 60s;{options}
+    client_header_timeout {timeout}; client_body_timeout {timeout}; send_timeout {timeout};
+    client_max_body_size 100m;
+    keepalive_timeout {timeout};{options}
     keepalive_requests 100000000;
     upstream app {{
 {servers}
         keepalive 16;
+        keepalive_timeout {timeout};
         keepalive_requests 100000000;
     }}
     server {{
@@ -50,6 +62,9 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
+            proxy_buffering off;
+            proxy_request_buffering off;
+            proxy_connect_timeout 2s; proxy_read_timeout {timeout}; proxy_send_timeout {timeout};
         }}
     }}
 }}
@@ -62,7 +77,7 @@ PROGRAM = "nginx"
 GONE = re.compile(r"new binary process \d+ exited")
 
 
-@implementer(IReloads)
+@implementer(IReloads, IGenerations)
 @attrs.define
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
@@ -101,6 +116,12 @@ class Reload:
             return bool(workers) and not workers & old
 
         await self.workspace.until(replaced, "every old worker is shutting down")
+
+    async def old_processes(self) -> set[int]:
+        """Return the workers that are shutting down: they have requests under way, or connections to keep a while."""
+        assert self._child is not None  # noqa: S101
+        titles = {pid: tree.title(pid) for pid in tree.children(self._child.pid)}
+        return {pid for pid, title in titles.items() if title.startswith(SERVING) and title != SERVING}
 
     async def stop(self) -> None:
         """SIGQUIT: finish what is under way."""
@@ -141,6 +162,7 @@ class Reload:
             folder=self.workspace.folder,
             front=self.workspace.front,
             daemon=self.DAEMON,
+            timeout=f"{self.workspace.idle_timeout_s}s",
             options=self._options(),
             servers=servers,
         )
@@ -165,7 +187,7 @@ class ReloadMinTimeout(Reload):
     OPTIONS: ClassVar[str] = "\n    keepalive_min_timeout 10s;"
 
 
-@implementer(IUpgrades)
+@implementer(IUpgrades, ITakesTurns)
 @attrs.define
 class Upgrade(Reload):
     """SIGUSR2: the running nginx starts the program anew and hands it the listening sockets, then its workers finish.
@@ -194,7 +216,6 @@ class Upgrade(Reload):
     async def reload(self) -> None:
         """Let a new master take over; in effect when every worker of the old one is shutting down."""
         assert self._child is not None  # noqa: S101
-        await self._predecessor_gone()
         await self._check()
         old = self._child
         self._child = await self._successor(old)
@@ -218,7 +239,7 @@ class Upgrade(Reload):
             raise
         self.workspace.binary = binary
 
-    async def _predecessor_gone(self) -> None:
+    async def ready(self) -> None:
         """Wait until the old master has ended: a new one ignores SIGUSR2 while that is its parent."""
         before = self._predecessor
 

@@ -41,6 +41,10 @@ activate_listeners = true
 [[listeners]]
 protocol = "http"
 address = "{front}"
+front_timeout = {timeout}
+back_timeout = {timeout}
+request_timeout = {timeout}
+connect_timeout = 2
 
 [clusters.app]
 protocol = "http"
@@ -107,7 +111,11 @@ class Sozu:
         workspace, self._upstreams = self.workspace, list(upstreams)
         backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
         text = CONFIG.format(
-            folder=workspace.folder, front=workspace.front, hostname=workspace.hostname, backends=backends
+            folder=workspace.folder,
+            front=workspace.front,
+            timeout=workspace.idle_timeout_s,
+            hostname=workspace.hostname,
+            backends=backends,
         )
         workspace.write(self._config.name, text)
 

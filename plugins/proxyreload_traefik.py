@@ -35,6 +35,7 @@ WORDS_LIMIT = 600
 #: The folder that the file provider watches.
 FOLDER = "dynamic"
 
+# readTimeout is for a whole request, also one that is sent over a while.
 # The throttle is 2 s by default: the least time between two configurations.
 STATIC = """\
 global: {{checkNewVersion: false, sendAnonymousUsage: false}}
@@ -44,9 +45,10 @@ entryPoints:
     address: "{front}"
     reusePort: true
     transport:
-      respondingTimeouts: {{idleTimeout: 180s}}
+      respondingTimeouts: {{readTimeout: {whole}, writeTimeout: 0s, idleTimeout: {idle}}}
       lifeCycle: {{requestAcceptGraceTimeout: 0s, graceTimeOut: 10s}}
   admin: {{address: "{admin}"}}
+serversTransport: {{forwardingTimeouts: {{dialTimeout: 2s, responseHeaderTimeout: 0s, idleConnTimeout: {idle}}}}}
 api: {{insecure: false, dashboard: false}}
 providers:
   providersThrottleDuration: 100ms
@@ -168,7 +170,12 @@ class File:
         admin = f"{workspace.front_host}:{free_port(workspace.front_host)}"
         self._admin = Admin(workspace.reactor, f"http://{admin}", headers={SECRET_FIELD: self._secret})
         text = STATIC.format(
-            front=workspace.front, admin=admin, files=workspace.path(FOLDER), provider=self._settings()
+            front=workspace.front,
+            whole=f"{workspace.whole_timeout_s}s",
+            idle=f"{workspace.idle_timeout_s}s",
+            admin=admin,
+            files=workspace.path(FOLDER),
+            provider=self._settings(),
         )
         config = workspace.write("traefik.yml", text)
         return [workspace.binary, f"--configFile={config}"]

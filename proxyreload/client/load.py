@@ -63,6 +63,17 @@ class Load:
     _others: list[Schedule] = attrs.field(factory=list, init=False)  # of crowds with a rate
     sending: bool = attrs.field(default=False, init=False)
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of traffic of each client, by what its ids begin with."""
+        kinds = [PLAIN_KIND] * self.clients
+        for crowd in self.crowds:
+            kinds += [crowd.kind] * crowd.clients
+        told = {f"{self.mark.decode('ascii')}{number}": kind for number, kind in enumerate(kinds)}
+        if self.probe_rate_per_s:
+            told[f"{PROBE_MARK.decode('ascii')}{len(kinds)}"] = PROBE_KIND
+        return told
+
     def start(self) -> None:
         """Start them all."""
         self.sending = True

@@ -12,7 +12,15 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, leaves_after_s, named, ports, repetition
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
-from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.plan.settings import (
+    WAIT_OLD_S,
+    BackendSettings,
+    FileSettings,
+    LoadSettings,
+    Settings,
+    Target,
+    TlsSettings,
+)
 from proxyreload.plan.traffic import Group, beside, parsed
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
@@ -62,6 +70,7 @@ class RunOptions(Options):
         ["pace", None, "0.5", "Seconds with --repeat between a change that is done and the next"],
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
+        ["wait-old", None, None, "Go on so many seconds for old processes of the proxy; 15, with --duration 0"],
         ["binary", None, None, "The proxy's program"],
         ["upgrade-to", None, None, "The program that an upgrade replaces it by, if not the same one"],
         ["add-command", None, None, "For --plugin external: what adds a backend"],
@@ -177,6 +186,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
         ),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],
+        wait_old_s=_wait_old_s(options),
         commands=_commands(options, choice),
         log=options["log"],
     )
@@ -191,6 +201,13 @@ def _traffic(options: dict[str, Any]) -> tuple[int | None, tuple[Group, ...] | N
             raise errors.UsageError(msg)
         return None, None
     return parsed(options["traffic"], rtt_s, hosted=not options["no-backends"])
+
+
+def _wait_old_s(options: dict[str, Any]) -> float:
+    """Return how long the run goes on for old processes; a duration that is given is the run's."""
+    if options["wait-old"] is not None:
+        return bounds.WAIT_OLD_S.parse("--wait-old", options["wait-old"])
+    return WAIT_OLD_S if options["duration"] is None else 0.0
 
 
 def _scenario(options: dict[str, Any], duration_s: float | None, backends: int) -> Scenario:

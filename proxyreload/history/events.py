@@ -235,6 +235,17 @@ class Unproved:
 
 
 @attrs.frozen
+class OldGeneration:
+    """What was left of the proxy's replaced processes when the run could have ended, and when it did."""
+
+    first: int  #: processes, when the scenario was over
+    left: int  #: and when they were waited for no more
+    waited_ns: int
+    at_ns: int
+    unknown: str = ""  #: why nobody knows, empty if somebody does
+
+
+@attrs.frozen
 class KindTaken:
     """What a client of one kind measured there."""
 
@@ -349,6 +360,7 @@ class Started:
     """The clients start: the zero of every time that is written."""
 
     at_ns: int
+    kinds: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of traffic, by what a client's ids begin with
 
 
 @attrs.frozen
@@ -372,6 +384,7 @@ Event = (
     | Skipped
     | EndedEarly
     | Unproved
+    | OldGeneration
     | BaselineTaken
     | Stalled
     | ScheduleKept

@@ -28,6 +28,7 @@ from proxyreload.history.events import (
     Exchange,
     FarKept,
     FrontClosed,
+    OldGeneration,
     Phase,
     RateChanged,
     RecordLost,
@@ -71,7 +72,7 @@ _SINGLE: tuple[type, ...] = (
         Broken,
         ReporterFailed,
     ),
-    *(Skipped, EndedEarly, Stalled, ScheduleKept, FarKept, Ended),
+    *(OldGeneration, Skipped, EndedEarly, Stalled, ScheduleKept, FarKept, Ended),
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)

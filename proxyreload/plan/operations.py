@@ -13,7 +13,7 @@ from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Phase
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
-from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
+from proxyreload.proxy.interfaces import IProxy, IReloads, ITakesTurns, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
@@ -89,7 +89,10 @@ class Operations:
         async def change() -> None:
             await self._ask(action, instance)  # a plugin that returns nothing to wait for has failed
 
+        obstacle = await self._obstacle()
         publish(Phase.REQUESTED)
+        if obstacle:
+            return publish(Phase.FAILED, obstacle)
         try:
             await asked(self.reactor, change, CHANGE_TIMEOUT_S, ChangeError)
         except LateError:
@@ -100,6 +103,22 @@ class Operations:
         if action == "remove" and instance in self.backends:
             self._doom(instance)
         return applied
+
+    async def _obstacle(self) -> str:
+        """Wait until another change can begin; returns why none can, empty if one can.
+
+        What is lost meanwhile is lost by the change before, so this one is not requested yet.
+        """
+        proxy = self.proxy
+        if not ITakesTurns.providedBy(proxy):
+            return ""
+        try:
+            await asked(self.reactor, proxy.ready, CHANGE_TIMEOUT_S, ChangeError)
+        except LateError:
+            return f"no change can begin within {CHANGE_TIMEOUT_S:g} s"
+        except ProxyreloadError as error:
+            return words_of(error)
+        return ""
 
     def _doom(self, instance: int) -> None:
         """Let a removed backend go some time from now."""

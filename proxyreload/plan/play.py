@@ -29,6 +29,7 @@ class Play:
     operations: Operations | None  #: None: somebody else makes the changes
     sink: Sink
     proved: Callable[[int], bool]  #: whether the change with this number is seen in the traffic
+    afterwards: str = attrs.field(default="", init=False)  #: what is waited for when it is over
     done: int = attrs.field(default=0, init=False)  #: how many steps are over
     _start_ns: int = attrs.field(default=0, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
@@ -88,6 +89,8 @@ class Play:
 
     def ahead(self, elapsed_s: float) -> str:
         """Say what comes next."""
+        if self.afterwards:
+            return self.afterwards
         if self.done < len(self.scenario.steps):
             step = self.scenario.steps[self.done]
             if step.at_s is not None and step.at_s > elapsed_s:

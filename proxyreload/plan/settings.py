@@ -10,7 +10,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
-from proxyreload.plan.traffic import Group
+from proxyreload.plan.traffic import Group, paced_s
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
@@ -21,6 +21,9 @@ HOSTNAME = "proxyreload.test"
 FRONT_HOST = "127.0.0.1"
 #: The probe's gentle rate.
 PROBE_RATE_PER_S = 10.0
+#: When a scenario is over the proxy's replaced processes have so long to end, for what that does belongs to the run.
+#: They finish what they have, which takes five seconds as the kinds are, and some keep idle connections for ten.
+WAIT_OLD_S = 15.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -98,6 +101,16 @@ class LoadSettings:
     seed: int = 0  #: for whatever is drawn by chance
     groups: tuple[Group, ...] = attrs.field(default=(), metadata={"apart": True})  #: of other kinds, or farther away
 
+    @property
+    def quiet_s(self) -> float:
+        """How long at most nothing comes or goes by the clients' own doing."""
+        return max([paced_s(self.clients, self.rate_per_s), *(group.quiet_s for group in self.groups)])
+
+    @property
+    def lasts_s(self) -> float:
+        """How long the longest exchange takes by itself."""
+        return max([0.0, *(group.lasts_s for group in self.groups)])
+
 
 @attrs.frozen
 class BackendSettings:
@@ -144,6 +157,7 @@ class Settings:
     files: FileSettings = FileSettings()
     binary: str | None = None
     upgrade_to: str | None = None  #: the program that an upgrade replaces it by; None: the same one
+    wait_old_s: float = WAIT_OLD_S  #: when the scenario is over, for the proxy's replaced processes to end
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action, for a plugin that runs them
     command: tuple[str, ...] = ()  #: the words that ask for all this
     log: str = "all"
@@ -158,6 +172,26 @@ class Settings:
         """All backends by number, also those of somebody else."""
         backends = self.backends
         return {i: Upstream(i, backends.host, backends.first_port + i) for i in range(backends.number)}
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Who sends beside the clients asked for by number: of the quiet mix only what the mechanism carries."""
+        return tuple(each for each in self.load.groups if not (each.mixed and each.kind.name in self._carries_not))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The kinds of the quiet mix that the mechanism cannot carry, and why."""
+        mixed = [each.kind.name for each in self.load.groups if each.mixed]
+        return {kind: self._carries_not[kind] for kind in mixed if kind in self._carries_not}
+
+    @property
+    def kinds_asked(self) -> frozenset[str]:
+        """The kinds that were asked for by name."""
+        return frozenset(each.kind.name for each in self.load.groups if not each.mixed)
+
+    @property
+    def _carries_not(self) -> Mapping[str, str]:
+        return self.choice.mechanism.carries_not if self.choice is not None else {}
 
     def as_run(self) -> dict[str, object]:
         """Return all of them as they stand in ``run.json``."""
@@ -185,7 +219,9 @@ class Settings:
         load = self.load
         plain = {"kind": PLAIN_KIND, "clients": load.clients, "rate": load.rate_per_s, "rtt_ms": 0.0}
         probe = {"kind": PROBE_KIND, "clients": 1, "rate": load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True}
-        return [plain, *(group.as_run() for group in load.groups), *([probe] if load.probe_rate_per_s else [])]
+        cannot = [{"kind": kind, "clients": 0, "cannot": why} for kind, why in self.left_out.items()]
+        sent = [plain, *(group.as_run() for group in self.groups), *([probe] if load.probe_rate_per_s else [])]
+        return [*sent, *cannot]
 
 
 #: Those of `Settings` that are no options: they have places of their own in ``run.json``.

@@ -34,6 +34,19 @@ class Group:
     values: Values = attrs.field(factory=dict)
     rate_per_s: float | None = None  #: over all of them; None: each as its kind does
     rtt_s: float = 0.0  #: how far away they are, there and back
+    mixed: bool = False  #: of the quiet mix: left out where a mechanism cannot carry it
+
+    @property
+    def quiet_s(self) -> float:
+        """How long at most nothing comes or goes by its clients' own doing: between requests, or pieces of one."""
+        end = self.kind.client(self.values)
+        rest_s = end.rest_s[1] if end.rest_s is not None else 0.0
+        return max(end.quiet_s, rest_s, paced_s(self.clients, self.rate_per_s))
+
+    @property
+    def lasts_s(self) -> float:
+        """How long an exchange takes by itself."""
+        return self.kind.client(self.values).lasts_s
 
     def as_run(self) -> dict[str, object]:
         """Return it as it stands in ``run.json``."""
@@ -46,6 +59,11 @@ class Group:
         }
 
 
+def paced_s(clients: int, rate_per_s: float | None) -> float:
+    """Return how long each client rests between two requests where all together send so many a second."""
+    return clients / rate_per_s if rate_per_s else 0.0
+
+
 def group(kind: Kind, clients: int, rtt_s: float = 0.0) -> Group:
     """Return clients of a kind with its own settings."""
     return Group(kind, clients, values_of(kind, ()), rtt_s=rtt_s)
@@ -54,7 +72,7 @@ def group(kind: Kind, clients: int, rtt_s: float = 0.0) -> Group:
 def quiet_mix(*, hosted: bool) -> tuple[Group, ...]:
     """Return a few clients of every kind, 20 ms away; without backends of ours, of those that anyone answers."""
     mixed = [
-        Group(kind, kind.quiet[0], values_of(kind, kind.quiet[1].items()), rtt_s=MIX_RTT_S)
+        Group(kind, kind.quiet[0], values_of(kind, kind.quiet[1].items()), rtt_s=MIX_RTT_S, mixed=True)
         for kind in kinds().values()
         if kind.quiet[0] and (hosted or kind.anyone)
     ]

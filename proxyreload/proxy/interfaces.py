@@ -1,6 +1,6 @@
 """The roles of a proxy plugin."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -54,6 +54,26 @@ class IUpgrades(IProxy):
         """
 
 
+class IGenerations(IProxy):
+    """A proxy that has old processes which its workspace does not know: no one has handed over by `Workspace.replace`.
+
+    A run goes on until the last of them has ended, so that it sees what that does to the clients.
+    """
+
+    def old_processes() -> Awaitable[Collection[int]]:
+        """Return the pids of those that live on only to finish what they have."""
+
+
+class ITakesTurns(IProxy):
+    """A proxy that cannot begin a change before an old process of the change before has ended."""
+
+    def ready() -> Awaitable[None]:
+        """Done when another change can begin; what happens until then is the doing of the one before.
+
+        Raises `proxyreload.errors.ChangeError` if that takes too long.
+        """
+
+
 #: What a mechanism's proxy must provide for an action, beyond `IProxy`.
 ROLES = {"reload": IReloads, "upgrade": IUpgrades}
 
@@ -85,7 +105,8 @@ class Mechanism:
     """One of the ways a proxy can be changed.
 
     ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads and upgrades. ``cannot`` says
-    why it does not, by action. One that is ``commanded`` does only what the user has given it a command for.
+    why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why, by their names.
+    One that is ``commanded`` does only what the user has given it a command for.
     """
 
     name: str
@@ -94,6 +115,7 @@ class Mechanism:
     cure: Cure | None = None
     cannot: Mapping[str, str] = attrs.field(factory=dict)
     commanded: bool = False
+    carries_not: Mapping[str, str] = attrs.field(factory=dict)
 
     def why_not(self, action: str, commands: Container[str] = ()) -> str:
         """Say why it cannot do `action` with the `commands` there are, empty if it can."""

@@ -26,12 +26,16 @@ class Choice:
         """``plugin:mechanism``."""
         return f"{self.plugin.name}:{self.mechanism.name}"
 
-    def require(self, actions: Iterable[str], commands: Container[str] = ()) -> None:
-        """Raise `CannotError` if the mechanism cannot do one of `actions`."""
+    def require(self, actions: Iterable[str], commands: Container[str] = (), kinds: Iterable[str] = ()) -> None:
+        """Raise `CannotError` if the mechanism cannot do one of `actions`, or carry one of the `kinds` of traffic."""
         for action in sorted(actions):
             why_not = self.mechanism.why_not(action, commands)
             if why_not:
                 msg = f"{self.name} cannot {action}: {why_not}"
+                raise CannotError(msg)
+        for kind in sorted(kinds):
+            if kind in self.mechanism.carries_not:
+                msg = f"{self.name} cannot carry {kind}: {self.mechanism.carries_not[kind]}"
                 raise CannotError(msg)
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from math import ceil
 from pathlib import Path
 
 import attrs
@@ -28,6 +29,8 @@ from proxyreload.system.waiting import LateError, until, within
 
 START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0
+#: What the time-outs in a proxy's configuration are, unless the traffic is slower: what most operators have.
+TIMEOUT_S = 60
 #: After that long a graceful stop becomes a hard one.
 GRACE_S = 5.0
 #: In a hurry each thing that is given back has so long.
@@ -51,6 +54,8 @@ class Workspace:
     on_death: OnDeath  #: called when a process ends that was not asked to
     seed: int = 0  #: for whatever is drawn by chance
     client_timeout_s: float = 5.0  #: how long the clients wait for an answer
+    quiet_s: float = 0.0  #: how long at most nothing comes or goes by the clients' or the backends' own doing
+    lasts_s: float = 0.0  #: how long the longest request or answer takes by itself
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     folder: Path = attrs.field(init=False)
@@ -78,6 +83,16 @@ class Workspace:
     def front(self) -> str:
         """``host:port`` of the front."""
         return f"{self.front_host}:{self.front_port}"
+
+    @property
+    def idle_timeout_s(self) -> int:
+        """What a proxy's time-outs between two bytes, or two requests, are: an operator's, but none within a rest."""
+        return max(TIMEOUT_S, ceil(2 * self.quiet_s))
+
+    @property
+    def whole_timeout_s(self) -> int:
+        """What its time-outs for a whole request, or a whole answer, are."""
+        return max(TIMEOUT_S, ceil(2 * self.lasts_s))
 
     @property
     def homes(self) -> Mapping[str, str]:
@@ -150,6 +165,18 @@ class Workspace:
         self._asked_to_end.discard(child)
         if child.exit_code is not None:
             self.on_death(child)
+
+    def retired(self) -> set[int]:
+        """Return the pids of those that have handed over and live still, with the processes below them."""
+        living = [child for child in self._children if child.exit_code is None]
+        successors = {child.pid for child in living if child not in self._asked_to_end}
+        left = [child.pid for child in living if child in self._asked_to_end]
+        found: set[int] = set()
+        while left:
+            pid = left.pop()
+            found.add(pid)
+            left += set(tree.children(pid)) - successors - found  # a successor may be a child of who went before
+        return found
 
     async def until_answering(self, child: ChildProcess) -> None:
         """Wait until the front port answers from a backend; raises `StartError` with the child's last words."""

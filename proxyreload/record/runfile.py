@@ -6,13 +6,14 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psutil
 
 import proxyreload
 from proxyreload.errors import StartError, UsageError
-from proxyreload.history.events import FarKept, ScheduleKept
+from proxyreload.history.events import FarKept, OldGeneration, ScheduleKept
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US
 from proxyreload.verdict.backends import shown
@@ -151,6 +152,15 @@ def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, o
     return told
 
 
+def _kinds_with_arrivals(observation: Observation) -> dict[str, object]:
+    """Return each kind of the whole run, with how many of its requests arrived at a backend; null: nobody knows."""
+    told: dict[str, Any] = _kinds(observation.kinds, judge_kinds(observation))
+    arrivals = observation.arrivals_by_kind
+    for kind, each in told.items():
+        each["arrivals"] = arrivals.get(kind, 0) if arrivals else None
+    return told
+
+
 def _closures(closures: Closures) -> dict[str, object]:
     return {
         "front_closed": {ending.value: number for ending, number in closures.front.items()},
@@ -209,6 +219,18 @@ def _far(kept: FarKept) -> dict[str, object]:
     }
 
 
+def _old_generation(old: OldGeneration | None) -> dict[str, object] | None:
+    """Return how long the run went on for the proxy's old processes, and how many were left."""
+    if old is None:
+        return None
+    return {
+        "processes": old.first,
+        "waited_us": old.waited_ns // NS_PER_US,
+        "left": old.left,
+        "unknown": old.unknown or None,
+    }
+
+
 def _rates(observation: Observation) -> dict[str, object]:
     """Return the rates that were set while the clients were sending, if there were any."""
     rates = [
@@ -244,7 +266,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
-        "kinds": _kinds(observation.kinds, judge_kinds(observation)),
+        "kinds": _kinds_with_arrivals(observation),
         "detection_limit": detection_limit(counts.total) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         **_rates(observation),
@@ -255,6 +277,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "before_changes": _closures(observation.before),
         "baseline": baseline,
         "floor": baseline,  # its name before; scripts may read it
+        "old_generation": _old_generation(observation.old_generation),
         "stall_max_us": observation.stall_ns // NS_PER_US,
         "schedule": _schedule(observation.schedule),
         "far": [_far(kept) for kept in observation.far],

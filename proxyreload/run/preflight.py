@@ -46,7 +46,7 @@ def programs(settings: Settings) -> Programs:
     if choice is None:
         return Programs()
     with Calling(StartError, f"what plugin {choice.plugin.name} says of its program"):
-        choice.require(settings.scenario.actions, settings.commands)
+        choice.require(settings.scenario.actions, settings.commands, settings.kinds_asked)
         program = choice.plugin.binary
         if program is None:
             return Programs()
@@ -74,7 +74,7 @@ def descriptors(settings: Settings) -> int:
     backends nobody knows how many there will be: two for each client cover what proxies with a pool for each thread do.
     """
     backends = settings.backends
-    clients = settings.load.clients + sum(group.clients for group in settings.load.groups) + 1
+    clients = settings.load.clients + sum(group.clients for group in settings.groups) + 1
     if not backends.hosted:
         return OWN_DESCRIPTORS + 2 * clients
     # Of a backend's process: a socket pair, a pidfd, its output. It inherits the limit.

@@ -32,6 +32,7 @@ from proxyreload.run.crowds import Crowds
 from proxyreload.run.giveback import GiveBack
 from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.hosting import Hosting
+from proxyreload.run.oldprocesses import OldProcesses
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch, tell_own_share
@@ -208,7 +209,7 @@ class Run:
             self._give_back.later(stack, self.operations.stop)
         crowds = Crowds(connector, settings.target)
         self._give_back.later(stack, crowds.close)
-        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.load.groups)), crowds)
+        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.groups)), crowds)
 
     async def _traffic(self, load: Load, crowds: Crowds) -> None:
         history, here = self._wiring.history, self._wiring.history.here
@@ -218,9 +219,10 @@ class Run:
         stall = StallWatch(self.clock_ns)
         stall.start(self.reactor)
         start_ns = self.clock_ns()
-        here.publish(Started(start_ns))
+        here.publish(Started(start_ns, load.kinds))
         load.start()
         await self._interruptible(self.play.run(start_ns))
+        await self._interruptible(self._outlast(self.play))
         if self.play.skipped():
             here.publish(Skipped(tuple(self.play.skipped()), self.clock_ns()))
         self._note_early_end(start_ns)
@@ -234,6 +236,12 @@ class Run:
         tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
+
+    async def _outlast(self, play: Play) -> None:
+        """Go on until the old processes of a proxy of ours are gone, or their time is over."""
+        if self._workspace is not None and self.proxy is not None and self.settings.is_ours:
+            old = OldProcesses(self.reactor, self.clock_ns, self._wiring.history.here, self._workspace, self.proxy)
+            await old.outlast(self.settings.wait_old_s, play)
 
     def _note_early_end(self, start_ns: int) -> None:
         """Tell that the run was ended before its time, if it has one."""
@@ -249,7 +257,7 @@ class Run:
         straight = self._straight(group)
         connectors = [straight[str(instance)] for instance in self.settings.scenario.initial]
         load = self.settings.load
-        others = await Crowds(connectors[0], self.settings.target).of(brief(load.groups))
+        others = await Crowds(connectors[0], self.settings.target).of(brief(self.settings.groups))
         taken = await take_baseline(self.reactor, self.clock_ns, connectors, prepared, load, others)
         here = self._wiring.history.here
         here.publish(taken)
@@ -275,6 +283,8 @@ class Run:
             on_death=self._died,
             seed=settings.load.seed,
             client_timeout_s=settings.load.timeout_s,
+            quiet_s=settings.load.quiet_s,
+            lasts_s=settings.load.lasts_s,
             commands=settings.commands,
             ours=settings.is_ours,
         )

@@ -177,7 +177,8 @@ class RunService(Service):
         what = about if choice is None else f"{choice.name}, {about}"
         cure = choice.mechanism.cure if choice is not None else None
         helps = f"{cure.advice}, {cure.link}" if cure is not None else ""
-        terminal.conclude(summary_lines(run.observation, judgement, what, written, helps), run.observation.ended_ns)
+        lines = summary_lines(run.observation, judgement, what, written, helps, self.settings.left_out)
+        terminal.conclude(lines, run.observation.ended_ns)
 
 
 def _announcement(settings: Settings) -> str:

@@ -105,6 +105,7 @@ RATE_PER_S = Bound(0.001, 1_000_000, "requests/s")
 TIMEOUT_S = Bound(0.001, 3600, "seconds")
 PACE_S = Bound(0.001, 3600, "seconds")
 STOP_AFTER_S = Bound(0, 3600, "seconds")
+WAIT_OLD_S = Bound(0, 86_400, "seconds")
 KILL_AFTER_S = Bound(0.001, 3600, "seconds")
 #: A run is a month long at most.
 DURATION_S = Bound(0.001, 31 * 86_400, "seconds")

@@ -1,10 +1,10 @@
 """The summary at the end of a run, for people."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from proxyreload.history.events import FAR_LATE_US, SLIP_NS, FarKept, RecordLost, ScheduleKept
+from proxyreload.history.events import FAR_LATE_US, SLIP_NS, FarKept, OldGeneration, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import (
@@ -27,7 +27,12 @@ _BACKENDS = 16
 
 
 def summary_lines(
-    observation: Observation, judgement: Judgement, what: str, written: Sequence[str] = (), helps: str = ""
+    observation: Observation,
+    judgement: Judgement,
+    what: str,
+    written: Sequence[str] = (),
+    helps: str = "",
+    cannot: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict."""
     yield ""
@@ -44,6 +49,7 @@ def summary_lines(
         yield from _repetition_lines(observation.changes)
         yield repetition.line()
     yield from _kind_lines(observation)
+    yield from (f"{kind}  cannot: {why}" for kind, why in (cannot or {}).items())
     yield from _latency_lines(observation)
     yield from _schedule_lines(observation.schedule)
     yield from map(_far_line, observation.far)
@@ -54,6 +60,7 @@ def summary_lines(
             f"change {unproved.number}, {unproved.name}, was not seen in the traffic within {unproved.waited_s:g} s: "
             "the run went on without its proof"
         )
+    yield from old_generation_lines(observation.old_generation)
     yield from _ledger_lines(observation)
     yield from map(_lost_record_line, observation.lost_records)
     yield from written
@@ -165,10 +172,34 @@ def _ledger_lines(observation: Observation) -> Iterator[str]:
             part = f"{name}: {number}"
             parts.append(f"{part} (and {lost} that arrived but were not answered to a client)" if lost > 0 else part)
         yield f"answers by backend: {', '.join(parts)}"
+    sent = observation.kinds.by_kind
+    repeated = {
+        kind: number - sent[kind].exchanges for kind, number in observation.arrivals_by_kind.items() if kind in sent
+    }
+    parts = [f"{kind}: {more} more than were sent" for kind, more in repeated.items() if more > 0]
+    if parts:
+        yield f"repeated by the proxy itself, for they arrived: {', '.join(parts)}"
     if observation.ended_ns and observation.started_ns:
         duration_s = seconds(observation.ended_ns - observation.started_ns)
         total = observation.counts.total
         yield f"{total} exchanges in {duration_s:.1f} s, {total / duration_s:.0f}/s"
+
+
+def old_generation_lines(old: OldGeneration | None) -> Iterator[str]:
+    """Say whether the run has seen the end of the processes that were replaced."""
+    if old is None:
+        return
+    if old.unknown:
+        yield f"whether the old generation still lives is not known: {old.unknown}"
+    elif old.left:
+        many = (
+            "1 process of the old generation still lives"
+            if old.left == 1
+            else (f"{old.left} processes of the old generation still live")
+        )
+        yield f"{many} after {seconds(old.waited_ns):.1f} s more: what ends later is not seen"
+    elif old.first:
+        yield f"the run went on for {seconds(old.waited_ns):.1f} s until the old generation was gone"
 
 
 def _lost_record_line(lost: RecordLost) -> str:

@@ -23,6 +23,7 @@ from proxyreload.history.events import (
     Exchange,
     FarKept,
     FrontClosed,
+    OldGeneration,
     Phase,
     RateChanged,
     RecordLost,
@@ -59,12 +60,15 @@ class Observation:
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
+    old_generation: OldGeneration | None = None  #: where it was looked for
     lost_records: list[RecordLost] = attrs.field(factory=list)
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
+    _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
+    _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
     _answers: int = 0
@@ -87,6 +91,7 @@ class Observation:
             BaselineTaken: self._baseline,
             RecordLost: self.lost_records.extend,
             Unproved: self.unproved.extend,
+            OldGeneration: self._outlasted,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
             EndedEarly: self._ended_early,
             Stalled: self._stalled,
@@ -127,6 +132,14 @@ class Observation:
         losses = [sum(change.failures.values()) for change in self.changes]
         return repetition(losses, sum(change.exchanges for change in self.changes))
 
+    @property
+    def arrivals_by_kind(self) -> dict[str, int]:
+        """How many requests of each kind of traffic backends of ours have received."""
+        by_kind: Counter[str] = Counter()
+        for client, number in self._arrivals_by_client.items():
+            by_kind[self._kinds_of_clients[client]] += number
+        return +by_kind
+
     def latency_of(self, *stretches: str) -> Latency:
         """Return the latencies of all phases of these stretches: ``before``, ``around``, ``after`` the changes."""
         return self._phases.total(*stretches)
@@ -141,7 +154,8 @@ class Observation:
             self._measure_silence(change)
 
     def _started(self, events: Sequence[Started]) -> None:
-        self.started_ns = events[0].at_ns
+        self.started_ns, self._kinds_of_clients = events[0].at_ns, events[0].kinds
+        self._arrivals_by_client = dict.fromkeys(self._kinds_of_clients, 0)
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
@@ -152,6 +166,9 @@ class Observation:
 
     def _ended_early(self, events: Sequence[EndedEarly]) -> None:
         self.ended_early = events[-1]
+
+    def _outlasted(self, events: Sequence[OldGeneration]) -> None:
+        self.old_generation = events[-1]
 
     def _stalled(self, events: Sequence[Stalled]) -> None:
         self.stall_ns = max(self.stall_ns, *(event.peak_ns for event in events))
@@ -164,10 +181,14 @@ class Observation:
         started_ns = self.started_ns
         if not started_ns:
             return
-        by_instance = self.arrivals_by_instance
+        by_instance, by_client = self.arrivals_by_instance, self._arrivals_by_client
         for arrival in arrivals:
-            if arrival.request_id and not arrival.again and arrival.received_ns >= started_ns:
+            request_id = arrival.request_id
+            if request_id and not arrival.again and arrival.received_ns >= started_ns:
                 by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
+                client = request_id.partition("-")[0]
+                if client in by_client:  # whoever else there is would have no end
+                    by_client[client] += 1
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
         changed = self.counts.add(exchanges)

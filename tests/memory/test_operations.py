@@ -12,8 +12,8 @@ from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Event, Phase
-from proxyreload.plan.operations import Operations
-from proxyreload.proxy.interfaces import IProxy, IUpgrades, Mechanism
+from proxyreload.plan.operations import CHANGE_TIMEOUT_S, Operations
+from proxyreload.proxy.interfaces import IProxy, ITakesTurns, IUpgrades, Mechanism
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.reactor import IReactor
@@ -134,6 +134,43 @@ def test_one_change_waits_for_the_other() -> None:
     failed = result_of(removed)
     assert (failed.number, failed.phase, failed.message) == (2, Phase.FAILED, "no such server")
     assert not scene.operations.busy
+
+
+@implementer(ITakesTurns)
+class Turns(FakeProxy):
+    """One that begins no change before something has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended: Deferred[None] = Deferred()
+
+    def ready(self) -> Deferred[None]:
+        return self.ended
+
+
+def test_what_is_lost_before_a_change_can_begin_is_lost_by_the_one_before() -> None:
+    proxy = Turns()
+    scene = Scene(proxy)
+    change = scene.operations.request("add", 2)
+    scene.time.advance(3)
+    assert (scene.events, proxy.calls) == ([], [])
+    proxy.ended.callback(None)
+    assert (scene.last.phase, scene.last.at_ns) == (Phase.REQUESTED, scene.time.ns())
+    proxy.done()
+    assert result_of(change).phase is Phase.APPLIED
+
+
+def test_a_change_that_cannot_begin_has_failed() -> None:
+    proxy = Turns()
+    scene = Scene(proxy)
+    change = scene.operations.request("add", 2)
+    proxy.ended.errback(ChangeError("the old master has not ended"))
+    assert (result_of(change).phase, scene.last.message) == (Phase.FAILED, "the old master has not ended")
+    late = Scene(Turns())
+    change = late.operations.request("add", 2)
+    late.time.advance(CHANGE_TIMEOUT_S)
+    assert (result_of(change).phase, late.last.message) == (Phase.FAILED, "no change can begin within 60 s")
+    assert [event.phase for event in late.events if isinstance(event, Change)] == [Phase.REQUESTED, Phase.FAILED]
 
 
 def test_stopping_cancels_what_was_asked_for() -> None:

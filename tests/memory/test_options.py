@@ -11,7 +11,7 @@ from proxyreload.command.backend import BackendOptions
 from proxyreload.command.options import RunOptions
 from proxyreload.errors import ChangeError, ProxyreloadError, StartError
 from proxyreload.errors import UsageError as WrongUsage
-from proxyreload.plan.settings import BackendSettings, FileSettings, Settings, TlsSettings
+from proxyreload.plan.settings import WAIT_OLD_S, BackendSettings, FileSettings, Settings, TlsSettings
 from proxyreload.proxy import registry as finding
 from proxyreload.system.untrusted import printable
 
@@ -220,6 +220,15 @@ def test_a_removed_backend_leaves_after_a_second_unless_it_is_to_stay() -> None:
     assert settings("--plugin", "fake", "--stop-removed", "never").backends.stop_removed_s is None
     assert settings(URL).backends.stop_removed_s is None
     assert wrong("--plugin", "fake", "--stop-removed", "soon").endswith("not 'soon'; or never")
+
+
+def test_a_run_goes_on_for_old_processes_unless_its_duration_is_given() -> None:
+    assert settings("--plugin", "fake").wait_old_s == WAIT_OLD_S
+    assert settings("--plugin", "fake", "--duration", "5").wait_old_s == 0.0
+    assert settings("--plugin", "fake", "--duration", "5", "--wait-old", "3").wait_old_s == 3.0
+    assert wrong("--plugin", "fake", "--wait-old", "long").startswith(
+        "--wait-old takes a number from 0 to 86400 seconds"
+    )
 
 
 def test_a_scenario_with_more_backends_than_there_are_is_refused() -> None:

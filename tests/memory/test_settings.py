@@ -287,7 +287,7 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
     assert set(options) == {
         *("duration", "clients", "rate", "timeout", "probe_rate", "seed"),
         *("backends", "host_backends", "backend_host", "first_port", "backend_processes"),
-        *("kill_removed", "stop_removed"),
+        *("kill_removed", "stop_removed", "wait_old"),
         *(
             "ca",
             "insecure",

@@ -102,6 +102,13 @@ def takeover(monkeypatch: pytest.MonkeyPatch) -> Iterator[Takeover]:
         takeover.workspace.folder.rmdir()
 
 
+def test_time_outs_are_an_operators_unless_the_traffic_rests_longer(takeover: Takeover) -> None:
+    workspace = takeover.workspace
+    assert (workspace.idle_timeout_s, workspace.whole_timeout_s) == (60, 60)
+    workspace.quiet_s, workspace.lasts_s = 45.1, 3600.0
+    assert (workspace.idle_timeout_s, workspace.whole_timeout_s) == (91, 7200)
+
+
 def test_it_is_returned_once_it_is_in_charge_and_the_old_one_may_end(takeover: Takeover) -> None:
     replacing = takeover.begin()
     takeover.look_again()
@@ -126,6 +133,20 @@ def test_the_old_one_may_end_before_the_other_says_that_it_is_in_charge(takeover
     takeover.look_again()
     assert result_of(replacing).pid == takeover.processes[1].pid
     assert takeover.deaths == []
+
+
+def test_who_has_handed_over_is_old_with_all_below_it_but_its_successor(
+    takeover: Takeover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = {100: [101, 200], 200: [201], 101: [300]}
+    monkeypatch.setattr(tree, "children", lambda pid: below.get(pid, []))
+    replacing = takeover.begin()
+    takeover.in_charge = True
+    takeover.look_again()
+    assert (takeover.old.pid, result_of(replacing).pid) == (100, 101)
+    assert takeover.workspace.retired() == {100, 200, 201}
+    takeover.processes[0].end(0)
+    assert takeover.workspace.retired() == set()
 
 
 def test_who_cannot_be_asked_is_not_in_charge_yet(takeover: Takeover) -> None:

@@ -14,7 +14,7 @@ from .proxies import binary
 
 pytestmark = pytest.mark.real
 
-MECHANISMS = ("runtime", "slots", "reload", "reload-idle", "master-worker", "hard", "restart")
+MECHANISMS = ("runtime", "slots", "reload", "reload-idle", "reload-redispatch", "master-worker", "hard", "restart")
 CHANGES = 20
 ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 # What is added must outlive a reload and another program.
