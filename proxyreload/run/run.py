@@ -218,7 +218,7 @@ class Run:
         stall = StallWatch(self.clock_ns)
         stall.start(self.reactor)
         start_ns = self.clock_ns()
-        here.publish(Started(start_ns))
+        here.publish(Started(start_ns, load.aimed))
         load.start()
         await self._interruptible(self.play.run(start_ns))
         if self.play.skipped():

@@ -4,6 +4,7 @@ from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Ex
 from proxyreload.history.failures import UNSOLICITED
 from proxyreload.record.csvfile import status_text
 from proxyreload.system.clock import NS_PER_S
+from proxyreload.verdict.tally import Tallies
 
 
 def clock_text(at_ns: int, start_ns: int) -> str:
@@ -50,3 +51,11 @@ def change_line(change: Change, start_ns: int) -> str:
         f"{change.phase.value}"
     )
     return f"{line}: {change.message}" if change.phase is Phase.FAILED and change.message else line
+
+
+def kinds_line(tallies: Tallies) -> str:
+    """Return what each kind has lost of what it sent, those first that lost something; empty if there is only one."""
+    if not tallies.several:
+        return ""
+    told = sorted(tallies.by_kind.items(), key=lambda item: not item[1].lost)
+    return f"lost/sent: {'  '.join(f'{kind} {tally.lost}/{tally.exchanges}' for kind, tally in told)}"

@@ -24,7 +24,9 @@ class Recent:
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Take a batch."""
-        self._latencies_ns += [each.ended_ns - each.due_ns for each in exchanges if not each.failure and not each.probe]
+        self._latencies_ns += [
+            each.ended_ns - each.due_ns for each in exchanges if each.plain and not each.failure and not each.probe
+        ]
         for each in exchanges:
             if each.failure:
                 self._failures.append(each)
