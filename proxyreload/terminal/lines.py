@@ -13,12 +13,12 @@ def clock_text(at_ns: int, start_ns: int) -> str:
 
 
 def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
-    """Return one exchange, as a line in columns."""
+    """Return one exchange, as a line in columns; last its kind, if its client is not one of those asked for by number."""
     who = f"{'probe' if exchange.probe else 'client'} {exchange.client}"
     front = f"front {exchange.front_port or '-'}"
     back = f"backend {exchange.instance or '-'} back {exchange.back_port or '-'}"
     line = f"{clock_text(exchange.ended_ns, start_ns)}  {who:<10} {front:<12} {back:<24} {status_text(exchange)}"
-    return f"{line}  {note}" if note else line
+    return "  ".join(filter(None, (line, "" if exchange.plain else exchange.kind, note)))
 
 
 def unsolicited_line(closed: FrontClosed, start_ns: int) -> str:

@@ -123,6 +123,14 @@ def test_above_the_status_line_is_what_each_kind_lost_those_first_that_lost_some
     assert room.screen.status.startswith("   0.0 s  success: ")
 
 
+def test_of_another_kind_the_log_and_the_last_failures_say_which(room: Room) -> None:
+    room.exchanges(failed("timeout", client=7, kind="idle", plain=False), failed("refused", client=1))
+    [idle, plain] = room.drawn()
+    assert idle.endswith(" timeout  idle")
+    assert plain.endswith(" refused")
+    assert room.screen.above[0] == "last failures: 0.0 s client 1 refused, 0.0 s idle client 7 timeout"
+
+
 def test_latencies_of_the_last_second_are_of_the_clients_asked_for_by_number(room: Room) -> None:
     room.exchanges(exchange(ended_ns=START_NS + ns(0.001)), exchange(ended_ns=START_NS + ns(5), plain=False))
     room.time.advance(1)
