@@ -13,7 +13,7 @@ def clock_text(at_ns: int, start_ns: int) -> str:
 
 
 def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
-    """Return one exchange, as a line in columns; last its kind, if its client is not one of those asked for by number."""
+    """Return one exchange, as a line in columns; the last is the kind, where it is not of the plain clients."""
     who = f"{'probe' if exchange.probe else 'client'} {exchange.client}"
     front = f"front {exchange.front_port or '-'}"
     back = f"backend {exchange.instance or '-'} back {exchange.back_port or '-'}"
