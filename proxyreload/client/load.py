@@ -92,6 +92,11 @@ class Load:
         for schedule in self._schedules:
             schedule.start()
 
+    @property
+    def aimed(self) -> frozenset[str]:
+        """The kinds that are sent at the moment at which connections are being closed."""
+        return frozenset(crowd.kind for crowd in self.crowds if crowd.end().aimed)
+
     def set_rate(self, rate_per_s: float | None) -> None:
         """Go on at another rate; None: in a closed loop. Requests that were due already keep their due times."""
         if not self.sending:

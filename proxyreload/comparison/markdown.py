@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 
 from proxyreload.comparison.row import Row
-from proxyreload.comparison.table import LOSSES, TIMES, Column
+from proxyreload.comparison.table import LOSSES, TIMES, Column, by_kind
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.untrusted import line_of
 from proxyreload.verdict.judgement import by_class
 
 _LOST = Column("failures by class", lambda row: by_class(row.failures), right=False)
+_WHO = Column("failures by kind", by_kind, right=False)
 
 
 def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
     """Return one wide table, with what was compared `above`; below it why a row is empty, and what is known to help."""
-    columns = (*LOSSES, *TIMES[1:], _LOST)
+    columns = (*LOSSES, *TIMES[1:], _LOST, _WHO)
     lines = [line for text in above for line in (_escaped(text), "")]
     lines += [_cells([column.title for column in columns])]
     lines.append(_cells(["---:" if column.right else "---" for column in columns]))

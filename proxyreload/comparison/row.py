@@ -11,6 +11,7 @@ from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.clock import NS_PER_MS
 from proxyreload.verdict.judgement import Verdict, worst
 from proxyreload.verdict.latency import Latency, Packed
+from proxyreload.verdict.proof import Proof, together
 from proxyreload.verdict.repetition import Repetition, repetition
 
 
@@ -41,8 +42,23 @@ class Row:
         return sum((trial.failures for trial in self.trials), Counter())
 
     @property
+    def kinds(self) -> dict[str, tuple[int, int]]:
+        """Of each kind of traffic exchanges and failures, in all trials."""
+        total: dict[str, tuple[int, int]] = {}
+        for trial in self.trials:
+            for kind, (exchanges, failures) in trial.kinds.items():
+                before = total.get(kind, (0, 0))
+                total[kind] = (before[0] + exchanges, before[1] + failures)
+        return total
+
+    @property
+    def proof(self) -> Proof | None:
+        """What aimed kinds lost, in all trials; None if there were none."""
+        return together(trial.proof for trial in self.trials)
+
+    @property
     def losses(self) -> list[int]:
-        """The failures in the window of each change."""
+        """The failures in the window of each change, but those of aimed kinds."""
         return [loss for trial in self.trials for loss in trial.losses]
 
     @property

@@ -39,7 +39,11 @@ def _verdict(row: Row) -> str:
 
 
 def _failures(row: Row) -> str:
-    return str(row.failures.total()) if row.verdict is not None else ""
+    """Return how many there were; what was aimed at the closing of connections stands apart."""
+    if row.verdict is None:
+        return ""
+    aimed = row.proof.lost if row.proof is not None else 0
+    return f"{row.failures.total() - aimed} ({aimed})" if row.proof is not None else str(row.failures.total())
 
 
 def _per_change(row: Row) -> str:
@@ -79,7 +83,7 @@ VERDICT = Column("verdict", _verdict, right=False)
 LOSSES = (
     NAME,
     VERDICT,
-    Column("failures", _failures),
+    Column("failures (aimed)", _failures),
     Column("per change (95 %)", _per_change),
     Column("per million", _per_million),
     Column("front closed (announced)", _front_closed),
@@ -119,10 +123,18 @@ def notes(rows: Sequence[Row]) -> list[str]:
         if row.why:
             found.append(f"{row.name}: {row.why}")
         if row.failures:
-            found.append(f"{row.name}: lost {by_class(row.failures)}")
+            kinds = f" ({by_kind(row)})" if len(row.kinds) > 1 else ""
+            found.append(f"{row.name}: lost {by_class(row.failures)}{kinds}")
         if row.cure is not None:
             found.append(f"{row.name}: what helps: {row.cure.advice}, {row.cure.link}")
     return found
+
+
+def by_kind(row: Row) -> str:
+    """Return which kinds of traffic lost how many of how many, those first that lost the most of theirs."""
+    lost = {kind: failures / exchanges for kind, (exchanges, failures) in row.kinds.items() if failures}
+    first = sorted(lost, key=lambda kind: -lost[kind])
+    return ", ".join(f"{kind} {row.kinds[kind][1]} of {row.kinds[kind][0]}" for kind in first)
 
 
 def versions(rows: Sequence[Row]) -> list[str]:
@@ -162,7 +174,9 @@ def _row(row: Row) -> dict[str, object]:
         "exchanges": row.exchanges,
         "changes": len(row.losses),
         "failures": dict(row.failures),
+        "kinds": {kind: {"exchanges": sent, "failures": lost} for kind, (sent, lost) in row.kinds.items()},
         "per_change": None if repetition is None else repetition.as_run(),
+        "proof": None if row.proof is None else row.proof.as_run(),
         "front_closed": dict(row.front_closed),
         "back_closed": row.back_closed,
         "applied_ms": row.applied_ms,

@@ -1,6 +1,7 @@
 """One run of one contender, and what it came to."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -11,6 +12,7 @@ from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.verdict.judgement import Judgement
 from proxyreload.verdict.latency import Packed
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.proof import Proof
 
 
 @attrs.frozen
@@ -25,8 +27,10 @@ class Trial:
     proxy_version: str = ""
     exchanges: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)  #: by class
-    losses: tuple[int, ...] = ()  #: failures in each change's window
-    in_windows: int = 0  #: exchanges there
+    kinds: Mapping[str, tuple[int, int]] = attrs.field(factory=dict)  #: of each kind of traffic: exchanges, failures
+    losses: tuple[int, ...] = ()  #: failures in each change's window, but those of aimed kinds
+    in_windows: int = 0  #: exchanges there, likewise
+    proof: Proof | None = None  #: what aimed kinds lost
     refusals: tuple[str, ...] = ()  #: the proxy's words on changes that it refused
     front_closed: Counter[str] = attrs.field(factory=Counter)  #: since the first change, by ending
     back_closed: int = 0  #: likewise, of backends that were not removed
@@ -56,6 +60,7 @@ async def attempt(run: Run, number: int) -> Trial:
 
 def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
     changes = observation.changes
+    rated = [change.kinds.rated for change in changes]
     steady, around = observation.steady_and_around()
     front_closed: Counter[str] = Counter()
     for change in changes:
@@ -65,8 +70,10 @@ def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
         run_file,
         exchanges=observation.counts.total,
         failures=Counter(observation.counts.by_failure),
-        losses=tuple(sum(change.failures.values()) for change in changes),
-        in_windows=sum(change.exchanges for change in changes),
+        kinds={kind: (tally.exchanges, tally.lost) for kind, tally in observation.kinds.by_kind.items()},
+        losses=tuple(each.lost for each in rated),
+        in_windows=sum(each.exchanges for each in rated),
+        proof=observation.proof,
         refusals=tuple(change.refused for change in changes if change.refused),
         front_closed=front_closed,
         back_closed=sum(change.closures.back for change in changes),

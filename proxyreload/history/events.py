@@ -357,10 +357,14 @@ class ReporterFailed:
 
 @attrs.frozen
 class Started:
-    """The clients start: the zero of every time that is written."""
+    """The clients start: the zero of every time that is written.
+
+    ``aimed`` are the kinds that send at the moment at which connections are being closed: for proof, not for rates.
+    """
 
     at_ns: int
     kinds: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of traffic, by what a client's ids begin with
+    aimed: frozenset[str] = frozenset()
 
 
 @attrs.frozen

@@ -88,8 +88,8 @@ def run_cases(observation: Observation, judgement: Judgement, of: str) -> Iterat
     for change in observation.changes:
         yield judged(f"change {change.number}: {change.name}", of, _change_s(change), judge_change(change))
     ran_s = seconds(observation.ended_ns - observation.started_ns) if observation.ended_ns else 0.0
-    counts = observation.counts
-    yield judged("run", of, ran_s, judgement, detection_limit(counts.total) if not counts.failure else "")
+    limit = "" if observation.counts.failure else detection_limit(observation.kinds.rated.exchanges)
+    yield judged("run", of, ran_s, judgement, limit)
 
 
 def _change_s(change: ObservedChange) -> float:

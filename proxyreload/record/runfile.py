@@ -137,6 +137,15 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
     }
 
 
+def kinds_as_run(observation: Observation) -> dict[str, object]:
+    """Return what became of each kind, with how many of its requests arrived at a backend; null: nobody knows."""
+    told: dict[str, Any] = _kinds(observation.kinds, judge_kinds(observation))
+    arrivals = observation.arrivals_by_kind
+    for kind, each in told.items():
+        each["arrivals"] = arrivals.get(kind, 0) if arrivals else None
+    return told
+
+
 def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, object]:
     """Return each kind's verdict and what it rests on."""
     told: dict[str, object] = {}
@@ -147,17 +156,9 @@ def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, o
             "reasons": list(judgement.reasons),
             "exchanges": tally.exchanges,
             "failures": tally.failures,
+            "aimed": kind in tallies.aimed,
             "front_closed": {ending.value: number for ending, number in tally.front.items()},
         }
-    return told
-
-
-def _kinds_with_arrivals(observation: Observation) -> dict[str, object]:
-    """Return each kind of the whole run, with how many of its requests arrived at a backend; null: nobody knows."""
-    told: dict[str, Any] = _kinds(observation.kinds, judge_kinds(observation))
-    arrivals = observation.arrivals_by_kind
-    for kind, each in told.items():
-        each["arrivals"] = arrivals.get(kind, 0) if arrivals else None
     return told
 
 
@@ -254,7 +255,7 @@ def _unknown(observation: Observation) -> dict[str, object]:
 
 
 def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
-    counts, repetition = observation.counts, observation.repetition
+    counts, repetition, proof = observation.counts, observation.repetition, observation.proof
     baseline = _baseline(observation.baseline)
     return {
         "verdict": judgement.verdict.value,
@@ -266,15 +267,20 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
-        "kinds": _kinds_with_arrivals(observation),
-        "detection_limit": detection_limit(counts.total) if not counts.failure else None,
+        "kinds": kinds_as_run(observation),
+        "detection_limit": detection_limit(observation.kinds.rated.exchanges) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
+        "proof": proof.as_run() if proof is not None else None,
         **_rates(observation),
         **_unknown(observation),
         "duration_us": _since_us(observation.ended_ns, observation.started_ns),
         "answers_by_instance": shown(observation.answers_by_instance, _STRANGERS, observation.arrivals_by_instance),
         "arrivals_by_instance": observation.arrivals_by_instance,
         "before_changes": _closures(observation.before),
+        "closed_idle": [
+            [closed.client, closed.connection, _since_us(closed.closed_ns, observation.started_ns)]
+            for closed in observation.closed_idle
+        ],
         "baseline": baseline,
         "floor": baseline,  # its name before; scripts may read it
         "old_generation": _old_generation(observation.old_generation),

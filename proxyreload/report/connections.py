@@ -13,10 +13,10 @@ from proxyreload.report.story import Story
 ANNOUNCED, IDLE, CUT, CLOSED, OPEN = "announced", "idle", "cut", "closed", "open"
 ENDINGS = (ANNOUNCED, IDLE, CUT, CLOSED, OPEN)
 
-#: Without a backend's answers for so much of the run its stretch is over; the first share that makes few enough.
-_PAUSE_SHARES = (1 / 200, 1 / 50, 1 / 10, 1)
-#: And for so many times as long as usual.
-_GAPS = 8
+#: After a rest of so much of the run another stretch begins; the first share that makes few enough.
+_REST_SHARES = (1 / 400, 1 / 200, 1 / 50, 1 / 10, 1)
+#: And if it is so many times as long as usual, or such a part of the run that it cannot be overlooked.
+_RESTS, _SEEN_SHARE = 8, 1 / 50
 
 _PORTS = 1 << 16
 
@@ -43,9 +43,9 @@ class FrontConnections:
         """How many each carried."""
         return self.last - self.first + 1
 
-    def ends(self, probe: int) -> dict[str, int]:
-        """Return how many ended in each way, but the probe's."""
-        counts = np.bincount(self.ending[self.client != probe], minlength=len(ENDINGS))
+    def ends(self, chosen: Flags) -> dict[str, int]:
+        """Return how many of these ended in each way."""
+        counts = np.bincount(self.ending[chosen], minlength=len(ENDINGS))
         return {name: int(number) for name, number in zip(ENDINGS, counts, strict=True)}
 
 
@@ -84,6 +84,10 @@ def front_connections(story: Story) -> FrontConnections:
     first = np.flatnonzero(begins)
     last = np.append(first[1:], len(order)) - 1 if len(first) else first
     ending = _endings(rows, client[first], order[last])
+    closed_us = _closed_us(story, client[first], connection[first])
+    # Rows tell of a connection that rested no more than that another one followed.
+    rested = (closed_us != UNKNOWN) & ((ending == ENDINGS.index(IDLE)) | (ending == ENDINGS.index(OPEN)))
+    ending[rested] = ENDINGS.index(IDLE)
     is_open = ending == ENDINGS.index(OPEN)
     begun = order[first]
     asked_us = np.where(rows.written_us[begun] == UNKNOWN, rows.time_us[begun], rows.written_us[begun])
@@ -95,9 +99,15 @@ def front_connections(story: Story) -> FrontConnections:
         number=connection[first],
         port=rows.front_port[begun],
         opened_us=np.minimum(asked_us, rows.time_us[begun]),
-        ended_us=np.where(is_open, story.duration_us, rows.time_us[order[last]]),
+        ended_us=np.where(rested, closed_us, np.where(is_open, story.duration_us, rows.time_us[order[last]])),
         ending=ending,
     )
+
+
+def _closed_us(story: Story, client: Integers, number: Integers) -> Integers:
+    """Return when connections were closed while they rested, as far as that was recorded; else `UNKNOWN`."""
+    known = story.record.closed_idle if story.record is not None else {}
+    return np.array([known.get(each, UNKNOWN) for each in zip(client.tolist(), number.tolist(), strict=True)], np.int64)
 
 
 def _endings(rows: Rows, client: Integers, last_row: Integers) -> NDArray[np.int8]:
@@ -129,10 +139,10 @@ def segments(story: Story, front: FrontConnections, chosen: Integers, most: int)
     instance, time_us = rows.instance[row], rows.time_us[row]
     other = np.ones(len(of), np.bool_)
     other[1:] = (of[1:] != of[:-1]) | (instance[1:] != instance[:-1])
-    first = _first(story, other, time_us, most)
+    began_us = np.where(rows.written_us[row] == UNKNOWN, time_us, rows.written_us[row])
+    first = _first(story, other, began_us - np.append(0, time_us[:-1]), most)
     last = np.append(first[1:], len(of)) - 1 if len(first) else first
     stretches = np.bincount(of[other], minlength=len(front))
-    began_us = np.where(rows.written_us[row] == UNKNOWN, time_us, rows.written_us[row])
     shown = slice(0, most)
     return Segments(
         of[first][shown],
@@ -143,13 +153,15 @@ def segments(story: Story, front: FrontConnections, chosen: Integers, most: int)
     )
 
 
-def _first(story: Story, other: Flags, time_us: Integers, most: int) -> Integers:
-    """Return where stretches begin."""
-    gaps_us = np.diff(time_us, prepend=0)
-    typical_us = float(np.median(gaps_us[~other])) if not other.all() else 0.0
+def _first(story: Story, other: Flags, rests_us: Integers, most: int) -> Integers:
+    """Return where stretches begin: with each exchange, or if they are too many, after rests that can be seen."""
+    if len(other) <= most:
+        return np.arange(len(other))
+    typical_us = float(np.median(rests_us[~other])) if not other.all() else 0.0
+    usual_us = min(_RESTS * typical_us, story.duration_us * _SEEN_SHARE)
     first = np.flatnonzero(other)
-    for share in _PAUSE_SHARES:
-        first = np.flatnonzero(other | (gaps_us > max(story.duration_us * share, _GAPS * typical_us)))
+    for share in _REST_SHARES:
+        first = np.flatnonzero(other | (rests_us > max(story.duration_us * share, usual_us)))
         if len(first) <= most:
             break
     return first
@@ -170,7 +182,7 @@ def back_connections(story: Story) -> BackConnections:
     probes = rows.client[answers] == story.probe
     count, by_probe = np.bincount(group, minlength=size), np.bincount(group[probes], minlength=size)
     _clients, first_answer = np.unique(rows.client[answers], return_index=True)
-    changed = ~np.isin(earliest, first_answer) & (rows.client[first_row] != story.probe)
+    changed = ~np.isin(earliest, first_answer) & story.plain(rows.client[first_row])
     order = np.lexsort((first_us, keys // _PORTS))
     return BackConnections(
         instance=(keys // _PORTS)[order],
@@ -183,7 +195,7 @@ def back_connections(story: Story) -> BackConnections:
     )
 
 
-def front_changed(front: FrontConnections, probe: int) -> int:
+def front_changed(story: Story, front: FrontConnections) -> int:
     """Count again how often a client went over another connection than before."""
-    clients = front.client[front.client != probe]
+    clients = front.client[story.plain(front.client)]
     return len(clients) - len(np.unique(clients))

@@ -28,9 +28,9 @@ class Curve:
 
 
 def measured(story: Story) -> Flags:
-    """Return which rows' latencies count: successes, but the probe's, that say when they were due."""
+    """Return which rows' latencies count: successes of plain clients that say when they were due."""
     rows = story.rows
-    counting: Flags = (rows.failure == 0) & (rows.client != story.probe) & (rows.due_us != UNKNOWN)
+    counting: Flags = (rows.failure == 0) & story.plain(rows.client) & (rows.due_us != UNKNOWN)
     return counting
 
 

@@ -78,13 +78,11 @@ def hover(drawn: figure, renderers: list[Any], tooltips: list[tuple[str, str]]) 
     drawn.add_tools(HoverTool(renderers=renderers, tooltips=tooltips, limit=1))
 
 
-def draw_changes(drawn: figure, story: Story) -> None:
-    """Draw each change as a window from its request until it was seen, and a line at its request."""
-    if not story.changes:
-        return
+def windows_of(story: Story) -> ColumnDataSource:
+    """Return the changes' windows, each from its request until it was seen: one source for all of a run's figures."""
     requested = np.array([change.requested_us for change in story.changes]) / US_PER_S
     over = np.array([change.over_us for change in story.changes]) / US_PER_S
-    draw_windows(drawn, ColumnDataSource({"x": requested, "over": over}))
+    return ColumnDataSource({"x": requested, "over": over})
 
 
 def draw_windows(drawn: figure, windows: ColumnDataSource) -> None:

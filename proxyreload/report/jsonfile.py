@@ -11,9 +11,9 @@ from proxyreload.errors import UsageError
 from proxyreload.system.untrusted import one_line, printable
 from proxyreload.system.wholefile import read_some
 
-_SIZE_LIMIT = 16 * 1024 * 1024
-#: What a page can show of a list or a table that somebody else filled.
-_ENTRIES_AT_MOST = 10_000
+_SIZE_LIMIT = 64 * 1024 * 1024
+#: What a page takes of a list or a table that somebody else filled: two latencies for each of 20,000 changes.
+_ENTRIES_AT_MOST = 50_000
 WORDS_AT_MOST = 200
 LARGEST = 10**15
 
@@ -65,9 +65,9 @@ class Table:
             raise self.wrong(key=key, message=f"has more than {_ENTRIES_AT_MOST} entries")
         return Table(self.file, f"{self.path}{printable(key, 60)}.", value)
 
-    def tables(self, key: str) -> "list[Table]":
+    def tables(self, key: str, most: int = _ENTRIES_AT_MOST) -> "list[Table]":
         """Return a list of tables; raises `UsageError`."""
-        values = self.list(key)
+        values = self.list(key, most)
         if not all(isinstance(value, dict) for value in values):
             raise self.wrong(key=key, message="is not a list of tables")
         return [Table(self.file, f"{self.path}{printable(key, 60)} {n}: ", value) for n, value in enumerate(values, 1)]
@@ -125,6 +125,13 @@ class Table:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
             raise self.wrong(key=key, message="is not a number")
         return float(value)
+
+    def flag(self, key: str) -> bool:
+        """Return yes or no, no if there is none; raises `UsageError`."""
+        value = self.content.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key=key, message="is not true or false")
+        return value
 
     def counts(self, key: str) -> dict[str, int]:
         """Return a table of counts."""

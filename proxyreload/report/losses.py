@@ -22,6 +22,8 @@ class Loss:
     change: int  #: its number, 0 before the first
     client: int
     probe: bool
+    kind: str  #: of traffic
+    aimed: bool  #: at the closing of connections
     age_us: int | None  #: of the connection
     carried: int | None  #: requests that the connection had carried before
     failure: str
@@ -29,6 +31,11 @@ class Loss:
     front_port: int
     back_port: int
     status: str
+
+    @property
+    def named(self) -> str:
+        """Its class; what was aimed stands apart."""
+        return _named(self.failure, aimed=self.aimed)
 
 
 def failed(story: Story) -> Integers:
@@ -38,16 +45,27 @@ def failed(story: Story) -> Integers:
 
 
 def classes(story: Story) -> list[tuple[str, int]]:
-    """Return the classes of failures and how many there were, the most frequent first."""
-    counts = np.bincount(story.rows.failure, minlength=len(story.rows.failures))
-    found = [(story.rows.failures[index], int(counts[index])) for index in np.flatnonzero(counts[1:]) + 1]
+    """Return the classes of failures and how many there were, the most frequent first; what was aimed stands apart."""
+    rows = story.rows
+    aimed = story.aimed(rows.kind)
+    found = []
+    for which in (False, True):
+        counts = np.bincount(rows.failure[aimed == which], minlength=len(rows.failures))
+        found += [
+            (_named(rows.failures[index], aimed=which), int(counts[index])) for index in np.flatnonzero(counts[1:]) + 1
+        ]
     return sorted(found, key=lambda item: (-item[1], item[0]))
+
+
+def _named(failure: str, *, aimed: bool) -> str:
+    return f"{failure} (aimed)" if aimed else failure
 
 
 def losses(story: Story, chosen: Integers) -> list[Loss]:
     """Return these rows as failures."""
     rows, probe = story.rows, story.probe
     change = story.change_before(rows.time_us[chosen])
+    aimed = story.aimed(rows.kind[chosen])
     opened_us = _opened(story, chosen)
     return [
         Loss(
@@ -56,6 +74,8 @@ def losses(story: Story, chosen: Integers) -> list[Loss]:
             change=story.changes[index].number if index >= 0 else 0,
             client=int(rows.client[row]),
             probe=bool(rows.client[row] == probe),
+            kind=rows.kinds[rows.kind[row]],
+            aimed=bool(at_closing),
             age_us=None if begun_us == UNKNOWN else max(0, int(rows.time_us[row] - begun_us)),
             carried=None if rows.carried[row] == UNKNOWN else int(rows.carried[row]),
             failure=rows.failures[rows.failure[row]],
@@ -64,7 +84,7 @@ def losses(story: Story, chosen: Integers) -> list[Loss]:
             back_port=max(0, int(rows.back_port[row])),
             status=_status(story, int(row)),
         )
-        for row, index, begun_us in zip(chosen, change, opened_us, strict=True)
+        for row, index, at_closing, begun_us in zip(chosen, change, aimed, opened_us, strict=True)
     ]
 
 

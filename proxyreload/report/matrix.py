@@ -34,6 +34,8 @@ class Line:
     exchanges: int
     changes: int
     failures: Mapping[str, int]
+    aimed: int | None  #: of them at the closing of connections; None where nothing was aimed
+    lost_by: str  #: which kinds of traffic lost how many of how many
     per_change: float | None
     low: float
     high: float
@@ -97,6 +99,8 @@ def _line(row: Table, folder: Path) -> Line:
         exchanges=row.number("exchanges"),
         changes=row.number("changes"),
         failures=row.counts("failures"),
+        aimed=row.table("proof").number("failures") if row.content.get("proof") is not None else None,
+        lost_by=_lost_by(row.table("kinds")),
         per_change=per_change.decimal("failures") if per_change.content else None,
         low=per_change.decimal("low"),
         high=per_change.decimal("high"),
@@ -108,6 +112,17 @@ def _line(row: Table, folder: Path) -> Line:
         times={key: row.decimal(key) if row.content.get(key) is not None else None for key in TIMES},
         cells=tuple(_cell(trial, folder) for trial in row.tables("trials")),
     )
+
+
+def _lost_by(kinds: Table) -> str:
+    """Say which kinds of traffic lost something, where there is more than one."""
+    told = []
+    for name in kinds.content:
+        kind = kinds.table(name)
+        exchanges, failures = kind.number("exchanges"), kind.number("failures")
+        if failures:
+            told.append(f"{printable(name)} {failures:,} of {exchanges:,}")
+    return ", ".join(told) if len(kinds.content) > 1 else ""
 
 
 def _cell(trial: Table, folder: Path) -> Cell:

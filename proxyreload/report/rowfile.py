@@ -48,7 +48,7 @@ _ROWS_AT_MOST = 50_000_000
 class Rows:
     """Every exchange of a run, an array for each column; `UNKNOWN` where a row says nothing.
 
-    ``instance``, ``failure`` and ``status`` are indices into the texts of the same name; 0 is none.
+    ``instance``, ``failure``, ``status`` and ``kind`` are indices into the texts of the same name; 0 is none.
     """
 
     time_us: Integers
@@ -63,9 +63,11 @@ class Rows:
     instance: Integers
     failure: Integers
     status: Integers
+    kind: Integers
     instances: list[str]
     failures: list[str]
     statuses: list[str]
+    kinds: list[str]
     detailed: bool  #: more than the ancestor's columns
 
     def __len__(self) -> int:
@@ -94,13 +96,14 @@ class _Reading:
     instances: Names = attrs.field(factory=Names)
     failures: Names = attrs.field(factory=Names)
     statuses: Names = attrs.field(factory=Names)
+    kinds: Names = attrs.field(factory=Names)
     total: int = 0
 
     def __attrs_post_init__(self) -> None:
         """Make room for as many rows as there are lines."""
         lines = min(_lines(self.file), _ROWS_AT_MOST)
         texts = dict.fromkeys(("status", "instance", "failure"), np.int32)
-        types: dict[str, type[np.generic]] = {**_NUMBERS, **texts, "announced": np.bool_}
+        types: dict[str, type[np.generic]] = {**_NUMBERS, **texts, "kind": np.int16, "announced": np.bool_}
         self.columns = {name: Column(type_, lines) for name, type_ in types.items()}
 
     def rows(self) -> Rows:
@@ -125,9 +128,11 @@ class _Reading:
             instance=numbers["instance"],
             failure=numbers["failure"],
             status=numbers["status"],
+            kind=numbers["kind"],
             instances=self.instances.texts,
             failures=self.failures.texts,
             statuses=self.statuses.texts,
+            kinds=self.kinds.texts,
             detailed=detailed,
         )
 
@@ -190,6 +195,8 @@ class _Reading:
             columns["failure"].add(batch.codes(self.places["failure"], self.failures))
         else:
             columns["failure"].add(batch.codes(self.places["status"], _Classes(self.failures)))
+        kinds = batch.codes(self.places["kind"], self.kinds) if "kind" in self.places else np.zeros(len(batch))
+        columns["kind"].add(kinds)
         announced = Names()
         told = batch.codes(self.places["announced"], announced) if "announced" in self.places else np.zeros(len(batch))
         columns["announced"].add(told == announced.get("yes", UNKNOWN))

@@ -1,5 +1,6 @@
 """What ``run.json`` tells of a run, as far as it is what it should be."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,41 @@ import attrs
 from proxyreload.record.runfile import FORMATS
 from proxyreload.report.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
 from proxyreload.system.untrusted import printable
+
+#: Groups of clients, and how long the name of a kind is.
+_GROUPS_AT_MOST, _NAME_LIMIT = 100, 60
+#: What every group has; the rest are its kind's own settings, whose names need no quotes.
+_SENT = ("kind", "clients", "rate", "rtt_ms", "probe")
+_BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
+Value = float | tuple[float, float]
+
+
+@attrs.frozen
+class Sent:
+    """Clients of one kind."""
+
+    kind: str
+    clients: int
+    rate_per_s: float | None
+    rtt_ms: float
+    probe: bool
+    values: Mapping[str, Value]  #: the kind's own settings
+
+
+@attrs.frozen
+class KindTold:
+    """What became of one kind of traffic, in a change's window or in the run."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+    exchanges: int
+    failures: Mapping[str, int]
+    aimed: bool  #: for proof, not for rates
+
+    @property
+    def lost(self) -> int:
+        """All failures."""
+        return sum(self.failures.values())
 
 
 @attrs.frozen
@@ -27,6 +63,12 @@ class Change:
     reasons: tuple[str, ...]
     exchanges: int
     failures: Mapping[str, int]
+    kinds: Mapping[str, KindTold]
+
+    @property
+    def aimed_lost(self) -> int:
+        """How many of its failures were aimed at the closing of connections."""
+        return sum(kind.lost for kind in self.kinds.values() if kind.aimed)
 
     @property
     def what(self) -> str:
@@ -69,6 +111,8 @@ class Record:
     versions: Mapping[str, Any]
     machine: Mapping[str, Any]
     changes: tuple[Change, ...]
+    traffic: tuple[Sent, ...]  #: in the order of the clients' numbers
+    kinds: Mapping[str, KindTold]
     verdict: str
     reasons: tuple[str, ...]
     exchanges: int
@@ -83,7 +127,20 @@ class Record:
     baseline: Latency | None
     baseline_rate_per_s: float
     stall_max_us: int
+    closed_idle: Mapping[tuple[int, int], int]  #: when connections were closed while they rested, by client and number
     csv: str
+
+    @property
+    def rated(self) -> tuple[int, int]:
+        """How many exchanges and failures there were of kinds that are not aimed."""
+        exchanges, failures = self.proof
+        return self.exchanges - exchanges, self.failure - failures
+
+    @property
+    def proof(self) -> tuple[int, int]:
+        """How many there were of aimed kinds."""
+        aimed = [kind for kind in self.kinds.values() if kind.aimed]
+        return sum(kind.exchanges for kind in aimed), sum(kind.lost for kind in aimed)
 
 
 def read_record(path: Path) -> Record:
@@ -99,6 +156,7 @@ def _record(run: Table) -> Record:
     summary = run.table("summary")
     baseline = summary.table("baseline" if "baseline" in summary.content else "floor")  # its name before
     options = run.plain("options")
+    closed = [_closed(summary, each) for each in summary.list("closed_idle")]
     return Record(
         title=_title(run),
         version=run.text("proxy_version"),
@@ -109,6 +167,8 @@ def _record(run: Table) -> Record:
         versions=run.plain("versions"),
         machine=run.plain("machine"),
         changes=_in_order([_change(change) for change in run.tables("changes")], run),
+        traffic=tuple(_sent(sent) for sent in run.tables("traffic", _GROUPS_AT_MOST)),
+        kinds=_kinds(summary),
         verdict=summary.text("verdict"),
         reasons=summary.texts("reasons"),
         exchanges=summary.number("exchanges"),
@@ -123,8 +183,19 @@ def _record(run: Table) -> Record:
         baseline=_latency(baseline, "latency") if baseline.content else None,
         baseline_rate_per_s=baseline.decimal("rate_per_s"),
         stall_max_us=summary.number_or_none("stall_max_us") or 0,
+        closed_idle={(client, number): at_us for client, number, at_us in closed},
         csv=run.table("options").path_at("csv"),
     )
+
+
+def _closed(table: Table, told: object) -> tuple[int, int, int]:
+    if (
+        not isinstance(told, list)
+        or len(told) != 3  # noqa: PLR2004  (client, connection, µs)
+        or not all(isinstance(each, int) and 0 <= each <= LARGEST for each in told)
+    ):
+        raise table.wrong(key="closed_idle", message="are not clients, connections and µs")
+    return told[0], told[1], told[2]
 
 
 def _title(run: Table) -> str:
@@ -153,7 +224,45 @@ def _change(table: Table) -> Change:
         reasons=table.texts("reasons"),
         exchanges=table.number("exchanges"),
         failures=table.counts("failures"),
+        kinds=_kinds(table),
     )
+
+
+def _kinds(table: Table) -> dict[str, KindTold]:
+    """Return what became of each kind; nothing in a file that knows none."""
+    told = table.table("kinds")
+    return {printable(name, _NAME_LIMIT): _kind(told.table(name)) for name in told.content}
+
+
+def _kind(table: Table) -> KindTold:
+    return KindTold(
+        table.text("verdict"),
+        table.texts("reasons"),
+        table.number("exchanges"),
+        table.counts("failures"),
+        table.flag("aimed"),
+    )
+
+
+def _sent(table: Table) -> Sent:
+    values = {name: _value(table, name) for name in table.content if name not in _SENT and _BARE.fullmatch(name)}
+    return Sent(
+        table.text("kind"),
+        table.number("clients"),
+        None if table.content.get("rate") is None else table.decimal("rate"),
+        table.decimal("rtt_ms"),
+        table.flag("probe"),
+        values,
+    )
+
+
+def _value(table: Table, key: str) -> Value:
+    """Return one of a kind's own settings: a number, or the two ends of a range."""
+    value = table.content[key]
+    numbers = value if isinstance(value, list) and len(value) == 2 else [value]  # noqa: PLR2004  (a range)
+    if not all(isinstance(each, int | float) and abs(each) <= LARGEST for each in numbers):
+        raise table.wrong(key=key, message="is no number, and no range")
+    return (numbers[0], numbers[1]) if isinstance(value, list) else numbers[0]
 
 
 def _latency(parent: Table, key: str) -> Latency:

@@ -16,15 +16,39 @@ from proxyreload.report.connections import (
     front_connections,
 )
 from proxyreload.report.curves import baseline_curve, curves, measured
-from proxyreload.report.figures import LATENCY_KEYS, seconds_range
+from proxyreload.report.figures import LATENCY_KEYS, seconds_range, windows_of
+from proxyreload.report.groups import Group, figures_of, groups, several, volleys
 from proxyreload.report.losses import Loss, classes, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
 from proxyreload.report.rundata import Record
 from proxyreload.report.story import Story
-from proxyreload.report.strips import Drawn, back_figure, end_keys, front_figure
+from proxyreload.report.strips import (
+    CLIENTS_AT_MOST,
+    OF_A_GROUP,
+    VOLLEY,
+    Drawn,
+    Strips,
+    back_figure,
+    end_keys,
+    front_figure,
+)
 from proxyreload.report.timeline import latency_figure, losses_figure, rate_figure, source_of
-from proxyreload.report.words import command_line, counted, limit, missing_text, number, scenario_toml, sentence
+from proxyreload.report.words import (
+    KindLine,
+    command_line,
+    counted,
+    group_words,
+    kind_lines,
+    limit,
+    missing_text,
+    number,
+    scenario_toml,
+    sentence,
+    volley_words,
+)
+
+_STRIPS = "A strip for each client, a block for each of its connections to the proxy, empty while it rests."
 
 
 @attrs.frozen
@@ -75,6 +99,7 @@ class Section:
     command: str
     scenario: str
     panels: Sequence[Panel]
+    kinds: Sequence[KindLine]  #: of the table of kinds, none if there is only one
     losses: dict[str, Any]  #: the failures' table, for the script
     losses_total: int
     classes: Sequence[tuple[str, int]]
@@ -98,7 +123,7 @@ class Section:
 def section(story: Story, index: int, budget: Budget) -> Section:
     """Make one run's part."""
     front, back = front_connections(story), back_connections(story)
-    seen = changed = front_changed(front, story.probe), int(back.changed.sum())
+    seen = changed = front_changed(story, front), int(back.changed.sum())
     lost, named = failed(story), classes(story)
     record = story.record
     total, failure = len(story.rows), len(lost)
@@ -120,6 +145,7 @@ def section(story: Story, index: int, budget: Budget) -> Section:
         counts=counts,
         command=command_line(record) if record else "",
         scenario=scenario_toml(record) if record else "",
+        kinds=kind_lines(record) if record else (),
         panels=_Panels(story, budget, front, back).all(lost, named) if len(story.rows) else (),
         losses=_table(losses(story, thinned(lost, budget.losses))),
         losses_total=len(lost),
@@ -135,15 +161,16 @@ def _table(shown: Sequence[Loss]) -> dict[str, Any]:
     """Return the table's rows, numbers in µs, names by their place in a list."""
     names = sorted({loss.failure for loss in shown})
     answered = sorted({loss.instance for loss in shown})
-    name_at, instance_at = ({text: at for at, text in enumerate(texts)} for texts in (names, answered))
+    sent = sorted({loss.kind for loss in shown})
+    name_at, instance_at, kind_at = ({text: at for at, text in enumerate(texts)} for texts in (names, answered, sent))
     rows = [
         (
             *(loss.time_us, loss.since_us, loss.change, loss.client, loss.age_us, loss.carried),
-            *(name_at[loss.failure], instance_at[loss.instance]),
+            *(name_at[loss.failure], instance_at[loss.instance], kind_at[loss.kind]),
         )
         for loss in shown
     ]
-    return {"classes": names, "instances": answered, "rows": rows}
+    return {"classes": names, "instances": answered, "kinds": sent, "rows": rows}
 
 
 class _Panels:
@@ -155,6 +182,8 @@ class _Panels:
         self.story = story
         self.budget = budget
         self.seconds = seconds_range(story)
+        self.windows = windows_of(story)
+        self.groups = groups(story)
         self.names = instances(story)
         self.fills = fills(self.names)
         self.keys = self._backend_keys(self.names)
@@ -181,11 +210,12 @@ class _Panels:
         )
         if story.changes:
             caption += " Each change is a dashed line at its request and grey until it was seen in the traffic."
-        rate = rate_figure(story, shown, whole, self.fills, self.seconds)
+        rate = rate_figure(story, shown, whole, self.fills, self.seconds, self.windows)
         panels = [Panel("rate", "Answers by backend", rate, caption, self.keys)]
         if measured(story).any():
-            latency = latency_figure(story, shown, self.seconds)
-            panels.append(Panel("latency", "Latency", latency, "Of successes, the probe's not counted.", LATENCY_KEYS))
+            latency = latency_figure(shown, self.seconds, self.windows)
+            whose = "of the clients asked for by number" if several(self.groups) else "the probe's not counted"
+            panels.append(Panel("latency", "Latency", latency, f"Of successes, {whose}.", LATENCY_KEYS))
         return panels
 
     def _losses(self, lost: Any, named: list[tuple[str, int]]) -> Panel:  # noqa: ANN401
@@ -193,32 +223,65 @@ class _Panels:
         caption = f"{counted(len(lost), 'failure')}, a mark for each."
         if len(marks) < len(lost):
             caption = f"{counted(len(lost), 'failure')}; marks for {number(len(marks))} of them, evenly spread."
-        drawn = losses_figure(self.story, marks, named, self.seconds)
+        drawn = losses_figure(marks, named, self.seconds, self.windows)
         return Panel("losses", "Failures", drawn, caption, ())
 
     def _connections(self) -> list[Panel]:
-        story, panels = self.story, []
-        front, back = self.front, self.back
-        if len(front):
-            drawn, shown = front_figure(story, front, self.fills, self.seconds, self.budget.front)
-            ends = front.ends(story.probe)
-            told = ", ".join(f"{number(count)} {name}" for name, count in ends.items() if count)
+        return [*self._front(), *self._back()]
+
+    def _front(self) -> list[Panel]:
+        """Return the strips of all clients; a panel for each group, if there are several."""
+        story, front = self.story, self.front
+        if not len(front):
+            return []
+        told, changed = self.groups, number(front_changed(story, front))
+        keys = [*self.keys, *end_keys(story)]
+        if not several(told):
+            strips = Strips(story, front, told, CLIENTS_AT_MOST, self.budget.front)
+            drawn, shown = front_figure(strips, self.fills, self.seconds, self.windows)
             caption = (
-                "A strip for each client, a block for each of its connections to the proxy: every block but a client's "
-                f"first counts in front changed ({number(front_changed(front, story.probe))}, without the probe's). "
-                f"How they ended: {told.replace(OPEN, 'open at the end') or 'none'}.{_of(shown)}"
+                f"{_STRIPS} Every block but a client's first counts in front changed ({changed}, without the probe's). "
+                f"{_ended(strips)}{_of(shown)}"
             )
-            panels.append(Panel("front", "The clients' connections", drawn, caption, [*self.keys, *end_keys(story)]))
-        if not back.probe_only.all():
-            drawn, shown = back_figure(story, back, self.fills, self.seconds, self.budget.back)
-            caption = (
-                "From each connection's first answer to its last. Marked with a triangle are those that count in "
-                f"back changed ({number(int(back.changed.sum()))}).{_of(shown)}"
+            return [Panel("front", "The clients' connections", drawn, caption, keys)]
+        panels: list[Panel] = []
+        for index, group in enumerate(told):
+            strips = Strips(story, front, [group], OF_A_GROUP, max(100, self.budget.front // len(told)))
+            if strips.mine.any():
+                panels.append(self._strips_of(index, group, strips, [] if panels else keys))
+        if panels:
+            lead = (
+                f"{_STRIPS} Every block but a client's first counts in front changed ({changed}) in this section, "
+                "that of the clients asked for by number. "
             )
-            if back.probe_only.any():
-                caption += f" {number(int(back.probe_only.sum()))} that carried only the probe's requests are left out."
-            panels.append(Panel("back", "The proxy's connections to the backends", drawn, caption, self.keys))
+            panels[0] = attrs.evolve(panels[0], caption=lead + panels[0].caption)
         return panels
+
+    def _strips_of(self, index: int, group: Group, strips: Strips, keys: Sequence[Key]) -> Panel:
+        """Return one group's strips."""
+        told = volleys(self.story, group)
+        drawn, shown = front_figure(strips, self.fills, self.seconds, self.windows, told)
+        caption = f"{group_words(group, figures_of(self.story, group))} {_ended(strips)}{_of(shown)}"
+        if told:
+            caption += f" {volley_words(told)}"
+            keys = [*keys, Key("a volley", VOLLEY, dash="solid")]
+        title = f"Connections of {group.title}"
+        if shown.clients < group.clients:
+            title += f": {shown.clients} of {group.clients} clients, those first that lost something"
+        return Panel("front" if not index else f"front-{index}", title, drawn, caption, keys)
+
+    def _back(self) -> list[Panel]:
+        story, back = self.story, self.back
+        if back.probe_only.all():
+            return []
+        drawn, shown = back_figure(story, back, self.fills, self.seconds, self.windows, self.budget.back)
+        caption = (
+            "From each connection's first answer to its last. Marked with a triangle are those that count in "
+            f"back changed ({number(int(back.changed.sum()))}).{_of(shown)}"
+        )
+        if back.probe_only.any():
+            caption += f" {number(int(back.probe_only.sum()))} that carried only the probe's requests are left out."
+        return [Panel("back", "The proxy's connections to the backends", drawn, caption, self.keys)]
 
     def _tail(self) -> list[Panel]:
         baseline = baseline_curve(self.story)
@@ -232,6 +295,13 @@ class _Panels:
         if baseline is not None:
             caption += " The baseline is the same clients straight at the backends."
         return [Panel("tail", "Latency by percentile", tail_figure(told), caption, tail_keys(told))]
+
+
+def _ended(strips: Strips) -> str:
+    """Say how connections ended, but those that their clients close themselves."""
+    ends = strips.front.ends(strips.mine & ~strips.fresh)
+    told = ", ".join(f"{number(count)} {name}" for name, count in ends.items() if count)
+    return f"How they ended: {told.replace(OPEN, 'open at the end')}." if told else ""
 
 
 def _of(shown: Drawn) -> str:

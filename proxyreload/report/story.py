@@ -7,7 +7,7 @@ import numpy as np
 
 from proxyreload.report.batches import Integers
 from proxyreload.report.paths import RunPaths
-from proxyreload.report.rowfile import Rows, read_rows
+from proxyreload.report.rowfile import Flags, Rows, read_rows
 from proxyreload.report.rundata import Change, Record, read_record
 from proxyreload.system.untrusted import printable
 
@@ -43,10 +43,29 @@ class Story:
         if not len(rows) or not rows.detailed:
             return -1
         highest = int(rows.client.max())
+        if self.record is not None and self.record.traffic:
+            first = sum(sent.clients for sent in self.record.traffic if not sent.probe)
+            return first if any(sent.probe for sent in self.record.traffic) else -1
         if self.record is not None and isinstance(clients := self.record.options.get("clients"), int):
             return highest if highest == clients else -1
         carried: Integers = rows.carried[rows.client == highest]
         return highest if len(carried) > 1 and not carried.any() and highest > 0 else -1
+
+    def plain(self, client: Integers) -> Flags:
+        """Return which of these clients were asked for by number: latencies and changed connections are theirs.
+
+        Where that is not recorded: all but the probe.
+        """
+        ours: Flags = client != self.probe
+        if self.record is not None and self.record.traffic:
+            ours &= client < self.record.traffic[0].clients
+        return ours
+
+    def aimed(self, kind: Integers) -> Flags:
+        """Return which of these kinds, by their places in the rows, send when connections are being closed."""
+        known = self.record.kinds if self.record is not None else {}
+        aimed = [name in known and known[name].aimed for name in self.rows.kinds]
+        return np.array(aimed, np.bool_)[kind]
 
     def change_before(self, time_us: Integers) -> Integers:
         """Return, for each time, the index of the latest change requested before; -1 before the first."""

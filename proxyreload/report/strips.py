@@ -1,6 +1,6 @@
 """Connections over time: a strip for each client, and the backends' own below."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 
 import attrs
@@ -23,20 +23,26 @@ from proxyreload.report.connections import (
     Segments,
     segments,
 )
-from proxyreload.report.figures import US_PER_S, draw_changed, draw_changes, hover, label_ticks, time_figure
+from proxyreload.report.figures import US_PER_S, draw_changed, draw_windows, hover, label_ticks, time_figure
+from proxyreload.report.groups import Group, Volley
 from proxyreload.report.losses import thinned
 from proxyreload.report.palette import LOST, NEUTRAL, Fill, Key
 from proxyreload.report.rowfile import Flags
 from proxyreload.report.story import Story
 
-_CLIENTS_AT_MOST = 60
+#: Clients that are shown of all, or of each of several groups.
+CLIENTS_AT_MOST, OF_A_GROUP = 60, 20
 _BACK_LANES_AT_MOST = 150
+#: A stretch is wide from such a part of the run.
+_WIDE = 1 / 200
 #: Coloured stretches for each connection, on average at most.
 _SEGMENTS = 4
 #: Half of a strip's height, of the 1 between two clients.
 _HALF = 0.4
 STRIP_HEIGHT, LANE_HEIGHT, AROUND = 22, 7, 40
 
+#: The line of a volley.
+VOLLEY = "#cc79a7"
 #: How each end is marked; a connection that is open at the end of the run has no mark.
 END_MARKS = {
     ANNOUNCED: ("circle", "announced (Connection: close)", "#009e73"),
@@ -53,6 +59,7 @@ class Drawn:
 
     shown: int
     total: int
+    clients: int = 0  #: whose they are
 
 
 def end_keys(story: Story) -> tuple[Key, ...]:
@@ -61,12 +68,52 @@ def end_keys(story: Story) -> tuple[Key, ...]:
     return tuple(Key(END_MARKS[name][1], END_MARKS[name][2], shape=END_MARKS[name][0]) for name in endings)
 
 
+@attrs.frozen(eq=False)
+class Strips:
+    """Whose connections one figure shows, and within what."""
+
+    story: Story
+    front: FrontConnections
+    groups: Sequence[Group]  #: of clients
+    clients: int  #: of each group at most
+    connections: int  #: at most
+
+    @property
+    def mine(self) -> Flags:
+        """Which connections are these groups'."""
+        mine = np.zeros(len(self.front), np.bool_)
+        for group in self.groups:
+            mine |= group.has(self.front.client)
+        return mine
+
+    @property
+    def fresh(self) -> Flags:
+        """Which connections their clients close themselves, after one request."""
+        fresh = np.zeros(len(self.front), np.bool_)
+        for group in self.groups:
+            if group.fresh:
+                fresh |= group.has(self.front.client)
+        return fresh
+
+    def shown(self) -> list[int]:
+        """Return the clients that are shown, those first whose connections were cut; the probe is the last."""
+        told: list[int] = []
+        for group in self.groups:
+            mine = self.front.client[group.has(self.front.client)]
+            cut = self.front.client[group.has(self.front.client) & (self.front.ending == ENDINGS.index(CUT))]
+            clients = np.unique(mine)
+            cuts = np.array([np.count_nonzero(cut == client) for client in clients])
+            told += sorted(clients[np.argsort(-cuts, kind="stable")][: self.clients].tolist())
+        return told
+
+
 def front_figure(
-    story: Story, front: FrontConnections, fills: dict[str, Fill], seconds: Range1d, most: int
+    strips: Strips, fills: dict[str, Fill], seconds: Range1d, windows: ColumnDataSource, volleys: Sequence[Volley] = ()
 ) -> tuple[figure, Drawn]:
-    """Draw the clients' connections, a block for each in its client's strip."""
-    clients = _clients(story, front)
-    chosen = _chosen(story, front, clients, most)
+    """Draw the clients' connections, a block for each in its client's strip, and a line for each volley."""
+    story, front = strips.story, strips.front
+    clients = strips.shown()
+    chosen = _chosen(story, front, clients, strips.connections)
     place = {client: index for index, client in enumerate(clients)}
     drawn = time_figure(
         seconds, AROUND + STRIP_HEIGHT * len(clients), "client", y_range=Range1d(start=len(clients) - 0.4, end=-0.6)
@@ -76,7 +123,7 @@ def front_figure(
         {index: "probe" if client == story.probe else str(client) for client, index in place.items()},
     )
     drawn.ygrid.grid_line_color = None
-    draw_changes(drawn, story)
+    draw_windows(drawn, windows)
     middle = np.array([place[int(client)] for client in front.client[chosen]], np.float32)
     blocks = ColumnDataSource(
         {
@@ -92,13 +139,14 @@ def front_figure(
         },
         name="connections",
     )
-    _draw_segments(drawn, story, segments(story, front, chosen, most * _SEGMENTS), chosen, middle, fills)
+    told_segments = segments(story, front, chosen, strips.connections * _SEGMENTS)
+    _draw_segments(drawn, story, told_segments, chosen, middle, fills)
     outline = drawn.quad(
         "left", "right", "top", "bottom", source=blocks, fill_alpha=0, line_color=NEUTRAL, line_width=0.8
     )
-    # The probe closes its connections itself.
+    kept = ~strips.fresh[chosen]
     for name, (shape, _words, colour) in END_MARKS.items():
-        mine = (front.ending[chosen] == ENDINGS.index(name)) & ((front.client[chosen] != story.probe) | (name == CUT))
+        mine = (front.ending[chosen] == ENDINGS.index(name)) & (kept | (name == CUT))
         drawn.scatter(
             x=front.ended_us[chosen][mine] / US_PER_S,
             y=middle[mine],
@@ -110,16 +158,15 @@ def front_figure(
         )
     told = [("client", "@client"), ("connection", "@number, port @port"), ("requests", "@requests")]
     hover(drawn, [outline], [*told, ("seconds", "@left{0.000000} to @right{0.000000}"), ("end", "@ended")])
-    return drawn, Drawn(len(chosen), len(front))
+    _draw_volleys(drawn, volleys)
+    return drawn, Drawn(len(chosen), int(strips.mine.sum()), len(clients))
 
 
-def _clients(story: Story, front: FrontConnections) -> list[int]:
-    """Return the clients that are shown, those first whose connections were cut; the probe is the last."""
-    clients = np.unique(front.client[front.client != story.probe])
-    cut = front.client[front.ending == ENDINGS.index(CUT)]
-    cuts = np.array([np.count_nonzero(cut == client) for client in clients]) if len(cut) else np.zeros(len(clients))
-    first = sorted(clients[np.argsort(-cuts, kind="stable")][:_CLIENTS_AT_MOST].tolist())
-    return [*first, story.probe] if story.probe >= 0 else first
+def _draw_volleys(drawn: figure, volleys: Sequence[Volley]) -> None:
+    """Draw a line where the clients sent together."""
+    if volleys:
+        at_s = np.array([volley.at_us for volley in volleys]) / US_PER_S
+        drawn.vspan(x=at_s, line_color=VOLLEY, line_width=2, line_alpha=0.8)
 
 
 def _chosen(story: Story, front: FrontConnections, clients: list[int], most: int) -> Integers:
@@ -149,18 +196,20 @@ def _draw_segments(
     places = {name: index for index, name in enumerate(fills)}
     lane_height = 2 * _HALF / max(1, len(places))
     at = np.searchsorted(chosen, told.connection)
-    left, right = told.begin_us / US_PER_S, told.end_us / US_PER_S
+    left, right, seconds = told.begin_us / US_PER_S, told.end_us / US_PER_S, story.duration_us / US_PER_S
     for name, mine in _by_backend(story, told.instance, fills):
         fill = fills.get(name, Fill(NEUTRAL))
         top = middle[at[mine]] - _HALF + np.where(told.alone[mine], 0, places.get(name, 0) * lane_height)
+        # Exchanges that take long are told apart by their edges, those that do not are all edge.
+        edges = np.where(right[mine] - left[mine] > seconds * _WIDE, "#ffffff", fill.colour)
         drawn.quad(
             left=left[mine],
             right=right[mine],
             top=top.astype(np.float32),
             bottom=(top + np.where(told.alone[mine], 2 * _HALF, lane_height)).astype(np.float32),
             fill_color=fill.colour,
-            line_color=fill.colour,
-            line_width=0.5,
+            line_color=edges.tolist(),
+            line_width=0.8,
             hatch_pattern=fill.hatch,
             hatch_alpha=0.5,
         )
@@ -182,7 +231,12 @@ def _places(story: Story, fills: dict[str, Fill]) -> Integers:
 
 
 def back_figure(
-    story: Story, back: BackConnections, fills: dict[str, Fill], seconds: Range1d, most: int
+    story: Story,
+    back: BackConnections,
+    fills: dict[str, Fill],
+    seconds: Range1d,
+    windows: ColumnDataSource,
+    most: int,
 ) -> tuple[figure, Drawn]:
     """Draw the proxy's connections to the backends, but those that carried only the probe's requests."""
     carrying = np.flatnonzero(~back.probe_only)
@@ -198,7 +252,7 @@ def back_figure(
         begins += size
     label_ticks(drawn.yaxis, middle)
     drawn.ygrid.grid_line_color = None
-    draw_changes(drawn, story)
+    draw_windows(drawn, windows)
     blocks = []
     for name, mine in _by_backend(story, back.instance[chosen], fills):
         these, fill = chosen[mine], fills.get(name, Fill(NEUTRAL))

@@ -13,9 +13,9 @@ from proxyreload.report.figures import (
     PERCENTILES,
     US_PER_MS,
     US_PER_S,
-    draw_changes,
     draw_percentiles,
     draw_rates,
+    draw_windows,
     hover,
     label_windows,
     rule_latency,
@@ -72,27 +72,36 @@ def _columns(slices: Bins) -> dict[str, Any]:
     }
 
 
-def rate_figure(story: Story, shown: ColumnDataSource, whole: Bins, fills: dict[str, Fill], seconds: Range1d) -> figure:
+def rate_figure(
+    story: Story,
+    shown: ColumnDataSource,
+    whole: Bins,
+    fills: dict[str, Fill],
+    seconds: Range1d,
+    windows: ColumnDataSource,
+) -> figure:
     """Draw answers per second, the backends' on top of each other."""
     top = 1.25 * max(1.0, float(whole.total_per_s.max()))
     drawn = time_figure(seconds, 250, "answers/s", y_range=Range1d(start=0, end=top))
     drawn.yaxis.formatter = NumeralTickFormatter(format="0[.]0a")
-    draw_changes(drawn, story)
+    draw_windows(drawn, windows)
     draw_rates(drawn, shown, {_backend(name): fills.get(name, Fill(NEUTRAL)) for name in whole.rates_per_s}, _SECONDS)
     _name_changes(drawn, story, top)
     return drawn
 
 
-def latency_figure(story: Story, shown: ColumnDataSource, seconds: Range1d) -> figure:
+def latency_figure(shown: ColumnDataSource, seconds: Range1d, windows: ColumnDataSource) -> figure:
     """Draw p50, p99 and the maximum."""
     drawn = time_figure(seconds, 220, "latency, ms", y_axis_type="log")
     rule_latency(drawn, [shown.data[name] for name, _colour, _dash in PERCENTILES])
-    draw_changes(drawn, story)
+    draw_windows(drawn, windows)
     draw_percentiles(drawn, shown, _SECONDS)
     return drawn
 
 
-def losses_figure(story: Story, marks: list[Loss], classes: list[tuple[str, int]], seconds: Range1d) -> figure:
+def losses_figure(
+    marks: list[Loss], classes: list[tuple[str, int]], seconds: Range1d, windows: ColumnDataSource
+) -> figure:
     """Draw the failures as marks, a row for each class."""
     rows = [f"{number:,} {name}" for name, number in classes[:CLASSES_AT_MOST]]
     if len(classes) > CLASSES_AT_MOST:
@@ -100,10 +109,10 @@ def losses_figure(story: Story, marks: list[Loss], classes: list[tuple[str, int]
     drawn = time_figure(seconds, 40 + _CLASS_HEIGHT * len(rows), "", y_range=Range1d(start=len(rows) - 0.5, end=-0.75))
     drawn.yaxis.ticker = FixedTicker(ticks=[])
     drawn.ygrid.ticker = FixedTicker(ticks=list(range(len(rows))))
-    draw_changes(drawn, story)
+    draw_windows(drawn, windows)
     places = {name: min(index, CLASSES_AT_MOST) for index, (name, _number) in enumerate(classes)}
     for index, text in enumerate(rows):
-        mine = [loss for loss in marks if places[loss.failure] == index]
+        mine = [loss for loss in marks if places[loss.named] == index]
         look = mark(index)
         renderer = drawn.scatter(
             x="x",
@@ -114,7 +123,12 @@ def losses_figure(story: Story, marks: list[Loss], classes: list[tuple[str, int]
             fill_color=look.colour,
             **LOSS_MARK,
         )
-        told = [("seconds", "@x{0.000000}"), ("client", "@client"), ("what", "@status"), ("backend", "@instance")]
+        told = [
+            ("seconds", "@x{0.000000}"),
+            ("client", "@client, @kind"),
+            ("what", "@status"),
+            ("backend", "@instance"),
+        ]
         told += [("connection", "port @port, @age, @carried requests before"), ("since the change", "@since")]
         hover(drawn, [renderer], told)
         drawn.add_layout(
@@ -128,6 +142,7 @@ def _marks(marks: list[Loss], row: int) -> dict[str, Any]:
         "x": np.array([loss.time_us / US_PER_S for loss in marks]),
         "y": np.full(len(marks), row + 0.15, np.float32),
         "client": [f"{loss.client}{' (the probe)' if loss.probe else ''}" for loss in marks],
+        "kind": [loss.kind or "-" for loss in marks],
         "status": [loss.status for loss in marks],
         "instance": [loss.instance or "-" for loss in marks],
         "port": [loss.front_port or "-" for loss in marks],

@@ -84,6 +84,7 @@ class RunService(Service):
             monotonic_ns,
             lambda elapsed_s: self._doing or (run.play.ahead(elapsed_s) if run.play is not None else ""),
             _announcement(self.settings),
+            run.observation.kinds,
         )
         terminal.subscribe(run.bus)
         terminal.start(self.reactor)

@@ -4,6 +4,7 @@ from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Ex
 from proxyreload.history.failures import UNSOLICITED
 from proxyreload.record.csvfile import status_text
 from proxyreload.system.clock import NS_PER_S
+from proxyreload.verdict.tally import Tallies
 
 
 def clock_text(at_ns: int, start_ns: int) -> str:
@@ -12,12 +13,12 @@ def clock_text(at_ns: int, start_ns: int) -> str:
 
 
 def exchange_line(exchange: Exchange, start_ns: int, note: str = "") -> str:
-    """Return one exchange, as a line in columns."""
+    """Return one exchange, as a line in columns; the last is the kind, where it is not of the plain clients."""
     who = f"{'probe' if exchange.probe else 'client'} {exchange.client}"
     front = f"front {exchange.front_port or '-'}"
     back = f"backend {exchange.instance or '-'} back {exchange.back_port or '-'}"
     line = f"{clock_text(exchange.ended_ns, start_ns)}  {who:<10} {front:<12} {back:<24} {status_text(exchange)}"
-    return f"{line}  {note}" if note else line
+    return "  ".join(filter(None, (line, "" if exchange.plain else exchange.kind, note)))
 
 
 def unsolicited_line(closed: FrontClosed, start_ns: int) -> str:
@@ -50,3 +51,11 @@ def change_line(change: Change, start_ns: int) -> str:
         f"{change.phase.value}"
     )
     return f"{line}: {change.message}" if change.phase is Phase.FAILED and change.message else line
+
+
+def kinds_line(tallies: Tallies) -> str:
+    """Return what each kind has lost of what it sent, those first that lost something; empty if there is only one."""
+    if not tallies.several:
+        return ""
+    told = sorted(tallies.by_kind.items(), key=lambda item: not item[1].lost)
+    return f"lost/sent: {'  '.join(f'{kind} {tally.lost}/{tally.exchanges}' for kind, tally in told)}"

@@ -24,7 +24,9 @@ class Recent:
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Take a batch."""
-        self._latencies_ns += [each.ended_ns - each.due_ns for each in exchanges if not each.failure and not each.probe]
+        self._latencies_ns += [
+            each.ended_ns - each.due_ns for each in exchanges if each.plain and not each.failure and not each.probe
+        ]
         for each in exchanges:
             if each.failure:
                 self._failures.append(each)
@@ -39,7 +41,8 @@ class Recent:
     def lost(self, start_ns: int) -> str:
         """Say which failures were the last; nothing if there were none."""
         told = (
-            f"{seconds(each.ended_ns - start_ns):.1f} s client {each.client} {each.failure}"
+            f"{seconds(each.ended_ns - start_ns):.1f} s {'' if each.plain else f'{each.kind} '}client {each.client} "
+            f"{each.failure}"
             for each in reversed(self._failures)
         )
         return f"last failures: {', '.join(told)}" if self._failures else ""

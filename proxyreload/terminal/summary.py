@@ -47,7 +47,7 @@ def summary_lines(
                 yield f"    {race.line()}"
     else:
         yield from _repetition_lines(observation.changes)
-        yield repetition.line()
+        yield repetition.line() + ("; all this but what was aimed" if observation.proof is not None else "")
     yield from _kind_lines(observation)
     yield from (f"{kind}  cannot: {why}" for kind, why in (cannot or {}).items())
     yield from _latency_lines(observation)
@@ -65,10 +65,13 @@ def summary_lines(
     yield from map(_lost_record_line, observation.lost_records)
     yield from written
     counts = observation.counts
-    if counts.failure:
-        yield f"failures: {counts.failure} of {counted(counts.total, 'exchange')}: {by_class(counts.by_failure)}"
+    rated, proof = observation.kinds.rated, observation.proof
+    if rated.lost:
+        yield f"failures: {rated.lost} of {counted(rated.exchanges, 'exchange')}: {by_class(rated.failures)}"
     elif counts.success:
-        yield detection_limit(counts.total)
+        yield detection_limit(rated.exchanges)
+    if proof is not None:
+        yield proof.line()
     if helps and judgement.verdict is Verdict.LOSSY:
         yield f"what helps: {helps}"
     yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
@@ -113,7 +116,7 @@ def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
 def _kind_lines(observation: Observation) -> Iterator[str]:
     """Yield what became of each kind, where there is more than the clients asked for by number and the probe."""
     tallies = observation.kinds.by_kind
-    if tallies.keys() <= {"get", "fresh"}:
+    if not observation.kinds.several:
         return
     width = max(map(len, tallies))
     for kind, judgement in judge_kinds(observation).items():

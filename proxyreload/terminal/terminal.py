@@ -27,12 +27,14 @@ from proxyreload.terminal.lines import (
     clock_text,
     exchange_line,
     killed_line,
+    kinds_line,
     leaving_line,
     rate_line,
     unsolicited_line,
 )
 from proxyreload.terminal.recent import Recent
 from proxyreload.verdict.counts import Counts
+from proxyreload.verdict.tally import Tallies
 
 #: How often the terminal is drawn, and how many ordinary exchanges it gets each time.
 DRAW_INTERVAL_S = 0.25
@@ -55,6 +57,7 @@ class Terminal:
     clock_ns: ClockNs
     progress: Callable[[float], str]  #: what comes next, told by seconds since the start
     announcement: str = ""  #: what is about to happen, in a line
+    kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic so far
     _start_ns: int = attrs.field(default=0, init=False)
     _lines: list[str] = attrs.field(factory=list, init=False)
     _closing: list[str] = attrs.field(factory=list, init=False)
@@ -166,9 +169,10 @@ class Terminal:
         self.display.show(lines, "" if last else self._pinned())
 
     def _pinned(self) -> str:
-        """Return what stays below the log: the last failures; what comes next, the rate, the last second; the counts.
+        """Return what stays below the log.
 
-        But for the failures, each line fits 80 columns.
+        The last failures; what comes next, the rate, the last second; the counts by kind; the counts. But for the
+        failures, and many kinds, each line fits 80 columns.
         """
         if not self._start_ns:
             return ""
@@ -178,7 +182,7 @@ class Terminal:
         elapsed_s = seconds(now_ns - self._start_ns)
         speed = f"{self._rate(now_ns):.0f}/s"
         between = "  ".join(filter(None, (self.progress(elapsed_s), speed, latency)))
-        return "\n".join(filter(None, (failures, between, self._status_line(elapsed_s))))
+        return "\n".join(filter(None, (failures, between, kinds_line(self.kinds), self._status_line(elapsed_s))))
 
     def _status_line(self, elapsed_s: float) -> str:
         return f"{elapsed_s:6.1f} s  {self.counts.line()}"

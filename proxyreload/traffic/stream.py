@@ -151,6 +151,6 @@ kind = Kind(
     Listening,
     Telling,
     KEYS,
-    quiet=(2, {}),
+    quiet=(2, {"length": 3.5}),
     brief={"every": 0.05, "length": 0.2},
 )

@@ -61,6 +61,6 @@ kind = Kind(
     Upload,
     Receiving,
     KEYS,
-    quiet=(1, {}),
+    quiet=(1, {"length": 3.5}),
     brief={"every": 0.05, "length": 0.2},
 )

@@ -138,14 +138,27 @@ def judge_kinds(observation: Observation) -> dict[str, Judgement]:
     return {kind: judge_kind(tally, by_change=kind in racing) for kind, tally in observation.kinds.by_kind.items()}
 
 
-def who_lost(tallies: Tallies) -> str:
-    """Say which kinds lost what and which did not, where there is more than one; empty if none lost."""
-    lost = {kind: tally.lost for kind, tally in tallies.by_kind.items() if tally.lost}
-    if not lost or len(tallies.by_kind) == 1:
+def who_lost(tallies: Tallies, judgements: Mapping[str, Judgement] | None = None) -> str:
+    """Say which kinds lost what, and how the others fared, where there is more than one.
+
+    Empty if nothing was lost and nothing closed unannounced. Without `judgements` each is judged by its tally.
+    """
+    kinds = tallies.by_kind
+    if judgements is None:
+        judgements = {kind: judge_kind(tally) for kind, tally in kinds.items()}
+    lost = [kind for kind, tally in kinds.items() if tally.lost]
+    racy = [kind for kind in kinds if kind not in lost and judgements[kind].verdict is Verdict.RACY]
+    if len(kinds) == 1 or not (lost or racy):
         return ""
-    parts = [f"{kind} lost {number} of {tallies.by_kind[kind].exchanges}" for kind, number in lost.items()]
-    others = [kind for kind in tallies.by_kind if kind not in lost]
-    return ", ".join(parts) + (f"; {', '.join(others)} lost nothing" if others else "")
+    parts = []
+    for aimed, word in ((False, ""), (True, "for proof: ")):
+        told = [f"{kind} lost {kinds[kind].lost} of {kinds[kind].exchanges}" for kind in lost]
+        told = [each for each, kind in zip(told, lost, strict=True) if (kind in tallies.aimed) is aimed]
+        parts += [word + ", ".join(told)] if told else []
+    others = [kind for kind in kinds if kind not in lost and kind not in racy]
+    parts += [f"{', '.join(racy)} racy, without a loss"] if racy else []
+    parts += [f"{', '.join(others)} lost nothing"] if others else []
+    return "; ".join(parts)
 
 
 def outdated(number: int) -> tuple[str, ...]:
@@ -161,14 +174,13 @@ def judge_change(change: ObservedChange) -> Judgement:
     effective, why_not = is_effective(change)
     closures = judge_closures(change.closures)
     losses = sum(change.failures.values())
-    reasons = closures.reasons
+    kinds = who_lost(change.kinds)
+    reasons = (*([kinds] if kinds else []), *closures.reasons)
     if losses:
         reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *outdated(change.outdated), *reasons)
     if not effective:
         return Judgement(Verdict.INEFFECTIVE, (why_not, *reasons))
-    if losses:
-        return Judgement(Verdict.LOSSY, reasons)
-    return closures
+    return Judgement(Verdict.LOSSY if losses else closures.verdict, reasons)
 
 
 def judge(observation: Observation) -> Judgement:
@@ -195,16 +207,14 @@ def judge(observation: Observation) -> Judgement:
         reason = f"{schedule.never_sent} of {counted(schedule.requests, 'request')} that were due were never sent"
         return Judgement(Verdict.INVALID, (reason, *_losses(counts)))
     verdicts = [judge_change(change).verdict for change in observation.changes]
+    kinds = who_lost(observation.kinds, judge_kinds(observation))
+    replaced = outdated(sum(change.outdated for change in observation.changes))
+    reasons = (*_losses(counts), *replaced, *([kinds] if kinds else []))
     if not observation.changes:
         closures = judge_closures(observation.before, by_change=False)
-        verdicts, reasons = [closures.verdict], closures.reasons
-    else:
-        reasons = ()
+        verdicts, reasons = [closures.verdict], (*reasons, *closures.reasons)
     if counts.failure:
         verdicts.append(Verdict.LOSSY)
-        told = who_lost(observation.kinds)
-        replaced = outdated(sum(change.outdated for change in observation.changes))
-        reasons = (*_losses(counts), *replaced, *([told] if told else []), *reasons)
     return Judgement(worst(verdicts), reasons)
 
 

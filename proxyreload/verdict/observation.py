@@ -19,6 +19,7 @@ from proxyreload.history.events import (
     ConnectionChanged,
     Ended,
     EndedEarly,
+    Ending,
     Event,
     Exchange,
     FarKept,
@@ -38,10 +39,13 @@ from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.phases import LatencyPhase, Phases
+from proxyreload.verdict.proof import Proof
 from proxyreload.verdict.repetition import Repetition, repetition
 from proxyreload.verdict.tally import Tallies, kinds_of
 from proxyreload.verdict.windows import Closures, ObservedChange, Windows
 
+#: Connections that were closed while they rested, of which it is kept when: no row tells.
+CLOSED_KEPT = 5_000
 #: An instance's share of the answers is told from at least so many, from before the change before if need be.
 SHARE_FROM = 100
 
@@ -69,6 +73,7 @@ class Observation:
     ended_ns: int = 0
     _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
     _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
+    closed_idle: list[FrontClosed] = attrs.field(factory=list)  #: while they rested, the first so many
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
     _answers: int = 0
@@ -128,9 +133,18 @@ class Observation:
 
     @property
     def repetition(self) -> Repetition | None:
-        """What the changes lost, each and all; None if there are too few."""
-        losses = [sum(change.failures.values()) for change in self.changes]
-        return repetition(losses, sum(change.exchanges for change in self.changes))
+        """What the changes lost, each and all, of what is not aimed; None if there are too few."""
+        rated = [change.kinds.rated for change in self.changes]
+        return repetition([each.lost for each in rated], sum(each.exchanges for each in rated))
+
+    @property
+    def proof(self) -> Proof | None:
+        """What the aimed kinds lost, in the whole run; None if there are none."""
+        proof = self.kinds.proof
+        if proof is None:
+            return None
+        lossy = sum(bool(change.kinds.proof and change.kinds.proof.lost) for change in self.changes)
+        return Proof(proof.exchanges, proof.lost, len(self.changes), lossy)
 
     @property
     def arrivals_by_kind(self) -> dict[str, int]:
@@ -156,6 +170,7 @@ class Observation:
     def _started(self, events: Sequence[Started]) -> None:
         self.started_ns, self._kinds_of_clients = events[0].at_ns, events[0].kinds
         self._arrivals_by_client = dict.fromkeys(self._kinds_of_clients, 0)
+        self.kinds.aimed = self._windows.aimed = events[0].aimed
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
@@ -245,6 +260,8 @@ class Observation:
                 front = self._windows.closures_of(change).front
                 front[event.ending] = front.get(event.ending, 0) + 1
                 self.kinds.closed(event.kind, event.ending)
+                if event.ending is Ending.IDLE and len(self.closed_idle) < CLOSED_KEPT:
+                    self.closed_idle.append(event)
                 if change is not None:
                     change.kinds.closed(event.kind, event.ending)
 

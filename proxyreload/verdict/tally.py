@@ -1,11 +1,14 @@
 """What became of one kind of traffic, in a change's window or in the whole run."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from proxyreload.history.events import Ending, Exchange
+
+#: What is always sent: by the clients that are asked for by number, and by the probe.
+_ALWAYS = frozenset({"get", "fresh"})
 
 
 @attrs.define
@@ -24,9 +27,30 @@ class Tally:
 
 @attrs.define
 class Tallies:
-    """One for each kind that was sent."""
+    """One for each kind that was sent.
+
+    What an ``aimed`` kind loses is proof that something can be lost, and makes a change lossy. It says nothing of how
+    often that happens: it sends when connections are being closed, and at no other time. So rates are of the others.
+    """
 
     by_kind: dict[str, Tally] = attrs.field(factory=dict)
+    aimed: frozenset[str] = frozenset()
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than what is always sent."""
+        return not self.by_kind.keys() <= _ALWAYS
+
+    @property
+    def rated(self) -> Tally:
+        """All kinds together but the aimed ones."""
+        return _sum(tally for kind, tally in self.by_kind.items() if kind not in self.aimed)
+
+    @property
+    def proof(self) -> Tally | None:
+        """The aimed kinds together; None if there is none."""
+        aimed = [tally for kind, tally in self.by_kind.items() if kind in self.aimed]
+        return _sum(aimed) if aimed else None
 
     @property
     def exchanges(self) -> int:
@@ -36,10 +60,7 @@ class Tallies:
     @property
     def failures(self) -> dict[str, int]:
         """Of all kinds, by class."""
-        failures: Counter[str] = Counter()
-        for tally in self.by_kind.values():
-            failures.update(tally.failures)
-        return dict(failures)
+        return _sum(self.by_kind.values()).failures
 
     def of(self, kind: str) -> Tally:
         """Return a kind's."""
@@ -66,6 +87,16 @@ class Tallies:
         """Count a front connection that the proxy closed."""
         front = self.of(kind).front
         front[ending] = front.get(ending, 0) + 1
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    """Return what they lost together, and of how many."""
+    exchanges = 0
+    failures: Counter[str] = Counter()
+    for tally in tallies:
+        exchanges += tally.exchanges
+        failures.update(tally.failures)
+    return Tally(exchanges, dict(failures))
 
 
 def kinds_of(exchanges: Sequence[Exchange]) -> Mapping[str, int]:

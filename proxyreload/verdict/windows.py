@@ -118,6 +118,7 @@ class Windows:
 
     changes: list[ObservedChange] = attrs.field(factory=list)
     before: Closures = attrs.field(factory=Closures)  #: what was closed before the first
+    aimed: frozenset[str] = frozenset()  #: kinds of traffic, as `Tallies` has them
     _requested_ns: list[int] = attrs.field(factory=list)
 
     def open(self, event: Change, share_before: float, answers: int) -> ObservedChange:
@@ -130,6 +131,7 @@ class Windows:
             event.at_ns,
             share_before=share_before,
             answers_mark=answers,
+            kinds=Tallies(aimed=self.aimed),
         )
         self.changes.append(change)
         self._requested_ns.append(event.at_ns)

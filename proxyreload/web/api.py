@@ -22,6 +22,7 @@ from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.system import bounds
 from proxyreload.system.clock import seconds
 from proxyreload.web.guard import Refusal
+from proxyreload.web.lanes import lanes
 from proxyreload.web.live import encode
 from proxyreload.web.pictures import pictures
 from proxyreload.web.whole_file import Download
@@ -61,7 +62,7 @@ class Api:
         """Serve `bench`."""
         self._bench = bench
         # Made now, for it takes long: a run that goes on would feel it.
-        self._pictures = encode(pictures(bench.settings.backends.number, bench.settings.load.clients))
+        self._pictures = encode(pictures(bench.settings.backends.number, lanes(bench.settings.load)))
 
     @property
     def resource(self) -> IResource:

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import attrs
@@ -27,9 +27,11 @@ from proxyreload.history.events import (
 from proxyreload.system.clock import NS_PER_US, ClockNs, seconds
 from proxyreload.system.untrusted import printable
 from proxyreload.verdict.counts import Counts
+from proxyreload.verdict.tally import kinds_of
 from proxyreload.web.back import BackConnections
-from proxyreload.web.slices import LOSSES_AT_MOST, SLICE_S, Slice
-from proxyreload.web.stretches import CLIENTS_AT_MOST, Strips
+from proxyreload.web.lanes import STRIPS_AT_MOST
+from proxyreload.web.slices import SLICE_S, Slice
+from proxyreload.web.stretches import Strips
 
 #: Ten minutes.
 _SLICES_KEPT = 2400
@@ -55,9 +57,11 @@ class Live:
     rate_per_s: float | None = None
     notes: deque[str] = attrs.field(factory=lambda: deque(maxlen=20))  #: what broke
     started_ns: int = 0
+    aimed: frozenset[str] = frozenset()  #: kinds that send when connections are being closed
     over: bool = False  #: every exchange has been recorded
     _slice: Slice = attrs.field(factory=Slice)
-    _strips: Strips = attrs.field(factory=Strips)
+    drawn: Collection[int] = range(STRIPS_AT_MOST)  #: the clients whose connections are told
+    _strips: Strips = attrs.field(init=False)
     _back: BackConnections = attrs.field(factory=BackConnections)
     _history: deque[bytes] = attrs.field(factory=lambda: deque(maxlen=_SLICES_KEPT))
     _losses: deque[dict[str, Any]] = attrs.field(factory=lambda: deque(maxlen=_LOSSES_KEPT))
@@ -66,6 +70,10 @@ class Live:
     _instances: set[str] = attrs.field(factory=set)
     _last_s: float = 0.0
     _ticking: LoopingCall | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Know whose connections are told."""
+        self._strips = Strips(self.drawn)
 
     @property
     def elapsed_s(self) -> float:
@@ -124,7 +132,7 @@ class Live:
 
     def started(self, events: Sequence[Started]) -> None:
         """Note the zero of all times."""
-        self.started_ns = events[0].at_ns
+        self.started_ns, self.aimed = events[0].at_ns, events[0].aimed
         self.changed()
 
     def ended(self, events: Sequence[Ended]) -> None:  # noqa: ARG002
@@ -138,8 +146,11 @@ class Live:
         """Take a batch."""
         current = self._slice
         current.answers.update([each.instance for each in exchanges])
+        current.sent.update(kinds_of(exchanges))
         current.latencies_us += [
-            (each.ended_ns - each.due_ns) // NS_PER_US for each in exchanges if not each.failure and not each.probe
+            (each.ended_ns - each.due_ns) // NS_PER_US
+            for each in exchanges
+            if each.plain and not each.failure and not each.probe
         ]
         self._strips.carried(exchanges)
         self._back.carried(exchanges)
@@ -159,9 +170,9 @@ class Live:
         for event in events:
             if not event.probe:
                 at_s = self._since_start(event.closed_ns)
-                self._slice.closed[event.ending.value] += 1
+                self._slice.closed[event.kind, event.ending.value] += 1
                 self._strips.lost(event.client, event.connection, at_s)
-                if event.client < CLIENTS_AT_MOST and len(self._slice.ends) < _ENDS_AT_MOST:
+                if event.client in self._strips.drawn and len(self._slice.ends) < _ENDS_AT_MOST:
                     self._slice.ends.append([event.client, at_s, event.ending.value])
 
     def change(self, events: Sequence[Change]) -> None:
@@ -222,11 +233,15 @@ class Live:
 
     def _lost(self, lost: Exchange) -> None:
         current = self._slice
-        current.failures[lost.failure] += 1
-        if len(current.losses) < LOSSES_AT_MOST:
+        current.lost[lost.kind, lost.failure] += 1
+        aimed = lost.kind in self.aimed
+        # A volley leaves room for what others lose with it.
+        if current.room_for(aimed=aimed):
             told = {
                 "at_s": self._since_start(lost.ended_ns),
                 "client": lost.client,
+                "kind": lost.kind,
+                "aimed": aimed,
                 "failure": lost.failure,
                 "message": printable(lost.message),
                 "backend": lost.instance,

@@ -1,7 +1,8 @@
 """Figures for Prometheus, over all runs since the service started."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry, generate_latest
@@ -23,12 +24,12 @@ class Metrics(Collector):
 
     connections: int = 0  #: that the clients have now
     running: bool = False
-    _success: int = 0
+    _sent: Counter[str] = attrs.field(factory=Counter)  # by kind of traffic, of which there are only so many
     _answers: Counter[str] = attrs.field(factory=Counter)
-    _failures: Counter[str] = attrs.field(factory=Counter)
+    _lost: Counter[tuple[str, str]] = attrs.field(factory=Counter)  # by kind and class
     _front_changed: int = 0
     _back_changed: int = 0
-    _closed: Counter[str] = attrs.field(factory=Counter)
+    _closed: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     _buckets: list[int] = attrs.field(factory=lambda: [0] * (len(BUCKETS_US) + 1))
     _latency_sum_us: int = 0
     _changes: Counter[tuple[str, str]] = attrs.field(factory=Counter)
@@ -55,11 +56,15 @@ class Metrics(Collector):
             if event.phase is Phase.APPLIED:
                 self._last_change_s[event.action] = seconds(event.at_ns - self._requested_ns)
 
-    def add(self, over: Slice, success: int) -> None:
-        """Add a slice, with how many exchanges succeeded in it."""
-        self._success += success
+    def expect(self, kinds: Iterable[str]) -> None:
+        """Tell of these kinds of traffic, also before any of it was sent."""
+        self._sent.update(dict.fromkeys(kinds, 0))
+
+    def add(self, over: Slice) -> None:
+        """Add a slice."""
+        self._sent.update(over.sent)
         self._answers.update(over.answers)
-        self._failures.update(over.failures)
+        self._lost.update(over.lost)
         self._front_changed += over.front_changed
         self._back_changed += over.back_changed
         self._closed.update(over.closed)
@@ -77,31 +82,33 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
-        exchanges = CounterMetricFamily("proxyreload_exchanges", "Requests with their outcome", labels=["outcome"])
-        exchanges.add_metric(["success"], self._success)
-        exchanges.add_metric(["failure"], self._failures.total())
-        yield exchanges
+        lost: Counter[str] = Counter()
+        for (kind, _failure), number in self._lost.items():
+            lost[kind] += number
+        outcomes = {(kind, "success"): sent - lost[kind] for kind, sent in self._sent.items()}
+        outcomes |= {(kind, "failure"): lost[kind] for kind in self._sent}
+        about = "Requests with their outcome, by kind of traffic"
+        yield _counters("proxyreload_exchanges", about, ("kind", "outcome"), outcomes)
         yield _counter("proxyreload_answers", "Answers by backend", "backend", self._answers)
-        yield _counter("proxyreload_failures", "Failed requests by class", "class", self._failures)
+        about = "Failed requests by kind of traffic and class"
+        yield _counters("proxyreload_failures", about, ("kind", "class"), self._lost)
         changed = {"front": self._front_changed, "back": self._back_changed}
         yield _counter("proxyreload_connections_changed", "Front changed and back changed", "side", changed)
-        closed = "The clients' connections that ended, by how"
-        yield _counter("proxyreload_front_connections_closed", closed, "ending", self._closed)
+        about = "The clients' connections that ended, by kind of traffic and how"
+        yield _counters("proxyreload_front_connections_closed", about, ("kind", "ending"), self._closed)
         connections = "The clients' open connections, the probe's not counted"
         yield GaugeMetricFamily("proxyreload_front_connections", connections, value=self.connections)
         yield GaugeMetricFamily("proxyreload_running", "Whether a run is going on", value=self.running)
         latency = HistogramMetricFamily(
-            "proxyreload_latency_seconds", "From when a request was due to its answer; successes, but the probe's"
+            "proxyreload_latency_seconds",
+            "From when a request was due to its answer; successes of the clients of --clients",
         )
         bounds = [f"{bound_us / _US_PER_S:g}" for bound_us in BUCKETS_US]
         latency.add_metric(
             [], list(zip([*bounds, "+Inf"], self._buckets, strict=True)), sum_value=self._latency_sum_us / _US_PER_S
         )
         yield latency
-        changes = CounterMetricFamily("proxyreload_changes", "Changes by what came of them", labels=["action", "phase"])
-        for (action, phase), number in self._changes.items():
-            changes.add_metric([action, phase], number)
-        yield changes
+        yield _counters("proxyreload_changes", "Changes by what came of them", ("action", "phase"), self._changes)
         took = GaugeMetricFamily(
             "proxyreload_last_change_seconds", "From the last change's request until applied", labels=["action"]
         )
@@ -112,8 +119,13 @@ class Metrics(Collector):
         yield _counter("proxyreload_runs", "Runs by verdict", "verdict", verdicts)
 
 
-def _counter(name: str, documentation: str, label: str, numbers: "Counter[str] | dict[str, int]") -> Metric:
-    counter = CounterMetricFamily(name, documentation, labels=[label])
-    for value, number in numbers.items():
-        counter.add_metric([value], number)
+def _counter(name: str, documentation: str, label: str, numbers: Mapping[str, int]) -> Metric:
+    return _counters(name, documentation, (label,), {(value,): number for value, number in numbers.items()})
+
+
+def _counters(name: str, documentation: str, labels: Sequence[str], numbers: Mapping[Any, int]) -> Metric:
+    """Return a counter; `numbers` are by the labels' values."""
+    counter = CounterMetricFamily(name, documentation, labels=labels)
+    for values, number in numbers.items():
+        counter.add_metric(values, number)
     return counter

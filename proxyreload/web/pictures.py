@@ -1,6 +1,6 @@
 """The pictures of the report, empty, for the page's script to fill while a run goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import asdict
@@ -29,7 +29,6 @@ from proxyreload.report.palette import DASHES, LOST, NEUTRAL, Fill, Key, fills, 
 from proxyreload.report.percentiles import COLOURS, TICKS
 from proxyreload.report.strips import AROUND, END_MARKS, LANE_HEIGHT, STRIP_HEIGHT
 from proxyreload.web.slices import ANOTHER
-from proxyreload.web.stretches import CLIENTS_AT_MOST
 
 #: Backends with a colour of their own; the answers of the others are one.
 _BACKENDS_AT_MOST = 12
@@ -45,18 +44,20 @@ _ENDS = {
 }
 
 
-def pictures(backends: int, clients: int) -> dict[str, Any]:
-    """Return what the page's script needs to draw: Bokeh's documents, legends, colours."""
+def pictures(backends: int, clients: Mapping[int, str]) -> dict[str, Any]:
+    """Return what the page's script needs to draw: Bokeh's documents, legends, colours.
+
+    `clients` are those whose connections are drawn, in order, with the names of their strips.
+    """
     seconds = Range1d(start=0, end=60, name="seconds")
     names = [str(number) for number in range(min(backends, _BACKENDS_AT_MOST))]
     colours = {**fills(names), ANOTHER: Fill(NEUTRAL)}
     changes = ColumnDataSource({"x": [], "over": [], "text": [], "y": []}, name="changes")
-    strips = min(clients, CLIENTS_AT_MOST)
     drawn = {
         "rate": _rate([*names, ANOTHER], colours, seconds),
         "latency": _latency(seconds),
         "losses": _losses(seconds),
-        "front": _strips(strips, seconds),
+        "front": _strips(list(clients.values()), seconds),
         "back": _back(seconds),
     }
     for each in drawn.values():
@@ -78,7 +79,7 @@ def pictures(backends: int, clients: int) -> dict[str, Any]:
         "fills": {name: asdict(fill) for name, fill in {**colours, "": Fill(NEUTRAL)}.items()},
         "marks": [asdict(mark(index)) for index in range(_CLASSES)],
         "ends": {ending: {"shape": shape, "colour": colour} for ending, (shape, _words, colour) in _ENDS.items()},
-        "strips": strips,
+        "strips": {str(client): place for place, client in enumerate(clients)},
         "lanes": {"most": _LANES_AT_MOST, "height": LANE_HEIGHT, "around": AROUND},
         "curves": {"colours": COLOURS, "dashes": DASHES},
         "keys": {
@@ -125,7 +126,7 @@ def _latency(seconds: Range1d) -> figure:
 
 def _losses(seconds: Range1d) -> figure:
     """Draw the failures as marks, a row for each class."""
-    columns = ("x", "y", "client", "failure", "message", "backend", "port", "shape", "colour")
+    columns = ("x", "y", "client", "kind", "failure", "message", "backend", "port", "shape", "colour")
     marks = ColumnDataSource({name: [] for name in columns}, name="losses")
     rows = ColumnDataSource({"y": [], "text": []}, name="classes")
     drawn = time_figure(seconds, 40 + 30 * _CLASSES, "", y_range=Range1d(start=_CLASSES - 0.5, end=-0.75))
@@ -140,19 +141,19 @@ def _losses(seconds: Range1d) -> figure:
         fill_color="colour",
         **LOSS_MARK,
     )
-    told = [("seconds", "@x{0.000000}"), ("client", "@client, port @port"), ("what", "@failure @message")]
+    told = [("seconds", "@x{0.000000}"), ("client", "@client, @kind, port @port"), ("what", "@failure @message")]
     hover(drawn, [renderer], [*told, ("backend", "@backend")])
     labels = LabelSet(x=4, y="y", x_units="screen", text="text", source=rows, y_offset=2, text_font_size="12px")
     drawn.add_layout(labels)
     return drawn
 
 
-def _strips(clients: int, seconds: Range1d) -> figure:
+def _strips(names: Sequence[str], seconds: Range1d) -> figure:
     """Draw the clients' connections: for each stretch with the same backends a block, or a lane for each of several."""
     drawn = time_figure(
-        seconds, AROUND + STRIP_HEIGHT * clients, "client", y_range=Range1d(start=clients - 0.4, end=-0.6)
+        seconds, AROUND + STRIP_HEIGHT * len(names), "client", y_range=Range1d(start=len(names) - 0.4, end=-0.6)
     )
-    label_ticks(drawn.yaxis, {number: str(number) for number in range(clients)})
+    label_ticks(drawn.yaxis, dict(enumerate(names)))
     drawn.ygrid.grid_line_color = None
     columns = ("left", "right", "top", "bottom", "client", "number", "port", "label", "colour", "hatch", "line")
     blocks = drawn.quad(

@@ -23,11 +23,12 @@ class Slice:
     """One slice while it fills, and when it is over."""
 
     answers: Counter[str] = attrs.field(factory=Counter)  #: by backend
-    failures: Counter[str] = attrs.field(factory=Counter)  #: by class
-    latencies_us: list[int] = attrs.field(factory=list)  #: of successes, but the probe's; sorted when it is over
+    sent: Counter[str] = attrs.field(factory=Counter)  #: exchanges by kind of traffic
+    lost: Counter[tuple[str, str]] = attrs.field(factory=Counter)  #: failures by kind and class
+    latencies_us: list[int] = attrs.field(factory=list)  #: of plain clients' successes; sorted when it is over
     front_changed: int = 0
     back_changed: int = 0
-    closed: Counter[str] = attrs.field(factory=Counter)  #: the clients' connections, by how they ended
+    closed: Counter[tuple[str, str]] = attrs.field(factory=Counter)  #: the clients' connections, by kind and ending
     losses: list[dict[str, Any]] = attrs.field(factory=list)
     changes: list[dict[str, Any]] = attrs.field(factory=list)
     segments: list[list[Any]] = attrs.field(factory=list)
@@ -43,6 +44,24 @@ class Slice:
                 known.add(instance)
             else:
                 self.answers[ANOTHER] += self.answers.pop(instance)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How many failed, by class."""
+        failures: Counter[str] = Counter()
+        for (_kind, failure), number in self.lost.items():
+            failures[failure] += number
+        return failures
+
+    def room_for(self, *, aimed: bool) -> bool:
+        """Return whether there is room for a loss; aimed ones have half of it at most."""
+        if aimed and sum(loss["aimed"] for loss in self.losses) >= LOSSES_AT_MOST // 2:
+            return False
+        return len(self.losses) < LOSSES_AT_MOST
+
+    def lost_of(self, kind: str) -> int:
+        """Return how many of a kind failed."""
+        return sum(number for (each, _failure), number in self.lost.items() if each == kind)
 
     def percentile_us(self, percent: float) -> int | None:
         """Return the latency that so many % did not exceed; None if there is none."""
@@ -60,6 +79,7 @@ class Slice:
         return {
             "answers": self.answers,
             "failures": self.failures,
+            "kinds": {kind: [sent, self.lost_of(kind)] for kind, sent in self.sent.items()},
             "p50_us": self.percentile_us(50),
             "p99_us": self.percentile_us(99),
             "max_us": self.percentile_us(100),

@@ -1,7 +1,7 @@
 """The clients' connections over time, as stretches over which the same backends answered."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import count
 from typing import Any
 
@@ -9,8 +9,6 @@ import attrs
 
 from proxyreload.history.events import Exchange
 
-#: More clients than this are not drawn.
-CLIENTS_AT_MOST = 60
 #: Stretches that are kept, and that are told at once.
 _KEPT, _TOLD_AT_MOST = 2000, 300
 #: Backends that are told of one stretch.
@@ -37,8 +35,9 @@ class Stretch:
 
 @attrs.define(eq=False)
 class Strips:
-    """Every client's latest connections."""
+    """Every client's latest connections; told are those of the clients that are ``drawn``."""
 
+    drawn: Collection[int]
     _numbers: "count[int]" = attrs.field(factory=count)
     _kept: deque[Stretch] = attrs.field(factory=lambda: deque(maxlen=_KEPT))
     _open: dict[int, Stretch] = attrs.field(factory=dict)  # by client
@@ -91,7 +90,7 @@ class Strips:
         for client, connection, front_port, instance in sorted(carried):
             if connection >= 0:
                 self._connected[client] = connection
-                if client < CLIENTS_AT_MOST:
+                if client in self.drawn:
                     self._answered(client, connection, front_port, instance, self._since_s)
 
     def _answered(self, client: int, connection: int, front_port: int, instance: str, begin_s: float) -> None:

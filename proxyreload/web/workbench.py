@@ -13,7 +13,8 @@ from proxyreload.errors import ExitStatus
 from proxyreload.history.events import Change
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.plan.settings import Settings
-from proxyreload.record.runfile import change_as_run
+from proxyreload.plan.traffic import spoken
+from proxyreload.record.runfile import change_as_run, kinds_as_run
 from proxyreload.run.run import Run
 from proxyreload.service.run_service import RunService
 from proxyreload.system.clock import monotonic_ns, seconds
@@ -24,6 +25,7 @@ from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import Judgement
 from proxyreload.web.archive import Archive
 from proxyreload.web.guard import Refusal
+from proxyreload.web.lanes import kinds, lanes
 from proxyreload.web.latencies import Tail
 from proxyreload.web.live import Live, encode
 from proxyreload.web.metrics import Metrics
@@ -65,7 +67,6 @@ class Workbench:
     _judgement: Judgement | None = attrs.field(default=None, init=False)
     _error: str = attrs.field(default="", init=False)
     _stopping: bool = attrs.field(default=False, init=False)
-    _success: int = attrs.field(default=0, init=False)
     _slices: int = attrs.field(default=0, init=False)
     _over: Deferred[None] | None = attrs.field(default=None, init=False)
 
@@ -113,7 +114,7 @@ class Workbench:
                 report=None if self.settings.files.report is None else folder / "report.html",
             ),
         )
-        self._judgement, self._error, self._stopping, self._success = None, "", False, 0
+        self._judgement, self._error, self._stopping = None, "", False
         self._service = RunService(
             settings, self.reactor, self.display(), self._complain, self._ended, watch=self._watch
         )
@@ -177,6 +178,7 @@ class Workbench:
             "proxy_version": run.proxy_version if run is not None else "",
             "scenario": settings.scenario.title,
             "clients": settings.load.clients,
+            "traffic": spoken(settings.load.clients, settings.load.groups),
             "rate": settings.load.rate_per_s,
             "backends": [{"backend": each, "behind": str(each) in behind} for each in range(settings.backends.number)],
             "cannot": self._cannot(),
@@ -216,7 +218,13 @@ class Workbench:
 
     def _counted(self) -> dict[str, Any]:
         if self._shown is None:
-            return {"counts": dict.fromkeys(COUNTS, 0), "failures": {}, "answers_by_instance": {}, "changes": []}
+            return {
+                "counts": dict.fromkeys(COUNTS, 0),
+                "failures": {},
+                "kinds": {},
+                "answers_by_instance": {},
+                "changes": [],
+            }
         observation = self._shown.observation
         if not observation.ended_ns:
             observation.look()
@@ -225,6 +233,7 @@ class Workbench:
         return {
             "counts": dict(zip(COUNTS, numbers, strict=True)),
             "failures": counts.by_failure,
+            "kinds": kinds_as_run(observation),
             "answers_by_instance": shown(observation.answers_by_instance, INSTANCES_AT_MOST),
             "changes": [change_as_run(each, observation.started_ns) for each in observation.changes[-_CHANGES_TOLD:]],
         }
@@ -248,11 +257,13 @@ class Workbench:
             self._tell_state,
             behind=set(map(str, settings.scenario.initial)),
             rate_per_s=settings.load.rate_per_s,
+            drawn=lanes(settings.load),
         )
         self._tail = Tail(run.observation, monotonic_ns)
         live.subscribe(run.bus)
         live.start(self.reactor)
         self.metrics.subscribe(run.bus)
+        self.metrics.expect(kinds(settings.load))
         self.metrics.running = True
         self.subscribers.tell(self.everything())
 
@@ -281,9 +292,7 @@ class Workbench:
 
     def _sliced(self, over: Slice, sent: bytes) -> None:
         assert self.live is not None  # noqa: S101
-        success = self.live.counts.success
-        self.metrics.add(over, success - self._success)
-        self._success = success
+        self.metrics.add(over)
         self.metrics.connections = self.live.connections
         self.subscribers.tell(event("slice", sent))
         self._slices += 1

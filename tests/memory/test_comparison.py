@@ -29,6 +29,7 @@ from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Latency, Packed
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.proof import Proof
 
 from .clocks import result_of
 from .plugins import PLUGINS
@@ -145,6 +146,26 @@ def test_notes_say_what_was_lost_and_what_helps() -> None:
         "fake:old: cannot upgrade: it has no way",
         "fake:gone: fake is not installed",
     ]
+
+
+def test_what_was_aimed_stands_apart_and_who_lost_is_told() -> None:
+    aimed = attrs.evolve(
+        trial(Verdict.LOSSY, *[1] * 5),
+        kinds={"get": (900, 5), "aimed": (100, 40)},
+        failures=Counter({"timeout": 45}),
+        proof=Proof(100, 40, 5, 4),
+    )
+    row = row_of("fake:slow", [aimed, aimed])
+    assert (row.proof, row.kinds) == (Proof(200, 80, 10, 8), {"get": (1800, 10), "aimed": (200, 80)})
+    assert notes([row]) == ["fake:slow: lost 90 timeout (aimed 80 of 200, get 10 of 1800)"]
+    assert "| 10 (80) |" in markdown([row], [])
+    assert markdown([row], []).rstrip().endswith("| 90 timeout | aimed 80 of 200, get 10 of 1800 |")
+    [told] = json.loads(as_json([row], {}))["rows"]
+    assert told["kinds"] == {
+        "get": {"exchanges": 1800, "failures": 10},
+        "aimed": {"exchanges": 200, "failures": 80},
+    }
+    assert told["proof"] == {"exchanges": 200, "failures": 80, "changes": 10, "lossy": 8}
 
 
 def test_in_markdown_a_row_is_a_line_and_the_proxys_words_are_only_text() -> None:

@@ -18,6 +18,7 @@ from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.verdict.judgement import Verdict, judge, judge_change, judge_kind, judge_kinds, who_lost
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.proof import Proof
 from proxyreload.verdict.tally import Tallies, Tally, kinds_of
 
 from .clocks import START_NS
@@ -88,6 +89,39 @@ def test_who_lost_is_said_beside_who_did_not() -> None:
     assert who_lost(Tallies({"get": Tally(5, {"timeout": 1}), "idle": Tally(5, {"timeout": 1})})).endswith("1 of 5")
 
 
+def test_how_the_others_fared_is_said_too_and_what_is_for_proof_stands_apart() -> None:
+    kinds = {
+        "get": Tally(100, {"timeout": 1}),
+        "aimed": Tally(50, {"timeout": 40}),
+        "idle": Tally(10, front={Ending.IDLE: 3}),
+        "post": Tally(5, front={Ending.ANNOUNCED: 1}),
+    }
+    tallies = Tallies(kinds, frozenset({"aimed"}))
+    assert who_lost(tallies) == (
+        "get lost 1 of 100; for proof: aimed lost 40 of 50; idle racy, without a loss; post lost nothing"
+    )
+    del kinds["get"], kinds["aimed"]
+    assert who_lost(tallies) == "idle racy, without a loss; post lost nothing"
+    assert (
+        who_lost(tallies, {"idle": judge_kind(kinds["idle"], by_change=False), "post": judge_kind(kinds["post"])}) == ""
+    )
+
+
+def test_rates_are_of_what_is_not_aimed() -> None:
+    tallies = Tallies({"get": Tally(100, {"timeout": 1}), "aimed": Tally(50, {"timeout": 40, "reset": 1})})
+    assert (tallies.rated, tallies.proof) == (Tally(150, {"timeout": 41, "reset": 1}), None)
+    tallies.aimed = frozenset({"aimed"})
+    assert (tallies.rated, tallies.proof) == (Tally(100, {"timeout": 1}), Tally(50, {"timeout": 40, "reset": 1}))
+    assert tallies.failures == {"timeout": 41, "reset": 1}
+
+
+def test_there_are_several_kinds_if_there_is_more_than_what_is_always_sent() -> None:
+    assert [Tallies(dict.fromkeys(kinds, Tally(1))).several for kinds in (("get", "fresh"), ("get", "idle"))] == [
+        False,
+        True,
+    ]
+
+
 def test_racy_is_between_graceful_and_lossy_and_no_success() -> None:
     order = list(Verdict)
     assert order.index(Verdict.GRACEFUL) < order.index(Verdict.RACY) < order.index(Verdict.LOSSY)
@@ -101,7 +135,7 @@ def closed(at_s: float, ending: Ending, kind: str = "idle", *, probe: bool = Fal
     return FrontClosed(0, 0, 40000, 5, ending, START_NS + ns(at_s), probe, kind=kind)
 
 
-def a_run(*more: tuple[float, Event]) -> Observation:
+def a_run(*more: tuple[float, Event], aimed: str = "") -> Observation:
     """Return a run of 10 s in which backend 2 is added at 2 s and backend 3 at 6 s, and what else happened."""
     bus = EventBus()
     observation = observed(bus)
@@ -126,7 +160,7 @@ def a_run(*more: tuple[float, Event]) -> Observation:
                 )
         return made
 
-    events: list[tuple[float, Event]] = [(0, Started(START_NS))]
+    events: list[tuple[float, Event]] = [(0, Started(START_NS, aimed=frozenset([aimed] if aimed else [])))]
     for at_s, instance, number in ((2, "2", 1), (6, "3", 2)):
         for phase, after_s in ((Phase.REQUESTED, 0.0), (Phase.APPLIED, 0.5)):
             at_ns = START_NS + ns(at_s + after_s)
@@ -209,6 +243,56 @@ def test_a_loss_belongs_to_its_kind_and_to_the_change_in_whose_window_it_was_wri
     assert kinds["stream"]["reasons"] == ["1 failure: 1 timeout"]
     assert sum(kind["exchanges"] for kind in kinds.values()) == content["summary"]["exchanges"]
     assert judge(observation).reasons[1].startswith("stream lost 1 of ")
+
+
+def test_what_an_aimed_kind_loses_makes_its_change_lossy_and_is_in_no_rate(tmp_path: Path) -> None:
+    sent_ns = START_NS + ns(6.5)
+    lost = failed("timeout", kind="idle", written_ns=sent_ns, due_ns=sent_ns, ended_ns=sent_ns + NS_PER_MS)
+    observation = a_run((6.501, lost), aimed="idle")
+    assert verdicts(observation)[:2] == ("lossy", ["seamless", "lossy"])
+    assert [change.kinds.rated.lost for change in observation.changes] == [0, 0]
+    assert sum(change.kinds.rated.exchanges for change in observation.changes) < sum(
+        change.exchanges for change in observation.changes
+    )
+    assert observation.proof == Proof(exchanges=20, lost=1, changes=2, lossy=1)
+    content = run_json(observation, tmp_path)
+    assert content["summary"]["proof"] == {"exchanges": 20, "failures": 1, "changes": 2, "lossy": 1}
+    assert [kind for kind, told in content["summary"]["kinds"].items() if told["aimed"]] == ["idle"]
+    assert content["changes"][1]["kinds"]["idle"]["aimed"]
+    lines = list(summary_lines(observation, judge(observation), "it"))
+    rated = observation.kinds.rated.exchanges
+    assert any(line.startswith(f"0 failures in {rated} exchanges: ") for line in lines)
+    assert "for proof, not in these figures: 1 of 20 aimed exchanges lost, in 1 of 2 changes" in lines
+    assert lines[-1].endswith("(1 failure: 1 timeout; for proof: idle lost 1 of 20; get, stream lost nothing)")
+    assert a_run((6.501, lost)).proof is None
+
+
+def test_failures_per_change_are_of_what_is_not_aimed() -> None:
+    bus = EventBus()
+    observation = observed(bus)
+    bus.publish(Started(START_NS, aimed=frozenset({"aimed"})))
+    for number in range(1, 6):
+        at_ns = START_NS + ns(number)
+        bus.publish(change(Phase.REQUESTED, at_ns, "reload", "", number))
+        bus.publish(change(Phase.APPLIED, at_ns + 1, "reload", "", number))
+        for kind, outcome in (("aimed", "timeout"), ("get", "timeout" if number == 1 else "")):
+            sent = {"written_ns": at_ns + 2, "due_ns": at_ns + 2, "ended_ns": at_ns + 3}
+            bus.exchanged(failed(outcome, kind=kind, **sent) if outcome else exchange(kind=kind, **sent))
+    bus.flush()
+    found = observation.repetition
+    assert found is not None
+    assert (found.failures, found.lossy, found.per_million) == (1, 1, 200_000)
+    assert observation.proof == Proof(exchanges=5, lost=5, changes=5, lossy=5)
+    assert any(
+        line.startswith("failures per change") and line.endswith("; all this but what was aimed")
+        for line in summary_lines(observation, judge(observation), "it")
+    )
+
+
+def test_when_connections_were_closed_while_they_rested_is_written(tmp_path: Path) -> None:
+    ends = [(6.2, closed(6.2, Ending.IDLE)), (6.3, closed(6.3, Ending.ANNOUNCED)), (6.4, closed(6.4, Ending.IDLE))]
+    observation = a_run(*ends)
+    assert run_json(observation, tmp_path)["summary"]["closed_idle"] == [[0, 0, 6_200_000], [0, 0, 6_400_000]]
 
 
 @pytest.mark.parametrize(

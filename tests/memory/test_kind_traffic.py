@@ -246,6 +246,11 @@ def test_numbers_go_on_behind_those_of_the_plain_clients() -> None:
     assert aimers[0].volley.clients == aimers
 
 
+def test_a_load_tells_which_of_its_kinds_are_aimed() -> None:
+    load, _front = crowds_of({"kind": "idle"}, {"kind": "aimed", "clients": 3})
+    assert load.aimed == {"aimed"}
+
+
 def test_each_has_an_end_and_a_draw_of_its_own_by_the_runs_seed() -> None:
     load, _front = crowds_of({"kind": "upload", "clients": 2, "rtt": 20})
     load.start()

@@ -111,6 +111,33 @@ def test_what_is_pinned_fits_80_columns(room: Room) -> None:
     assert max(map(len, [*room.screen.above, room.screen.status])) <= 80
 
 
+def test_above_the_status_line_is_what_each_kind_lost_those_first_that_lost_something(room: Room) -> None:
+    tallies = room.terminal.kinds
+    tallies.add([exchange()] * 3)
+    tallies.add([exchange(kind="fresh")])
+    room.drawn()
+    assert room.screen.above == ["0/s"]
+    tallies.add([exchange(kind="idle"), failed("timeout", kind="aimed")])
+    room.drawn()
+    assert room.screen.above == ["0/s", "lost/sent: aimed 1/1  get 0/3  fresh 0/1  idle 0/1"]
+    assert room.screen.status.startswith("   0.0 s  success: ")
+
+
+def test_of_another_kind_the_log_and_the_last_failures_say_which(room: Room) -> None:
+    room.exchanges(failed("timeout", client=7, kind="idle", plain=False), failed("refused", client=1))
+    [idle, plain] = room.drawn()
+    assert idle.endswith(" timeout  idle")
+    assert plain.endswith(" refused")
+    assert room.screen.above[0] == "last failures: 0.0 s client 1 refused, 0.0 s idle client 7 timeout"
+
+
+def test_latencies_of_the_last_second_are_of_the_clients_asked_for_by_number(room: Room) -> None:
+    room.exchanges(exchange(ended_ns=START_NS + ns(0.001)), exchange(ended_ns=START_NS + ns(5), plain=False))
+    room.time.advance(1)
+    room.drawn()
+    assert room.screen.above[-1].endswith("last second: p99 1.0 ms, max 1.0 ms")
+
+
 def test_before_the_clients_start_there_is_no_status_line() -> None:
     screen = Screen()
     Terminal(screen, Counts(), "all", "data.csv", Time().ns, lambda _s: "").draw()

@@ -1,6 +1,7 @@
 """What the live page is told of a run: slices, strips, readers, figures for Prometheus, past runs."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, Ended, Ending, Exchange, FrontClosed, Phase, RateChanged, Started
+from proxyreload.plan.settings import LoadSettings
+from proxyreload.plan.traffic import Group
 from proxyreload.system.clock import NS_PER_MS, ns
+from proxyreload.traffic.registry import kind_named
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.web.api import shielded
 from proxyreload.web.archive import Archive
+from proxyreload.web.lanes import STRIPS_AT_MOST, kinds, lanes
 from proxyreload.web.live import Live
 from proxyreload.web.metrics import Metrics
 from proxyreload.web.slices import ANOTHER, INSTANCES_AT_MOST, LOSSES_AT_MOST, SLICE_S, Slice
@@ -35,11 +40,14 @@ class Scene:
     slices: list[Slice] = attrs.field(factory=list)
     sent: list[dict[str, Any]] = attrs.field(factory=list)
     states: int = 0
+    drawn: Collection[int] = range(STRIPS_AT_MOST)
     live: Live = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         observation = observed(self.bus)
-        self.live = Live(self.time.ns, observation.counts, self.sliced, self.changed, behind={"0", "1"})
+        self.live = Live(
+            self.time.ns, observation.counts, self.sliced, self.changed, behind={"0", "1"}, drawn=self.drawn
+        )
         self.live.subscribe(self.bus)
         self.live.start(self.time)
         self.bus.publish(Started(START_NS))
@@ -92,6 +100,8 @@ def test_each_failure_is_told_up_to_a_bound(scene: Scene) -> None:
     assert sent["losses"][0] == {
         "at_s": 0.001,
         "client": 3,
+        "kind": "get",
+        "aimed": False,
         "failure": "status 503",
         "message": "\\x1b[31m<script>",
         "backend": "",
@@ -120,7 +130,7 @@ def test_a_strip_ends_with_its_connection(scene: Scene) -> None:
     sent = scene.slice(exchange(connection=1, front_port=40001))
     assert sent["segments"] == [[0, 0, 0, 40000, ["0"], 0.0, 0.375], [1, 0, 1, 40001, ["0"], 0.375, None]]
     assert sent["ends"] == [[0, 0.375, "idle"]]
-    assert scene.slices[-1].closed == {"idle": 1}
+    assert scene.slices[-1].closed == {("get", "idle"): 1}
 
 
 def test_after_a_change_who_answers_is_looked_at_anew(scene: Scene) -> None:
@@ -252,6 +262,45 @@ def test_a_silent_connection_hears_something_now_and_then() -> None:
     assert (reader.finished, time.getDelayedCalls()) == (True, [])
 
 
+# Kinds of traffic.
+
+
+def test_a_slice_counts_each_kind_and_its_latencies_are_of_the_clients_asked_for_by_number(scene: Scene) -> None:
+    sent = scene.slice(took(1), took(2), took(3000, kind="slow", plain=False), failed("timeout", kind="idle"))
+    assert sent["kinds"] == {"get": [2, 0], "slow": [1, 0], "idle": [1, 1]}
+    assert (sent["failures"], sent["max_us"]) == ({"timeout": 1}, 2000)
+
+
+def test_a_volley_leaves_room_for_what_others_lose_with_it() -> None:
+    scene = Scene()
+    scene.bus.publish(Started(START_NS, aimed=frozenset({"aimed"})))
+    volley = [failed("timeout", kind="aimed", client=20 + number) for number in range(LOSSES_AT_MOST)]
+    sent = scene.slice(*volley, failed("timeout", kind="idle", client=3))
+    assert [loss["client"] for loss in sent["losses"] if not loss["aimed"]] == [3]
+    assert sum(loss["aimed"] for loss in sent["losses"]) == LOSSES_AT_MOST // 2
+    assert sent["kinds"]["aimed"] == [LOSSES_AT_MOST, LOSSES_AT_MOST]
+
+
+def test_some_clients_of_each_kind_are_drawn() -> None:
+    assert lanes(LoadSettings(clients=3)) == {0: "0", 1: "1", 2: "2"}
+    assert len(lanes(LoadSettings(clients=1000))) == STRIPS_AT_MOST
+    far, idle = Group(kind_named("get"), 2, rtt_s=0.02), Group(kind_named("idle"), 30, rtt_s=0.02)
+    load = LoadSettings(clients=1, groups=(far, idle))
+    told = lanes(load)
+    assert list(told)[:4] == [0, 1, 2, 3]
+    assert list(told.values())[:4] == ["get 0", "get 1 20 ms away", "get 2 20 ms away", "idle 3"]
+    assert (len(told), list(told.values())[-1]) == (13, "idle 12")
+    assert list(kinds(load)) == ["get", "idle"]
+    assert len(lanes(LoadSettings(clients=10, groups=(idle,) * 24))) == STRIPS_AT_MOST
+
+
+def test_only_of_the_clients_that_are_drawn_connections_are_told() -> None:
+    scene = Scene(drawn=(0, 70))
+    sent = scene.slice(exchange(), exchange(client=5), exchange(client=70))
+    assert [segment[1] for segment in sent["segments"]] == [0, 70]
+    assert scene.live.connections == 3
+
+
 # Prometheus.
 
 
@@ -260,11 +309,13 @@ def test_the_figures_are_what_prometheus_reads() -> None:
     metrics.subscribe(bus)
     full = Slice()
     full.answers.update({"0": 2, "1": 1})
-    full.failures["status 503"] += 1
+    full.sent.update({"get": 3, "idle": 1})
+    full.lost["idle", "status 503"] += 1
     full.latencies_us += [90, 100, 6_000_000]
-    full.closed["idle"] += 4
+    full.closed["idle", "announced"] += 4
     full.front_changed = 2
-    metrics.add(full, success=3)
+    metrics.expect(["get", "idle", "post"])
+    metrics.add(full)
     bus.publish(Change(1, "add", "2", "m", Phase.REQUESTED, START_NS))
     bus.publish(Change(1, "add", "2", "m", Phase.APPLIED, START_NS + ns(0.5)))
     metrics.judged(Judgement(Verdict.LOSSY, ()))
@@ -273,16 +324,19 @@ def test_the_figures_are_what_prometheus_reads() -> None:
         for family in text_string_to_metric_families(metrics.text().decode())
         for sample in family.samples
     }
-    assert samples["proxyreload_exchanges_total", "success"] == 3
-    assert samples["proxyreload_exchanges_total", "failure"] == 1
-    assert samples["proxyreload_failures_total", "status 503"] == 1
+    assert samples["proxyreload_exchanges_total", "get", "success"] == 3
+    assert samples["proxyreload_exchanges_total", "get", "failure"] == 0
+    assert samples["proxyreload_exchanges_total", "idle", "success"] == 0
+    assert samples["proxyreload_exchanges_total", "idle", "failure"] == 1
+    assert samples["proxyreload_exchanges_total", "post", "success"] == 0
+    assert samples["proxyreload_failures_total", "status 503", "idle"] == 1
     assert samples["proxyreload_answers_total", "0"] == 2
     assert samples["proxyreload_latency_seconds_bucket", "0.0001"] == 2
     assert samples["proxyreload_latency_seconds_bucket", "5"] == 2
     assert samples["proxyreload_latency_seconds_bucket", "+Inf"] == 3
     assert samples["proxyreload_latency_seconds_count",] == 3
     assert samples["proxyreload_latency_seconds_sum",] == pytest.approx(6.00019)
-    assert samples["proxyreload_front_connections_closed_total", "idle"] == 4
+    assert samples["proxyreload_front_connections_closed_total", "announced", "idle"] == 4
     assert samples["proxyreload_connections_changed_total", "front"] == 2
     assert samples["proxyreload_changes_total", "add", "applied"] == 1
     assert samples["proxyreload_last_change_seconds", "add"] == 0.5

@@ -155,6 +155,23 @@ def test_a_click_removes_a_backend_and_the_picture_shows_it(place: Place, chromi
     assert page.ended().status == EXIT_STATUS["seamless"]
 
 
+def test_the_kinds_of_traffic_are_shown_apart(place: Place, chromium: Browser) -> None:
+    page = serve(place, chromium, "--traffic", "get=4,idle=12,post=2")
+    page.until("document.querySelectorAll('#kinds tbody tr').length === 4")
+    page.until("new Set(models.segments.data.client).size > 12")
+    drawn = page.browser.ask("return [...models.segments.data.top].map(Math.round)")
+    assert set(drawn) <= set(range(4 + 10 + 2)), "ten of the twelve that rest"
+    assert page.browser.text("#about").count("get=4, idle=12, post=2") == 1
+    assert_fits_a_phone(page)
+    page.click("#stop")
+    page.until("seen.state.state === 'idle'")
+    [run] = page.runs()
+    told = {line[0]: line[2] for line in page.browser.table("#kinds")}
+    assert told == {kind: f"{each['exchanges']:,}" for kind, each in run["summary"]["kinds"].items()}
+    assert page.browser.complaints() == []
+    page.ended(signal.SIGINT)
+
+
 def test_the_load_is_set_stopped_and_started_again(place: Place, chromium: Browser) -> None:
     page = serve(place, chromium, "--rate", "200")
     page.browser.ask("document.querySelector('#rate').value = 800")

@@ -115,6 +115,32 @@ def seconds(page: Browser) -> tuple[float, float]:
     return start, end
 
 
+def test_the_kinds_of_traffic_are_shown_apart(place: Place, shown: Browser) -> None:
+    words = ("--traffic", "get=4,idle=30,aimed=40,stream=1", "--rtt", "20", "--duration", "6", "--log", "none")
+    job = place.run("--plugin", "nginx:reload", *words, "--csv", "kinds.csv", "--run", "kinds.json", *place.ports)
+    made = place.run("report", "kinds.json", "--output", "kinds.html")
+    assert (made.status, made.stderr) == (0, "")
+    shown.complaints()
+    shown.open(place.folder / "kinds.html")
+    run = json.loads((place.folder / "kinds.json").read_text(encoding="utf-8"))
+    told, proof = run["summary"]["kinds"], run["summary"]["proof"]
+    assert proof["failures"] > 0
+    assert job.stdout.count(f"for proof, not in these figures: {proof['failures']} of ") == 1
+    lines = {line[0].split()[0]: line for line in shown.table("table.kinds")}
+    assert {kind: (line[3], line[4]) for kind, line in lines.items()} == {
+        kind: (f"{each['exchanges']:,}", str(sum(each["failures"].values()))) for kind, each in told.items()
+    }
+    for change, cells in zip(run["changes"], shown.table("table.changes"), strict=True):
+        aimed = sum(change["kinds"]["aimed"]["failures"].values())
+        assert cells[6:8] == [str(sum(change["failures"].values()) - aimed), str(aimed)]
+    titles = shown.ask("return [...document.querySelectorAll('figure[id^=front] h3')].map((head) => head.textContent)")
+    assert [title.partition(":")[0].partition(",")[0] for title in titles] == [
+        f"Connections of {kind}" for kind in ("get", "get", "idle", "aimed", "stream", "fresh")
+    ]
+    assert shown.ask("return document.querySelectorAll('.warning:not(noscript *)').length") == 0
+    assert shown.complaints() == []
+
+
 def test_figures_on_the_page_are_the_run_files(page: Browser, job: Result) -> None:
     for key in ("exchanges", "success", "failure", "front_changed", "back_changed"):
         assert page.text(f"[data-figure={key}]").replace(",", "") == str(job.summary[key])
@@ -190,7 +216,7 @@ def test_failures_are_sorted_by_keyboard(invented: Browser) -> None:
         carried = [int(line[5]) for line in invented.table("table.losses")]
         assert carried == sorted(carried, reverse=reverse)
         marks = "return [...document.querySelectorAll('table.losses th')].map((head) => head.ariaSort)"
-        assert invented.ask(marks) == [*[None] * 5, order, None, None]
+        assert invented.ask(marks) == [*[None] * 5, order, None, None, None]
 
 
 def test_hovering_tells_the_exchange_behind_a_mark(invented: Browser) -> None:

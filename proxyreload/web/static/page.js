@@ -47,12 +47,15 @@ function place([number, backend, _port, first_s, last_s]) {
   return lane;
 }
 
+// What is aimed at the closing of connections stands apart.
+const classOf = (loss) => (loss.aimed ? `${loss.failure} (aimed)` : loss.failure);
+
 function note(slice) {
   for (const each of slice.segments ?? []) seen.segments.set(each[0], each);
   for (const each of slice.back ?? []) seen.back.set(each[0], {each, lane: place(each)});
   seen.ends.push(...(slice.ends ?? []));
   seen.losses.push(...(slice.losses ?? []));
-  for (const each of slice.losses ?? []) if (!seen.classes.includes(each.failure)) seen.classes.push(each.failure);
+  for (const each of slice.losses ?? []) if (!seen.classes.includes(classOf(each))) seen.classes.push(classOf(each));
   for (const each of slice.changes ?? []) {
     const known = seen.changes.get(each.number) ?? {number: each.number, name: each.name, from: each.at_s, to: null};
     if (each.phase !== "requested") known.to = each.at_s;
@@ -151,7 +154,7 @@ function showState(state) {
   verdict.textContent = state.verdict ?? "";
   verdict.className = `verdict ${state.verdict ?? ""}`;
   const load = state.rate === null ? "as fast as answers come" : `${whole(state.rate)} requests/s`;
-  const about = [state.proxy_version, state.scenario, `${state.clients} clients`, load, over ? "" : state.ahead];
+  const about = [state.proxy_version, state.scenario, state.traffic, load, over ? "" : state.ahead];
   find("#about").textContent = about.filter(Boolean).join(" · ");
   const why = [state.error, ...state.reasons, ...state.notes].filter(Boolean).join("; ");
   find("#why").textContent = why;
@@ -165,21 +168,34 @@ function showState(state) {
   fill(find("#changes"), state.changes.slice().reverse().map((change) => {
     const word = verdictOf(change, over);
     const name = `${change.number}: ${change.action}${change.instance ? ` backend ${change.instance}` : ""}`;
-    const lost = Object.values(change.failures).reduce((sum, number) => sum + number, 0);
+    const aimed = Object.values(change.kinds).reduce((sum, kind) => sum + (kind.aimed ? lost(kind) : 0), 0);
     const reasons = word === change.verdict ? [change.error, ...change.reasons] : [];
     return [
       name, element("span", word, `verdict ${word}`), fixed(change.requested_us / 1e6, 3),
       after_ms(change.applied_us, change.requested_us), after_ms(change.effective_us, change.requested_us),
-      whole(change.exchanges), whole(lost), reasons.filter(Boolean).join("; "),
+      whole(change.exchanges), whole(lost(change) - aimed), whole(aimed), reasons.filter(Boolean).join("; "),
     ];
-  }), new Set([2, 3, 4, 5, 6]));
+  }), new Set([2, 3, 4, 5, 6, 7]));
+  showKinds(state);
+}
+
+const lost = ({failures}) => Object.values(failures).reduce((sum, number) => sum + number, 0);
+
+// Where there is more than the clients that are asked for by number, and the probe.
+function showKinds({kinds}) {
+  const told = Object.entries(kinds);
+  find("#kinds-part").hidden = told.every(([name]) => name === "get" || name === "fresh");
+  fill(find("#kinds"), told.map(([name, kind]) => [
+    kind.aimed ? `${name} (for proof)` : name, element("span", kind.verdict, `verdict ${kind.verdict}`),
+    whole(kind.exchanges), whole(lost(kind)), kind.reasons.join("; "),
+  ]), new Set([2, 3]));
 }
 
 function showLosses() {
   fill(find("#losses"), seen.losses.slice(-20).reverse().map((each) => [
-    fixed(each.at_s, 6), String(each.client), String(each.front_port || "–"),
+    fixed(each.at_s, 6), String(each.client), each.kind, String(each.front_port || "–"),
     each.message ? `${each.failure}: ${each.message}` : each.failure, each.backend || "–",
-  ]), new Set([0, 1, 2]));
+  ]), new Set([0, 1, 3]));
 }
 
 async function listRuns() {
@@ -383,12 +399,12 @@ function drawLosses(from) {
   const place = (failure) => Math.min(seen.classes.indexOf(failure), rows - 1);
   const column = (value) => shown.map(value);
   models.losses.data = {
-    x: column((each) => each.at_s), y: column((each) => place(each.failure) + 0.15),
-    client: column((each) => each.client), failure: column((each) => each.failure),
+    x: column((each) => each.at_s), y: column((each) => place(classOf(each)) + 0.15),
+    client: column((each) => each.client), kind: column((each) => each.kind), failure: column((each) => each.failure),
     message: column((each) => each.message), backend: column((each) => each.backend || "–"),
     port: column((each) => each.front_port || "–"),
-    shape: column((each) => pictures.marks[place(each.failure)].shape),
-    colour: column((each) => pictures.marks[place(each.failure)].colour),
+    shape: column((each) => pictures.marks[place(classOf(each))].shape),
+    colour: column((each) => pictures.marks[place(classOf(each))].colour),
   };
   const words = seen.classes.slice(0, rows);
   if (seen.classes.length > rows) words[rows - 1] = "others";
@@ -398,11 +414,11 @@ function drawLosses(from) {
 const look = (backend) => pictures.fills[backend] ?? pictures.fills[pictures.backends[pictures.backends.length - 1]];
 
 function drawStrips(from, now) {
-  const shown = [...seen.segments.values()].filter((each) => each[1] < pictures.strips && (each[6] ?? now) >= from);
+  const shown = [...seen.segments.values()].filter((each) => each[1] in pictures.strips && (each[6] ?? now) >= from);
   // Where several backends answered, each has a lane.
   const lanes = shown.flatMap((each) => {
     const names = each[4].length ? each[4] : [""], height = 0.8 / names.length;
-    return names.map((name, index) => ({each, name, top: each[1] - 0.4 + index * height, height, alone: names.length === 1}));
+    return names.map((name, index) => ({each, name, top: pictures.strips[each[1]] - 0.4 + index * height, height, alone: names.length === 1}));
   });
   const column = (value) => lanes.map(value);
   models.segments.data = {
@@ -412,9 +428,9 @@ function drawStrips(from, now) {
     label: column(({each}) => each[4].join(", ") || "nobody yet"), colour: column(({name}) => look(name).colour),
     hatch: column(({name}) => look(name).hatch), line: column(({name, alone}) => (alone ? "#ffffff" : look(name).colour)),
   };
-  const ends = seen.ends.filter((each) => each[1] >= from && each[0] < pictures.strips && each[2] in pictures.ends);
+  const ends = seen.ends.filter((each) => each[1] >= from && each[0] in pictures.strips && each[2] in pictures.ends);
   models.ends.data = {
-    x: ends.map((each) => each[1]), y: ends.map((each) => each[0]),
+    x: ends.map((each) => each[1]), y: ends.map((each) => pictures.strips[each[0]]),
     shape: ends.map((each) => pictures.ends[each[2]].shape), colour: ends.map((each) => pictures.ends[each[2]].colour),
   };
 }
