@@ -101,8 +101,9 @@ _finish = Front.finish
 
 def _before_answer(kind: str) -> list[Fault]:
     """Return what happens in place of an answer."""
-    fresh = kind == "fresh"
-    reset, closed = (failures.before_response(reset=reset, reused=not fresh) for reset in (True, False))
+    reset, closed = failures.RESET_REUSED, failures.CLOSED_REUSED
+    if kind == "fresh":
+        reset, closed = failures.RESET_FRESH, failures.CLOSED_FRESH
     return [
         Fault("reset", _doing(Instead, _reset), reset),
         Fault("closed", _doing(Instead, _finish), closed),
