@@ -1,20 +1,22 @@
 """A small reverse proxy of our own, to test the instrument by: honest, or with faults that it counts.
 
-``control:faults`` does to its clients what broken proxies do, one fault at a time, each kind a number of times that is
-drawn from the run's seed, and keeps its own books of what the clients must have seen.
+``control:faults`` does to its clients what broken proxies do, to each kind of traffic whatever can befall it, a number
+of times that is drawn from the run's seed, and keeps its own books of what the clients must have seen.
 """
 
-import random
 import socket
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Mapping
+from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import implementer
 
 from proxyreload.history import failures
+from proxyreload.history.events import Ending
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import (
     BACK_CHANGED,
@@ -23,216 +25,303 @@ from proxyreload.proxy.interfaces import (
     IFaultInjector,
     Mechanism,
     ProxyPlugin,
+    Sender,
 )
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
-from proxyreload_control_proxy import OUTAGE_S, UNAVAILABLE, Back, Front, Runtime, pause
+from proxyreload.traffic.identity import PLAIN_KIND
+from proxyreload_control_faults import (
+    ALL_FINISHED,
+    CLOSED_BEHIND,
+    IN_VOLLEY,
+    REFUSED,
+    REFUSED_BEHIND,
+    RESET,
+    UNACCEPTED,
+    VOLLEY,
+    Planned,
+    draw,
+    faults_of,
+)
+from proxyreload_control_harm import Watched
+from proxyreload_control_proxy import OUTAGE_S, Front, Passing, Runtime, pause
 
-# What a fault does instead of passing a request on, by the name of the failure that the client must see.
-AT_REQUEST: dict[str, Callable[[Front], object]] = {
-    failures.RESET_REUSED: Front.reset,
-    failures.RESET_FRESH: Front.reset,
-    failures.CLOSED_REUSED: Front.close,
-    failures.CLOSED_FRESH: Front.close,
-    failures.TIMEOUT: lambda front: None,  # noqa: ARG005
-    failures.MALFORMED: lambda front: front.write(b"HTTP/1.1 2x0 OK\r\n\r\n"),
-    failures.status_failure(503): lambda front: front.write(UNAVAILABLE),
-}
-
-
-def _write_and(then: Callable[[Front], object], front: Front, data: bytes) -> None:
-    """Write, and do the rest when the client has read that: a reset would overtake it."""
-    front.write(data)
-    pausing = Deferred.fromCoroutine(pause(front.proxy.workspace.reactor, OUTAGE_S))
-    pausing.addCallback(lambda _none: then(front))
-
-
-def _close_after(front: Front, data: bytes) -> None:
-    """Write and close."""
-    front.write(data)
-    front.close()
+#: How many requests there are between two faults, and how often each of them comes: of many, and of others.
+MANY_GAP, GAP = (100, 900), (1, 6)
+MANY_TIMES, TIMES = (3, 8), (1, 3)
+_FRESH = "fresh"
+_NOBODY = Sender("")
 
 
-# What a fault does with an answer.
-STALLED = "stalled body"
-SWAPPED = "swapped answer"
-ANNOUNCED = "announced close"
-IDLE_CLOSE = "idle close"
-REPLACED = "backend connection replaced"
-AT_ANSWER: dict[str, Callable[[Front, bytes], object]] = {
-    failures.RESET_MID_RESPONSE: lambda front, answer: _write_and(Front.reset, front, answer[:-3]),
-    failures.TRUNCATED: lambda front, answer: _write_and(Front.close, front, answer[:-3]),
-    STALLED: lambda front, answer: front.write(answer[:-3]),
-    failures.UNSOLICITED: lambda front, answer: front.write(answer + b"HTTP/1.1 200 OK\r\n"),
-    failures.WRONG_BODY: lambda front, answer: front.write(answer[:-2] + b"?\n"),
-    SWAPPED: lambda front, answer: front.write(_swap(answer)),
-    ANNOUNCED: lambda front, answer: _close_after(front, answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)),
-    IDLE_CLOSE: _close_after,
-}
-#: The class that a client must report, where the fault has a name of its own; None: no failure at all.
-REPORTED = {
-    STALLED: failures.TIMEOUT,
-    SWAPPED: failures.WRONG_BODY,
-    ANNOUNCED: None,
-    IDLE_CLOSE: None,
-    REPLACED: None,
-}
-#: Faults that a connection survives.
-SURVIVED = {failures.status_failure(503), failures.WRONG_BODY, SWAPPED, REPLACED}
-#: Faults that need a client to connect anew: an idle close goes before them.
-AFTER_CLOSE = {failures.RESET_FRESH, failures.CLOSED_FRESH, failures.REFUSED, failures.CONNECT_TIMEOUT}
-KINDS = (*AT_REQUEST, *AT_ANSWER, REPLACED, failures.REFUSED, failures.CONNECT_TIMEOUT)
-#: How many requests there are between two faults, and how often each kind comes.
-GAP = (200, 1400)
-TIMES = (3, 8)
+@attrs.define(eq=False)
+class Plan:
+    """What is to be done to one kind of clients."""
 
+    faults: deque[Planned]
+    gap: tuple[int, int]
+    chance: Random
+    _countdown: int = 0
 
-def _swap(answer: bytes) -> bytes:
-    """Turn an answer into the one to another request, of the same length."""
-    head, _end, body = answer.rpartition(b"\r\n\r\n")
-    other = body[:-2] + (b"1" if body[-2:-1] == b"0" else b"0") + b"\n"
-    wanted, given = body.split()[-1], other.split()[-1]
-    return head.replace(wanted, given) + b"\r\n\r\n" + other
+    @classmethod
+    def of(cls, sender: Sender, seed: int) -> "Plan":
+        """Draw it."""
+        chance = Random(f"{seed} {sender.kind} {sender.far}")  # noqa: S311
+        many = sender.kind == PLAIN_KIND
+        drawn = draw(faults_of(sender.kind, far=sender.far), MANY_TIMES if many else TIMES, chance)
+        gap = MANY_GAP if many else GAP
+        return cls(deque(drawn), gap, chance, chance.randint(*gap))
+
+    def due(self) -> Planned | None:
+        """Count a request, and return what is to be done to it."""
+        self._countdown -= 1
+        if self._countdown > 0 or not self.faults:
+            return None
+        self._countdown = self.chance.randint(*self.gap)
+        return self.faults.popleft()
 
 
 @implementer(IFaultInjector)
 class Faults(Runtime):
-    """Injects faults, one at a time, and keeps the books."""
+    """Injects faults, and keeps the books: by kind and failure class, or ending, how often the clients must see it.
 
-    def __init__(self, workspace: Workspace) -> None:
+    A client has at most one fault at a time: it is settled when that client asks again, which shows that the one before
+    has its outcome.
+    """
+
+    def __init__(self, workspace: Workspace, senders: Mapping[int, Sender] | None = None) -> None:
         super().__init__(workspace)
-        self.expected: Counter[str] = Counter()
+        self.expected: Counter[tuple[str, str]] = Counter()
         self.finished: Deferred[None] = Deferred()
         self.requests = 0
-        self._chance = random.Random(workspace.seed)  # noqa: S311
-        self._plan = self._draw()
-        self._fault: str | None = None
-        self._countdown = GAP[0]
-        self._fresh_fault: str | None = None
+        self._senders = {b"%d" % number: sender for number, sender in (senders or {}).items()}
+        there_are = dict.fromkeys(self._senders.values()) or {Sender(PLAIN_KIND): None}
+        self._plans = {sender: Plan.of(sender, workspace.seed) for sender in there_are}
+        self._outages = self._drawn_outages(Random(workspace.seed))  # noqa: S311
+        self._outage_now = False
+        self._under_way: dict[bytes, Planned] = {}  # by client
+        self._done: set[bytes] = set()  # of these
+        self._next: dict[bytes, Planned] = {}  # to be done on the next connection
+        self._doomed: dict[Front, Planned] = {}
+        self._front_of: dict[bytes, Front] = {}  # the latest that has asked for something
+        self._held: list[Passing] = []
         self._stragglers_left = 0
         self._removed: Upstream | None = None
         self._asked: set[Front] = set()  # who has asked for something since then
-        self._connected: set[bytes] = set()
         self._answered: set[bytes] = set()
+        self._backs: set[tuple[int, int]] = set()  # backend connections that have carried an answer
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Remove it, and let a few requests slip through to it afterwards."""
         await super().remove_backend(upstream)
         self._removed = upstream
-        self._stragglers_left = self.expected[STRAGGLERS] = self._chance.randint(*TIMES)
+        self._stragglers_left = Random(self.workspace.seed).randint(*MANY_TIMES)  # noqa: S311
+        self.expected[PLAIN_KIND, STRAGGLERS] = self._stragglers_left
 
-    def requested(self, front: Front, request: bytes) -> None:
+    def asked(self, front: Front, head: bytes, *, chunked: bool) -> Passing | None:
         """Pass a request on, or not."""
-        if not front.client.isdigit():  # none of the traffic under test
-            super().requested(front, request)
-            return
+        client = front.client
+        sender = self._sender(client)
+        if sender is _NOBODY:  # none of the traffic under test
+            return super().asked(front, head, chunked=chunked)
         self.requests += 1
-        if front.carried == 1:
-            self.expected[FRONT_CHANGED] += front.client in self._connected
-            self._connected.add(front.client)
-        fault = self._due(front)
-        if fault in AT_REQUEST:
-            self._did(fault, front)
-            AT_REQUEST[fault](front)
-        elif self._stragglers_left and self._removed is not None and self._sent_since(front):
-            self._stragglers_left -= 1
-            self.forward(front, request, self._removed)
+        self._settle(client, sender)
+        if front.finished:
+            self._crossed(front, sender)
+            return None
+        if sender.kind == PLAIN_KIND and front.carried == 1:
+            self.expected[PLAIN_KIND, FRONT_CHANGED] += client in self._front_of
+        self._front_of[client] = front
+        planned = self._due(front, sender)
+        if planned is not None:
+            self._under_way[client] = planned
+            passing: Passing = planned.fault.passing(front, head, self.next_upstream(), planned, chunked=chunked)
         else:
-            super().requested(front, request)
+            passing = Watched(front, head, self._upstream(front, sender), chunked=chunked)
+            if self._holds(sender):
+                self._held.append(passing)
+                return passing
+        passing.begin()
+        return passing
 
-    def _sent_since(self, front: Front) -> bool:
-        """Whether this client's request was sent after the removal, not before it and read after it."""
-        if front in self._asked:
-            return True
-        self._asked.add(front)  # its next request is
-        return False
+    def did(self, front: Front, planned: Planned) -> None:
+        """Write in the books what has been done to a client."""
+        fault, kind = planned.fault, self._sender(front.client).kind
+        self._done.add(front.client)
+        if fault.failure:
+            self.expected[kind, fault.failure] += 1
+        if fault.ending is not None:
+            self.expected[kind, fault.ending.value] += 1
 
-    def answered(self, front: Front, back: Back, answer: bytes) -> None:
-        """Pass an answer back, or something else."""
-        if not front.client.isdigit():
-            super().answered(front, back, answer)
-            return
-        self._deliver(front, back)
-        fault = self._fault
-        if fault == REPLACED:
-            self._did(fault, front)
-            self._busy[back.upstream.instance] -= 1
-            back.close()
-            front.write(answer)
-            return
-        self.keep(back)
-        if fault in AT_ANSWER:
-            self._did(fault, front)
-            AT_ANSWER[fault](front, answer)
-        elif fault in AFTER_CLOSE and self._all_connected():
-            self._fault = None
-            Deferred.fromCoroutine(self._close_and(fault, front, answer))
-        else:
-            front.write(answer)
-
-    def _draw(self) -> Iterator[str]:
-        faults = [kind for kind in KINDS for _time in range(self._chance.randint(*TIMES))]
-        self._chance.shuffle(faults)
-        return iter(faults)
-
-    def _due(self, front: Front) -> str | None:
-        """Return the fault that is to be done at this request, if it is one for requests."""
-        if self._fresh_fault is not None and front.carried == 1:
-            fault, self._fresh_fault = self._fresh_fault, None
-            return fault
-        if self._fault is None and self._fresh_fault is None:
-            self._countdown -= 1
-            if self._countdown <= 0:
-                self._countdown = self._chance.randint(*GAP)
-                self._fault = next(self._plan, None)
-                if self._fault is None:
-                    self._finish()
-        return self._fault if self._fault not in AFTER_CLOSE and front.carried > 1 else None
-
-    def _did(self, fault: str, front: Front) -> None:
-        self._fault = None
-        front.harmed = fault not in SURVIVED
-        name = REPORTED.get(fault, fault)
-        if name is not None:
-            self.expected[name] += 1
-
-    def _deliver(self, front: Front, back: Back) -> None:
+    def delivered(self, passing: Passing) -> None:
         """Note whose answer comes over which backend connection."""
-        if not back.delivered:
-            back.delivered = True
-            self.expected[BACK_CHANGED] += front.client in self._answered
-        self._answered.add(front.client)
+        back, client = passing.back, passing.front.client
+        if back is not None and self._sender(client).kind == PLAIN_KIND:
+            key = (back.upstream.instance, back.port)
+            self.expected[PLAIN_KIND, BACK_CHANGED] += key not in self._backs and client in self._answered
+            self._answered.add(client)
+            self._backs.add(key)
 
-    def _all_connected(self) -> bool:
-        """Whether no client but the one at hand can come to connect now."""
-        return len(self.fronts) == len(self._connected) and all(
-            front.carried and not front.harmed for front in self.fronts
-        )
+    def pool_of(self, passing: Passing) -> str:
+        """Keep those of each kind apart: whose answer is the first over one must not depend on who reads faster."""
+        return self._sender(passing.front.client).kind
 
-    async def _close_and(self, fault: str, front: Front, answer: bytes) -> None:
-        """Close a connection that is idle, and do `fault` to the client when it connects."""
-        reactor: Any = self.workspace.reactor
-        if fault in AT_REQUEST:
-            self._fresh_fault = fault
-            _close_after(front, answer)
+    def at_rest(self, front: Front, planned: Planned) -> None:
+        """Do to a connection that rests what is planned for it, and to others of its kind; not if it rests no more."""
+        if self._under_way.get(front.client) is not planned or not front.rests:
             return
-        hold, self._countdown = self._countdown, sys.maxsize  # no other fault meanwhile
+        what = planned.fault.at_rest
+        if what == RESET:
+            front.reset_now()
+            self.did(front, planned)
+            return
+        others = self._resting_beside(front) if what in (ALL_FINISHED, VOLLEY) else []
+        for each in [front, *(others if what == ALL_FINISHED else [])]:
+            each.finish_now()
+            self._under_way[each.client] = planned
+            self.did(each, planned)
+        if what == VOLLEY:
+            chance = Random(planned.share)  # noqa: S311
+            self._doomed.update({each: Planned(chance.choice(IN_VOLLEY), 0.0) for each in others})
+
+    async def outage(self, front: Front, planned: Planned, answer: bytes) -> None:
+        """Let a client have its answer when nobody listens any more, and listen again when that has befallen it."""
+        reactor: Any = self.workspace.reactor
         dummies: list[socket.socket] = []
-        if fault == failures.REFUSED:
+        refused = planned.fault.failure == failures.REFUSED
+        if refused:
             await maybeDeferred(self.port.stopListening)
         else:
             dummies = self._fill_queue()
-        _close_after(front, answer)
-        await pause(reactor, OUTAGE_S if fault == failures.REFUSED else self.workspace.client_timeout_s + OUTAGE_S)
-        self._did(fault, front)
-        if fault == failures.REFUSED:
+        front.write(answer)
+        if planned.fault.ending is not None:
+            front.finish()
+        await pause(reactor, OUTAGE_S if refused else self.workspace.client_timeout_s + OUTAGE_S)
+        self.did(front, planned)
+        if refused:
             self.listen()
         else:
             for dummy in dummies:
                 dummy.close()
             self.port.socket.listen(128)
             self.port.startReading()
-        self._countdown = hold
+        self._outage_now = False
+        held, self._held = self._held, []
+        for passing in held:
+            passing.begin()
+
+    # Whose turn it is, and with what.
+
+    def _sender(self, client: bytes) -> Sender:
+        if not self._senders:
+            return Sender(PLAIN_KIND) if client.isdigit() else _NOBODY
+        return self._senders.get(client, _NOBODY)
+
+    def _due(self, front: Front, sender: Sender) -> Planned | None:
+        """Return what is to be done at this request."""
+        client = front.client
+        doomed = self._doomed.pop(front, None)
+        if doomed is not None:
+            return doomed
+        if client in self._next:
+            planned = self._next.pop(client)
+            if front.carried == 1:
+                return planned
+            self._plans[sender].faults.append(planned)
+        if front.carried == 1 and sender.kind != _FRESH:
+            return None
+        if self._outages and self._all_done:
+            return self._due_outage(front, sender)
+        planned_now = self._plans[sender].due()
+        if planned_now is not None and planned_now.fault.on_new:
+            self._next[client] = planned_now
+            return Planned(CLOSED_BEHIND, 0.0)
+        return planned_now
+
+    def _settle(self, client: bytes, sender: Sender) -> None:
+        """See that the request before has its outcome; what could not be done to it is done later."""
+        planned = self._under_way.pop(client, None)
+        if planned is None:
+            if not self._outages and not self.finished.called and self._all_done:
+                self._finish()
+            return
+        done = client in self._done
+        self._done.discard(client)
+        if not (done or planned.fault.outage or planned.fault in (CLOSED_BEHIND, *IN_VOLLEY)):
+            self._plans[sender].faults.append(planned)
+
+    def _crossed(self, front: Front, sender: Sender) -> None:
+        """Count a request that met the FIN on its way, which only those far away can send.
+
+        Nobody else may: the end was there to be seen.
+        """
+        if sender.far and front.client not in self._under_way:
+            self.expected[sender.kind, Ending.IDLE.value] -= 1
+            self.expected[sender.kind, failures.CLOSED_REUSED] += 1
+            self._under_way[front.client] = Planned(CLOSED_BEHIND, 0.0)
+            self._done.add(front.client)
+
+    def _resting_beside(self, front: Front) -> list[Front]:
+        """Return the others of its kind to whom nothing is being done."""
+        kind = self._sender(front.client)
+        return [
+            each
+            for each in self.fronts
+            if each is not front
+            and self._sender(each.client) == kind
+            and each.client not in self._under_way
+            and each not in self._doomed
+            and each.rests
+        ]
+
+    def _upstream(self, front: Front, sender: Sender) -> Upstream:
+        """Return a backend, a removed one for a straggler."""
+        if self._removed is None or not self._stragglers_left or sender.kind != PLAIN_KIND:
+            return self.next_upstream()
+        if front not in self._asked:  # this request may have been sent before the removal, and read after it
+            self._asked.add(front)
+            return self.next_upstream()
+        self._stragglers_left -= 1
+        return self._removed
+
+    # Outages: when all else is done, and nobody else can come to connect.
+
+    def _drawn_outages(self, chance: Random) -> list[tuple[str, Planned]]:
+        kinds = {sender.kind for sender in self._senders.values()}
+        outages = [(PLAIN_KIND, Planned(REFUSED_BEHIND, 0.0))] * chance.randint(*TIMES) if PLAIN_KIND in kinds else []
+        if _FRESH in kinds:
+            outages += [(_FRESH, Planned(REFUSED, 0.0))] * chance.randint(*TIMES)
+            outages += [(_FRESH, Planned(UNACCEPTED, 0.0))] * chance.randint(*TIMES)
+        return outages
+
+    @property
+    def _all_done(self) -> bool:
+        """Whether every other fault is done, and has shown."""
+        return not (self._under_way or self._doomed or self._next) and not any(
+            plan.faults for plan in self._plans.values()
+        )
+
+    def _due_outage(self, front: Front, sender: Sender) -> Planned | None:
+        kind, planned = self._outages[-1]
+        if self._outage_now or kind != sender.kind or not self._are_connected(front):
+            return None
+        self._outage_now = True
+        self._outages.pop()
+        return planned
+
+    def _are_connected(self, front: Front) -> bool:
+        """Whether no client but this one can come to connect now."""
+        held = {passing.front for passing in self._held}
+        for client, sender in self._senders.items():
+            of = self._front_of.get(client)
+            if of is front:
+                continue
+            if of is None or of not in self.fronts or of.finished or (sender.kind == _FRESH and of not in held):
+                return False
+        return True
+
+    def _holds(self, sender: Sender) -> bool:
+        """Whether whoever connects anew each time has to wait, for an outage that is meant for another."""
+        return sender.kind == _FRESH and bool(self._outages) and self._outages[-1][0] != _FRESH and self._all_done
 
     def _fill_queue(self) -> list[socket.socket]:
         """Accept nothing, and fill the queue of those who wait for it, so that the next one's SYN is dropped."""
@@ -247,7 +336,7 @@ class Faults(Runtime):
         return dummies
 
     def _finish(self) -> None:
-        if self._removed is not None and not self._stragglers_left and not self.finished.called:
+        if self._removed is not None and not self._stragglers_left and not self._outage_now:
             self.finished.callback(None)
 
 

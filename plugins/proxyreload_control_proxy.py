@@ -1,5 +1,6 @@
-"""The small reverse proxy behind the plugin `proxyreload_control`: honest, HTTP/1.1, one request after another."""
+"""The small reverse proxy behind the plugin `proxyreload_control`: honest, HTTP/1.1, each message as its bytes come."""
 
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import httptools
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
@@ -17,8 +19,8 @@ from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.traffic.identity import ID_FIELD, client_of
+from proxyreload_control_messages import LAST_CHUNK, Messages, field_value, framed
 
-_ID_FIELD = ID_FIELD.lower()
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 #: So long after its last answer a removed backend's clients have read it. Also how long a fault lasts that takes the
 #: port away: clients wait thrice as long before they connect again.
@@ -26,39 +28,46 @@ OUTAGE_S = 0.03
 
 
 class Front(Protocol):
-    """One client's connection: takes a request, and hands it over when it is whole."""
+    """One client's connection: one request after another, each with a `Passing` of its own."""
 
     def __init__(self, proxy: "Runtime") -> None:
         self.proxy = proxy
         self.client = b""
         self.carried = 0
-        self.harmed = False  # by a fault that this connection will end of
-        self._request = b""
-        self._parser = httptools.HttpRequestParser(self)
+        self.finished = False  # its FIN was sent
+        self.passing: Passing | None = None
+        self._messages = Messages(self, httptools.HttpRequestParser)
 
     def connectionMade(self) -> None:
         """Be known to the proxy."""
         self.proxy.fronts.add(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Collect a request."""
-        self._request += data
-        self._parser.feed_data(data)
+        """Take what has come of a request."""
+        self._messages.feed(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Be known no more."""
+        """Be known no more, and give up what is under way."""
         self.proxy.fronts.discard(self)
+        passing, self.passing = self.passing, None
+        if passing is not None:
+            passing.give_up()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Learn whose it is."""
-        if name.lower() == _ID_FIELD:
-            self.client = client_of(value)
-
-    def on_message_complete(self) -> None:
-        """Hand the request over."""
-        request, self._request = self._request, b""
+    def head_came(self, head: bytes, *, chunked: bool) -> None:
+        """Learn whose it is, and let it pass."""
+        self.client = client_of(field_value(head, ID_FIELD))
         self.carried += 1
-        self.proxy.requested(self, request)
+        self.passing = self.proxy.asked(self, head, chunked=chunked)
+
+    def piece_came(self, data: bytes) -> None:
+        """Pass it on."""
+        if self.passing is not None:
+            self.passing.piece_came(data)
+
+    def end_came(self) -> None:
+        """Pass the end on."""
+        if self.passing is not None:
+            self.passing.end_came()
 
     def write(self, data: bytes) -> None:
         """Write to the client."""
@@ -66,50 +75,206 @@ class Front(Protocol):
             self.transport.write(data)
 
     def close(self) -> None:
-        """Close with a FIN."""
+        """Close, behind what was written."""
         if self.transport is not None:
             self.transport.loseConnection()
 
+    def finish(self) -> None:
+        """Send a FIN behind what was written; what the client sends still is read."""
+        if self._open:
+            self.finished = True
+            transport: Any = self.transport
+            transport.loseWriteConnection()
+
     def reset(self) -> None:
         """Close with a RST."""
+        if self._open:
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    # At rest, before each of them returns.
+
+    def finish_now(self) -> None:
+        """Send a FIN."""
+        self.finished = True
         transport: Any = self.transport
-        transport.abortConnection()
+        transport.getHandle().shutdown(socket.SHUT_WR)
+
+    def reset_now(self) -> None:
+        """Send a RST."""
+        transport: Any = self.transport
+        transport.connectionLost(Failure(ConnectionAborted()))
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way, nothing has come that has not been read, and nothing is to be written."""
+        transport: Any = self.transport
+        writers = self.proxy.workspace.reactor.getWriters()
+        if self.passing is not None or not self.carried or not self._open or transport in writers:
+            return False
+        try:
+            transport.getHandle().recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    @property
+    def _open(self) -> bool:
+        return self in self.proxy.fronts and not self.finished
+
+
+class Passing:
+    """One request on its way to a backend, and its answer on the way back; each piece passes as it comes."""
+
+    def __init__(self, front: Front, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
+        """Be ready to `begin`."""
+        self.front, self.upstream = front, upstream
+        self.proxy = front.proxy
+        self.back: Back | None = None
+        self.request_chunked, self.answer_chunked = chunked, False
+        self.whole = False  # the request
+        self.answering = False  # the client has the answer's head
+        self.begun = self.over = False
+        self._head = head
+        self._waiting = b""  # for the connection to the backend
+
+    def begin(self) -> None:
+        """Pass the head on."""
+        self.begun = True
+        self.proxy.forward(self, self.upstream)
+        self.to_backend(self._head)
+
+    def to_backend(self, data: bytes) -> None:
+        """Write to the backend, once there is a connection to it."""
+        if self.back is None:
+            self._waiting += data
+        else:
+            self.back.write(data)
+
+    def connected(self, back: "Back") -> None:
+        """Use this connection, for a request that may have been given up meanwhile."""
+        if self.over:
+            back.close()
+            return
+        self.back, back.passing = back, self
+        back.write(self._waiting)
+        self._waiting = b""
+
+    def give_up(self) -> None:
+        """Let it pass no further."""
+        if not self.over:
+            self._end()
+            if self.back is not None:
+                self.back.passing = None
+                self.back.close()
+
+    def failed(self) -> None:
+        """Answer in place of a backend that is gone, or break an answer off that it has begun."""
+        if self.over:
+            return
+        self._end()
+        if self.answering:
+            self.front.close()
+        else:
+            self.front.write(UNAVAILABLE)
+
+    # From the client.
+
+    def piece_came(self, data: bytes) -> None:
+        """Pass bytes of the request's body on."""
+        self.to_backend(framed(data, chunked=self.request_chunked))
+
+    def end_came(self) -> None:
+        """Pass its end on."""
+        self.whole = True
+        if self.request_chunked:
+            self.to_backend(LAST_CHUNK)
+
+    # From the backend.
+
+    def answer_head_came(self, head: bytes, *, chunked: bool) -> None:
+        """Pass the answer's head on."""
+        self.answering, self.answer_chunked = True, chunked
+        self.front.write(head)
+
+    def answer_piece_came(self, data: bytes) -> None:
+        """Pass bytes of its body on."""
+        self.front.write(framed(data, chunked=self.answer_chunked))
+
+    def answer_end_came(self) -> None:
+        """Pass its end on."""
+        if self.answer_chunked:
+            self.front.write(LAST_CHUNK)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give the backend's connection back, if it is at its end."""
+        back = self.back
+        self._end()
+        if back is not None:
+            back.passing = None
+            if self.whole:
+                back.pool.append(back)
+            else:
+                back.close()
+
+    def _end(self) -> None:
+        self.over = True
+        if self.begun:
+            self.proxy.passed(self)
+        if self.front.passing is self:
+            self.front.passing = None
 
 
 class Back(Protocol):
-    """One connection to a backend: passes a request on, and its answer back when it is whole."""
+    """One connection to a backend, which carries one request after another."""
 
-    def __init__(self, proxy: "Runtime", upstream: Upstream) -> None:
+    def __init__(self, proxy: "Runtime", upstream: Upstream, pool: "list[Back]") -> None:
         self.proxy = proxy
         self.upstream = upstream
-        self.front: Front | None = None
-        self.delivered = False  # an answer to a client
-        self._answer = b""
-        self._parser = httptools.HttpResponseParser(self)
+        self.pool = pool
+        self.port = 0
+        self.passing: Passing | None = None
+        self._messages = Messages(self, httptools.HttpResponseParser)
 
-    def send(self, front: Front, request: bytes) -> None:
-        """Pass a request on."""
-        self.front = front
+    def connectionMade(self) -> None:
+        """Learn its own port."""
+        transport: Any = self.transport
+        self.port = transport.getHost().port
+
+    def write(self, data: bytes) -> None:
+        """Write to the backend."""
         if self.transport is not None:
-            self.transport.write(request)
+            self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
-        """Collect an answer."""
-        self._answer += data
-        self._parser.feed_data(data)
+        """Take what has come of an answer."""
+        self._messages.feed(data)
 
-    def on_message_complete(self) -> None:
-        """Hand the answer over."""
-        answer, self._answer = self._answer, b""
-        front, self.front = self.front, None
-        if front is not None:
-            self.proxy.answered(front, self, answer)
+    def head_came(self, head: bytes, *, chunked: bool) -> None:
+        """Pass it back."""
+        if self.passing is not None:
+            self.passing.answer_head_came(head, chunked=chunked)
+
+    def piece_came(self, data: bytes) -> None:
+        """Pass it back."""
+        if self.passing is not None:
+            self.passing.answer_piece_came(data)
+
+    def end_came(self) -> None:
+        """Pass it back."""
+        if self.passing is not None:
+            self.passing.answer_end_came()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Answer in place of a backend that is gone."""
-        self.proxy.lost(self)
-        if self.front is not None:
-            self.front.write(UNAVAILABLE)
+        """Tell whoever waits for an answer."""
+        if self in self.pool:
+            self.pool.remove(self)
+        passing, self.passing = self.passing, None
+        if passing is not None:
+            passing.failed()
 
     def close(self) -> None:
         """Close."""
@@ -140,7 +305,7 @@ class Runtime:
         self.port: Any = None
         self._upstreams: list[Upstream] = []
         self._turn = 0
-        self._idle: dict[int, list[Back]] = {}
+        self._pools: dict[tuple[int, str], list[Back]] = {}
         self._busy: Counter[int] = Counter()
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
@@ -168,7 +333,7 @@ class Runtime:
             await maybeDeferred(self.port.stopListening)
         for front in tuple(self.fronts):
             front.close()
-        for pool in self._idle.values():
+        for pool in self._pools.values():
             for back in tuple(pool):
                 back.close()
 
@@ -179,40 +344,38 @@ class Runtime:
             workspace.front_port, Fronts(self), backlog=128, interface=workspace.front_host
         )
 
-    def requested(self, front: Front, request: bytes) -> None:
-        """Pass a request on."""
+    def next_upstream(self) -> Upstream:
+        """Return the backend whose turn it is."""
         self._turn += 1
-        self.forward(front, request, self._upstreams[self._turn % len(self._upstreams)])
+        return self._upstreams[self._turn % len(self._upstreams)]
 
-    def forward(self, front: Front, request: bytes, upstream: Upstream) -> None:
-        """Pass a request on to this backend."""
+    def asked(self, front: Front, head: bytes, *, chunked: bool) -> Passing | None:
+        """Let a request pass; None: not this one."""
+        passing = Passing(front, head, self.next_upstream(), chunked=chunked)
+        passing.begin()
+        return passing
+
+    def forward(self, passing: Passing, upstream: Upstream) -> None:
+        """Find a connection to this backend."""
         self._busy[upstream.instance] += 1
-        pool = self._idle.setdefault(upstream.instance, [])
+        pool = self._pools.setdefault((upstream.instance, self.pool_of(passing)), [])
         if pool:
-            pool.pop().send(front, request)
+            passing.connected(pool.pop())
             return
-        factory = Factory.forProtocol(lambda: Back(self, upstream))
+        factory = Factory.forProtocol(lambda: Back(self, upstream, pool))
         factory.noisy = False
         opening: Deferred[Any] = TCP4ClientEndpoint(self.workspace.reactor, upstream.host, upstream.port).connect(
             factory
         )
-        opening.addCallbacks(lambda back: back.send(front, request), lambda _reason: front.write(UNAVAILABLE))
+        opening.addCallbacks(passing.connected, lambda _reason: passing.failed())
 
-    def answered(self, front: Front, back: Back, answer: bytes) -> None:
-        """Pass an answer back."""
-        self.keep(back)
-        front.write(answer)
+    def pool_of(self, passing: Passing) -> str:  # noqa: ARG002
+        """Name the pool, of those for its backend, that a request takes a connection from."""
+        return ""
 
-    def keep(self, back: Back) -> None:
-        """Put a backend connection back into its pool."""
-        self._busy[back.upstream.instance] -= 1
-        self._idle.setdefault(back.upstream.instance, []).append(back)
-
-    def lost(self, back: Back) -> None:
-        """Forget a backend connection."""
-        pool = self._idle.get(back.upstream.instance, [])
-        if back in pool:
-            pool.remove(back)
+    def passed(self, passing: Passing) -> None:
+        """Learn that a request is over."""
+        self._busy[passing.upstream.instance] -= 1
 
 
 async def pause(reactor: Any, seconds: float) -> None:  # noqa: ANN401

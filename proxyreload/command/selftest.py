@@ -2,10 +2,13 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
@@ -15,22 +18,40 @@ from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.errors import ExitStatus, StartError
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
-from proxyreload.proxy.registry import choose
+from proxyreload.plan.traffic import Group
+from proxyreload.proxy.interfaces import Sender
+from proxyreload.proxy.registry import Choice, choose
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.run.run import Run
-from proxyreload.run.selftest import SelfTest, execute
+from proxyreload.run.selftest import Finding, SelfTest, execute
 from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.defect import in_a_line
 from proxyreload.system.reactor import IReactor, wait_for_no_thread
 from proxyreload.system.standard import say
 from proxyreload.system.unhandled import begin_log
+from proxyreload.traffic.identity import PLAIN_KIND
+from proxyreload.traffic.registry import kind_named, values_of
 
-#: Short, for every time-out that is injected is waited for.
-TIMEOUT_S = 1.5
+#: Short, for every time-out that is injected is waited for; longer than a busy machine lets this process stand still.
+TIMEOUT_S = 2.5
+#: What is sent beside `get`, whatever a run's default is: kind, clients, settings, and the distance in seconds. Short
+#: exchanges, for many are harmed.
+_TRAFFIC: tuple[tuple[str, int, Mapping[str, object], float], ...] = (
+    ("aimed", 12, {"gap": [0.3, 0.6]}, 0.0),
+    ("download", 3, {"size": 100_000, "rate": 500_000}, 0.0),
+    ("fresh", 1, {}, 0.0),
+    ("idle", 8, {"gap": [0.05, 0.2]}, 0.0),
+    # Requests that meet the FIN on their way: they are lost.
+    ("idle", 2, {"gap": [0.002, 0.018]}, 0.02),
+    ("post", 3, {"gap": [0.01, 0.03]}, 0.0),
+    ("slow", 4, {"delay": 0.1}, 0.0),
+    ("stream", 6, {"every": 0.02, "length": 0.3}, 0.0),
+    ("upload", 6, {"every": 0.02, "length": 0.3}, 0.0),
+)
 
 
-_ANNOUNCEMENT = "injecting every kind of fault, one at a time; this takes about half a minute"
+_ANNOUNCEMENT = "injecting every kind of fault into every kind of traffic; this takes about half a minute"
 
 
 class SelfTestOptions(Options):
@@ -38,14 +59,15 @@ class SelfTestOptions(Options):
 
     synopsis = "proxyreload selftest [options]"
     longdesc = (
-        "Lets a small proxy of our own do to the clients what broken proxies do, a known number of times for each kind "
-        "of fault, and compares that with what the instrument found. Exit status: 0 if it found every one and no "
-        "other, 3 if not."
+        "Lets a small proxy of our own do to the clients what broken proxies do: to each kind of traffic whatever can "
+        "befall it (an event swallowed, repeated, out of order; a body cut, or changed in its last byte, on either "
+        "way; a connection closed at rest), a known number of times. Compares that with what the instrument found, by "
+        "kind and failure. Exit status: 0 if it found every one and no other, 3 if not."
     )
     examples = ("proxyreload selftest --exchanges 20000",)
     optParameters = [  # noqa: RUF012
         ["exchanges", None, "100000", "How many exchanges there are at least"],
-        ["clients", None, "10", "Clients, with one persistent connection each"],
+        ["clients", None, "10", "Clients of get; those of the other kinds come besides"],
         ["first-port", None, "1030", "The port of backend 0; the others follow"],
         ["front-port", None, "8080", "The port that the proxy listens on"],
         ["seed", None, "0", "Which faults, how many and when"],
@@ -103,14 +125,38 @@ def run_selftest(words: list[str]) -> int:
     return ExitStatus.LOSSLESS if result.exact else ExitStatus.INVALID
 
 
+def traffic() -> tuple[Group, ...]:
+    """Return who sends what beside the clients of `get`."""
+    return tuple(
+        Group(kind := kind_named(name), clients, values_of(kind, given.items()), rtt_s=rtt_s)
+        for name, clients, given, rtt_s in _TRAFFIC
+    )
+
+
+def senders(clients: int, groups: Iterable[Group]) -> dict[int, Sender]:
+    """Return each client by its number, as `client.load` gives them."""
+    all_of_them = [Sender(PLAIN_KIND)] * clients
+    for group in groups:
+        all_of_them += [Sender(group.kind.name, far=bool(group.rtt_s))] * group.clients
+    return dict(enumerate(all_of_them))
+
+
+def _knowing(choice: Choice, known: Mapping[int, Sender]) -> Choice:
+    """Return a choice whose proxy knows its clients."""
+    proxy: Any = choice.mechanism.proxy
+    return attrs.evolve(choice, mechanism=attrs.evolve(choice.mechanism, proxy=partial(proxy, senders=known)))
+
+
 def _settings(options: Options, folder: Path) -> Settings:
+    groups, clients = traffic(), bounds.WholeBound(1, 1000).parse("--clients", options["clients"])
     steps = (Step("add", instance=2, at_s=1.0), Step("remove", instance=0, at_s=2.0))
     return Settings(
         target=Target.front(bounds.PORT.parse("--front-port", options["front-port"])),
         scenario=Scenario("selftest", float("inf"), (0, 1), steps),
-        choice=choose("control:faults"),
+        choice=_knowing(choose("control:faults"), senders(clients, groups)),
         load=LoadSettings(
-            clients=bounds.WholeBound(1, 1000).parse("--clients", options["clients"]),
+            clients=clients,
+            groups=groups,
             timeout_s=TIMEOUT_S,
             # A client that connects all the time could meet an outage that was meant for another.
             probe_rate_per_s=0,
@@ -126,11 +172,26 @@ def _settings(options: Options, folder: Path) -> Settings:
 
 
 def _print(test: SelfTest) -> None:
-    print(f"{'':<30} {'injected':>9} {'found':>9}")  # noqa: T201
-    for finding in test.findings:
-        mark = "" if finding.injected == finding.found else "   DIFFERENT"
-        print(f"{finding.name:<30} {finding.injected:>9} {finding.found:>9}{mark}")  # noqa: T201
+    names = sorted({finding.name for finding in test.findings})
+    _table("failure, or end", {name: [each for each in test.findings if each.name == name] for name in names})
+    kinds = {
+        f"{kind:<10} {exchanges:>9}": [each for each in test.findings if each.kind == kind]
+        for kind, exchanges in sorted(test.by_kind.items())
+    }
+    print()  # noqa: T201
+    _table(f"{'kind':<10} {'exchanges':>9}", kinds)
+    for each in test.findings:
+        if not each.right:
+            print(f"{each.kind}, {each.name}: {each.injected} injected, {each.found} found")  # noqa: T201
     if not test.complete:
         print("not complete: ended before every fault was injected")  # noqa: T201
     word = "exact" if test.exact else "NOT exact"
     print(f"{word}, over {test.exchanges} exchanges")  # noqa: T201
+
+
+def _table(heading: str, rows: Mapping[str, Sequence[Finding]]) -> None:
+    print(f"{heading:<30} {'injected':>9} {'found':>9}")  # noqa: T201
+    for name, findings in rows.items():
+        injected, found = (sum(getattr(each, side) for each in findings) for side in ("injected", "found"))
+        mark = "" if all(each.right for each in findings) else "   DIFFERENT"
+        print(f"{name:<30} {injected:>9} {found:>9}{mark}")  # noqa: T201

@@ -78,16 +78,29 @@ class ITakesTurns(IProxy):
 ROLES = {"reload": IReloads, "upgrade": IUpgrades}
 
 
-#: What a fault injector counts besides failures by class.
+#: What a fault injector counts besides failures by class, and endings of connections by name.
 FRONT_CHANGED = "front changed"
 BACK_CHANGED = "back changed"
 STRAGGLERS = "stragglers"
 
 
-class IFaultInjector(Interface):
-    """A proxy that harms its clients on purpose, for the instrument to be tested by."""
+@attrs.frozen
+class Sender:
+    """One client, as a fault injector must know it: what can befall it depends on that."""
 
-    expected: Mapping[str, int] = Attribute("what the clients must have seen: by failure class, and the names above")
+    kind: str  #: of its traffic
+    far: bool = False  #: its requests are a while on their way, so that they can cross an end that it does not know yet
+
+
+class IFaultInjector(Interface):
+    """A proxy that harms its clients on purpose, for the instrument to be tested by.
+
+    It is made of a workspace and of a mapping, each client's `Sender` by its number.
+    """
+
+    expected: Mapping[tuple[str, str], int] = Attribute(
+        "what the clients must have seen: by kind of traffic, and failure class, ending or one of the names above"
+    )
     finished: Deferred[None] = Attribute("fires when all faults are done")
     requests: int = Attribute("how many requests it has had")
 

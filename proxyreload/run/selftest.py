@@ -1,5 +1,8 @@
 """Tests the instrument: a proxy injects faults that it counts, and the run has to find every one and no other."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 import attrs
 from twisted.internet.defer import Deferred
 
@@ -9,20 +12,27 @@ from proxyreload.history.failures import UNSOLICITED
 from proxyreload.proxy.interfaces import BACK_CHANGED, FRONT_CHANGED, STRAGGLERS, IFaultInjector
 from proxyreload.run.run import Run
 from proxyreload.system.waiting import until
+from proxyreload.traffic.identity import PLAIN_KIND
 from proxyreload.verdict.judgement import Judgement
 from proxyreload.verdict.observation import Observation
 
 #: A test that takes longer has failed.
-LIMIT_S = 300.0
+LIMIT_S = 600.0
 
 
 @attrs.frozen
 class Finding:
-    """How often something was done to the clients, and how often the instrument says so."""
+    """How often something was done to the clients of one kind, and how often the instrument says so."""
 
+    kind: str
     name: str
     injected: int
     found: int
+
+    @property
+    def right(self) -> bool:
+        """Whether it says so every time, and at no other."""
+        return self.injected == self.found
 
 
 @attrs.frozen
@@ -31,6 +41,7 @@ class SelfTest:
 
     findings: tuple[Finding, ...]
     exchanges: int
+    by_kind: Mapping[str, int]  #: exchanges
     requests: int  #: as the proxy counted them
     complete: bool  #: all faults were injected and enough exchanges made
     judgement: Judgement
@@ -38,7 +49,7 @@ class SelfTest:
     @property
     def exact(self) -> bool:
         """Whether everything was found and nothing invented."""
-        same = all(finding.injected == finding.found for finding in self.findings)
+        same = all(finding.right for finding in self.findings)
         return same and self.complete
 
 
@@ -70,22 +81,33 @@ async def execute(run: Run, exchanges: int) -> SelfTest:
     return SelfTest(
         findings=tuple(_compare(injector[0], run.observation)),
         exchanges=run.observation.counts.total,
+        by_kind={kind: tally.exchanges for kind, tally in run.observation.kinds.by_kind.items()},
         requests=injector[0].requests,
         complete=complete,
         judgement=judgement,
     )
 
 
+#: How connections end with no request on them, as it is shown; one that is cut has lost a request, and is told by that.
+_ENDINGS = {
+    Ending.ANNOUNCED: "closed, announced",
+    Ending.IDLE: "closed at rest, unannounced",
+    Ending.UNSOLICITED: UNSOLICITED,
+}
+_SHOWN = {ending.value: name for ending, name in _ENDINGS.items()}
+
+
 def _compare(injector: IFaultInjector, observation: Observation) -> list[Finding]:
     counts = observation.counts
-    windows = (observation.before, *(change.closures for change in observation.changes))
-    unsolicited = sum(closures.front.get(Ending.UNSOLICITED, 0) for closures in windows)
-    found = {
-        **counts.by_failure,
-        UNSOLICITED: unsolicited,
-        FRONT_CHANGED: counts.front_changed,
-        BACK_CHANGED: counts.back_changed,
-        STRAGGLERS: sum(change.stragglers for change in observation.changes),
-    }
-    names = sorted(set(found) | set(injector.expected))
-    return [Finding(name, injector.expected.get(name, 0), found.get(name, 0)) for name in names]
+    found: Counter[tuple[str, str]] = Counter()
+    for kind, tally in observation.kinds.by_kind.items():
+        found.update({(kind, failure): number for failure, number in tally.failures.items()})
+        found.update({(kind, ending.value): tally.front.get(ending, 0) for ending in _ENDINGS})
+    found[PLAIN_KIND, FRONT_CHANGED] = counts.front_changed
+    found[PLAIN_KIND, BACK_CHANGED] = counts.back_changed
+    found[PLAIN_KIND, STRAGGLERS] = sum(change.stragglers for change in observation.changes)
+    keys = sorted(key for key in {*found, *injector.expected} if found[key] or injector.expected.get(key))
+    return [
+        Finding(kind, _SHOWN.get(name, name), injector.expected.get((kind, name), 0), found[kind, name])
+        for kind, name in keys
+    ]

@@ -83,6 +83,8 @@ class Heard:
         if wrong[0]:
             return wrong
         if not self._ended:
+            if not self._expected.startswith(self._rest):
+                return WRONG_BODY, f"event {self._next}: {printable(self._rest, 80)}"
             return TRUNCATED, f"ended after {self._next} of {self._number} events"
         if self._rest:
             return WRONG_BODY, "bytes behind the end"
@@ -96,17 +98,23 @@ class Heard:
         wrong = whose(answer, self._request_id)
         return wrong if wrong[0] else self._wrong
 
+    @property
+    def _expected(self) -> bytes:
+        """What comes next."""
+        last = self._next == self._number
+        return end(self._request_id, self._number) if last else event(self._request_id, self._next)
+
     def _event(self, told: bytes) -> None:
         if self._wrong[0]:
             return
         if self._ended:
             self._wrong = (WRONG_BODY, "an event behind the end")
-        elif self._next < self._number and told + _BLANK == event(self._request_id, self._next):
-            self._next += 1
-        elif self._next == self._number and told + _BLANK == end(self._request_id, self._number):
+        elif told + _BLANK != self._expected:
+            self._wrong = self._told(told)
+        elif self._next == self._number:
             self._ended = True
         else:
-            self._wrong = self._told(told)
+            self._next += 1
 
     def _told(self, told: bytes) -> tuple[str, str]:
         """Say what is wrong about an event that is not the next one."""

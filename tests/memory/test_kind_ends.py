@@ -7,10 +7,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxyreload.history import failures
+from proxyreload.traffic.content import digest
+from proxyreload.traffic.interfaces import Received
 from proxyreload.traffic.registry import kinds
 
 from .connections import answer_bytes
-from .kinds import INSTANCE, Ends, Hosted, Talk, cuts_st, ids_st
+from .kinds import BACK_PORT, INSTANCE, Ends, Hosted, Talk, cuts_st, ids_st
 
 #: Short ones: the settings are drawn elsewhere.
 SHORT: dict[str, dict[str, object]] = {
@@ -139,6 +141,33 @@ def test_an_answer_whose_connection_closes_in_the_middle_is_truncated(name: str,
     part = whole[: length % len(whole)]
     expected = failures.TRUNCATED if part else failures.CLOSED_FRESH
     assert both.judged(b"3-7", part, cuts, closes=True) == expected
+
+
+uploading = pytest.mark.parametrize("name", ["post", "upload"])
+#: What may become of a body on its way to a backend: where, and what.
+CHANGES = {
+    "changed": lambda body, at, other: body[:at] + bytes([body[at] ^ other]) + body[at + 1 :],
+    "cut": lambda body, at, _other: body[:at],
+    "missing": lambda body, at, other: body[:at] + body[at + other :],
+    "repeated": lambda body, at, other: body[: at + other] + body[at:],
+    "too long": lambda body, at, other: body[:at] + bytes([other]) + body[at:],
+}
+
+
+@uploading
+@pytest.mark.parametrize("change", CHANGES)
+@few_examples
+@given(
+    request_id=ids_st, cuts=cuts_st, place=st.integers(0, 10**6), other=st.integers(1, 255), pieces=st.integers(1, 5)
+)
+def test_a_request_that_is_another_when_it_arrives_is_found_by_its_receipt(
+    name: str, change: str, request_id: bytes, cuts: list[int], place: int, other: int, pieces: int
+) -> None:
+    both = Ends(name, {"size": pieces * 100} if name == "post" else {"every": 0.1, "length": pieces / 10})
+    sent = both.sent(request_id)
+    arrived = CHANGES[change](sent, place % len(sent), other)
+    answer = both.backend.reply(Received(INSTANCE, request_id, BACK_PORT, len(arrived), digest(arrived)))
+    assert both.judged_body(request_id, answer.body, cuts) == ("" if arrived == sent else failures.WRONG_BODY)
 
 
 @dataclass

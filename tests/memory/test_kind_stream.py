@@ -96,6 +96,13 @@ def test_one_that_stops_in_its_last_line_end_is_too() -> None:
     assert judged([b"".join(whole())[:-1]])[0] == TRUNCATED
 
 
+@pytest.mark.parametrize("place", [-1, -2])
+def test_one_whose_last_line_end_is_another_byte_is_wrong(place: int) -> None:
+    stream = bytearray(b"".join(whole()))
+    stream[place] ^= 1
+    assert judged([bytes(stream)])[0] == WRONG_BODY
+
+
 def test_an_end_that_comes_too_early_says_what_is_missing() -> None:
     assert judged([event(ID, 0), end(ID, COUNT)]) == (MESSAGE_LOST, "event 1: the end came in its place")
 

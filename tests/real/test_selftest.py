@@ -21,10 +21,27 @@ http11.failures.before_response = lambda *, reset, reused: told(reset=False, reu
 from proxyreload.entry import main
 main()
 """
+#: One whose clients do not look whether their connection has been closed before they send.
+HASTY = """
+import proxyreload.client.http11 as http11
+http11.HTTP11Connection._has_come = lambda self: False
+from proxyreload.entry import main
+main()
+"""
+#: One that takes events in any order.
+EASY = """
+import proxyreload.traffic.stream as stream
+stream.Heard._told = lambda self, told: ("", "")
+from proxyreload.entry import main
+main()
+"""
+KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload"}
 CLASSES = {
     *(failures.REFUSED, failures.CONNECT_TIMEOUT, failures.RESET_FRESH, failures.RESET_REUSED),
     *(failures.CLOSED_FRESH, failures.CLOSED_REUSED, failures.RESET_MID_RESPONSE, failures.TRUNCATED),
-    *(failures.TIMEOUT, failures.MALFORMED, failures.UNSOLICITED, failures.WRONG_BODY, "status 503"),
+    *(failures.TIMEOUT, failures.MALFORMED, failures.WRONG_BODY, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED),
+    *("status 502", "status 503", failures.UNSOLICITED, "closed, announced", "closed at rest, unannounced"),
+    *("front changed", "back changed", "stragglers"),
 }
 
 
@@ -34,27 +51,41 @@ def table(text: str) -> dict[str, tuple[int, int]]:
     return {row["name"]: (int(row["injected"]), int(row["found"])) for row in rows if row}
 
 
-def test_every_fault_is_found_and_no_other(place: Place) -> None:
-    result = place.run("selftest", "--seed", "1", *place.ports)
+@pytest.mark.parametrize("more", [(), ("--backend-processes",)], ids=["", "processes"])
+def test_every_fault_of_every_kind_is_found_and_no_other(place: Place, more: tuple[str, ...]) -> None:
+    result = place.run("selftest", "--seed", "1", *more, *place.ports)
     assert (result.status, result.stderr) == (0, "")
     found = table(result.stdout)
-    assert set(found) == CLASSES | {"front changed", "back changed", "stragglers"}
+    kinds = {name.split()[0]: sides for name, sides in found.items() if name.split()[-1].isdigit()}
+    classes = {name: sides for name, sides in found.items() if not name.split()[-1].isdigit() or "status" in name}
+    assert set(kinds) - {"status"} == KINDS
+    assert set(classes) == CLASSES
     assert all(injected == seen > 0 for injected, seen in found.values())
+    assert len(result.stdout.splitlines()) < 50
     last = re.fullmatch(r"exact, over (\d+) exchanges", result.stdout.splitlines()[-1])
     assert last is not None
     assert int(last[1]) >= 100_000
     assert place.left() == []
 
 
-def test_a_broken_instrument_is_noticed(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (BLIND, {"get, reset before response, reused", "upload, reset before response, reused"}),
+        (HASTY, {"aimed, closed before response, reused"}),
+        (EASY, {"stream, message lost", "stream, message repeated"}),
+    ],
+    ids=["blind", "hasty", "easy"],
+)
+def test_a_broken_instrument_is_noticed(place: Place, broken: str, told: set[str]) -> None:
     words = ("selftest", "--exchanges", "1", *place.ports)
-    result = place.run(*words, command=(sys.executable, "-c", BLIND))
+    result = place.run(*words, command=(sys.executable, "-c", broken))
     assert result.status == 3
-    found = table(result.stdout)
-    injected, seen = found[failures.RESET_REUSED]
-    assert injected > seen == 0
-    assert "DIFFERENT" in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("NOT exact, over ")
+    lines = result.stdout.splitlines()
+    different = {line.rpartition(":")[0] for line in lines if line.endswith(" found")}
+    assert told <= different
+    assert any(line.endswith("   DIFFERENT") for line in lines)
+    assert lines[-1].startswith("NOT exact, over ")
 
 
 def test_a_selftest_that_is_interrupted_is_not_exact(place: Place) -> None:
