@@ -8,11 +8,13 @@ import attrs
 
 from benchmarks import table
 from benchmarks.agreement import agreement
-from benchmarks.memory import memory
+from benchmarks.memory import EXCHANGES, memory
 from benchmarks.ours import Proxyreload, TreqAgent, program
 from benchmarks.peer import Peer
 from benchmarks.peers import PEERS, find
 from benchmarks.processes import BenchmarkError
+from benchmarks.proof import Proving, proofs
+from benchmarks.proof_table import proof
 from benchmarks.quiet import watched
 from benchmarks.rounds import Rounds
 from benchmarks.sections import (
@@ -41,7 +43,7 @@ class Section:
     measure: Callable[[Bench], Iterator[str]]  #: gives the lines of what came of it
 
 
-def sections(exchanges: int) -> tuple[Section, ...]:
+def sections(exchanges: int, proving: Proving) -> tuple[Section, ...]:
     """Return all of them; `exchanges` is how long a run the memory is watched for."""
     return (
         Section("clients", "Clients on one core, against nginx on the other", _compared(clients, CLIENT_ROWS)),
@@ -50,6 +52,7 @@ def sections(exchanges: int) -> tuple[Section, ...]:
         Section("agreement", table.AGREEMENT_TITLE, lambda bench: table.agreement(agreement(bench))),
         Section("startup", "Start-up", lambda _bench: table.startup(startup_s())),
         Section("memory", "Memory", lambda bench: table.memory(memory(bench.cores, exchanges, bench.say))),
+        Section("proof", "Time to proof, beside a loop of changes", lambda bench: proof(proofs(bench, proving))),
     )
 
 
@@ -59,6 +62,10 @@ def _compared(measure: Callable[[Bench], Rounds], rows: Sequence[Row]) -> Callab
         return table.ratios([*rows, *before], measure(bench))
 
     return compared
+
+
+#: Of all sections.
+NAMES = tuple(section.name for section in sections(EXCHANGES, Proving()))
 
 
 def report(bench: Bench, wanted: Sequence[Section]) -> Iterator[str]:
@@ -101,11 +108,11 @@ def versions() -> Iterator[tuple[str, str, str]]:
         yield name, version, ""
 
 
-def chosen(names: Collection[str], exchanges: int) -> list[Section]:
+def chosen(names: Collection[str], exchanges: int, proving: Proving) -> list[Section]:
     """Return the sections with these names, all of them if there are none."""
-    everything = sections(exchanges)
+    everything = sections(exchanges, proving)
     unknown = set(names) - {section.name for section in everything}
     if unknown:
-        msg = f"no section {', '.join(sorted(unknown))}; there are: {', '.join(it.name for it in everything)}"
+        msg = f"no section {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}"
         raise BenchmarkError(msg)
     return [section for section in everything if not names or section.name in names]
