@@ -8,6 +8,7 @@ import attrs
 
 from benchmarks import table
 from benchmarks.agreement import agreement
+from benchmarks.kind_rates import KIND_ROWS, kinds
 from benchmarks.memory import EXCHANGES, memory
 from benchmarks.ours import Proxyreload, TreqAgent, program
 from benchmarks.peer import Peer
@@ -48,6 +49,7 @@ def sections(exchanges: int, proving: Proving) -> tuple[Section, ...]:
     return (
         Section("clients", "Clients on one core, against nginx on the other", _compared(clients, CLIENT_ROWS)),
         Section("backends", "Backends on one core, driven from the other", _compared(backends, BACKEND_ROWS)),
+        Section("kinds", "Kinds of traffic on one core, and peers that ask for the same", _compared(kinds, KIND_ROWS)),
         Section("whole", "Everything together on two cores", _compared(whole, WHOLE_ROWS)),
         Section("agreement", table.AGREEMENT_TITLE, lambda bench: table.agreement(agreement(bench))),
         Section("startup", "Start-up", lambda _bench: table.startup(startup_s())),
@@ -58,8 +60,9 @@ def sections(exchanges: int, proving: Proving) -> tuple[Section, ...]:
 
 def _compared(measure: Callable[[Bench], Rounds], rows: Sequence[Row]) -> Callable[[Bench], Iterator[str]]:
     def compared(bench: Bench) -> Iterator[str]:
-        before = [Row("another proxyreload", rows[0].ours, BEFORE, KEPT, 1.0)] if bench.against else []
-        return table.ratios([*rows, *before], measure(bench))
+        rounds = measure(bench)
+        before = [Row("another proxyreload", rows[0].ours, BEFORE, KEPT, 1.0)] if rounds.of(BEFORE) else []
+        return table.ratios([*rows, *before], rounds)
 
     return compared
 

@@ -7,6 +7,7 @@ serves.
 import json
 import re
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -43,10 +44,16 @@ class Witness(Peer):
         said = self.said(job.output.read_text("utf-8"))
         return Measured(said.requests, said.seconds)
 
-    def look(self, job: Job) -> Said:
-        """Send for as long as the job says, or until the first error."""
-        commands = [pinned(command, *job.cores) for command in self.commands(job)]
-        run(commands, job.output, job.seconds + PATIENCE_S, self.environment, self.statuses)
+    def look(self, job: Job, more: Sequence[str] = ()) -> Said:
+        """Send for as long as the job says, or until the first error; `more` are options of this time."""
+        *options, last = self.commands(job)[0]
+        run(
+            [pinned([*options, *more, last], *job.cores)],
+            job.output,
+            job.seconds + PATIENCE_S,
+            self.environment,
+            self.statuses,
+        )
         try:
             return self.said(job.output.read_text("utf-8"))
         except (LookupError, TypeError, ValueError) as error:
