@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ _OWN = {failures.ABORTED, failures.OWN_LIMIT}
 _TOLD = {
     value for name, value in vars(failures).items() if name.isupper() and isinstance(value, str) and value not in _OWN
 }
+_CUT = (failures.TRUNCATED, failures.RESET_MID_RESPONSE)
+#: What breaks so soon before or after a backend is asked back is that backend's doing.
+_BACK_US = 300_000
 _STATUS = failures.status_failure(0).removesuffix("0")
 _SHOWN = 5
 
@@ -28,6 +31,7 @@ class Accounts:
     by_kind: Counter[str] = attrs.field(factory=Counter)
     failed: Counter[str] = attrs.field(factory=Counter)  #: by class
     out_of_order: list[str] = attrs.field(factory=list)
+    cut: list[tuple[str, int]] = attrs.field(factory=list)  #: by whom an answer was begun that broke, and when, in µs
 
     @classmethod
     def of(cls, path: Path) -> "Accounts":
@@ -37,8 +41,11 @@ class Accounts:
             rows = csv.reader(file)
             columns = {name: number for number, name in enumerate(next(rows))}
             client, request, failure, kind = (columns[name] for name in ("client", "request", "failure", "kind"))
+            instance, ended = columns["instance"], columns["time"]
             for row in rows:
                 accounts.take(int(row[client]), int(row[request]), row[kind], row[failure])
+                if row[failure] in _CUT:
+                    accounts.cut.append((row[instance], int(row[ended])))
         return accounts
 
     def take(self, client: int, request: int, kind: str, failure: str) -> None:
@@ -66,6 +73,8 @@ def unexplained(accounts: Accounts, run: Mapping[str, Any]) -> list[str]:
         *_differing("rows that failed", accounts.failed, "failures", Counter(summary["failures"])),
         *(f"{number} failures of class {name!r}, which explains nothing" for name, number in _unknown(accounts.failed)),
         *_arrivals(summary),
+        *_cut_by_ours(accounts, run["changes"]),
+        *_seen_too_early(run["changes"]),
     ]
 
 
@@ -94,6 +103,22 @@ def _arrivals(summary: Mapping[str, Any]) -> Iterator[str]:
     more = sum(arrivals.values()) - sum(answers.values())
     if more > summary["failure"]:
         yield f"{more} requests arrived beyond those that were answered, and {summary['failure']} failed"
+
+
+def _cut_by_ours(accounts: Accounts, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Tell answers that broke when their own backend was added again: it was started anew while it gave them."""
+    added = [(change["instance"], change["requested_us"]) for change in changes if change["action"] == "add"]
+    for instance, cut_us in accounts.cut:
+        if any(instance == again and abs(cut_us - at_us) < _BACK_US for again, at_us in added):
+            yield f"an answer of backend {instance} was cut at {cut_us / 1e6:.2f} s, when that was added again"
+
+
+def _seen_too_early(changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Tell changes that the traffic is said to have shown before they were asked for."""
+    for change in changes:
+        requested_us, seen_us = change["requested_us"], change["effective_us"]
+        if change["action"] != "remove" and seen_us is not None and seen_us < requested_us:
+            yield f"change {change['number']} was asked for at {requested_us} µs, and seen at {seen_us} µs"
 
 
 def _some(what: str, found: Collection[str]) -> Iterator[str]:

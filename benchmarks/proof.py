@@ -30,7 +30,7 @@ _LONGER = 3.0
 _OWN = ("aborted", "own limit")
 
 #: What a run of ours sends by default.
-DEFAULT, _MIX = "proxyreload", ("--traffic", "all")
+DEFAULT = "proxyreload"
 #: And the one kind alone that is made for a race.
 ALONE = "proxyreload, one kind"
 _ALONE = ("--rtt", "20", "--clients", "1", "--rate", "1")
@@ -122,7 +122,7 @@ def proofs(bench: Bench, proving: Proving) -> Proofs:
     peers, missing = witnesses()
     measured = Proofs(missing=missing)
     contestants: dict[str, Callable[[str, Path], Try]] = {
-        DEFAULT: _ours(lambda _race: _MIX, bench, proving),
+        DEFAULT: _ours(lambda _race: (), bench, proving),
         ALONE: _ours(lambda race: ("--traffic", RACES.get(race, _AIMED), *_ALONE), bench, proving),
         **{peer.name: _theirs(peer, bench, proving) for peer in peers},
     }

@@ -42,7 +42,12 @@ def run(**changed: Any) -> dict[str, Any]:
         "answers_by_instance": {"0": 3, "1": 2},
         "arrivals_by_instance": {"0": 4, "1": 2},
     }
-    return {"summary": summary | changed}
+    changes = [
+        {"number": 1, "action": "remove", "instance": "0", "requested_us": 900_000, "effective_us": 800_000},
+        {"number": 2, "action": "add", "instance": "0", "requested_us": 2_000_000, "effective_us": 2_000_000},
+        {"number": 3, "action": "reload", "instance": "", "requested_us": 3_000_000, "effective_us": None},
+    ]
+    return {"summary": summary | changed, "changes": changes}
 
 
 @pytest.fixture
@@ -101,6 +106,26 @@ def test_a_failure_that_says_nothing_about_the_proxy_explains_nothing(accounts: 
 def test_every_class_of_what_became_of_a_request_explains_it(accounts: Of, failure: str) -> None:
     rows = [*ROWS[:-1], row(2, 2, "aimed", failure)]
     assert unexplained(accounts(rows), run(failures={"closed before response, reused": 1, failure: 1})) == []
+
+
+@pytest.mark.parametrize(
+    ("instance", "cut_us", "times"), [("0", 1_900_000, 1), ("0", 2_100_000, 1), ("0", 2_400_000, 0), ("1", 2_000_000, 0)]
+)  # fmt: skip
+def test_an_answer_that_its_backend_broke_when_it_came_back_is_no_doing_of_the_proxys(
+    accounts: Of, instance: str, cut_us: int, times: int
+) -> None:
+    rows = [*ROWS[:-1], row(2, 2, "aimed", "truncated") | {"instance": instance, "time": str(cut_us)}]
+    found = unexplained(accounts(rows), run(failures={"closed before response, reused": 1, "truncated": 1}))
+    assert found == [f"an answer of backend 0 was cut at {cut_us / 1e6:.2f} s, when that was added again"] * times
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_change_that_was_seen_before_it_was_asked_for_was_not_seen(accounts: Of, number: int) -> None:
+    told = run()
+    change = told["changes"][number]
+    change["effective_us"] = change["requested_us"] - 1
+    said = f"change {change['number']} was asked for at {change['requested_us']} µs, and seen at {change['effective_us']} µs"
+    assert unexplained(accounts(ROWS), told) == [said]
 
 
 @given(lists(integers(0, 3), min_size=1, max_size=30), data())

@@ -20,7 +20,7 @@ OUTCOME = Outcome(status=0, rows=1000, exchanges=1000, changes=40, alive=(), ver
 
 def test_nothing_of_the_mix_is_unexplained(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--mix", "--changes", "8", "--settled", "2", "--exchanges", "500", "--pace", "0.5", "--look", "0.1"]
-    status = main([*words, "--plugin", "haproxy:reload"])
+    status = main(words)
     said = capsys.readouterr().out
     assert status == 0, said
     assert "unexplained: 0\n" in said
