@@ -19,7 +19,7 @@ from benchmarks.servers import url
 from benchmarks.witness import Witness, witnesses
 
 TRIES = 10
-BOUND_S = 60
+BOUND_S = 30
 #: So many times fewer requests than the best of the peers.
 REACH_FOR = 20.0
 #: Of one run of a peer that says only at its end whether there was an error: so long there is one change.
