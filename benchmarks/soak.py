@@ -32,8 +32,10 @@ ALLOWED_MB = 20.0
 #: Connections come and go with every change, so how many are open at a time is not quite the same each time.
 ALLOWED_DESCRIPTORS = 8
 ALLOWED_CHILDREN = 2
-#: Every kind twice, so that a million exchanges take a quarter of an hour; and so many changes meanwhile.
-_MIX, _MIXED_EXCHANGES, _MIXED_CHANGES = "get=10,all,all", 1_000_000, 200
+#: Every kind twice, and twenty clients of `get` more: a million exchanges while 200 changes are made, for most of which
+#: streams must end first.
+_MIX = ("--clients", "10", "--traffic", "get=20,all,all", "--rtt", "20")
+_MIXED_EXCHANGES, _MIXED_CHANGES, _MIXED_PACE_S = 1_000_000, 200, 1.0
 _MB = 1e6
 #: A process that has ended is collected long before that.
 _REAPED_WITHIN_S = 5.0
@@ -54,14 +56,14 @@ class Soak:
     pace_s: float
     rate_per_s: int
     look_s: float
-    traffic: str = "get=10"  #: as `--traffic` takes it
+    traffic: tuple[str, ...] = ("--traffic", "get=10")
     exchanges: int = 0  #: of other clients than those ten, at least
 
     def command(self, folder: Path) -> list[str]:
         """Return the run's command, which writes into this folder."""
         first = free_ports(5)
         changes = ["--repeat", str(self.changes // 2), "--pace", str(self.pace_s)]
-        traffic = ["--rate", str(self.rate_per_s), "--traffic", self.traffic]
+        traffic = ["--rate", str(self.rate_per_s), *self.traffic]
         where = ["--first-port", str(first), "--front-port", str(first + 4)]
         written = ["--csv", str(folder / "rows.csv"), "--run", str(folder / "run.json")]
         return [
@@ -246,14 +248,15 @@ def _arguments(words: Sequence[str]) -> Soak:
     parser.add_argument("--exchanges", type=int, help=f"of the mix, at least ({_MIXED_EXCHANGES}; fewer of few)")
     parser.add_argument("--settled", type=int, help="after how many nothing may grow any more (100; a quarter of few)")
     parser.add_argument("--plugin", default="haproxy", help="the proxy and its mechanism (%(default)s)")
-    parser.add_argument("--pace", type=float, default=3.0, help="seconds between two of them (%(default)s)")
+    parser.add_argument("--pace", type=float, help=f"seconds between two of them (3; with --mix {_MIXED_PACE_S:g})")
     parser.add_argument("--rate", type=int, default=200, help="requests a second (%(default)s)")
     parser.add_argument("--look", type=float, default=1.0, help="seconds between two looks (%(default)s)")
     told = parser.parse_args(words)
     wanted = told.changes or (_MIXED_CHANGES if told.mix else 1000)
     changes = max(4, wanted // 2 * 2)  # one is added, one removed
     settled = told.settled or min(100, changes // 4)
-    soak = Soak(changes, settled, told.plugin, told.pace, told.rate, told.look)
+    pace_s = told.pace or (_MIXED_PACE_S if told.mix else 3.0)
+    soak = Soak(changes, settled, told.plugin, pace_s, told.rate, told.look)
     if not told.mix:
         return soak
     exchanges = told.exchanges
