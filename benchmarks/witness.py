@@ -116,7 +116,7 @@ class OhaSays(Witness, Oha):
     def commands(self, job: Job) -> list[list[str]]:
         """Closed loop, with the summary: its CSV leaves errors out."""
         options = ["--no-tui", "--output-format", "json", "-c", str(job.connections), "-z", f"{job.seconds}s"]
-        return [[self.program, *options, "-H", f"Host: {HOSTNAME}", job.url]]
+        return [[self.program, *options, "--host", HOSTNAME, job.url]]
 
     def said(self, text: str) -> Said:
         """Add its two lists up."""
