@@ -17,7 +17,9 @@ FRESH, POST, DOWNLOAD = ASKED
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.kind)
 def test_ours_sends_that_kind_and_a_backend_understands_what_a_peer_sends(asked: Asked) -> None:
-    (group,) = parse(asked.scenario, "kind.toml").groups
+    groups = parse(asked.scenario, "kind.toml").groups
+    assert groups is not None
+    [group] = groups
     assert (group.kind.name, group.clients) == (asked.kind, 10)
     told = dict(field.split(": ", 1) for field in asked.fields)
     assert ("Proxyreload-Kind" in told) == asked.ours_answer
