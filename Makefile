@@ -56,9 +56,11 @@ sozu: $(CACHE)/bin/sozu
 bench: $(VENV)/installed-tests
 	$(BIN)/python -m benchmarks
 
-# An hour with a thousand changes, after the first hundred of which nothing may grow.
+# An hour with a thousand changes, after the first hundred of which nothing may grow; then every kind of traffic, a
+# million exchanges, of which none may be unexplained.
 soak: $(VENV)/installed-tests
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.soak --mix
 
 clean:
 	rm -rf $(VENV) .venv-dist .venv-frozen build dist *.egg-info plugins/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,7 +8,8 @@ from types import FrameType
 
 from benchmarks.memory import EXCHANGES
 from benchmarks.processes import BenchmarkError, Cores
-from benchmarks.report import chosen, report
+from benchmarks.proof import BOUND_S, TRIES, Proving
+from benchmarks.report import NAMES, chosen, report
 from benchmarks.sections import Bench
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -16,10 +17,12 @@ RESULTS = Path(__file__).with_name("results.md")
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="proxyreload beside its peers")
-    parser.add_argument("section", nargs="*", help="clients, backends, whole, agreement, startup, memory; or all")
+    parser.add_argument("section", nargs="*", help=f"{', '.join(NAMES)}; or all")
     parser.add_argument("--rounds", type=_whole, default=5, help="how often each is measured (%(default)s)")
     parser.add_argument("--seconds", type=_whole, default=5, help="for how long each time (%(default)s)")
     parser.add_argument("--exchanges", type=_whole, default=EXCHANGES, help="for the memory (%(default)s)")
+    parser.add_argument("--tries", type=_whole, default=TRIES, help="at each race, for the proof (%(default)s)")
+    parser.add_argument("--bound", type=_whole, default=BOUND_S, help="seconds of each try at most (%(default)s)")
     parser.add_argument("--against", default="", help="another proxyreload's program, measured in the same rounds")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     return parser.parse_args()
@@ -49,7 +52,8 @@ def main() -> None:
     lines = []
     try:
         bench = Bench(Cores.choose(), arguments.rounds, arguments.seconds, _say, arguments.against)
-        for line in report(bench, chosen(arguments.section, arguments.exchanges)):
+        proving = Proving(arguments.tries, arguments.bound)
+        for line in report(bench, chosen(arguments.section, arguments.exchanges, proving)):
             print(line, flush=True)
             lines.append(line)
     except BenchmarkError as error:

@@ -1,6 +1,7 @@
 """This project's own load generators: proxyreload, and what it would be on treq and `Agent` alone."""
 
 import json
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -68,7 +69,12 @@ class WholeRun(Proxyreload):
         first = free_ports(3)
         scenario = ["--scenario", job.write("scenario.toml", self._scenario), "--backends", "2", *self._more]
         where = ["--binary", haproxy_program(), "--first-port", str(first), "--front-port", str(first + 2)]
-        return [[self.program, "--plugin", "haproxy", *scenario, *where, *self.options(job)]]
+        return [[self.program, "--plugin", "haproxy", *scenario, *where, *self.options(job), *self._alone(job)]]
+
+    def _alone(self, job: Job) -> list[str]:
+        """Ask for no other kinds of traffic; a proxyreload before there were any needs not be asked."""
+        said = subprocess.run([self.program, "--help"], capture_output=True, text=True, check=True).stdout
+        return ["--traffic", f"get={job.connections}"] if "--traffic=" in said else []
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import attrs
 from benchmarks.processes import BenchmarkError, pinned, run
 
 #: How much longer than asked a program may take, for its start and for writing its log.
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class Peer(ABC):
     def measure(self, job: Job) -> Measured:
         """Do the job, and read what came of it."""
         commands = [pinned(command, *job.cores) for command in self.commands(job)]
-        run(commands, job.output, job.seconds + _PATIENCE_S, self.environment)
+        run(commands, job.output, job.seconds + PATIENCE_S, self.environment)
         try:
             return self.read(job)
         except (LookupError, OSError, TypeError, ValueError) as error:

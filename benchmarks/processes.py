@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -113,8 +113,17 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
     raise BenchmarkError(msg, last_words(said))
 
 
-def run(commands: Sequence[Sequence[str]], output: Path, limit_s: float, env: Mapping[str, str] | None = None) -> None:
-    """Run a pipeline to its end, its output into a file; raises `BenchmarkError` if one of it fails or stays."""
+def run(
+    commands: Sequence[Sequence[str]],
+    output: Path,
+    limit_s: float,
+    env: Mapping[str, str] | None = None,
+    statuses: Collection[int] = (0,),
+) -> None:
+    """Run a pipeline to its end, its output into a file; raises `BenchmarkError` if one of it fails or stays.
+
+    `statuses` are those that are no failure.
+    """
     said = output.with_name("stderr.log")
     with ExitStack() as stack:
         errors = stack.enter_context(said.open("wb"))
@@ -138,7 +147,7 @@ def run(commands: Sequence[Sequence[str]], output: Path, limit_s: float, env: Ma
             source = None if process.stdout is None else process.stdout.fileno()
         until = time.monotonic() + limit_s
         for process in pipeline:
-            _finish(process, until, said)
+            _finish(process, until, said, statuses)
 
 
 def _close_output(process: subprocess.Popen[bytes]) -> None:
@@ -146,13 +155,13 @@ def _close_output(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _finish(process: subprocess.Popen[bytes], until: float, said: Path) -> None:
+def _finish(process: subprocess.Popen[bytes], until: float, said: Path, statuses: Collection[int]) -> None:
     try:
         status = process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired as error:
         msg = f"{_program(process.args)} did not end"
         raise BenchmarkError(msg, last_words(said)) from error
-    if status != 0:
+    if status not in statuses:
         msg = f"{_program(process.args)} ended with {status}"
         raise BenchmarkError(msg, last_words(said))
 

@@ -8,11 +8,14 @@ import attrs
 
 from benchmarks import table
 from benchmarks.agreement import agreement
-from benchmarks.memory import memory
+from benchmarks.kind_rates import KIND_ROWS, kinds
+from benchmarks.memory import EXCHANGES, memory
 from benchmarks.ours import Proxyreload, TreqAgent, program
 from benchmarks.peer import Peer
 from benchmarks.peers import PEERS, find
 from benchmarks.processes import BenchmarkError
+from benchmarks.proof import Proving, proofs
+from benchmarks.proof_table import proof
 from benchmarks.quiet import watched
 from benchmarks.rounds import Rounds
 from benchmarks.sections import (
@@ -41,24 +44,31 @@ class Section:
     measure: Callable[[Bench], Iterator[str]]  #: gives the lines of what came of it
 
 
-def sections(exchanges: int) -> tuple[Section, ...]:
+def sections(exchanges: int, proving: Proving) -> tuple[Section, ...]:
     """Return all of them; `exchanges` is how long a run the memory is watched for."""
     return (
         Section("clients", "Clients on one core, against nginx on the other", _compared(clients, CLIENT_ROWS)),
         Section("backends", "Backends on one core, driven from the other", _compared(backends, BACKEND_ROWS)),
+        Section("kinds", "Kinds of traffic on one core, and peers that ask for the same", _compared(kinds, KIND_ROWS)),
         Section("whole", "Everything together on two cores", _compared(whole, WHOLE_ROWS)),
         Section("agreement", table.AGREEMENT_TITLE, lambda bench: table.agreement(agreement(bench))),
         Section("startup", "Start-up", lambda _bench: table.startup(startup_s())),
         Section("memory", "Memory", lambda bench: table.memory(memory(bench.cores, exchanges, bench.say))),
+        Section("proof", "Time to proof, beside a loop of changes", lambda bench: proof(proofs(bench, proving))),
     )
 
 
 def _compared(measure: Callable[[Bench], Rounds], rows: Sequence[Row]) -> Callable[[Bench], Iterator[str]]:
     def compared(bench: Bench) -> Iterator[str]:
-        before = [Row("another proxyreload", rows[0].ours, BEFORE, KEPT, 1.0)] if bench.against else []
-        return table.ratios([*rows, *before], measure(bench))
+        rounds = measure(bench)
+        before = [Row("another proxyreload", rows[0].ours, BEFORE, KEPT, 1.0)] if rounds.of(BEFORE) else []
+        return table.ratios([*rows, *before], rounds)
 
     return compared
+
+
+#: Of all sections.
+NAMES = tuple(section.name for section in sections(EXCHANGES, Proving()))
 
 
 def report(bench: Bench, wanted: Sequence[Section]) -> Iterator[str]:
@@ -101,11 +111,11 @@ def versions() -> Iterator[tuple[str, str, str]]:
         yield name, version, ""
 
 
-def chosen(names: Collection[str], exchanges: int) -> list[Section]:
+def chosen(names: Collection[str], exchanges: int, proving: Proving) -> list[Section]:
     """Return the sections with these names, all of them if there are none."""
-    everything = sections(exchanges)
+    everything = sections(exchanges, proving)
     unknown = set(names) - {section.name for section in everything}
     if unknown:
-        msg = f"no section {', '.join(sorted(unknown))}; there are: {', '.join(it.name for it in everything)}"
+        msg = f"no section {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}"
         raise BenchmarkError(msg)
     return [section for section in everything if not names or section.name in names]

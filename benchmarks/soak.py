@@ -2,7 +2,9 @@
 
 A real proxy, its clients and its backends, changed again and again while its clients send at an even rate. Whatever a
 change leaves behind shows after a thousand of them: memory, descriptors, processes, rows. It prints what it found, and
-its exit status is 1 if anything of it grew, or is missing.
+its exit status is 1 if anything of it grew, is missing, or has no explanation.
+
+With `--mix` every kind of traffic is sent: a million exchanges, 200 changes.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from typing import Any
 import attrs
 import psutil
 
-from benchmarks.logs import lines
+from benchmarks.accounts import Accounts, unexplained
 from benchmarks.ours import program
 from benchmarks.processes import BenchmarkError, end, free_ports, last_words
 from benchmarks.rounds import temporary
@@ -30,6 +32,10 @@ ALLOWED_MB = 20.0
 #: Connections come and go with every change, so how many are open at a time is not quite the same each time.
 ALLOWED_DESCRIPTORS = 8
 ALLOWED_CHILDREN = 2
+#: Every kind twice, and twenty clients of `get` more: a million exchanges while 200 changes are made, for most of which
+#: streams must end first.
+_MIX = ("--clients", "10", "--traffic", "get=20,all,all", "--rtt", "20")
+_MIXED_EXCHANGES, _MIXED_CHANGES, _MIXED_PACE_S = 1_000_000, 200, 1.0
 _MB = 1e6
 #: A process that has ended is collected long before that.
 _REAPED_WITHIN_S = 5.0
@@ -50,15 +56,18 @@ class Soak:
     pace_s: float
     rate_per_s: int
     look_s: float
+    traffic: tuple[str, ...] = ("--traffic", "get=10")
+    exchanges: int = 0  #: of other clients than those ten, at least
 
     def command(self, folder: Path) -> list[str]:
         """Return the run's command, which writes into this folder."""
         first = free_ports(5)
-        traffic = ["--repeat", str(self.changes // 2), "--pace", str(self.pace_s), "--rate", str(self.rate_per_s)]
+        changes = ["--repeat", str(self.changes // 2), "--pace", str(self.pace_s)]
+        traffic = ["--rate", str(self.rate_per_s), *self.traffic]
         where = ["--first-port", str(first), "--front-port", str(first + 4)]
         written = ["--csv", str(folder / "rows.csv"), "--run", str(folder / "run.json")]
         return [
-            *(program(), "--plugin", self.plugin, *traffic, *where, *written),
+            *(program(), "--plugin", self.plugin, *changes, *traffic, *where, *written),
             *("--report", str(folder / "report.html"), "--log", "changes"),
         ]
 
@@ -104,6 +113,8 @@ class Outcome:
     changes: int
     alive: Sequence[str]  #: processes of its own that outlived it
     verdict: str
+    mixed: int = 0  #: exchanges of other clients than the ten, and the probe
+    unexplained: Sequence[str] = ()
 
 
 def watched(soak: Soak, folder: Path, say: Callable[[str], None]) -> tuple[list[Sample], Outcome]:
@@ -125,13 +136,16 @@ def watched(soak: Soak, folder: Path, say: Callable[[str], None]) -> tuple[list[
     except (OSError, ValueError, KeyError) as error:
         msg = f"the run ended with {process.returncode}, and its file is not whole"
         raise BenchmarkError(msg, last_words(said)) from error
+    accounts = Accounts.of(folder / "rows.csv")
     outcome = Outcome(
         status=process.returncode,
-        rows=lines(folder / "rows.csv") - 1,
+        rows=accounts.rows,
         exchanges=summary["exchanges"],
         changes=sum(change["applied_us"] is not None for change in run["changes"]),
         alive=[f"{each.pid} {each.name()}" for each in alive if each.is_running()],
         verdict=f"{summary['verdict']}{''.join(f', {reason}' for reason in summary['reasons'][:1])}",
+        mixed=accounts.mixed(run["options"]["clients"]),
+        unexplained=unexplained(accounts, run),
     )
     return samples, outcome
 
@@ -189,7 +203,8 @@ def report(soak: Soak, samples: Sequence[Sample], outcome: Outcome) -> tuple[lis
     unreaped = _unreaped(samples)
     seen = [
         f"{outcome.changes} changes in {samples[-1].at_s:.0f} s, {soak.plugin}: {outcome.verdict}",
-        f"rows: {outcome.rows}, exchanges: {outcome.exchanges}",
+        f"rows: {outcome.rows}, exchanges: {outcome.exchanges}, of the mix: {outcome.mixed}",
+        f"unexplained: {len(outcome.unexplained)}",
         (
             f"memory: {settled_rss / _MB:.1f} MB after change {late[0].changes}, then {grown_rss / _MB:.1f} MB at most "
             f"(growth {growth_mb:.1f} MB, allowed {ALLOWED_MB:.0f}); "
@@ -202,6 +217,11 @@ def report(soak: Soak, samples: Sequence[Sample], outcome: Outcome) -> tuple[lis
         (outcome.status not in _JUDGED, f"it ended with status {outcome.status}"),
         (outcome.changes != soak.changes, f"{outcome.changes} changes were applied, not {soak.changes}"),
         (outcome.rows != outcome.exchanges, f"{outcome.rows} rows of {outcome.exchanges} exchanges"),
+        (
+            outcome.mixed < soak.exchanges,
+            f"{outcome.mixed} exchanges of the mix, not {soak.exchanges}: make --pace longer",
+        ),
+        (bool(outcome.unexplained), f"unexplained: {'; '.join(outcome.unexplained)}"),
         (growth_mb > ALLOWED_MB, f"memory grew by {growth_mb:.1f} MB"),
         (descriptors[1] > descriptors[0] + ALLOWED_DESCRIPTORS, "descriptors grew"),
         (children[1] > children[0] + ALLOWED_CHILDREN, "processes grew"),
@@ -223,16 +243,26 @@ def _unreaped(samples: Sequence[Sample]) -> list[int]:
 
 def _arguments(words: Sequence[str]) -> Soak:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="A long run with many changes")
-    parser.add_argument("--changes", type=int, default=1000, help="how many (%(default)s)")
+    parser.add_argument("--changes", type=int, help=f"how many (1000; with --mix {_MIXED_CHANGES})")
+    parser.add_argument("--mix", action="store_true", help="send every kind of traffic")
+    parser.add_argument("--exchanges", type=int, help=f"of the mix, at least ({_MIXED_EXCHANGES}; fewer of few)")
     parser.add_argument("--settled", type=int, help="after how many nothing may grow any more (100; a quarter of few)")
     parser.add_argument("--plugin", default="haproxy", help="the proxy and its mechanism (%(default)s)")
-    parser.add_argument("--pace", type=float, default=3.0, help="seconds between two of them (%(default)s)")
+    parser.add_argument("--pace", type=float, help=f"seconds between two of them (3; with --mix {_MIXED_PACE_S:g})")
     parser.add_argument("--rate", type=int, default=200, help="requests a second (%(default)s)")
     parser.add_argument("--look", type=float, default=1.0, help="seconds between two looks (%(default)s)")
     told = parser.parse_args(words)
-    changes = max(4, told.changes // 2 * 2)  # one is added, one removed
+    wanted = told.changes or (_MIXED_CHANGES if told.mix else 1000)
+    changes = max(4, wanted // 2 * 2)  # one is added, one removed
     settled = told.settled or min(100, changes // 4)
-    return Soak(changes, settled, told.plugin, told.pace, told.rate, told.look)
+    pace_s = told.pace or (_MIXED_PACE_S if told.mix else 3.0)
+    soak = Soak(changes, settled, told.plugin, pace_s, told.rate, told.look)
+    if not told.mix:
+        return soak
+    exchanges = told.exchanges
+    if exchanges is None:
+        exchanges = _MIXED_EXCHANGES * min(changes, _MIXED_CHANGES) // _MIXED_CHANGES
+    return attrs.evolve(soak, traffic=_MIX, exchanges=exchanges)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

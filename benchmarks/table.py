@@ -37,16 +37,17 @@ def _ratio(row: Row, rounds: Rounds) -> tuple[str, ...]:
     if not seen:
         return (row.title, "not measured", "", *asked, "", "", "")
     ratio = median(seen)
-    spread = f"{_figure(min(seen))} to {_figure(max(seen))}"
+    spread = f"{figure(min(seen))} to {figure(max(seen))}"
     rates = (f"{rounds.rate(name):,.0f}" for name in (row.ours, row.theirs))
-    return (row.title, _figure(ratio), spread, *asked, _judged(row, ratio), *rates)
+    return (row.title, figure(ratio), spread, *asked, _judged(row, ratio), *rates)
 
 
 def _asked(figure: float | None) -> str:
     return "" if figure is None else f"{figure:g}"
 
 
-def _figure(ratio: float) -> str:
+def figure(ratio: float) -> str:
+    """Return a ratio with as many digits as it deserves."""
     return f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"  # noqa: PLR2004
 
 

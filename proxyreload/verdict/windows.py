@@ -79,7 +79,12 @@ class ObservedChange:
         return self.last_answer_ns if self.action == "remove" else self.first_answer_ns
 
     def answered(self, exchange: Exchange, answers: int) -> None:
-        """Note an answer from its instance, the run's `answers`-th."""
+        """Note an answer from its instance, the run's `answers`-th.
+
+        What was sent before a backend was added shows nothing: it may have begun there before its removal.
+        """
+        if self.action == "add" and exchange.sent_ns < self.requested_ns:
+            return
         # One that broke off, or stalled until the client's time-out, counts when it began.
         answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
         self.answers += 1

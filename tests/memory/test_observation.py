@@ -123,6 +123,20 @@ def test_an_added_backends_answer_counts_even_before_the_proxy_says_it_is_applie
     assert watched.observation.changes[0].first_answer_ns == START_NS + ns(2.25)
 
 
+def test_what_a_backend_still_ended_from_before_does_not_show_that_it_was_added_again(watched: Watched) -> None:
+    watched.changes(Phase.REQUESTED, 2)
+    watched.changes(Phase.APPLIED, 2.5)
+    times = {"written_ns": START_NS + ns(1), "due_ns": START_NS + ns(1), "first_byte_ns": START_NS + ns(1.1)}
+    watched.bus.exchanged(exchange(instance="2", long=True, ended_ns=START_NS + ns(3), **times))
+    watched.bus.exchanged(failed("truncated", instance="2", long=True, ended_ns=START_NS + ns(3), **times))
+    watched.bus.flush()
+    [added] = watched.observation.changes
+    assert (added.answers, added.effective_ns) == (0, 0)
+    watched.answers("2", 3.5)
+    watched.ends(5)
+    assert (added.answers, added.effective_ns) == (1, START_NS + ns(3.5))
+
+
 def test_the_probes_answer_shows_an_added_backend(watched: Watched) -> None:
     watched.changes(Phase.REQUESTED, 2)
     watched.changes(Phase.APPLIED, 2.5)

@@ -13,9 +13,17 @@ from benchmarks.soak import Outcome, Sample, Soak, main, report
 
 pytestmark = pytest.mark.real
 
-SOAK = Soak(changes=40, settled=10, plugin="haproxy", pace_s=0.3, rate_per_s=200, look_s=0.2)
+SOAK = Soak(changes=40, settled=10, plugin="haproxy", pace_s=0.3, rate_per_s=200, look_s=0.2, exchanges=500)
 SAMPLES = [Sample(float(n), n, 60_000_000, 40, 2, frozenset()) for n in range(41)]
-OUTCOME = Outcome(status=0, rows=1000, exchanges=1000, changes=40, alive=(), verdict="seamless")
+OUTCOME = Outcome(status=0, rows=1000, exchanges=1000, changes=40, alive=(), verdict="seamless", mixed=500)
+
+
+def test_nothing_of_the_mix_is_unexplained(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--mix", "--changes", "8", "--settled", "2", "--exchanges", "500", "--pace", "0.5", "--look", "0.1"]
+    status = main(words)
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "unexplained: 0\n" in said
 
 
 @pytest.mark.parametrize("plugin", ["haproxy", "haproxy:reload"])
@@ -31,7 +39,7 @@ def test_nothing_grows_with_the_changes(capsys: pytest.CaptureFixture[str], plug
 def test_a_run_that_is_as_it_should_be_is_told_so() -> None:
     seen, wrong = report(SOAK, SAMPLES, OUTCOME)
     assert wrong == []
-    assert "rows: 1000, exchanges: 1000" in seen
+    assert "rows: 1000, exchanges: 1000, of the mix: 500" in seen
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,8 @@ def test_a_run_that_is_as_it_should_be_is_told_so() -> None:
         ({}, {"rows": 999}, "999 rows of 1000 exchanges"),
         ({}, {"status": 3}, "it ended with status 3"),
         ({}, {"changes": 39}, "39 changes were applied, not 40"),
+        ({}, {"mixed": 499}, "499 exchanges of the mix, not 500: make --pace longer"),
+        ({}, {"unexplained": ("get: 2 rows, 3 exchanges",)}, "unexplained: get: 2 rows, 3 exchanges"),
         ({}, {"alive": ("17 haproxy",)}, "processes outlived the run: 17 haproxy"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value,
