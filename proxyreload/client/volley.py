@@ -11,6 +11,9 @@ from proxyreload.client.interfaces import IConnection
 from proxyreload.client.pending import Pending
 from proxyreload.history.events import Ending
 
+#: Seconds until one that has lost its connection sends over a new one, which rests then: drawn for each.
+ARMED_WITHIN_S = (0.1, 0.4)
+
 
 @attrs.define(eq=False)
 class Volley:
@@ -56,6 +59,12 @@ class Aimer(Dialogue):
     def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """See it, and tell the others; a request that waits for a connection of its own is sent all the same."""
         super().closed(connection, ending, message)
+        self._arm()
+        self.volley.fire()
+
+    def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
+        """See it where it cuts a request of its own, too."""
+        super().broken(connection, pending, failure, message)
         self.volley.fire()
 
     def answered(self, connection: IConnection, pending: Pending) -> None:
@@ -64,6 +73,17 @@ class Aimer(Dialogue):
         super().answered(connection, pending)
         if announced:
             self.volley.fire()
+
+    def _proceed(self, pause_s: float = 0.0) -> None:
+        super()._proceed(pause_s)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Rest not for long without a connection: what comes next, as an old process's end, has a race of its own."""
+        if self._connection is None and self._pause is not None:
+            within_s = self.random.uniform(*ARMED_WITHIN_S)
+            if self._pause.getTime() > self.reactor.seconds() + within_s:
+                self._pause.reset(within_s)
 
     def _connected(self, connection: IConnection) -> None:
         self.opened_ns = self.clock_ns()

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from proxyreload.client.http11 import HTTP11Connection
-from proxyreload.client.volley import Aimer, Volley
+from proxyreload.client.volley import ARMED_WITHIN_S, Aimer, Volley
 from proxyreload.history.events import Ending
 from proxyreload.system.sockets import SocketGroup
 
@@ -86,6 +86,13 @@ def test_so_does_a_reset(group: Group) -> None:
     assert group.sent == [1, 2, 2, 2]
 
 
+def test_so_does_a_closing_that_cuts_a_request(group: Group) -> None:
+    group.time.pump([1] * 97)
+    assert group.sent == [2, 1, 1, 1]
+    group.talks[0].front.wire.closes()
+    assert group.sent == [2, 2, 2, 2]
+
+
 def test_so_does_an_answer_that_says_that_it_closes(group: Group) -> None:
     group.time.pump([1] * 97)
     order = group.in_order()
@@ -132,11 +139,25 @@ def test_they_are_armed_again(group: Group) -> None:
     assert group.volley.fired == 5
 
 
-def test_who_has_no_connection_sends_when_its_rest_is_over(group: Group) -> None:
+def test_who_has_lost_its_connection_is_armed_again_soon(group: Group) -> None:
+    lost = group.talks[1].front
+    lost.wire.closes()
+    assert len(lost.requests) == 1
+    group.time.advance(ARMED_WITHIN_S[0] / 2)
+    assert len(lost.requests) == 1
+    group.time.advance(ARMED_WITHIN_S[1])
+    assert len(lost.requests) == 2
+    lost.answers()
+    group.talks[0].front.wire.closes()
+    assert len(lost.requests) == 3
+
+
+def test_who_has_lost_its_request_is_armed_again_soon(group: Group) -> None:
     group.talks[1].front.wire.closes()
-    group.time.advance(100)
-    assert group.talks[1].front.requests == [b"1-0", b"1-1"]
-    assert group.talks[1].front.attempts == 2
+    lost = group.talks[0].front
+    lost.wire.closes()
+    group.time.advance(ARMED_WITHIN_S[1])
+    assert len(lost.requests) == 3
 
 
 def test_after_the_stop_nobody_sends(group: Group) -> None:
