@@ -22,6 +22,9 @@ from proxyreload.traffic.interfaces import ClientEnd, Expectation
 
 #: What is due when the clients stop is sent for so long at most.
 DRAIN_LIMIT_S = 1.0
+#: The clients of a crowd begin one after another, within so long: a hundred who connect at once are a burst that takes
+#: the distance of all others longer, and go on in step.
+BEGIN_WITHIN_S = 1.0
 
 
 @attrs.frozen
@@ -62,6 +65,8 @@ class Load:
     _probe_schedule: Schedule | None = attrs.field(default=None, init=False)
     _others: list[Schedule] = attrs.field(factory=list, init=False)  # of crowds with a rate
     sending: bool = attrs.field(default=False, init=False)
+    _begins_s: dict[int, float] = attrs.field(factory=dict, init=False)  # when those of crowds begin, if not at once
+    _beginning: list[IDelayedCall] = attrs.field(factory=list, init=False)
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -88,7 +93,11 @@ class Load:
             self._clients.append(probe)
             self._probe_schedule = Schedule(self.reactor, self.clock_ns, [probe], self.probe_rate_per_s)
         for client in self._clients:
-            client.start()
+            delay_s = self._begins_s.get(client.number)
+            if delay_s:
+                self._beginning.append(self.reactor.callLater(delay_s, client.start))
+            else:
+                client.start()
         for schedule in self._schedules:
             schedule.start()
 
@@ -118,6 +127,9 @@ class Load:
     def stop(self) -> Deferred[list[tuple[bool, None]]]:
         """Send nothing but what is due already, for a while; fires when every exchange has its outcome."""
         self.sending = False
+        for beginning in self._beginning:
+            if beginning.active():
+                beginning.cancel()
         for schedule in self._schedules:
             schedule.stop()
         stopping = DeferredList([client.stop() for client in self._clients])
@@ -150,6 +162,7 @@ class Load:
                 "end": end,
                 "random": Random(f"{self.seed} {number}"),  # noqa: S311
             }
+            self._begins_s[number] = (number - first) / crowd.clients * BEGIN_WITHIN_S
             clients.append(Aimer(**common, volley=volley) if end.aimed else Dialogue(**common))
         self._clients += clients
         if crowd.rate_per_s is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from proxyreload.history.failures import TIMEOUT
+from proxyreload.system.clock import NS_PER_US
 
 if TYPE_CHECKING:
     from attrs import frozen as frequent
@@ -301,8 +302,9 @@ class ScheduleKept:
         return self.slipped * 1000 <= self.requests
 
 
-#: What a client far away sends or hears may be so much too late, in one of a hundred cases.
-FAR_LATE_US = 500
+#: What a client far away sends or hears may be so much too late, or such a share of the round trip where that is more,
+#: in one of a hundred cases.
+FAR_LATE_US, FAR_LATE_SHARE = 500, 0.05
 
 
 @attrs.frozen
@@ -319,9 +321,14 @@ class FarKept:
         return sum(self.late_us.values())
 
     @property
+    def limit_us(self) -> int:
+        """By how much it may be too late."""
+        return max(FAR_LATE_US, round(self.rtt_ns * FAR_LATE_SHARE / NS_PER_US))
+
+    @property
     def kept(self) -> bool:
-        """Whether it is exact enough (`FAR_LATE_US`)."""
-        return self.late_percentile_us(99) <= FAR_LATE_US
+        """Whether it is exact enough."""
+        return self.late_percentile_us(99) <= self.limit_us
 
     @property
     def late_mean_us(self) -> float:

@@ -40,6 +40,7 @@ from proxyreload.run.wiring import Wiring
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.clock import ClockNs, ns
 from proxyreload.system.descriptors import require_descriptors
+from proxyreload.system.garbage import put_back, set_apart
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.unhandled import unhandled
@@ -215,6 +216,7 @@ class Run:
         history, here = self._wiring.history, self._wiring.history.here
         self._load = load
         self.play = Play(self.reactor, self.clock_ns, self.settings.scenario, self.operations, here, self._proved)
+        set_apart()
         history.start(self.reactor)
         stall = StallWatch(self.clock_ns)
         stall.start(self.reactor)
@@ -236,6 +238,7 @@ class Run:
         tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
+        put_back()
 
     async def _outlast(self, play: Play) -> None:
         """Go on until the old processes of a proxy of ours are gone, or their time is over."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from proxyreload.history.events import FAR_LATE_US, SLIP_NS, FarKept, OldGeneration, RecordLost, ScheduleKept
+from proxyreload.history.events import SLIP_NS, FarKept, OldGeneration, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import (
@@ -156,7 +156,7 @@ def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:
 
 def _far_line(kept: FarKept) -> str:
     """Say how exact a distance was: it is marked where that was too little."""
-    mark = "" if kept.kept else f"NOT KEPT within {FAR_LATE_US / 1000:g} ms, the machine is too busy: "
+    mark = "" if kept.kept else f"NOT KEPT within {kept.limit_us / 1000:g} ms, proxyreload or the machine is too busy: "
     p99_ms, most_ms = kept.late_percentile_us(99) / 1000, kept.late_percentile_us(100) / 1000
     late = f"p99 {p99_ms:.2f} ms, at most {most_ms:.2f} ms"
     return f"distance {kept.rtt_ns / NS_PER_MS:g} ms: {mark}longer each way by {late}"

@@ -77,6 +77,6 @@ kind = Kind(
     Download,
     Serving,
     KEYS,
-    quiet=(1, {}),
+    quiet=(1, {"size": 250_000, "rate": 125_000.0}),
     brief={"size": 20_000, "rate": 100_000.0},
 )

@@ -182,7 +182,7 @@ def test_how_late_it_was_is_counted(far: Far) -> None:
         far.time.advance(HALF_S + late_us / 1_000_000)
     kept = far.line.kept()
     assert kept.late_us == {0: 2, 10: 1, 20: 1, 1000: 1}
-    assert (kept.rtt_ns, kept.times, kept.kept) == (ns(1), 5, False)
+    assert (kept.rtt_ns, kept.times, kept.kept) == (ns(1), 5, True)
     assert [kept.late_percentile_us(percent) for percent in (1, 50, 99, 100)] == [0, 10, 1000, 1000]
 
 
@@ -193,8 +193,9 @@ def test_a_line_that_did_nothing_was_never_late(far: Far) -> None:
 
 @pytest.mark.parametrize(("late_us", "kept"), [(500, True), (510, False)])
 def test_it_is_kept_if_ninety_nine_of_a_hundred_are_exact_enough(late_us: int, *, kept: bool) -> None:
-    assert FarKept(ns(1), {0: 98, late_us: 2}, 1).kept is kept
-    assert FarKept(ns(1), {0: 99, late_us: 1}, 1).kept
+    assert FarKept(ns(0.01), {0: 98, late_us: 2}, 1).kept is kept
+    assert FarKept(ns(0.01), {0: 99, late_us: 1}, 1).kept
+    assert FarKept(ns(0.02), {0: 98, 2 * late_us: 2}, 1).kept is kept
 
 
 def test_a_closed_line_gives_everything_back_and_takes_nothing_any_more() -> None:

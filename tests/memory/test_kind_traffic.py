@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.dialogue import Dialogue
-from proxyreload.client.load import Load
+from proxyreload.client.load import BEGIN_WITHIN_S, Load
 from proxyreload.client.request import KindRequest, prepare
 from proxyreload.client.volley import Aimer
 from proxyreload.errors import UsageError
@@ -244,6 +244,28 @@ def test_numbers_go_on_behind_those_of_the_plain_clients() -> None:
     assert len(aimers) == 3
     assert all(aimer.volley is aimers[0].volley for aimer in aimers)
     assert aimers[0].volley.clients == aimers
+
+
+def begun(load: Load) -> list[int]:
+    """Return the numbers of the clients that have begun to send."""
+    return [client.number for client in load._clients if client._pending is not None]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_crowd_begins_one_after_another_unless_it_is_over_before(*, stops: bool) -> None:
+    load, front = crowds_of({"kind": "idle", "clients": 4}, {"kind": "post"})
+    load = attrs.evolve(load, crowds=[attrs.evolve(crowd, connector=front) for crowd in load.crowds])
+    time = cast(Time, load.reactor)
+    load.start()
+    assert begun(load) == [0, 1, 2, 6]
+    time.advance(BEGIN_WITHIN_S / 4)
+    assert begun(load) == [0, 1, 2, 3, 6]
+    if stops:
+        load.stop()
+    time.advance(BEGIN_WITHIN_S)
+    assert begun(load) == ([0, 1, 2, 3, 6] if stops else list(range(7)))
+    load.abort()
+    load.close()
 
 
 def test_a_load_tells_which_of_its_kinds_are_aimed() -> None:

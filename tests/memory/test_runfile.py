@@ -179,7 +179,7 @@ def test_how_well_each_distance_was_kept_stands_there(tmp_path: Path) -> None:
         "late_max_us": 700,
         "kept": True,
     }
-    assert (far["rtt_ms"], far["late_p99_us"], far["kept"]) == (20, 510, False)
+    assert (far["rtt_ms"], far["late_p99_us"], far["kept"]) == (20, 510, True)
 
 
 def test_without_a_baseline_or_a_schedule_that_is_said(tmp_path: Path) -> None:
@@ -290,7 +290,9 @@ def test_how_exact_a_distance_was_is_told_and_marked_where_that_is_too_little() 
     observation.take(FarKept, [FarKept(ns(0.02), {0: 1, 1510: 1}, START_NS)])
     exact, inexact = (line for line in summary(observation) if "each way" in line)
     assert exact == "distance 12.5 ms: longer each way by p99 0.03 ms, at most 0.70 ms"
-    assert inexact.startswith("distance 20 ms: NOT KEPT within 0.5 ms, the machine is too busy: longer each way")
+    assert inexact.startswith(
+        "distance 20 ms: NOT KEPT within 1 ms, proxyreload or the machine is too busy: longer each way"
+    )
 
 
 def test_a_schedule_that_was_kept_needs_no_word() -> None:
