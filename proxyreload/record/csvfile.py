@@ -24,10 +24,6 @@ COLUMNS = (
     *("request", "due", "written", "first byte", "connect", "connection", "carried", "announced", "failure", "kind"),
 )
 
-#: A row without anything to quote, for a success over a connection that was open already; the second is its `WAY`.
-PLAIN_ROW = "%d,%s,%d,%d,%d,%d,,%d,%d,,,%s\n"
-#: Who answered whom, over which connections: nearly always the same as some request before.
-WAY = "%d,%d,%s,%s,%s"
 _PLAIN_KEPT = 4096
 _WAYS_KEPT = 16_384
 
@@ -114,37 +110,34 @@ class CsvFile:
         return UsageError(f"{self.path} cannot be written: {error.strerror}")
 
     def _encode(self, exchanges: Sequence[Exchange]) -> bytes:
-        """Return their rows: the plain ones, which are nearly all, formatted at once, the others by the csv module."""
-        start_ns, ways = self._start_ns, self._ways
-        rows = [
-            PLAIN_ROW
-            % (
-                (e.ended_ns - start_ns) // NS_PER_US,
-                way,
-                e.number,
-                (e.due_ns - start_ns) // NS_PER_US,
-                (e.written_ns - start_ns) // NS_PER_US,
-                (e.first_byte_ns - start_ns) // NS_PER_US,
-                e.connection,
-                e.carried,
-                e.kind,
+        """Return their rows: the plain ones, which are nearly all, formatted here, the others by the csv module.
+
+        Plain is a success over a connection that was open already, without anything to quote. A row costs as much as
+        all the counting, so that what is the same as before (who answered whom, over which ports) is kept as text, and
+        what is due when it is written is made text once.
+        """
+        start_ns, way_of, rows = self._start_ns, self._ways.get, []
+        for e in exchanges:
+            way = ""
+            if not (e.failure or e.connect_ns or e.announced):
+                way = way_of((e.client, e.status, e.front_port, e.instance, e.back_port)) or self._way(e)
+            if not way:
+                rows.append(self._row(e))
+                continue
+            ended_us, first_byte_us = (e.ended_ns - start_ns) // NS_PER_US, (e.first_byte_ns - start_ns) // NS_PER_US
+            due_us = written_us = str((e.written_ns - start_ns) // NS_PER_US)
+            if e.due_ns != e.written_ns:
+                due_us = str((e.due_ns - start_ns) // NS_PER_US)
+            rows.append(
+                f"{ended_us},{way},{e.number},{due_us},{written_us},{first_byte_us},,{e.connection},{e.carried},,,{e.kind}\n"
             )
-            if not e.failure
-            and not e.connect_ns
-            and not e.announced
-            and (
-                (way := ways.get((e.client, e.status, e.front_port, e.instance, e.back_port))) or (way := self._way(e))
-            )
-            else self._row(e)
-            for e in exchanges
-        ]
         return "".join(rows).encode("utf-8")
 
     def _way(self, e: Exchange) -> str:
         """Return those columns of a row that are mostly the same, and keep them; empty if they cannot be plain."""
         if e.instance not in self._plain:
             return ""
-        way = WAY % (e.client, e.status, e.instance, e.front_port or "", e.back_port or "")
+        way = f"{e.client},{e.status},{e.instance},{e.front_port or ''},{e.back_port or ''}"
         if len(self._ways) < _WAYS_KEPT:
             self._ways[e.client, e.status, e.front_port, e.instance, e.back_port] = way
         return way

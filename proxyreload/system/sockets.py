@@ -25,7 +25,7 @@ from proxyreload.system.clock import ClockNs
 _READ_SIZE = 16 * 1024
 _ROUNDS = 4
 #: So much may be made before somebody is told.
-MADE_AT_ONCE = 64
+MADE_AT_ONCE = 128
 _GONE = (None, None)
 _NONE: frozenset[int] = frozenset()
 
