@@ -7,6 +7,7 @@ right above the socket: a TLS handshake crosses it as well.
 """
 
 import socket
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -137,12 +138,12 @@ class NearTransport:
         self._end.leave(self._end.cut)
 
     def pauseProducing(self) -> None:
-        """Read no more: what is on its way comes still."""
-        self._end.line.after(self._end.rest)
+        """Read no more: what comes still waits here, as far as the window is open."""
+        self._end.rest()
 
     def resumeProducing(self) -> None:
-        """Read again."""
-        self._end.line.after(self._end.read_on)
+        """Read again, first what has come meanwhile."""
+        self._end.read_on()
 
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001
         """It is."""
@@ -168,8 +169,10 @@ class FarEnd(Protocol):
         self._near: IProtocol | None = None
         self._ended = False  # which the client hears, or has heard
         self.over = False  # the client has heard that, or has closed
-        self._on_way = 0  # bytes that were read and not heard yet
+        self._on_way = 0  # bytes that were read from the socket, and not by the client yet
         self._resting = False  # as the client wishes
+        self._come: deque[bytes] = deque()  # what has come to the client, which does not read
+        self._come_end: Failure | None = None  # and the end behind it
         self._reading = True
         self._forsaken = False  # the client has given it up before it heard that it is open
         self._descriptor = -1  # in the line's group
@@ -276,20 +279,23 @@ class FarEnd(Protocol):
         """It is written to when the line says so, and not in a group's turn."""
 
     def rest(self) -> None:
-        """Read nothing."""
+        """Let the client read nothing."""
         self._resting = True
-        self._look()
 
     def read_on(self) -> None:
-        """Read again."""
+        """Let it read again, until it rests."""
         self._resting = False
-        self._look()
+        while self._come and not self._resting:
+            self._read(self._come.popleft())
+        if self._come_end is not None and not self._resting:
+            reason, self._come_end = self._come_end, None
+            self._heard_end(reason)
 
     # Its own.
 
     def _look(self) -> None:
-        """Read, or do not, as the client wishes and as its window is open."""
-        reading = not self._resting and self._on_way < WINDOW_BYTES
+        """Read, or do not, as the window is open."""
+        reading = self._on_way < WINDOW_BYTES
         if reading is self._reading or self._ended:
             return
         self._reading = reading
@@ -314,6 +320,12 @@ class FarEnd(Protocol):
             self._made(self._near)
 
     def _heard(self, data: bytes) -> None:
+        if self._resting and not self.over:
+            self._come.append(data)
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
         self._on_way -= len(data)
         self._look()
         if self._near is not None and not self.over:
@@ -325,6 +337,9 @@ class FarEnd(Protocol):
             self.line.after(partial(self._heard_end, reason))
 
     def _heard_end(self, reason: Failure) -> None:
+        if self._resting and not self.over:  # it learns of that when it has read what came before
+            self._come_end = reason
+            return
         self._gone(reason)
         self.line.after(self.lose)  # behind what the client has sent before it heard
 

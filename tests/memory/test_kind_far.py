@@ -381,15 +381,45 @@ def test_the_clients_own_end_arrives_behind_what_it_sent(far: Far, how: str) -> 
     assert far.owner.heard == []
 
 
-def test_reading_rests_and_goes_on_half_a_round_trip_later(far: Far) -> None:
+@pytest.mark.parametrize("reset", [False, True])
+def test_what_comes_while_the_client_does_not_read_waits_and_the_end_behind_it(far: Far, *, reset: bool) -> None:
     connection = far.opened()
-    connection.rest()
-    assert far.transport.producerState == "producing"
-    far.time.advance(HALF_S)
-    assert far.transport.producerState == "paused"
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> None:
+        taken.append(data)
+        if data == b"one":
+            connection.rest()
+
+    pending_of(connection).take = take
+    far.end.dataReceived(answer_bytes(b"3-0", body=b"onetwothree").replace(b"onetwothree", b"one"))
+    for data in (b"two", b"thr"):
+        far.end.dataReceived(data)
+    far.reset() if reset else far.fin()
+    far.time.advance(10)
+    assert (taken, far.owner.heard) == ([b"one"], [])
     connection.read_on()
+    assert taken == [b"one", b"two", b"thr"]
+    assert len(far.owner.heard) == 1
+
+
+def test_who_rests_again_reads_no_more(far: Far) -> None:
+    connection = far.opened()
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> None:
+        taken.append(data)
+        connection.rest()
+
+    pending_of(connection).take = take
+    far.end.dataReceived(answer_bytes(b"3-0", body=b"onetwothree").replace(b"onetwothree", b"one"))
+    for data in (b"two", b"three"):
+        far.end.dataReceived(data)
     far.time.advance(HALF_S)
-    assert far.transport.producerState == "producing"
+    for number in (1, 2):
+        assert len(taken) == number
+        connection.read_on()
+    assert taken == [b"one", b"two", b"three"]
 
 
 def test_no_more_is_on_its_way_than_fits_in_a_window(far: Far) -> None:
