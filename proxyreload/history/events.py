@@ -226,6 +226,13 @@ class EndedEarly:
 
 
 @attrs.frozen
+class Stopping:
+    """The clients stop: from now on they end what takes long, and a proxy may close what was behind it."""
+
+    at_ns: int
+
+
+@attrs.frozen
 class Unproved:
     """The traffic has not shown a change in the time it had for that; the next one is made all the same."""
 
@@ -394,6 +401,7 @@ Event = (
     | RateChanged
     | Skipped
     | EndedEarly
+    | Stopping
     | Unproved
     | OldGeneration
     | BaselineTaken

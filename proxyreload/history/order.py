@@ -37,6 +37,7 @@ from proxyreload.history.events import (
     Skipped,
     Stalled,
     Started,
+    Stopping,
     Unproved,
 )
 from proxyreload.system.clock import NS_PER_S, ClockNs
@@ -72,7 +73,7 @@ _SINGLE: tuple[type, ...] = (
         Broken,
         ReporterFailed,
     ),
-    *(OldGeneration, Skipped, EndedEarly, Stalled, ScheduleKept, FarKept, Ended),
+    *(OldGeneration, Skipped, EndedEarly, Stopping, Stalled, ScheduleKept, FarKept, Ended),
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)

@@ -113,7 +113,7 @@ def beside(
 def parsed(text: str, rtt_s: float, *, hosted: bool) -> tuple[int | None, tuple[Group, ...]]:
     """Return how many clients ``get`` has, if that is said, and the other groups; raises `UsageError`.
 
-    ``KIND=CLIENTS[,KIND=CLIENTS…]``, or ``all``.
+    ``KIND=CLIENTS[,KIND=CLIENTS…]``, or ``all``; ``get`` alone is as many as ``--clients`` says.
     """
     plain: int | None = None
     groups: list[Group] = []
@@ -123,6 +123,8 @@ def parsed(text: str, rtt_s: float, *, hosted: bool) -> tuple[int | None, tuple[
             groups += quiet_mix(hosted=hosted)
             continue
         kind = kind_named(name)
+        if not equals and kind.name == PLAIN_KIND and not rtt_s:
+            continue
         if not equals:
             msg = f"--traffic takes KIND=CLIENTS, a comma between two, or {ALL}, not {printable(repr(word), 40)}"
             raise UsageError(msg)

@@ -15,7 +15,7 @@ from proxyreload.client.load import Crowd, Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Started
+from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Started, Stopping
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
@@ -230,6 +230,7 @@ class Run:
         self._note_early_end(start_ns)
         if self.operations is not None:
             self.operations.stop()
+        here.publish(Stopping(self.clock_ns()))
         await load.stop()
         if self._hang_watch is not None:
             self._hang_watch.stop()

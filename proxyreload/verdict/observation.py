@@ -32,6 +32,7 @@ from proxyreload.history.events import (
     Skipped,
     Stalled,
     Started,
+    Stopping,
     Unproved,
 )
 from proxyreload.verdict.backends import bounded
@@ -71,6 +72,7 @@ class Observation:
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
+    _stopping_ns: int = 0
     _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
     _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
     closed_idle: list[FrontClosed] = attrs.field(factory=list)  #: while they rested, the first so many
@@ -99,6 +101,7 @@ class Observation:
             OldGeneration: self._outlasted,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
             EndedEarly: self._ended_early,
+            Stopping: self._stopping,
             Stalled: self._stalled,
             ScheduleKept: self._scheduled,
             FarKept: self.far.extend,
@@ -185,6 +188,9 @@ class Observation:
     def _outlasted(self, events: Sequence[OldGeneration]) -> None:
         self.old_generation = events[-1]
 
+    def _stopping(self, events: Sequence[Stopping]) -> None:
+        self._stopping_ns = events[0].at_ns
+
     def _stalled(self, events: Sequence[Stalled]) -> None:
         self.stall_ns = max(self.stall_ns, *(event.peak_ns for event in events))
 
@@ -267,7 +273,7 @@ class Observation:
 
     def _back_closed(self, events: Sequence[BackClosed]) -> None:
         """Count closed backend connections that nothing explains."""
-        if self.ended_ns or not self.started_ns:
+        if self.ended_ns or self._stopping_ns or not self.started_ns:
             return
         leaving = self._leaving
         for event in events:

@@ -57,6 +57,13 @@ def test_get_is_the_clients_that_are_asked_for_by_number_and_all_else_are_groups
     assert text("idle=2") == (None, [("idle", 2, 0)])
 
 
+def test_get_without_a_number_is_those_that_are_asked_for_and_no_more() -> None:
+    assert text("get") == (None, [])
+    assert text("get,idle=2") == (None, [("idle", 2, 0)])
+    with pytest.raises(UsageError, match="KIND=CLIENTS"):
+        text("get", 0.02)
+
+
 def test_a_second_group_of_get_is_beside_the_first() -> None:
     assert text("get=3,get=4") == (3, [("get", 4, 0)])
 
@@ -116,7 +123,7 @@ def test_of_other_peoples_backends_it_has_what_anyone_answers() -> None:
         ("all=3", "no kind 'all'; there are: "),
         ("GET=3", "no kind 'GET'; there are: "),
         ("\x1b[2J=1", r"no kind '\x1b[2J'; there are: "),
-        ("get", "--traffic takes KIND=CLIENTS, a comma between two, or all, not 'get'"),
+        ("idle", "--traffic takes KIND=CLIENTS, a comma between two, or all, not 'idle'"),
         ("get=", "--traffic get takes a whole number from 1 to 10000, not ''"),
         ("get=0", "--traffic get takes a whole number from 1 to 10000, not '0'"),
         ("get=-1", "--traffic get takes a whole number from 1 to 10000, not '-1'"),

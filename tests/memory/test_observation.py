@@ -13,6 +13,7 @@ from proxyreload.history.events import (
     FrontClosed,
     Phase,
     Started,
+    Stopping,
 )
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.verdict.phases import SETTLE_NS
@@ -289,6 +290,14 @@ def test_what_closes_after_the_end_is_the_runs_own_doing(watched: Watched) -> No
     watched.back_closes("1", 5.5)
     before = watched.observation.before
     assert (before.front, before.back) == ({}, 0)
+
+
+def test_what_a_proxy_closes_behind_clients_that_stop_is_no_doing_of_its(watched: Watched) -> None:
+    watched.back_closes("1", 4)
+    watched.bus.publish(Stopping(START_NS + ns(4.5)))
+    watched.back_closes("1", 5)
+    watched.ends(6)
+    assert watched.observation.before.back == 1
 
 
 # Latencies.

@@ -307,8 +307,7 @@ def _unless_told(words: Sequence[str], *, report: bool, mix: bool) -> list[str]:
         return []
     told = [] if report else ["--no-report"]
     if not mix and "--traffic" not in words and ("--plugin" in words or words[:1] == ("compare",)):
-        clients = words[words.index("--clients") + 1] if "--clients" in words else "10"
-        told += ["--traffic", f"get={clients}"]
+        told += ["--traffic", "get"]
     return told
 
 
