@@ -90,7 +90,7 @@ class _Bench:
     """Takes what is asked of it, if it may be asked."""
 
     live = None
-    settings = SimpleNamespace(backends=SimpleNamespace(number=3), load=SimpleNamespace(clients=2))
+    settings = SimpleNamespace(backends=SimpleNamespace(number=3), load=SimpleNamespace(clients=2, groups=()))
 
     def set_rate(self, rate_per_s: float | None) -> None:
         assert rate_per_s is None or bounds.RATE_PER_S.holds(rate_per_s)

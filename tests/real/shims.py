@@ -17,7 +17,7 @@ case "$1 $*" in
     selftest*) exec {program} "$@" --exchanges 2000 {ports} ;;
     compare*) exec {program} "$@" --repeat 1 --rate 500 --rounds 1 --no-report {ports} ;;
     *--scenario*) exec {program} "$@" --no-report {ports} ;;
-    *--pace*) exec {program} "$@" --repeat 2 --no-report {ports} ;;
+    *--pace*) exec {program} "$@" --repeat 3 --no-report {ports} ;;
     *--repeat*) exec {program} "$@" --repeat 3 --pace 0.2 --no-report {ports} ;;
     *) exec {program} "$@" --duration 4 --no-report {ports} ;;
 esac

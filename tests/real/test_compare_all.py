@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 LOSSLESS = ("seamless", "graceful")
-SHORT = ("--rounds", "1", "--repeat", "1", "--rate", "1000", "--no-report")
+SHORT = ("--rounds", "1", "--repeat", "1", "--rate", "500", "--no-report")
 
 
 def told(markdown: str) -> dict[str, str]:
@@ -26,7 +26,7 @@ def test_every_mechanism_is_as_lossless_as_the_page_says(place: Place) -> None:
     page = PAGE.read_text(encoding="utf-8")
     (command,) = (block.text for block in blocks(PAGE) if block.run_by)
     program, *words = shlex.split(command.removeprefix("$ "))
-    result = place.run(*words, *SHORT, *place.ports)
+    result = place.run(*words, *SHORT, *place.ports, mix=True)
     assert (program, result.status) == ("proxyreload", 1), result.stderr
     rows = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"]
     verdicts = {row["mechanism"]: row["verdict"] for row in rows}

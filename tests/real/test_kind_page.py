@@ -52,6 +52,11 @@ def test_what_its_backend_gets_wrong_is_found(place: Place) -> None:
     words = ("--plugin", "control", "--rate", "50", "--duration", "3", "--traffic", "echo=1", *place.ports)
     result = place.run(*words, environment=installed(place, wrong))
     assert (result.stderr, len(result.rows), place.left()) == ("", result.summary["exchanges"], [])
-    assert (result.status, result.verdict) == (1, "lossy")
+    # Already without the proxy in between: it is no doing of the proxy's.
+    assert (result.status, result.verdict) == (3, "invalid")
+    (reason,) = result.summary["reasons"]
+    assert reason.startswith("straight at the backends, without the proxy: ")
+    assert reason.endswith(" wrong body")
+    assert set(result.summary["baseline"]["kinds"]["echo"]["failures"]) == {"wrong body"}
     assert set(result.summary["failures"]) == {"wrong body"}
     assert result.summary["kinds"]["get"]["verdict"] == "seamless"
