@@ -81,7 +81,7 @@ class Dialogue(Client):
 
     def _proceed(self, pause_s: float = 0.0) -> None:
         self._cancel_piece()
-        self._pieces = None
+        self._pieces = self._pending = None
         if self._connection is not None:
             self._read_all(self._connection)
         elif self._reading_on is not None:
@@ -90,7 +90,6 @@ class Dialogue(Client):
         if self.end.rest_s is None or self.open_loop or self._backlog or self._stopped is not None:
             super()._proceed(pause_s)
             return
-        self._pending = None
         rest_s = self.random.uniform(*self.end.rest_s)
         self._pause = self.reactor.callLater(max(rest_s, pause_s), self._resume)
 

@@ -283,13 +283,10 @@ class FarEnd(Protocol):
         self._resting = True
 
     def read_on(self) -> None:
-        """Let it read again, until it rests."""
+        """Let it read again: in the reactor's next turn, as from a socket."""
         self._resting = False
-        while self._come and not self._resting:
-            self._read(self._come.popleft())
-        if self._come_end is not None and not self._resting:
-            reason, self._come_end = self._come_end, None
-            self._heard_end(reason)
+        if self._come or self._come_end is not None:
+            self.line.reactor.callLater(0, self._deliver)
 
     # Its own.
 
@@ -319,8 +316,21 @@ class FarEnd(Protocol):
             self._near.makeConnection(cast(Any, NearTransport(self)))
             self._made(self._near)
 
+    def _deliver(self) -> None:
+        """Let the client hear what has come, until it rests."""
+        while self._come and not self._resting:
+            self._read(self._come.popleft())
+        if self._come_end is not None and not self._waits:
+            reason, self._come_end = self._come_end, None
+            self._heard_end(reason)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether what comes waits for the client to read."""
+        return (self._resting or bool(self._come)) and not self.over
+
     def _heard(self, data: bytes) -> None:
-        if self._resting and not self.over:
+        if self._waits:
             self._come.append(data)
         else:
             self._read(data)
@@ -337,7 +347,7 @@ class FarEnd(Protocol):
             self.line.after(partial(self._heard_end, reason))
 
     def _heard_end(self, reason: Failure) -> None:
-        if self._resting and not self.over:  # it learns of that when it has read what came before
+        if self._waits:  # it learns of that when it has read what came before
             self._come_end = reason
             return
         self._gone(reason)

@@ -310,6 +310,18 @@ def test_a_connection_is_read_again_when_its_download_is_over() -> None:
     assert talk.front.attempts == 1
 
 
+def test_an_end_that_is_heard_by_reading_on_after_an_answer_is_of_a_connection_that_rests() -> None:
+    """Not of the answered request, for which another connection would be opened, and that be sent twice."""
+    talk = Talk("download", {"size": 40_000, "rate": 100_000})
+    talk.client.start()
+    connection: Any = talk.front.wire.connection
+    connection.read_on = talk.front.wire.closes
+    talk.front.wire.says(answer_bytes(b"3-0", INSTANCE, body=talk.ends.body(b"3-0")))
+    assert talk.outcomes == [""]
+    assert [closed.ending for closed in talk.front_closed] == [Ending.IDLE]
+    assert talk.front.attempts == 2
+
+
 def test_it_is_read_to_its_end_at_once_when_the_run_ends() -> None:
     talk = Talk("download", {"size": 40_000, "rate": 1000})
     talk.client.start()

@@ -399,6 +399,8 @@ def test_what_comes_while_the_client_does_not_read_waits_and_the_end_behind_it(f
     far.time.advance(10)
     assert (taken, far.owner.heard) == ([b"one"], [])
     connection.read_on()
+    assert taken == [b"one"]
+    far.time.advance(0)
     assert taken == [b"one", b"two", b"thr"]
     assert len(far.owner.heard) == 1
 
@@ -419,6 +421,7 @@ def test_who_rests_again_reads_no_more(far: Far) -> None:
     for number in (1, 2):
         assert len(taken) == number
         connection.read_on()
+        far.time.advance(0)
     assert taken == [b"one", b"two", b"three"]
 
 

@@ -11,7 +11,7 @@ DIES = """\
 duration = 6
 [[traffic]]
 kind = "slow"
-clients = 8
+clients = 24
 delay = 1.5
 [[step]]
 at = 2
@@ -21,7 +21,7 @@ remove = 0
 
 def killed(place: Place, mechanism: str) -> Result:
     path = place.write("dies.toml", DIES)
-    words = ("--plugin", mechanism, "--scenario", path, "--kill-removed", "0.1", "--clients", "2", "--rate", "50")
+    words = ("--plugin", mechanism, "--scenario", path, "--kill-removed", "0.1", "--clients", "2", "--rate", "37")
     result = place.run(*words, *place.ports)
     assert result.stderr == ""
     return result
