@@ -320,6 +320,7 @@ def test_an_end_that_is_heard_by_reading_on_after_an_answer_is_of_a_connection_t
     assert talk.outcomes == [""]
     assert [closed.ending for closed in talk.front_closed] == [Ending.IDLE]
     assert talk.front.attempts == 2
+    assert b"".join(talk.front.requests).count(b"3-0") == 1
 
 
 def test_it_is_read_to_its_end_at_once_when_the_run_ends() -> None:
