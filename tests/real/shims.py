@@ -10,7 +10,8 @@ from pathlib import Path
 from .command import PROXYRELOAD, Place
 from .proxies import binary
 
-#: What follows the words of a command makes it short; the last of two options counts.
+#: What follows the words of a command makes it short; the last of two options counts. Who rests across a reload needs
+#: all of its time to come back.
 _PROXYRELOAD = """#!/bin/sh
 case "$1 $*" in
     report*|plugins*|kinds*|backend*|completion*|man*|*--version|*--help) exec {program} "$@" ;;
@@ -19,6 +20,7 @@ case "$1 $*" in
     *--scenario*) exec {program} "$@" --no-report {ports} ;;
     *--pace*) exec {program} "$@" --repeat 3 --no-report {ports} ;;
     *--repeat*) exec {program} "$@" --repeat 3 --pace 0.2 --no-report {ports} ;;
+    *reload-idle*) exec {program} "$@" --no-report {ports} ;;
     *) exec {program} "$@" --duration 4 --no-report {ports} ;;
 esac
 """
