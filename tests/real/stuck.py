@@ -139,9 +139,9 @@ class Stuck:
         try:
             ready = select.select([said, exited], [], [], TIMEOUT_S)[0]
             assert said in ready, f"it has not come to it: {self.session.ended()}"
-            # A writer may have opened it, and not written yet: that blocks from here on.
+            # To its end: a writer may have opened it, and not written or not closed it yet.
             os.set_blocking(said, True)
-            assert os.read(said, 100).strip() == b"there"
+            assert b"".join(iter(lambda: os.read(said, 100), b"")).strip() == b"there"
         finally:
             os.close(exited)
             os.close(said)
