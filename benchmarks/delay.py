@@ -17,7 +17,7 @@ import attrs
 from benchmarks.logs import rows
 from benchmarks.ours import Proxyreload, program
 from benchmarks.peer import Job
-from benchmarks.processes import BenchmarkError, Cores, pinned, run
+from benchmarks.processes import BenchmarkError, Cores, pinned, run, tell
 from benchmarks.quiet import watched
 from benchmarks.rounds import Contestant, play, temporary
 from benchmarks.servers import nginx, url
@@ -137,11 +137,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often (%(default)s)")
     parser.add_argument("--seconds", type=int, default=5, help="for how long each time (%(default)s)")
     arguments = parser.parse_args()
-    try:
-        for line in report(arguments.rounds, arguments.seconds):
-            print(line, flush=True)
-    except BenchmarkError as error:
-        sys.exit(f"delay: {error}: {error.said}")
+    tell("delay", report(arguments.rounds, arguments.seconds))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import attrs
 
 from benchmarks.logs import rows
 from benchmarks.ours import program
-from benchmarks.processes import BenchmarkError, free_ports, last_words, run
+from benchmarks.processes import BenchmarkError, free_ports, last_words, run, tell
 from benchmarks.rounds import temporary
 from benchmarks.table import lines_of
 from proxyreload.record.csvfile import COLUMNS
@@ -183,11 +183,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=20, help="for each cell (%(default)s)")
     parser.add_argument("--pace", type=float, default=1.0, help="seconds between two (%(default)s)")
     arguments = parser.parse_args()
-    try:
-        for line in table(arguments.mechanism, arguments.changes, arguments.pace):
-            print(line, flush=True)
-    except BenchmarkError as error:
-        sys.exit(f"distance: {error}: {error.said}")
+    tell("distance", table(arguments.mechanism, arguments.changes, arguments.pace))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import attrs
 from benchmarks.logs import rows
 from benchmarks.memory import Rows
 from benchmarks.ours import program
-from benchmarks.processes import HOST, BenchmarkError, end, free_ports, last_words, serving
+from benchmarks.processes import HOST, BenchmarkError, end, free_ports, last_words, serving, tell
 from benchmarks.rounds import temporary
 from benchmarks.servers import nginx_program
 from benchmarks.table import lines_of
@@ -237,11 +237,7 @@ def main() -> None:
     parser.add_argument("rtt", nargs="*", type=float, default=(1, 10, 50), help="round trips in ms (1 10 50)")
     parser.add_argument("--reloads", type=int, default=20, help="for each (%(default)s)")
     arguments = parser.parse_args()
-    try:
-        for line in table(arguments.rtt, arguments.reloads):
-            print(line, flush=True)
-    except BenchmarkError as error:
-        sys.exit(f"farness: {error}: {error.said}")
+    tell("farness", table(arguments.rtt, arguments.reloads))
 
 
 if __name__ == "__main__":

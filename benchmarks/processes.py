@@ -6,8 +6,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +28,15 @@ class BenchmarkError(Exception):
     def __init__(self, message: str, said: str = "") -> None:
         super().__init__(message)
         self.said = said
+
+
+def tell(name: str, lines: Iterable[str]) -> None:
+    """Print lines as they are made; if something could not be measured, end this program and say what."""
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except BenchmarkError as error:
+        sys.exit(f"{name}: {error}: {error.said}")
 
 
 @attrs.frozen

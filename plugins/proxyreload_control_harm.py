@@ -63,8 +63,8 @@ class Instead(Harmed):
         self.stop(self.action)
 
 
-class InRequest(Harmed):
-    """A part of the request's body has passed."""
+class Partly(Harmed):
+    """A part of a body has passed."""
 
     action: Action
 
@@ -72,31 +72,29 @@ class InRequest(Harmed):
         """Draw after how many bytes."""
         self._left = self.planned.among(self.planned.fault.bytes)
         super().begin()
+
+    def part(self, data: bytes, pass_on: Callable[[bytes], None]) -> None:
+        """Pass on as much of `data` as may pass."""
+        passes, self._left = data[: self._left], self._left - len(data)
+        pass_on(passes)
+        if self._left <= 0:
+            self.stop(self.action)
+
+
+class InRequest(Partly):
+    """It is the request's."""
 
     def piece_came(self, data: bytes) -> None:
         """Pass a part on."""
-        passes, self._left = data[: self._left], self._left - len(data)
-        super().piece_came(passes)
-        if self._left <= 0:
-            self.stop(self.action)
+        self.part(data, super().piece_came)
 
 
-class InAnswer(Harmed):
-    """The answer's head and a part of its body have passed."""
-
-    action: Action
-
-    def begin(self) -> None:
-        """Draw after how many bytes."""
-        self._left = self.planned.among(self.planned.fault.bytes)
-        super().begin()
+class InAnswer(Partly):
+    """It is the answer's, whose head has passed."""
 
     def answer_piece_came(self, data: bytes) -> None:
         """Pass a part on."""
-        passes, self._left = data[: self._left], self._left - len(data)
-        super().answer_piece_came(passes)
-        if self._left <= 0:
-            self.stop(self.action)
+        self.part(data, super().answer_piece_came)
 
 
 class Operated(Harmed):

@@ -361,7 +361,11 @@ class Runtime:
         pool = self._pools.setdefault((upstream.instance, self.pool_of(passing)), [])
         if pool:
             passing.connected(pool.pop())
-            return
+        else:
+            self.open(passing, upstream, pool)
+
+    def open(self, passing: Passing, upstream: Upstream, pool: list[Back]) -> None:
+        """Open a connection to this backend, which is of `pool` later."""
         factory = Factory.forProtocol(lambda: Back(self, upstream, pool))
         factory.noisy = False
         opening: Deferred[Any] = TCP4ClientEndpoint(self.workspace.reactor, upstream.host, upstream.port).connect(

@@ -31,8 +31,8 @@ from zope.interface import implementer
 
 from proxyreload.client.delayline import DelayLine
 
-#: So many bytes at most are on their way to the client, as in the window of a TCP without scaling (RFC 9293, 3.1):
-#: without a bound a whole download would be on its way before the first of it could make the client rest.
+#: So many bytes at most are on their way to the client, or wait for it to read them, as in the window of a TCP without
+#: scaling (RFC 9293, 3.1): without a bound a whole download would be there before the first of it made the client rest.
 WINDOW_BYTES = 65_535
 
 

@@ -152,8 +152,8 @@ def who_lost(tallies: Tallies, judgements: Mapping[str, Judgement] | None = None
         return ""
     parts = []
     for aimed, word in ((False, ""), (True, "for proof: ")):
-        told = [f"{kind} lost {kinds[kind].lost} of {kinds[kind].exchanges}" for kind in lost]
-        told = [each for each, kind in zip(told, lost, strict=True) if (kind in tallies.aimed) is aimed]
+        those = [kind for kind in lost if (kind in tallies.aimed) is aimed]
+        told = [f"{kind} lost {kinds[kind].lost} of {kinds[kind].exchanges}" for kind in those]
         parts += [word + ", ".join(told)] if told else []
     others = [kind for kind in kinds if kind not in lost and kind not in racy]
     parts += [f"{', '.join(racy)} racy, without a loss"] if racy else []

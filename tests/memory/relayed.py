@@ -73,12 +73,7 @@ class FaultsInMemory(Faults):
         self._plans = {sender: Plan(deque([planned] if planned is not None else []), (1, 1), Random(0))}
         self.backs: list[tuple[Back, MemoryTransport]] = []
 
-    def forward(self, passing: Passing, upstream: Upstream) -> None:
-        self._busy[upstream.instance] += 1
-        pool = self._pools.setdefault((upstream.instance, self.pool_of(passing)), [])
-        if pool:
-            passing.connected(pool.pop())
-            return
+    def open(self, passing: Passing, upstream: Upstream, pool: list[Back]) -> None:
         back, transport = Back(self, upstream, pool), MemoryTransport(50_000 + len(self.backs))
         self.backs.append((back, transport))
         back.makeConnection(transport)
