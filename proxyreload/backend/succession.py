@@ -3,14 +3,13 @@
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import StartError
 from proxyreload.system.reactor import IReactor
+from proxyreload.system.waiting import together
 
 #: One that leaves gives its port up at once; in a process of its own that takes until it has heard of it.
 _TRY_AGAIN_S, _TRIES = 0.05, 100
@@ -59,10 +58,7 @@ class Succession:
 
     async def stop(self) -> None:
         """End them all."""
-        stopping = [Deferred.fromCoroutine(_stopped(each)) for each in self._all]
-        for _success, outcome in await DeferredList(stopping, consumeErrors=True):
-            if isinstance(outcome, Failure):
-                outcome.raiseException()
+        await together([each.stop() for each in self._all])
 
     def hurry(self) -> None:
         """Let none of them take any time."""
@@ -72,7 +68,3 @@ class Succession:
     @property
     def _all(self) -> list[IBackend]:
         return [*self._leaving, *([] if self._current is None else [self._current])]
-
-
-async def _stopped(backend: IBackend) -> None:
-    await backend.stop()

@@ -4,6 +4,7 @@ They are made where something happens (a client here, a backend in a process of 
 time by `proxyreload.history.order` and delivered by `proxyreload.history.bus`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -272,6 +273,11 @@ class BaselineTaken:
     duration_ns: int
     at_ns: int
     kinds: Mapping[str, KindTaken] = attrs.field(factory=dict)  #: of a client of each other kind, in brief settings
+
+    @property
+    def every_failure(self) -> Mapping[str, int]:
+        """Those of all kinds, by class."""
+        return sum((Counter(each.failures) for each in self.kinds.values()), Counter(self.failures))
 
 
 @attrs.frozen

@@ -1,6 +1,5 @@
 """Gives back what was started: each thing has its time, and one that cannot be given back keeps nothing else."""
 
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -10,7 +9,7 @@ from twisted.logger import Logger
 
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
-from proxyreload.system.waiting import within
+from proxyreload.system.waiting import awaited, within
 
 #: How long each thing may take to be given back.
 GIVE_BACK_LIMIT_S = 60.0
@@ -47,9 +46,3 @@ class GiveBack:
             self._log.warn("{what} was not given back: {error}", what=close, error=said)
         finally:
             self._under_way = None
-
-
-async def awaited(work: Awaitable[object] | None) -> None:
-    """Await whatever was returned: nothing, or something to await."""
-    if work is not None:
-        await work

@@ -4,8 +4,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.python.failure import Failure
 
 from proxyreload.backend.accepting import AcceptWatch
 from proxyreload.backend.backend import Backend
@@ -15,10 +13,11 @@ from proxyreload.backend.succession import Succession
 from proxyreload.history.order import History
 from proxyreload.plan.settings import Settings
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.run.giveback import GiveBack, awaited
+from proxyreload.run.giveback import GiveBack
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.waiting import together
 
 
 @attrs.define(eq=False)
@@ -47,10 +46,7 @@ class Hosting:
             backend: IBackend = Succession(upstream.instance, upstream.host, upstream.port, make)
             self.backends.append(backend)
             give_back.later(stack, backend.stop)
-        starting = [Deferred.fromCoroutine(awaited(backend.start(self.reactor))) for backend in self.backends]
-        for _success, outcome in await DeferredList(starting, consumeErrors=True):
-            if isinstance(outcome, Failure):
-                outcome.raiseException()
+        await together([backend.start(self.reactor) for backend in self.backends])
 
     def _backend(self, upstream: Upstream, group: SocketGroup | None) -> IBackend:
         """Make one."""

@@ -47,7 +47,6 @@ from proxyreload.system.unhandled import unhandled
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
 from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
-from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.judgement import Judgement, by_class, judge, proved
 from proxyreload.verdict.observation import Observation
 
@@ -210,6 +209,7 @@ class Run:
             self._give_back.later(stack, self.operations.stop)
         crowds = Crowds(connector, settings.target)
         self._give_back.later(stack, crowds.close)
+        self._give_back.later(stack, put_back)
         await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.groups)), crowds)
 
     async def _traffic(self, load: Load, crowds: Crowds) -> None:
@@ -239,7 +239,6 @@ class Run:
         tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
-        put_back()
 
     async def _outlast(self, play: Play) -> None:
         """Go on until the old processes of a proxy of ours are gone, or their time is over."""
@@ -265,9 +264,8 @@ class Run:
         taken = await take_baseline(self.reactor, self.clock_ns, connectors, prepared, load, others)
         here = self._wiring.history.here
         here.publish(taken)
-        failures = Baseline.of(taken).every_failure
-        if failures:
-            reason = f"straight at the backends, without the proxy: {by_class(failures)}"
+        if taken.every_failure:
+            reason = f"straight at the backends, without the proxy: {by_class(taken.every_failure)}"
             here.publish(Broken(reason, taken.at_ns))
 
     async def _start_proxy(

@@ -1,9 +1,9 @@
 """Waiting for something to become true, with a limit."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as LateError  # what addTimeout raises
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -47,4 +47,18 @@ async def within(reactor: IReactorTime, work: Coroutine[Deferred[Any], Any, T], 
     return await over.addTimeout(timeout_s, reactor)
 
 
-__all__ = ["POLL_INTERVAL_S", "LateError", "until", "within"]
+async def awaited(work: Awaitable[object] | None) -> None:
+    """Await whatever was returned: nothing, or something to await."""
+    if work is not None:
+        await work
+
+
+async def together(works: Iterable[Awaitable[object] | None]) -> None:
+    """Await all of them at once; raises what the first in order has failed with, when none is under way any more."""
+    working = [Deferred.fromCoroutine(awaited(work)) for work in works]
+    for _success, outcome in await DeferredList(working, consumeErrors=True):
+        if isinstance(outcome, Failure):
+            outcome.raiseException()
+
+
+__all__ = ["POLL_INTERVAL_S", "LateError", "awaited", "together", "until", "within"]

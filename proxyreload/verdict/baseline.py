@@ -1,6 +1,5 @@
 """What the clients measure straight at the backends: the instrument's own share of every figure."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 import attrs
@@ -31,11 +30,6 @@ class Baseline:
         latency = Latency()
         latency.record_counted(taken.latencies_us)
         return cls(latency, taken.exchanges, taken.failures, duration_ns, kinds)
-
-    @property
-    def every_failure(self) -> Mapping[str, int]:
-        """Those of all kinds, by class."""
-        return sum((Counter(each.failures) for each in self.kinds.values()), Counter(self.failures))
 
     @property
     def rate_per_s(self) -> float:

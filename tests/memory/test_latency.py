@@ -93,7 +93,7 @@ def test_the_baseline_counts_exchanges_failures_and_latencies() -> None:
     assert baseline.latency.percentile_us(50) == pytest.approx(1000, rel=2e-3)
     assert baseline.rate_per_s == 6
     assert (baseline.kinds["idle"].exchanges, baseline.kinds["idle"].latency.count) == (3, 2)
-    assert baseline.every_failure == {"timeout": 2}
+    assert taken.every_failure == {"timeout": 2}
 
 
 def test_the_baseline_has_a_client_of_each_other_kind_apart_from_the_rest() -> None:

@@ -1,5 +1,6 @@
 """A run's lifecycle: what was started is given back, whatever fails, hangs or is interrupted."""
 
+import gc
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from proxyreload.client.load import Load
 from proxyreload.errors import ProxyreloadError, StartError, UsageError
 from proxyreload.plan.scenario import Scenario
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
@@ -182,6 +184,19 @@ def test_a_closer_that_raises_keeps_nothing_from_being_given_back(stage: Stage) 
     assert result_of(stage.over).verdict is Verdict.INVALID
     assert sorted(closed) == ["one", "other"]
     stage.assert_given_back()
+
+
+def test_a_run_that_breaks_off_leaves_nothing_out_of_collections(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_load: Load) -> None:
+        assert gc.get_freeze_count() > 0
+        message = "broken"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(Load, "stop", breaks)
+    stage.start()
+    stage.passes(10)
+    assert str(error_of(stage.over, RuntimeError)) == "broken"
+    assert gc.get_freeze_count() == 0
 
 
 def test_backends_listen_during_a_run_and_no_longer(stage: Stage) -> None:
