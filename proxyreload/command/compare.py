@@ -22,7 +22,16 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.command.outputs import Outputs, cannot, claimed
-from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, leaves_after_s, named, ports, repetition
+from proxyreload.command.scenarios import (
+    CHANGES,
+    clients_asked,
+    files_read,
+    killed_after_s,
+    leaves_after_s,
+    named,
+    ports,
+    repetition,
+)
 from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
@@ -31,7 +40,7 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
-from proxyreload.plan.traffic import beside, parsed, spoken
+from proxyreload.plan.traffic import spoken
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
@@ -234,18 +243,16 @@ def _settings(options: Options) -> Settings:
     scenario = repetition(options, backends)
     if options["scenario"] is not None:
         scenario = named(options["scenario"], None, backends)
-    plain, groups = None, None
-    if options["traffic"] is not None:
-        plain, groups = parsed(options["traffic"], 0.0, hosted=True)
+    clients, groups = clients_asked(options, scenario, ours=True, hosted=True)
     return Settings(
         target=Target.front(front_port),
         scenario=scenario,
         load=LoadSettings(
-            clients=bounds.CLIENTS.parse("--clients", options["clients"]) if plain is None else plain,
+            clients=clients,
             rate_per_s=None if options["rate"] == "0" else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
-            groups=beside(groups, scenario.groups, ours=True, hosted=True),
+            groups=groups,
         ),
         backends=BackendSettings(
             number=backends,
@@ -267,7 +274,7 @@ def _what(comparison: Comparison) -> str:
     )
     return (
         f"proxyreload {proxyreload.__version__}, {datetime.now(UTC).date()}: {settings.scenario.title}, "
-        f"{spoken(settings.load.clients, settings.load.groups)}; {rate}{killed}, "
+        f"{spoken(settings.load.everyone)}; {rate}{killed}, "
         f"{counted(comparison.rounds, 'round')}, "
         f"seed {settings.load.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
     )

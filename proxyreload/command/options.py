@@ -10,7 +10,16 @@ from twisted.python import usage
 from proxyreload import errors
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.command.scenarios import CHANGES, files_read, killed_after_s, leaves_after_s, named, ports, repetition
+from proxyreload.command.scenarios import (
+    CHANGES,
+    clients_asked,
+    files_read,
+    killed_after_s,
+    leaves_after_s,
+    named,
+    ports,
+    repetition,
+)
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import (
     WAIT_OLD_S,
@@ -21,7 +30,6 @@ from proxyreload.plan.settings import (
     Target,
     TlsSettings,
 )
-from proxyreload.plan.traffic import Group, beside, parsed
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
 from proxyreload.system.samefile import require_apart
@@ -153,19 +161,19 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
         raise errors.UsageError(msg)
     backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends, front=url is None)
-    plain, groups = _traffic(options)
     scenario = _scenario(options, duration_s, backends)
     hosted = not options["no-backends"]
+    clients, groups = clients_asked(options, scenario, _rtt_s(options), ours=choice is not None, hosted=hosted)
     return Settings(
         target=Target.front(front_port) if url is None else Target.parse(url),
         scenario=scenario,
         choice=choice,
         load=LoadSettings(
-            clients=bounds.CLIENTS.parse("--clients", options["clients"]) if plain is None else plain,
+            clients=clients,
             rate_per_s=None if options["rate"] is None else bounds.RATE_PER_S.parse("--rate", options["rate"]),
             timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
             seed=bounds.SEED.parse("--seed", options["seed"]),
-            groups=beside(groups, scenario.groups, ours=choice is not None, hosted=hosted),
+            groups=groups,
         ),
         backends=BackendSettings(
             number=backends,
@@ -192,15 +200,13 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     )
 
 
-def _traffic(options: dict[str, Any]) -> tuple[int | None, tuple[Group, ...] | None]:
-    """Return how many clients of ``get`` --traffic asks for, None for --clients, and the other groups, None unasked."""
+def _rtt_s(options: dict[str, Any]) -> float:
+    """Return how far away the clients of --traffic are."""
     rtt_s = 0.0 if options["rtt"] is None else bounds.RTT_MS.parse("--rtt", options["rtt"]) / 1000
-    if options["traffic"] is None:
-        if rtt_s:
-            msg = "--rtt is the distance of the clients of --traffic: say --traffic get=10, or which"
-            raise errors.UsageError(msg)
-        return None, None
-    return parsed(options["traffic"], rtt_s, hosted=not options["no-backends"])
+    if rtt_s and options["traffic"] is None:
+        msg = "--rtt is the distance of the clients of --traffic: say --traffic get=10, or which"
+        raise errors.UsageError(msg)
+    return rtt_s
 
 
 def _wait_old_s(options: dict[str, Any]) -> float:

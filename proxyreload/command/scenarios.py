@@ -7,6 +7,7 @@ from typing import Any
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
+from proxyreload.plan.traffic import Group, beside, parsed
 from proxyreload.system import bounds
 
 #: What --repeat can repeat.
@@ -40,6 +41,20 @@ def named(path: str | None, duration_s: float | None, backends: int) -> Scenario
         msg = f"the scenario names backend {missing[0]}, but --backends {backends} are 0 to {backends - 1}"
         raise UsageError(msg)
     return scenario
+
+
+def clients_asked(
+    options: Mapping[str, Any], scenario: Scenario, rtt_s: float = 0.0, *, ours: bool, hosted: bool
+) -> tuple[int, tuple[Group, ...]]:
+    """Return how many clients of `get` there are near by, and the other groups; raises `UsageError`.
+
+    By ``--clients``, ``--traffic`` and what the scenario says.
+    """
+    plain, groups = None, None
+    if options["traffic"] is not None:
+        plain, groups = parsed(options["traffic"], rtt_s, hosted=hosted)
+    clients = bounds.CLIENTS.parse("--clients", options["clients"]) if plain is None else plain
+    return clients, beside(groups, scenario.groups, ours=ours, hosted=hosted)
 
 
 def killed_after_s(options: Mapping[str, Any]) -> float | None:

@@ -30,7 +30,6 @@ from proxyreload.system.defect import in_a_line
 from proxyreload.system.reactor import IReactor, wait_for_no_thread
 from proxyreload.system.standard import say
 from proxyreload.system.unhandled import begin_log
-from proxyreload.traffic.identity import PLAIN_KIND
 from proxyreload.traffic.registry import kind_named, values_of
 
 #: Short, for every time-out that is injected is waited for; longer than a busy machine lets this process stand still.
@@ -133,12 +132,10 @@ def traffic() -> tuple[Group, ...]:
     )
 
 
-def senders(clients: int, groups: Iterable[Group]) -> dict[int, Sender]:
-    """Return each client by its number, as `client.load` gives them."""
-    all_of_them = [Sender(PLAIN_KIND)] * clients
-    for group in groups:
-        all_of_them += [Sender(group.kind.name, far=bool(group.rtt_s))] * group.clients
-    return dict(enumerate(all_of_them))
+def senders(groups: Iterable[Group]) -> dict[int, Sender]:
+    """Return each client by its number."""
+    told = (Sender(group.kind.name, far=bool(group.rtt_s)) for group in groups for _client in range(group.clients))
+    return dict(enumerate(told))
 
 
 def _knowing(choice: Choice, known: Mapping[int, Sender]) -> Choice:
@@ -148,20 +145,20 @@ def _knowing(choice: Choice, known: Mapping[int, Sender]) -> Choice:
 
 
 def _settings(options: Options, folder: Path) -> Settings:
-    groups, clients = traffic(), bounds.WholeBound(1, 1000).parse("--clients", options["clients"])
+    load = LoadSettings(
+        clients=bounds.WholeBound(1, 1000).parse("--clients", options["clients"]),
+        groups=traffic(),
+        timeout_s=TIMEOUT_S,
+        # A client that connects all the time could meet an outage that was meant for another.
+        probe_rate_per_s=0,
+        seed=bounds.SEED.parse("--seed", options["seed"]),
+    )
     steps = (Step("add", instance=2, at_s=1.0), Step("remove", instance=0, at_s=2.0))
     return Settings(
         target=Target.front(bounds.PORT.parse("--front-port", options["front-port"])),
         scenario=Scenario("selftest", float("inf"), (0, 1), steps),
-        choice=_knowing(choose("control:faults"), senders(clients, groups)),
-        load=LoadSettings(
-            clients=clients,
-            groups=groups,
-            timeout_s=TIMEOUT_S,
-            # A client that connects all the time could meet an outage that was meant for another.
-            probe_rate_per_s=0,
-            seed=bounds.SEED.parse("--seed", options["seed"]),
-        ),
+        choice=_knowing(choose("control:faults"), senders(load.everyone)),
+        load=load,
         backends=BackendSettings(
             number=3,
             first_port=bounds.WholeBound(1, 65533).parse("--first-port", options["first-port"]),

@@ -10,11 +10,12 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
-from proxyreload.plan.traffic import Group, paced_s
+from proxyreload.plan.traffic import Group
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
-from proxyreload.traffic.identity import PLAIN_KIND, PROBE_KIND
+from proxyreload.traffic import get
+from proxyreload.traffic.identity import PROBE_KIND
 
 #: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
@@ -102,14 +103,19 @@ class LoadSettings:
     groups: tuple[Group, ...] = attrs.field(default=(), metadata={"apart": True})  #: of other kinds, or farther away
 
     @property
+    def everyone(self) -> tuple[Group, ...]:
+        """All clients in the order of their numbers: first those of `get` that are asked for by number."""
+        return (Group(get.kind, self.clients, rate_per_s=self.rate_per_s), *self.groups)
+
+    @property
     def quiet_s(self) -> float:
         """How long at most nothing comes or goes by the clients' own doing."""
-        return max([paced_s(self.clients, self.rate_per_s), *(group.quiet_s for group in self.groups)])
+        return max(group.quiet_s for group in self.everyone)
 
     @property
     def lasts_s(self) -> float:
         """How long the longest exchange takes by itself."""
-        return max([0.0, *(group.lasts_s for group in self.groups)])
+        return max(group.lasts_s for group in self.everyone)
 
 
 @attrs.frozen
@@ -174,9 +180,14 @@ class Settings:
         return {i: Upstream(i, backends.host, backends.first_port + i) for i in range(backends.number)}
 
     @property
+    def everyone(self) -> tuple[Group, ...]:
+        """All clients in the order of their numbers: of the quiet mix only what the mechanism carries."""
+        return tuple(each for each in self.load.everyone if not (each.mixed and each.kind.name in self._carries_not))
+
+    @property
     def groups(self) -> tuple[Group, ...]:
-        """Who sends beside the clients asked for by number: of the quiet mix only what the mechanism carries."""
-        return tuple(each for each in self.load.groups if not (each.mixed and each.kind.name in self._carries_not))
+        """Who sends beside the clients asked for by number."""
+        return self.everyone[1:]
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -216,12 +227,10 @@ class Settings:
         }
 
     def _traffic_as_run(self) -> list[dict[str, object]]:
-        load = self.load
-        plain = {"kind": PLAIN_KIND, "clients": load.clients, "rate": load.rate_per_s, "rtt_ms": 0.0}
-        probe = {"kind": PROBE_KIND, "clients": 1, "rate": load.probe_rate_per_s, "rtt_ms": 0.0, "probe": True}
+        rate_per_s = self.load.probe_rate_per_s
+        probe = {"kind": PROBE_KIND, "clients": 1, "rate": rate_per_s, "rtt_ms": 0.0, "probe": True}
         cannot = [{"kind": kind, "clients": 0, "cannot": why} for kind, why in self.left_out.items()]
-        sent = [plain, *(group.as_run() for group in self.groups), *([probe] if load.probe_rate_per_s else [])]
-        return [*sent, *cannot]
+        return [*(group.as_run() for group in self.everyone), *([probe] if rate_per_s else []), *cannot]
 
 
 #: Those of `Settings` that are no options: they have places of their own in ``run.json``.

@@ -41,7 +41,8 @@ class Group:
         """How long at most nothing comes or goes by its clients' own doing: between requests, or pieces of one."""
         end = self.kind.client(self.values)
         rest_s = end.rest_s[1] if end.rest_s is not None else 0.0
-        return max(end.quiet_s, rest_s, paced_s(self.clients, self.rate_per_s))
+        paced_s = self.clients / self.rate_per_s if self.rate_per_s else 0.0
+        return max(end.quiet_s, rest_s, paced_s)
 
     @property
     def lasts_s(self) -> float:
@@ -57,11 +58,6 @@ class Group:
             "rtt_ms": self.rtt_s * 1000,
             **{name: list(value) if isinstance(value, tuple) else value for name, value in self.values.items()},
         }
-
-
-def paced_s(clients: int, rate_per_s: float | None) -> float:
-    """Return how long each client rests between two requests where all together send so many a second."""
-    return clients / rate_per_s if rate_per_s else 0.0
 
 
 def group(kind: Kind, clients: int, rtt_s: float = 0.0) -> Group:
@@ -88,9 +84,9 @@ def brief(groups: Iterable[Group]) -> tuple[Group, ...]:
     )
 
 
-def spoken(clients: int, groups: Iterable[Group]) -> str:
+def spoken(groups: Iterable[Group]) -> str:
     """Return ``get=10; 20 ms away: idle=40, post=2``: what a verdict stands for."""
-    by_rtt_s: dict[float, list[str]] = {0.0: [f"{PLAIN_KIND}={clients}"]}
+    by_rtt_s: dict[float, list[str]] = {}
     for each in groups:
         by_rtt_s.setdefault(each.rtt_s, []).append(f"{each.kind.name}={each.clients}")
     return "; ".join(

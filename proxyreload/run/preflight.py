@@ -74,7 +74,7 @@ def descriptors(settings: Settings) -> int:
     backends nobody knows how many there will be: two for each client cover what proxies with a pool for each thread do.
     """
     backends = settings.backends
-    clients = settings.load.clients + sum(group.clients for group in settings.groups) + 1
+    clients = sum(group.clients for group in settings.everyone) + 1
     if not backends.hosted:
         return OWN_DESCRIPTORS + 2 * clients
     # Of a backend's process: a socket pair, a pidfd, its output. It inherits the limit.

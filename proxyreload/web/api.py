@@ -62,7 +62,7 @@ class Api:
         """Serve `bench`."""
         self._bench = bench
         # Made now, for it takes long: a run that goes on would feel it.
-        self._pictures = encode(pictures(bench.settings.backends.number, lanes(bench.settings.load)))
+        self._pictures = encode(pictures(bench.settings.backends.number, lanes(bench.settings.everyone)))
 
     @property
     def resource(self) -> IResource:

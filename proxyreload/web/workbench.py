@@ -178,7 +178,7 @@ class Workbench:
             "proxy_version": run.proxy_version if run is not None else "",
             "scenario": settings.scenario.title,
             "clients": settings.load.clients,
-            "traffic": spoken(settings.load.clients, settings.load.groups),
+            "traffic": spoken(settings.everyone),
             "rate": settings.load.rate_per_s,
             "backends": [{"backend": each, "behind": str(each) in behind} for each in range(settings.backends.number)],
             "cannot": self._cannot(),
@@ -257,13 +257,13 @@ class Workbench:
             self._tell_state,
             behind=set(map(str, settings.scenario.initial)),
             rate_per_s=settings.load.rate_per_s,
-            drawn=lanes(settings.load),
+            drawn=lanes(settings.everyone),
         )
         self._tail = Tail(run.observation, monotonic_ns)
         live.subscribe(run.bus)
         live.start(self.reactor)
         self.metrics.subscribe(run.bus)
-        self.metrics.expect(kinds(settings.load))
+        self.metrics.expect(kinds(settings.everyone))
         self.metrics.running = True
         self.subscribers.tell(self.everything())
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from proxyreload.comparison.table import as_json
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import parse
+from proxyreload.plan.settings import LoadSettings
 from proxyreload.report.matrix import matrix_page, read_matrix
 from proxyreload.report.rowfile import read_rows
 from proxyreload.report.rundata import read_record
@@ -90,7 +91,9 @@ class _Bench:
     """Takes what is asked of it, if it may be asked."""
 
     live = None
-    settings = SimpleNamespace(backends=SimpleNamespace(number=3), load=SimpleNamespace(clients=2, groups=()))
+    settings = SimpleNamespace(
+        backends=SimpleNamespace(number=3), load=SimpleNamespace(clients=2), everyone=LoadSettings(clients=2).everyone
+    )
 
     def set_rate(self, rate_per_s: float | None) -> None:
         assert rate_per_s is None or bounds.RATE_PER_S.holds(rate_per_s)

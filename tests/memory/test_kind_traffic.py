@@ -17,7 +17,7 @@ from proxyreload.client.request import KindRequest, prepare
 from proxyreload.client.volley import Aimer
 from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
-from proxyreload.plan.settings import Target
+from proxyreload.plan.settings import LoadSettings, Target
 from proxyreload.plan.traffic import (
     GROUPS_LIMIT,
     MIX_RTT_S,
@@ -105,8 +105,8 @@ def test_where_nobody_says_what_is_sent_it_is_the_mix_if_the_changes_are_ours(
 
 
 def test_what_is_sent_is_said_by_distance() -> None:
-    groups = [IDLE, attrs.evolve(IDLE, rtt_s=0.02), attrs.evolve(IDLE, kind=kind_named("post"), rtt_s=0.02)]
-    assert spoken(10, groups) == "get=10, idle=2; 20 ms away: idle=2, post=2"
+    groups = (IDLE, attrs.evolve(IDLE, rtt_s=0.02), attrs.evolve(IDLE, kind=kind_named("post"), rtt_s=0.02))
+    assert spoken(LoadSettings(clients=10, groups=groups).everyone) == "get=10, idle=2; 20 ms away: idle=2, post=2"
 
 
 def test_of_other_peoples_backends_it_has_what_anyone_answers() -> None:

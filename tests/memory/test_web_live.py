@@ -5,6 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -13,8 +14,11 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, Ended, Ending, Exchange, FrontClosed, Phase, RateChanged, Started
-from proxyreload.plan.settings import LoadSettings
+from proxyreload.plan.scenario import watching
+from proxyreload.plan.settings import LoadSettings, Settings, Target
 from proxyreload.plan.traffic import Group
+from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
+from proxyreload.proxy.registry import Choice
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.traffic.registry import kind_named
 from proxyreload.verdict.judgement import Judgement, Verdict
@@ -282,16 +286,26 @@ def test_a_volley_leaves_room_for_what_others_lose_with_it() -> None:
 
 
 def test_some_clients_of_each_kind_are_drawn() -> None:
-    assert lanes(LoadSettings(clients=3)) == {0: "0", 1: "1", 2: "2"}
-    assert len(lanes(LoadSettings(clients=1000))) == STRIPS_AT_MOST
+    assert lanes(LoadSettings(clients=3).everyone) == {0: "0", 1: "1", 2: "2"}
+    assert len(lanes(LoadSettings(clients=1000).everyone)) == STRIPS_AT_MOST
     far, idle = Group(kind_named("get"), 2, rtt_s=0.02), Group(kind_named("idle"), 30, rtt_s=0.02)
     load = LoadSettings(clients=1, groups=(far, idle))
-    told = lanes(load)
+    told = lanes(load.everyone)
     assert list(told)[:4] == [0, 1, 2, 3]
     assert list(told.values())[:4] == ["get 0", "get 1 20 ms away", "get 2 20 ms away", "idle 3"]
     assert (len(told), list(told.values())[-1]) == (13, "idle 12")
-    assert list(kinds(load)) == ["get", "idle"]
-    assert len(lanes(LoadSettings(clients=10, groups=(idle,) * 24))) == STRIPS_AT_MOST
+    assert list(kinds(load.everyone)) == ["get", "idle"]
+    assert len(lanes(LoadSettings(clients=10, groups=(idle,) * 24).everyone)) == STRIPS_AT_MOST
+
+
+def test_a_kind_that_a_mechanism_cannot_carry_has_no_strip_and_no_numbers() -> None:
+    mechanism = Mechanism("quick", "", Mock(), carries_not={"idle": "it is deaf"})
+    idle, post = (Group(kind_named(name), 2, mixed=True) for name in ("idle", "post"))
+    choice = Choice(ProxyPlugin("fake", None, (mechanism,)), mechanism)
+    load = LoadSettings(clients=1, groups=(idle, post))
+    settings = Settings(Target.front(8080), watching(None), choice, load)
+    assert lanes(settings.everyone) == {0: "get 0", 1: "post 1", 2: "post 2"}
+    assert list(kinds(settings.everyone)) == ["get", "post"]
 
 
 def test_only_of_the_clients_that_are_drawn_connections_are_told() -> None:
