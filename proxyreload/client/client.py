@@ -2,6 +2,8 @@
 
 import errno
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -31,28 +33,31 @@ _OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 #: In place of a due time: without a schedule a request is due when it is written.
 _AS_WRITTEN_NS = 0
 
-#: Header values of backends as text, made printable once. Bounded: a proxy could invent them.
 _VALUES_KEPT = 4096
-_instances: dict[bytes, str] = {b"": ""}
-_ports: dict[bytes, int] = {b"": 0}
+T = TypeVar("T")
 
 
-def instance_text(value: bytes) -> str:
-    """Return a ``Backend-Id`` as text that can be shown."""
-    text = _instances.get(value)
-    if text is None:
-        text = printable(value, 64)
-        if len(_instances) < _VALUES_KEPT:
-            _instances[value] = text
-    return text
+class Values(dict[bytes, T]):
+    """What is made of a header's values, each time once. Bounded: a proxy could invent them.
+
+    A dictionary, for nearly all have been seen before, and a call costs more than to look them up.
+    """
+
+    def __init__(self, make: Callable[[bytes], T]) -> None:
+        """Let `make` make it."""
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, value: bytes) -> T:
+        made = self._make(value)
+        if len(self) < _VALUES_KEPT:
+            self[value] = made
+        return made
 
 
-def known_port(value: bytes) -> int:
-    """Return a ``Source-Port`` as a number."""
-    port = port_number(value)
-    if len(_ports) < _VALUES_KEPT:
-        _ports[value] = port
-    return port
+#: A ``Backend-Id`` as text that can be shown, a ``Source-Port`` as a number.
+instances = Values(lambda value: printable(value, 64))
+ports = Values(port_number)
 
 
 def connection_failure(reason: Failure) -> tuple[str, str]:
@@ -349,10 +354,8 @@ class Client:
                 long=self.long,
             )
         else:
-            written_ns, said, said_port = pending.written_ns, pending.instance, pending.back_port
+            written_ns = pending.written_ns
             carried = pending.carried if written_ns else connection.carried
-            # Looked up here, for nearly all have been seen before and a call costs more than that.
-            instance, back_port = _instances.get(said), _ports.get(said_port)
             exchange = Exchange(
                 self.number,
                 pending.number,
@@ -367,8 +370,8 @@ class Client:
                 pending.status,
                 failure,
                 message,
-                instance_text(said) if instance is None else instance,
-                known_port(said_port) if back_port is None else back_port,
+                instances[pending.instance],
+                ports[pending.back_port],
                 not pending.keep_alive,
                 self.probe,
                 self.kind,

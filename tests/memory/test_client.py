@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from proxyreload.client.client import (
     PAUSE_AFTER_FAILED_CONNECTION_S,
     connection_failure,
-    instance_text,
+    instances,
 )
 from proxyreload.history import failures
 from proxyreload.history.events import Ending, Exchange, FrontClosed
@@ -644,8 +644,8 @@ def test_aborting_with_nothing_under_way_does_nothing(bench: Bench) -> None:
     ],
 )
 def test_a_backend_id_becomes_text_that_can_be_shown(value: bytes, text: str) -> None:
-    assert instance_text(value) == text
-    assert instance_text(value) == text
+    assert instances[value] == text
+    assert instances[value] == text
 
 
 @pytest.mark.parametrize(
@@ -663,7 +663,7 @@ def test_a_source_port_is_a_port_or_nothing(value: bytes, port: int) -> None:
 @some_examples
 @given(st.binary(max_size=200))
 def test_whatever_the_headers_say_it_is_short_and_can_be_shown(value: bytes) -> None:
-    assert instance_text(value).isprintable()
+    assert instances[value].isprintable()
     assert 0 <= port_number(value) <= 65535
 
 
@@ -671,8 +671,8 @@ def test_more_backend_ids_than_anyone_has_do_not_fill_the_memory() -> None:
     from proxyreload.client import client
 
     for number in range(client._VALUES_KEPT + 100):
-        assert instance_text(b"made up %d" % number) == f"made up {number}"
-    assert len(client._instances) <= client._VALUES_KEPT
+        assert instances[b"made up %d" % number] == f"made up {number}"
+    assert len(instances) <= client._VALUES_KEPT
 
 
 # Whatever happens: one request, one exchange, no request twice.
