@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.plan.settings import Settings
+from proxyreload.plan.traffic import spoken
 from proxyreload.proxy.folder import exposure
 from proxyreload.record.junit import JUnitFile
 from proxyreload.run.run import Run
@@ -192,4 +193,5 @@ def _announcement(settings: Settings) -> str:
         else f"{settings.load.rate_per_s:g}/s"
     )
     until = "until Ctrl-C" if isinf(scenario.duration_s) else f"{scenario.duration_s:g} s"
-    return f"{what}; {clients}, {load}; {until}; every request is written to {settings.files.csv}"
+    others = f"; beside them {spoken(settings.groups)}" if settings.groups else ""
+    return f"{what}; {clients}, {load}{others}; {until}; every request is written to {settings.files.csv}"

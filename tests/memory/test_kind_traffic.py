@@ -17,7 +17,8 @@ from proxyreload.client.request import KindRequest, prepare
 from proxyreload.client.volley import Aimer
 from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
-from proxyreload.plan.settings import LoadSettings, Target
+from proxyreload.plan.scenario import watching
+from proxyreload.plan.settings import LoadSettings, Settings, Target
 from proxyreload.plan.traffic import (
     GROUPS_LIMIT,
     MIX_RTT_S,
@@ -30,6 +31,7 @@ from proxyreload.plan.traffic import (
     spoken,
 )
 from proxyreload.run.crowds import Crowds
+from proxyreload.service.run_service import _announcement
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.registry import kind_named, kinds
 
@@ -310,3 +312,11 @@ def test_a_request_says_what_a_backend_must_know(table: Mapping[str, Any], start
     assert b"\r\nProxyreload-Id: 3-7\r\n\r\n" in request
     assert (b"Proxyreload-Kind" in request) == (table["kind"] != "idle")
     assert request.count(b"Content-Length") == (table["kind"] == "post")
+
+
+def test_a_run_announces_all_that_it_sends() -> None:
+    plain = Settings(Target.front(8080), watching(None), load=LoadSettings(clients=3))
+    said = "http://proxyreload.test:8080/; 3 clients and the probe, each sends as soon as it has its answer"
+    assert _announcement(plain) == f"{said}; until Ctrl-C; every request is written to data.csv"
+    mixed = attrs.evolve(plain, load=attrs.evolve(plain.load, groups=quiet_mix(hosted=True)))
+    assert _announcement(mixed).startswith(f"{said}; beside them 20 ms away: get=10, aimed=100, ")
