@@ -11,8 +11,9 @@ from proxyreload.errors import StartError
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.waiting import together
 
-#: One that leaves gives its port up at once; in a process of its own that takes until it has heard of it.
-_TRY_AGAIN_S, _TRIES = 0.05, 100
+#: One that leaves gives its port up at once; in a process of its own that takes until it has heard of it. For so long
+#: the next one tries to have it, and so often.
+_TRIES_FOR_S, _TRY_AGAIN_S = 5.0, 0.05
 
 
 @implementer(IBackend)
@@ -29,18 +30,19 @@ class Succession:
 
     async def start(self, reactor: IReactor) -> None:
         """Start the next one; raises `StartError`."""
-        for tries_left in reversed(range(_TRIES)):
+        deadline_s = reactor.seconds() + _TRIES_FOR_S
+        while True:
             if self._current is not None:  # it was killed, or did not start
                 await self._current.stop()
             self._current = self.make()
             try:
                 await self._current.start(reactor)
             except StartError:
-                if not tries_left or not self._leaving:
+                if not self._leaving or reactor.seconds() >= deadline_s:
                     raise
-                await deferLater(reactor, _TRY_AGAIN_S)
             else:
                 return
+            await deferLater(reactor, _TRY_AGAIN_S)
 
     async def leave(self) -> None:
         """Let the present one leave; done when it is gone. The next can be started before that."""

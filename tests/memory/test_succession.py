@@ -25,9 +25,12 @@ class Fake:
     obstacles: list[StartError] = attrs.field(factory=list)
     calls: list[str] = attrs.field(factory=list)
     gone: "Deferred[None]" = attrs.field(factory=Deferred)
+    slow: "Deferred[None] | None" = None
 
     async def start(self, _reactor: object) -> None:
         self.calls.append("start")
+        if self.slow is not None:
+            await self.slow
         if self.obstacles:
             raise self.obstacles.pop()
 
@@ -113,6 +116,25 @@ def test_but_not_for_ever(scene: Scene) -> None:
     while scene.time.getDelayedCalls():
         scene.time.advance(0.05)
     assert str(error_of(starting, StartError)) == "in use"
+
+
+def test_nor_again_where_it_has_taken_long_to_fail(scene: Scene) -> None:
+    scene.begin("leave")
+    made = scene.make
+
+    def slow() -> Fake:
+        fake = made()
+        fake.slow = Deferred()
+        return fake
+
+    scene.succession.make = slow
+    scene.obstacles += [StartError("does not listen")] * 2
+    starting = scene.begin("start")
+    scene.time.advance(15)
+    late = scene.made[-1].slow
+    assert late is not None
+    late.callback(None)
+    assert str(error_of(starting, StartError)) == "does not listen"
 
 
 def test_where_nobody_leaves_it_is_an_error_at_once(scene: Scene) -> None:
