@@ -261,9 +261,9 @@ class Session:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def ended(self) -> Result:
+    def ended(self, within_s: float = TIMEOUT_S) -> Result:
         """Wait until it has ended."""
-        status = self.process.wait(TIMEOUT_S)
+        status = self.process.wait(within_s)
         if self._reader is not None:
             self._reader.join(TIMEOUT_S)
         return Result(status, "".join(self._said), self.errors.read_text(encoding="utf-8"), self.csv, self.run)
