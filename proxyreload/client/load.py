@@ -20,6 +20,8 @@ from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.traffic.identity import PLAIN_KIND, PROBE_KIND, PROBE_MARK
 from proxyreload.traffic.interfaces import ClientEnd, Expectation
 
+#: What anybody may repeat (RFC 9110, 9.2.2).
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 #: What is due when the clients stop is sent for so long at most.
 DRAIN_LIMIT_S = 1.0
 #: The clients of a crowd begin one after another, within so long: a hundred who connect at once are a burst that takes
@@ -105,6 +107,11 @@ class Load:
     def aimed(self) -> frozenset[str]:
         """The kinds that are sent at the moment at which connections are being closed."""
         return frozenset(crowd.kind for crowd in self.crowds if crowd.end().aimed)
+
+    @property
+    def unsafe(self) -> frozenset[str]:
+        """The kinds whose requests are not idempotent (RFC 9110, 9.2.2)."""
+        return frozenset(crowd.kind for crowd in self.crowds if crowd.end().method not in IDEMPOTENT)
 
     def set_rate(self, rate_per_s: float | None) -> None:
         """Go on at another rate; None: in a closed loop. Requests that were due already keep their due times."""

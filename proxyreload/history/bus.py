@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.history.events import Arrival, Event, Exchange
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E")
 
 #: What a subscriber is: called with one or more events of the type it asked for, in the order they happened.
 Subscriber = Callable[[Sequence[Any]], None]
@@ -38,7 +38,7 @@ class EventBus:
     _subscribers: dict[type, list[tuple[str, Subscriber]]] = attrs.field(factory=dict, init=False)
     _exchanges: list[Exchange] = attrs.field(factory=list, init=False)
     _arrivals: list[Arrival] = attrs.field(factory=list, init=False)
-    _undelivered: deque[tuple[type, Sequence[Event]]] = attrs.field(factory=deque, init=False)
+    _undelivered: deque[tuple[type, Sequence[Any]]] = attrs.field(factory=deque, init=False)
     _delivering: bool = attrs.field(default=False, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -95,7 +95,7 @@ class EventBus:
             arrivals, self._arrivals = self._arrivals, []
             self.deliver(Arrival, arrivals)
 
-    def deliver(self, topic: type, events: Sequence[Event]) -> None:
+    def deliver(self, topic: type, events: Sequence[Any]) -> None:
         """Deliver events of one topic, but after what is being delivered now.
 
         A subscriber may publish, and order must hold for all.
@@ -110,7 +110,7 @@ class EventBus:
         finally:
             self._delivering = False
 
-    def _tell(self, topic: type, events: Sequence[Event]) -> None:
+    def _tell(self, topic: type, events: Sequence[Any]) -> None:
         for name, subscriber in tuple(self._subscribers.get(topic, ())):
             try:
                 subscriber(events)

@@ -380,11 +380,15 @@ class Started:
     """The clients start: the zero of every time that is written.
 
     ``aimed`` are the kinds that send at the moment at which connections are being closed: for proof, not for rates.
+    ``unsafe`` are those whose requests nobody may repeat by himself (RFC 9110, 9.2.2); ``hosted``: the backends are
+    ours, and tell what they see.
     """
 
     at_ns: int
     kinds: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of traffic, by what a client's ids begin with
     aimed: frozenset[str] = frozenset()
+    unsafe: frozenset[str] = frozenset()
+    hosted: bool = False
 
 
 @attrs.frozen

@@ -3,10 +3,10 @@
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import attrs
 import psutil
@@ -14,6 +14,7 @@ import psutil
 import proxyreload
 from proxyreload.errors import StartError, UsageError
 from proxyreload.history.events import FarKept, OldGeneration, ScheduleKept
+from proxyreload.ledger.fate import Fate
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US
 from proxyreload.verdict.backends import shown
@@ -62,7 +63,8 @@ class RunFile:
         """Write it whole; raises `StartError` if that fails, and leaves what is there."""
         self.content["finished"] = True
         self.content["changes"] = [
-            change_as_run(change, observation.started_ns, _service_us(observation)) for change in observation.changes
+            change_as_run(change, observation.started_ns, _service_us(observation), hosted=observation.ledger.hosted)
+            for change in observation.changes
         ]
         self.content["summary"] = _summary(observation, judgement)
         try:
@@ -111,10 +113,13 @@ def _service_us(observation: Observation) -> int:
     return observation.steady_and_around()[0].percentile_us(50)
 
 
-def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) -> dict[str, object]:
-    """Return a change as it stands in the file."""
+def change_as_run(
+    change: ObservedChange, start_ns: int, service_us: int = 0, *, hosted: bool = True
+) -> dict[str, object]:
+    """Return a change as it stands in the file; `hosted`: backends of ours tell what they see."""
     race = race_of(change, service_us)
     judgement = judge_change(change)
+    judgements = {kind: judge_kind(tally) for kind, tally in change.kinds.by_kind.items()}
     return {
         "number": change.number,
         "action": change.action,
@@ -133,22 +138,26 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0) ->
         "outdated": change.outdated,
         **_closures(change.closures),
         "race": race.as_run() if race is not None else None,
-        "kinds": _kinds(change.kinds, {kind: judge_kind(tally) for kind, tally in change.kinds.by_kind.items()}),
+        "kinds": {
+            kind: {**told, "ledger": change.kinds.by_kind[kind].ledger() if hosted else None}
+            for kind, told in _kinds(change.kinds, judgements).items()
+        },
     }
 
 
-def kinds_as_run(observation: Observation) -> dict[str, object]:
+def kinds_as_run(observation: Observation) -> dict[str, dict[str, object]]:
     """Return what became of each kind, with how many of its requests arrived at a backend; null: nobody knows."""
-    told: dict[str, Any] = _kinds(observation.kinds, judge_kinds(observation))
-    arrivals = observation.arrivals_by_kind
+    told = _kinds(observation.kinds, judge_kinds(observation))
+    arrivals, ledger = observation.arrivals_by_kind, observation.ledger
     for kind, each in told.items():
         each["arrivals"] = arrivals.get(kind, 0) if arrivals else None
+        each["ledger"] = _ledger(ledger.counts.get(kind, Counter())) if ledger.hosted else None
     return told
 
 
-def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, object]:
+def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, dict[str, object]]:
     """Return each kind's verdict and what it rests on."""
-    told: dict[str, object] = {}
+    told: dict[str, dict[str, object]] = {}
     for kind, tally in tallies.by_kind.items():
         judgement = judgements[kind]
         told[kind] = {
@@ -160,6 +169,11 @@ def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, o
             "front_closed": {ending.value: number for ending, number in tally.front.items()},
         }
     return told
+
+
+def _ledger(counts: Counter[Fate]) -> dict[str, int]:
+    """Return how many requests had which fate."""
+    return {fate.value: counts[fate] for fate in Fate}
 
 
 def _closures(closures: Closures) -> dict[str, object]:
@@ -268,6 +282,8 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
         "kinds": kinds_as_run(observation),
+        "ledger": _ledger(observation.ledger.total) if observation.ledger.hosted else None,
+        "causes": {cause.value: number for cause, number in observation.causes.most_common()},
         "detection_limit": detection_limit(observation.kinds.rated.exchanges) if not counts.failure else None,
         "per_change": repetition.as_run() if repetition is not None else None,
         "proof": proof.as_run() if proof is not None else None,

@@ -221,7 +221,7 @@ class Run:
         stall = StallWatch(self.clock_ns)
         stall.start(self.reactor)
         start_ns = self.clock_ns()
-        here.publish(Started(start_ns, load.kinds, load.aimed))
+        here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, self.settings.backends.hosted))
         load.start()
         await self._interruptible(self.play.run(start_ns))
         await self._interruptible(self._outlast(self.play))

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 
 import attrs
 from twisted.python.failure import Failure
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, ConnectionChanged, Event, ReporterFailed
+from proxyreload.history.events import Broken, Event, ReporterFailed
 from proxyreload.history.order import History
 from proxyreload.system.clock import ClockNs
 from proxyreload.verdict.observation import Observation
@@ -37,9 +38,8 @@ class Wiring:
             self.bus.subscribe(topic, partial(self._observe, topic), VERDICT)
 
     def _observe(self, topic: type, events: Sequence[Event]) -> None:
-        changed = self.observation.take(topic, events)
-        if changed:
-            self.bus.deliver(ConnectionChanged, changed)
+        for derived, told in groupby(self.observation.take(topic, events), type):
+            self.bus.deliver(derived, list(told))
 
     def _failed(self, name: str, failure: Failure) -> None:
         error = failure.value

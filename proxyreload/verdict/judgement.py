@@ -120,11 +120,14 @@ def judge_closures(closures: Closures, *, by_change: bool = True) -> Judgement:
 def judge_kind(tally: Tally, *, by_change: bool = True) -> Judgement:
     """Judge what became of one kind of traffic; `by_change`: as `judge_closures` has it."""
     closures = judge_closures(Closures(tally.front), by_change=by_change)
-    if not tally.failures:
-        return closures
-    return Judgement(
-        Verdict.LOSSY, (f"{counted(tally.lost, 'failure')}: {by_class(tally.failures)}", *closures.reasons)
-    )
+    reasons = [f"{counted(tally.lost, 'failure')}: {by_class(tally.failures)}"] if tally.failures else []
+    reasons += oddly_carried_out(Tallies({"": tally}))
+    verdicts = [closures.verdict]
+    if tally.failures or tally.wrong:
+        verdicts.append(Verdict.LOSSY)
+    elif tally.repeated:
+        verdicts.append(Verdict.GRACEFUL)
+    return Judgement(worst(verdicts), (*reasons, *closures.reasons))
 
 
 def judge_kinds(observation: Observation) -> dict[str, Judgement]:
@@ -136,6 +139,25 @@ def judge_kinds(observation: Observation) -> dict[str, Judgement]:
         if tally.front.get(Ending.IDLE)
     }
     return {kind: judge_kind(tally, by_change=kind in racing) for kind, tally in observation.kinds.by_kind.items()}
+
+
+def oddly_carried_out(tallies: Tallies) -> list[str]:
+    """Say what was carried out twice, or though nobody had sent it, and of which kinds it was."""
+    told = []
+    for what, wrong, number_of in (
+        ("carried out twice", True, lambda tally: tally.repeated if tally.unsafe else 0),
+        ("that nobody had sent", True, lambda tally: tally.made_up),
+        ("carried out twice by the proxy, which may repeat them", False, lambda tally: tally.repeated),
+    ):
+        numbers = {
+            kind: number_of(tally)
+            for kind, tally in tallies.by_kind.items()
+            if number_of(tally) and (wrong or not tally.unsafe)
+        }
+        if numbers:
+            kinds = ", ".join(filter(None, numbers))
+            told.append(f"{counted(sum(numbers.values()), 'request')} {what}{f' ({kinds})' if kinds else ''}")
+    return told
 
 
 def who_lost(tallies: Tallies, judgements: Mapping[str, Judgement] | None = None) -> str:
@@ -176,11 +198,20 @@ def judge_change(change: ObservedChange) -> Judgement:
     losses = sum(change.failures.values())
     kinds = who_lost(change.kinds)
     reasons = (*([kinds] if kinds else []), *closures.reasons)
+    reasons = (*oddly_carried_out(change.kinds), *reasons)
     if losses:
         reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *outdated(change.outdated), *reasons)
     if not effective:
         return Judgement(Verdict.INEFFECTIVE, (why_not, *reasons))
-    return Judgement(Verdict.LOSSY if losses else closures.verdict, reasons)
+    return Judgement(worst([Verdict.LOSSY if losses else closures.verdict, by_fates(change.kinds)]), reasons)
+
+
+def by_fates(tallies: Tallies) -> Verdict:
+    """Judge what was done with requests, whatever their clients saw of it."""
+    if any(tally.wrong for tally in tallies.by_kind.values()):
+        return Verdict.LOSSY
+    repeated = any(tally.repeated for tally in tallies.by_kind.values())
+    return Verdict.GRACEFUL if repeated else Verdict.SEAMLESS
 
 
 def judge(observation: Observation) -> Judgement:
@@ -209,10 +240,11 @@ def judge(observation: Observation) -> Judgement:
     verdicts = [judge_change(change).verdict for change in observation.changes]
     kinds = who_lost(observation.kinds, judge_kinds(observation))
     replaced = outdated(sum(change.outdated for change in observation.changes))
-    reasons = (*_losses(counts), *replaced, *([kinds] if kinds else []))
+    verdicts.append(by_fates(observation.kinds))
+    reasons = (*_losses(counts), *replaced, *oddly_carried_out(observation.kinds), *([kinds] if kinds else []))
     if not observation.changes:
         closures = judge_closures(observation.before, by_change=False)
-        verdicts, reasons = [closures.verdict], (*reasons, *closures.reasons)
+        verdicts, reasons = [*verdicts, closures.verdict], (*reasons, *closures.reasons)
     if counts.failure:
         verdicts.append(Verdict.LOSSY)
     return Judgement(worst(verdicts), reasons)

@@ -13,6 +13,8 @@ import attrs
 from proxyreload.history.events import (
     Arrival,
     BackClosed,
+    BackendKilled,
+    BackendLeaving,
     BaselineTaken,
     Broken,
     Change,
@@ -35,6 +37,9 @@ from proxyreload.history.events import (
     Stopping,
     Unproved,
 )
+from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.ledger import Ledger
+from proxyreload.ledger.loss import Loss
 from proxyreload.verdict.backends import bounded
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.counts import Counts
@@ -45,6 +50,8 @@ from proxyreload.verdict.repetition import Repetition, repetition
 from proxyreload.verdict.tally import Tallies, kinds_of
 from proxyreload.verdict.windows import Closures, ObservedChange, Windows
 
+#: What is told of what was taken.
+Derived = ConnectionChanged | Loss
 #: Connections that were closed while they rested, of which it is kept when: no row tells.
 CLOSED_KEPT = 5_000
 #: An instance's share of the answers is told from at least so many, from before the change before if need be.
@@ -66,7 +73,8 @@ class Observation:
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
     old_generation: OldGeneration | None = None  #: where it was looked for
-    lost_records: list[RecordLost] = attrs.field(factory=list)
+    ledger: Ledger = attrs.field(factory=Ledger)  #: what became of each request
+    causes: Counter[Cause] = attrs.field(factory=Counter)  #: of the losses
     answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
@@ -84,7 +92,7 @@ class Observation:
     _open: dict[str, ObservedChange] = attrs.field(factory=dict)  # each instance's latest change
     _unshown: list[ObservedChange] = attrs.field(factory=list)  # about no one backend, applied, not seen yet
     _removed: set[str] = attrs.field(factory=set)
-    _takes: Mapping[type, Callable[[Any], Sequence[ConnectionChanged] | None]] = attrs.field(init=False)
+    _takes: Mapping[type, Callable[[Any], Sequence[Derived] | None]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Know what is done with each topic of event."""
@@ -96,7 +104,9 @@ class Observation:
             Change: self._changed,
             RateChanged: self.rates.extend,
             BaselineTaken: self._baseline,
-            RecordLost: self.lost_records.extend,
+            BackendLeaving: self.ledger.surroundings.left,
+            BackendKilled: self.ledger.surroundings.left,
+            RecordLost: self.ledger.lost_records.extend,
             Unproved: self.unproved.extend,
             OldGeneration: self._outlasted,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
@@ -115,9 +125,23 @@ class Observation:
         """The topics of event that matter to it."""
         return self._takes.keys()
 
-    def take(self, topic: type, events: Sequence[Event]) -> Sequence[ConnectionChanged]:
-        """Take the next events of one topic in the order of time; returns what they changed of the connections."""
-        return self._takes[topic](events) or ()
+    def take(self, topic: type, events: Sequence[Event]) -> Sequence[Derived]:
+        """Take the next events of one topic in the order of time.
+
+        Returns what is told of them: whose connection has changed, and what has been lost.
+        """
+        derived = self._takes[topic](events) or ()
+        losses = self.ledger.taken()
+        if not losses:
+            return derived
+        for loss in losses:
+            self._lost(loss)
+        return [*derived, *losses]
+
+    @property
+    def lost_records(self) -> Sequence[RecordLost]:
+        """Of which backend it is not known what it saw, from when to when."""
+        return self.ledger.lost_records
 
     @property
     def changes(self) -> list[ObservedChange]:
@@ -174,10 +198,21 @@ class Observation:
         self.started_ns, self._kinds_of_clients = events[0].at_ns, events[0].kinds
         self._arrivals_by_client = dict.fromkeys(self._kinds_of_clients, 0)
         self.kinds.aimed = self._windows.aimed = events[0].aimed
+        self.kinds.unsafe = self._windows.unsafe = events[0].unsafe
+        self.ledger.started(events[0])
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
+        self.ledger.finish()
         self.look()
+
+    def _lost(self, loss: Loss) -> None:
+        """Count why a request was lost, and its fate, also in the window of the change that it is charged to."""
+        self.causes[loss.cause] += 1
+        if loss.fate is not None:
+            change = next((change for change in reversed(self.changes) if change.number == loss.change), None)
+            for tallies in (self.kinds, *([change.kinds] if change is not None else [])):
+                tallies.of(loss.kind).fates[loss.fate] += 1
 
     def _baseline(self, events: Sequence[BaselineTaken]) -> None:
         self.baseline = Baseline.of(events[-1])
@@ -202,6 +237,7 @@ class Observation:
         started_ns = self.started_ns
         if not started_ns:
             return
+        self.ledger.arrived(arrivals)
         by_instance, by_client = self.arrivals_by_instance, self._arrivals_by_client
         for arrival in arrivals:
             request_id = arrival.request_id
@@ -213,6 +249,7 @@ class Observation:
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
         changed = self.counts.add(exchanges)
+        self.ledger.exchanged(exchanges, self.counts.failed)
         failed = [each for each, _opened_ns in self.counts.failed]
         kinds = kinds_of(exchanges)
         self.kinds.add(exchanges, kinds, failed)
@@ -243,6 +280,7 @@ class Observation:
 
     def _changed(self, events: Sequence[Change]) -> None:
         """Open a change's window, or note how far it has come."""
+        self.ledger.surroundings.changed(events)
         for event in events:
             if event.phase is Phase.REQUESTED:
                 self._request(event)

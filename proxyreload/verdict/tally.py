@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from proxyreload.history.events import Ending, Exchange
+from proxyreload.ledger.fate import Fate
 
 #: What is always sent: by the clients that are asked for by number, and by the probe.
 _ALWAYS = frozenset({"get", "fresh"})
@@ -18,11 +19,34 @@ class Tally:
     exchanges: int = 0
     failures: dict[str, int] = attrs.field(factory=dict)  #: by class
     front: dict[Ending, int] = attrs.field(factory=dict)  #: front connections that the proxy closed
+    fates: Counter[Fate] = attrs.field(factory=Counter)  #: of those that were lost, or carried out other than once
+    unsafe: bool = False  #: whether nobody may repeat its requests by himself
 
     @property
     def lost(self) -> int:
         """All failures."""
         return sum(self.failures.values())
+
+    @property
+    def repeated(self) -> int:
+        """Requests that were carried out more than once."""
+        return sum(number for fate, number in self.fates.items() if fate.twice)
+
+    @property
+    def made_up(self) -> int:
+        """Requests that came to a backend, and that nobody had sent."""
+        return self.fates[Fate.NEVER_SENT]
+
+    @property
+    def wrong(self) -> int:
+        """What must not be, whatever the clients saw of it."""
+        return self.made_up + (self.repeated if self.unsafe else 0)
+
+    def ledger(self) -> dict[str, int]:
+        """Return how many requests had which fate, by its key in ``run.json``."""
+        told = {fate.value: self.fates[fate] for fate in Fate}
+        told[Fate.ANSWERED_ONCE.value] = self.exchanges - self.lost - self.fates[Fate.ANSWERED_TWICE]
+        return told
 
 
 @attrs.define
@@ -35,6 +59,7 @@ class Tallies:
 
     by_kind: dict[str, Tally] = attrs.field(factory=dict)
     aimed: frozenset[str] = frozenset()
+    unsafe: frozenset[str] = frozenset()
 
     @property
     def several(self) -> bool:
@@ -66,7 +91,7 @@ class Tallies:
         """Return a kind's."""
         tally = self.by_kind.get(kind)
         if tally is None:
-            tally = self.by_kind[kind] = Tally()
+            tally = self.by_kind[kind] = Tally(unsafe=kind in self.unsafe)
         return tally
 
     def add(

@@ -124,6 +124,7 @@ class Windows:
     changes: list[ObservedChange] = attrs.field(factory=list)
     before: Closures = attrs.field(factory=Closures)  #: what was closed before the first
     aimed: frozenset[str] = frozenset()  #: kinds of traffic, as `Tallies` has them
+    unsafe: frozenset[str] = frozenset()  #: likewise
     _requested_ns: list[int] = attrs.field(factory=list)
 
     def open(self, event: Change, share_before: float, answers: int) -> ObservedChange:
@@ -136,7 +137,7 @@ class Windows:
             event.at_ns,
             share_before=share_before,
             answers_mark=answers,
-            kinds=Tallies(aimed=self.aimed),
+            kinds=Tallies(aimed=self.aimed, unsafe=self.unsafe),
         )
         self.changes.append(change)
         self._requested_ns.append(event.at_ns)

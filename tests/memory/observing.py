@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import ConnectionChanged, Event
+from proxyreload.history.events import Event
 from proxyreload.run.wiring import VERDICT
 from proxyreload.verdict.observation import Observation
 
@@ -14,9 +15,8 @@ def observed(bus: EventBus) -> Observation:
     observation = Observation()
 
     def take(topic: type, events: Sequence[Event]) -> None:
-        changed = observation.take(topic, events)
-        if changed:
-            bus.deliver(ConnectionChanged, changed)
+        for derived, told in groupby(observation.take(topic, events), type):
+            bus.deliver(derived, list(told))
 
     for topic in observation.topics:
         bus.subscribe(topic, partial(take, topic), VERDICT)

@@ -15,7 +15,8 @@ MAY_IMPORT = {
     "system": set(),
     "history": {"system"},
     "traffic": {"history", "system"},
-    "verdict": {"history", "system"},
+    "ledger": {"history", "system", "traffic"},
+    "verdict": {"history", "ledger", "system"},
     "terminal": {"history", "record", "system", "verdict"},
 }
 

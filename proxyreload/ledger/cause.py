@@ -1,0 +1,185 @@
+"""Why a request was lost: one cause of a closed list, told by ordered rules from evidence."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+import attrs
+
+from proxyreload.history import failures
+from proxyreload.history.events import Exchange
+from proxyreload.ledger.fate import Fate
+from proxyreload.ledger.request import Request
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S
+
+
+class Cause(Enum):
+    """Each has a section in ``docs/causes.md``."""
+
+    OURS = "ours"  #: the instrument's own doing
+    KEEP_ALIVE_RACE = "keep-alive race"  #: the proxy closed a connection at rest while the request was on its way
+    STALE_GENERATION = "stale generation"  #: what a change has replaced answered, or refused, over an older connection
+    OLD_PROCESS_KILLED = "old process killed"  #: what a change has replaced was cut off with what it still had
+    LISTEN_QUEUE_DROPPED = "listen queue dropped"  #: the connection was opened, and nobody took what was sent on it
+    NOBODY_LISTENED = "nobody listened"  #: it could not be opened
+    BACKEND_GONE = "backend gone"  #: the proxy sent it to a backend that had been removed, or killed
+    REPEAT_REFUSED = "repeat refused"  #: a backend failed it, and the proxy would not try another
+    PROXY_REFUSED = "proxy refused"  #: the proxy answered by itself, 4xx or 5xx
+    PROXY_CUT = "proxy cut it"  #: the proxy closed the connection with the request, or its answer, under way
+    PROXY_STALLED = "proxy stalled"  #: the proxy said nothing until the client's time-out
+    ANSWER_SPOILT = "answer spoilt"  #: the proxy passed on something else than the backend said
+    REPEATED = "repeated by the proxy"  #: it was carried out again, without being asked
+    MADE_UP = "made up"  #: it came to a backend, and nobody had sent it
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen
+class Gone:
+    """A backend from whom nothing is to be had any more."""
+
+    instance: str
+    removed_ns: int  #: when the proxy had been told, 0: never
+    gone_ns: int  #: when it left, or was killed
+
+
+@attrs.frozen
+class Setting:
+    """What else was going on: the change that a loss is charged to, and the backends that are gone."""
+
+    requested_ns: int = 0  #: 0: there was no change before
+    applied_ns: int = 0  #: 0: not yet
+    gone: Mapping[str, Gone] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Evidence:
+    """What is known of one request that failed."""
+
+    exchange: Exchange
+    request: Request
+    fate: Fate | None  #: None: the backends tell nothing
+    setting: Setting
+
+    @property
+    def failure(self) -> str:
+        """Its class."""
+        return self.exchange.failure
+
+    @property
+    def from_before(self) -> bool:
+        """Whether its connection was opened before the change, and it was sent, or ended, after that was applied."""
+        opened_ns, setting = self.request.opened_ns, self.setting
+        return 0 < opened_ns < setting.requested_ns and 0 < setting.applied_ns < self.exchange.ended_ns
+
+    @property
+    def executed(self) -> bool:
+        """Whether a backend has carried it out."""
+        return self.fate in (Fate.LOST_EXECUTED, Fate.LOST_EXECUTED_TWICE)
+
+    @property
+    def gone(self) -> Gone | None:
+        """The backend that had it, or might have had it, and was gone before its end.
+
+        One that has it and is gone; else, where none has it, any that the proxy may have tried.
+        """
+        ended_ns, gone = self.exchange.ended_ns, self.setting.gone
+        had = [visit.instance for visit in self.request.visits.values()]
+        candidates = [gone[each] for each in had if each in gone] if had else list(gone.values())
+        left = [each for each in candidates if each.gone_ns <= ended_ns]
+        return max(left, key=lambda each: each.gone_ns) if left else None
+
+
+def _is_own_answer(evidence: Evidence) -> bool:
+    """Whether the proxy answered by itself: with an error, and no backend's name."""
+    status = evidence.exchange.status
+    return bool(status) and evidence.failure == failures.status_failure(status) and not evidence.exchange.instance
+
+
+def _never_arrived(evidence: Evidence) -> bool:
+    return evidence.fate in (Fate.LOST_NEVER_ARRIVED, None)
+
+
+def _of(*classes: str) -> Callable[[Evidence], bool]:
+    return lambda evidence: evidence.failure in classes
+
+
+def _is_race(evidence: Evidence) -> bool:
+    """Whether a connection at rest was closed, and no backend has heard of what was sent on it."""
+    return evidence.failure in failures.RACES and _never_arrived(evidence)
+
+
+def _had_nothing(evidence: Evidence) -> bool:
+    return evidence.failure in _FRESH and _never_arrived(evidence)
+
+
+def _by_what_was_replaced(evidence: Evidence) -> bool:
+    return _is_own_answer(evidence) and evidence.from_before
+
+
+def _was_killed(evidence: Evidence) -> bool:
+    """Whether what held the connection since before the change was ended, with the request under way."""
+    return evidence.failure in _CUT and evidence.from_before and evidence.gone is None
+
+
+def _removed_was_asked(evidence: Evidence) -> bool:
+    return _is_own_answer(evidence) and evidence.gone is not None and bool(evidence.gone.removed_ns)
+
+
+def _not_repeated(evidence: Evidence) -> bool:
+    """Whether the proxy gave up where a backend had failed the request."""
+    given_up = any(visit.given_up_ns for visit in evidence.request.visits.values())
+    return _is_own_answer(evidence) and (evidence.gone is not None or given_up)
+
+
+def _cut_with_backend(evidence: Evidence) -> bool:
+    return evidence.failure in _CUT and evidence.gone is not None and bool(evidence.request.visits)
+
+
+_FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)
+_CUT = (*_FRESH, *failures.RACES, failures.RESET_MID_RESPONSE, failures.TRUNCATED)
+_SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED)
+_NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
+
+#: The first that holds names the cause.
+_RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (
+    (Cause.OURS, _of(failures.OWN_LIMIT, failures.ABORTED)),
+    (Cause.KEEP_ALIVE_RACE, _is_race),
+    (Cause.NOBODY_LISTENED, _of(*_NO_CONNECTION)),
+    (Cause.LISTEN_QUEUE_DROPPED, _had_nothing),
+    (Cause.STALE_GENERATION, _by_what_was_replaced),
+    (Cause.BACKEND_GONE, _removed_was_asked),
+    (Cause.REPEAT_REFUSED, _not_repeated),
+    (Cause.PROXY_REFUSED, _is_own_answer),
+    (Cause.BACKEND_GONE, _cut_with_backend),
+    (Cause.OLD_PROCESS_KILLED, _was_killed),
+    (Cause.PROXY_CUT, _of(*_CUT)),
+    (Cause.PROXY_STALLED, _of(failures.TIMEOUT)),
+    (Cause.ANSWER_SPOILT, _of(*_SPOILT)),
+)
+
+
+def cause_of(evidence: Evidence) -> Cause:
+    """Return why it was lost."""
+    return next((cause for cause, holds in _RULES if holds(evidence)), Cause.UNKNOWN)
+
+
+def told(evidence: Evidence) -> str:
+    """Return the evidence in a few words: who had it, what was closed when, and who was gone."""
+    exchange, request = evidence.exchange, evidence.request
+    parts = []
+    if request.opened_ns and 0 < request.opened_ns < evidence.setting.requested_ns:
+        parts.append("connection from before the change")
+    if exchange.carried:
+        parts.append(f"it had carried {exchange.carried} and rested for {request.rested_ns / NS_PER_MS:.1f} ms")
+    if exchange.written_ns:
+        parts.append(f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending")
+    if evidence.fate is not None and not request.visits:
+        parts.append("no backend received it")
+    for visit in request.visits.values():
+        how_far = "answered" if visit.answered_ns else "carried out" if visit.executed_ns else "received in part"
+        parts.append(f"backend {visit.instance}: {how_far}{', given up' if visit.given_up_ns else ''}")
+    gone = evidence.gone
+    if gone is not None:
+        since_s = (exchange.ended_ns - gone.gone_ns) / NS_PER_S
+        what = "removed, and gone" if gone.removed_ns else "gone"
+        parts.append(f"backend {gone.instance} was {what} for {since_s:.2f} s")
+    return "; ".join(parts)

@@ -1,0 +1,347 @@
+"""Joins what clients and backends tell of each request, in bounded memory: a function of the history alone.
+
+Nearly every request is settled as soon as both sides have told of it: answered, carried out once, and forgotten. What
+is open or odd is kept until nothing more is to be expected of it.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from proxyreload.history.events import Arrival, Exchange, RecordLost, Started
+from proxyreload.ledger.cause import Cause, Evidence, cause_of, told
+from proxyreload.ledger.fate import Fate, fate_of
+from proxyreload.ledger.loss import Loss
+from proxyreload.ledger.request import SETTLES_NS, Request
+from proxyreload.ledger.surroundings import Surroundings
+from proxyreload.traffic.identity import PROBE_MARK
+
+_PROBE_MARK = PROBE_MARK.decode("ascii")
+#: Odd requests that are remembered after they are settled; and requests that nobody has sent.
+KEPT = 100_000
+#: What has arrived and has no outcome after so long is looked at: it may be settled already.
+_LOOKED_AT_NS = 1_000_000_000
+
+
+@attrs.frozen
+class _Settled:
+    """An odd request that is settled: more may be told of it all the same."""
+
+    fate: Fate
+    executed: int
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """What became of each request; ``counts`` by kind of traffic and fate.
+
+    A client has one request under way, so that its numbers are settled in their order.
+    """
+
+    counts: dict[str, Counter[Fate]] = attrs.field(factory=dict)
+    surroundings: Surroundings = attrs.field(factory=Surroundings)
+    lost_records: list[RecordLost] = attrs.field(factory=list)
+    hosted: bool = True  #: whether the backends are ours, and tell
+    _kinds: Mapping[str, str] = attrs.field(factory=dict)  # by what a client's ids begin with
+    _clients: dict[str, int] = attrs.field(factory=dict)  # likewise
+    _started_ns: int = 0
+    _last: dict[int, Exchange] = attrs.field(factory=dict)  # each client's latest outcome
+    _arrived: dict[str, Arrival] = attrs.field(factory=dict)  # carried out and answered, no outcome yet
+    _ended: dict[str, Exchange] = attrs.field(factory=dict)  # successes that no backend has told of
+    _open: dict[str, Request] = attrs.field(factory=dict)  # whatever is not as simple as that
+    _due: deque[tuple[int, str]] = attrs.field(factory=deque)  # when these are settled, as they will be then
+    _settled: dict[str, _Settled] = attrs.field(factory=dict)
+    _losses: list[Loss] = attrs.field(factory=list)
+
+    def started(self, event: Started) -> None:
+        """Know whose requests these are."""
+        self._started_ns, self._kinds, self.hosted = event.at_ns, event.kinds, event.hosted
+        self._clients = {prefix: int(prefix.removeprefix(_PROBE_MARK)) for prefix in event.kinds}
+        self.counts = {kind: Counter() for kind in event.kinds.values()}
+
+    @property
+    def total(self) -> Counter[Fate]:
+        """How many requests of all kinds had which fate."""
+        return sum(self.counts.values(), Counter())
+
+    def taken(self) -> list[Loss]:
+        """Return the losses that have been found since this was last asked."""
+        losses, self._losses = self._losses, []
+        return losses
+
+    def exchanged(self, exchanges: Sequence[Exchange], failed: Iterable[tuple[Exchange, int]]) -> None:
+        """Take outcomes, and the failures among them with when their connections were opened."""
+        opened_ns = dict(failed)
+        if not self.hosted:
+            self._failed_unseen(exchanges, opened_ns)
+            return
+        arrived, ended, open_, last = self._arrived, self._ended, self._open, self._last
+        once = []
+        for e in exchanges:
+            client = e.client
+            request_id = f"p{client}-{e.number}" if e.probe else f"{client}-{e.number}"
+            if e.failure or (open_ and request_id in open_):
+                self._ended_oddly(request_id, e, opened_ns.get(e, 0))
+            elif arrived.pop(request_id, None) is not None:
+                once.append(e.kind)
+            else:
+                ended[request_id] = e
+            last[client] = e
+        self._count_once(once)
+        self._advance(exchanges[-1].ended_ns)
+
+    def arrived(self, arrivals: Sequence[Arrival]) -> None:
+        """Take what backends tell."""
+        arrived, ended, open_, started_ns = self._arrived, self._ended, self._open, self._started_ns
+        if not (started_ns and self.hosted and arrivals):
+            return
+        once = []
+        for a in arrivals:
+            request_id = a.request_id
+            if a.received_ns < started_ns or not request_id:
+                continue
+            if a.answered_ns and not a.again:  # nearly all
+                e = ended.pop(request_id, None)
+                if e is not None:
+                    once.append(e.kind)
+                    continue
+                if request_id not in arrived and request_id not in open_:
+                    arrived[request_id] = a
+                    continue
+            self._came_oddly(request_id, a)
+        self._count_once(once)
+        self._advance(arrivals[-1].told_ns)
+
+    def finish(self) -> None:
+        """Settle all: nothing more will be told."""
+        self._look_at_arrived(None)
+        while self._due or self._ended:
+            self._expire(None)
+        for request_id, request in self._open.items():
+            if request.exchange is None and self._is_made_up(request_id):
+                self._settle_made_up(request)
+        self._open.clear()
+
+    # What is not as simple as nearly all.
+
+    def _ended_oddly(self, request_id: str, exchange: Exchange, opened_ns: int) -> None:
+        request = self._request(request_id)
+        before = self._last.get(exchange.client)
+        request.exchange, request.opened_ns = exchange, opened_ns
+        if exchange.carried and before is not None:
+            request.rested_ns = exchange.written_ns - before.ended_ns
+        self._conclude(request)
+
+    def _came_oddly(self, request_id: str, arrival: Arrival) -> None:
+        self._advance(arrival.told_ns)
+        request = self._request(request_id)
+        request.came(arrival)
+        self._conclude(request)
+
+    def _request(self, request_id: str) -> Request:
+        """Return what is known of a request, from now on in one place."""
+        request = self._open.get(request_id)
+        if request is None:
+            request = self._open[request_id] = Request(request_id, self._ended.pop(request_id, None))
+            before = self._arrived.pop(request_id, None)
+            if before is not None:
+                request.came(before)
+        return request
+
+    def _conclude(self, request: Request) -> None:
+        """Settle a request that is as it should be after all; the others when their time has come."""
+        settled_before = request.exchange is None and self._is_over(request.request_id)
+        if request.answered and request.executed == 1 and not request.under_way(self._silent):
+            assert request.exchange is not None  # noqa: S101
+            self._count_once([request.exchange.kind])
+            del self._open[request.request_id]
+        elif request.exchange is not None or settled_before:
+            self._due.append((request.told_ns + SETTLES_NS, request.request_id))
+
+    @property
+    def _silent(self) -> set[str]:
+        """The backends that have died with what they had not told."""
+        return {lost.instance for lost in self.lost_records}
+
+    def _advance(self, now_ns: int) -> None:
+        """Settle whatever has had its time by now."""
+        if self._arrived:
+            self._look_at_arrived(now_ns - _LOOKED_AT_NS)
+        self._expire(now_ns)
+
+    def _look_at_arrived(self, until_ns: int | None) -> None:
+        """Find requests that have come again after they were settled, and those that nobody has sent."""
+        again = []
+        for request_id, arrival in self._arrived.items():
+            if until_ns is not None and arrival.told_ns > until_ns:
+                break
+            if self._is_over(request_id) or until_ns is None or self._crowded:
+                again.append(request_id)
+        for request_id in again:
+            self._conclude(self._request(request_id))
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self._arrived) > KEPT
+
+    def _expire(self, now_ns: int | None) -> None:
+        """Settle what has had its time by now, or all."""
+        while self._ended:  # successes that no backend has told of
+            request_id = next(iter(self._ended))
+            if now_ns is not None and self._ended[request_id].ended_ns + SETTLES_NS > now_ns:
+                break
+            self._settle(self._request(request_id))
+        while self._due and (now_ns is None or self._due[0][0] <= now_ns):
+            _due_ns, request_id = self._due.popleft()
+            request = self._open.get(request_id)
+            if request is None:
+                continue
+            if now_ns is not None and request.told_ns + SETTLES_NS > now_ns:  # it has been told of meanwhile
+                continue
+            if now_ns is not None and request.under_way(self._silent):
+                self._due.append((now_ns + SETTLES_NS, request_id))
+                continue
+            self._settle(request)
+
+    def _settle(self, request: Request) -> None:
+        """Say what became of a request, or has become of it since that was last said."""
+        request_id, exchange = request.request_id, request.exchange
+        del self._open[request_id]
+        before = self._settled.get(request_id)
+        if exchange is None and before is None:
+            before = _Settled(Fate.ANSWERED_ONCE, 1)
+        kind = exchange.kind if exchange is not None else self._kind_of(request_id)
+        executed = request.executed + (before.executed if before is not None else 0)
+        fate = fate_of(
+            answered=before.fate.answered if before is not None else request.answered,
+            received=bool(request.visits) or (before is not None and before.fate is Fate.LOST_UNEXECUTED),
+            executed=executed,
+            unknown=self._might_be_unknown(exchange, before),
+        )
+        if before is not None:
+            self._count(kind, before.fate, -1)
+        self._count(kind, fate, 1)
+        if len(self._settled) >= KEPT:
+            del self._settled[next(iter(self._settled))]
+        self._settled[request_id] = _Settled(fate, executed)
+        if exchange is not None and exchange.failure:
+            self._lose(request, exchange, fate)
+        elif fate.twice and (before is None or before.fate is not fate):
+            self._repeated(request, kind, fate)
+
+    def _might_be_unknown(self, exchange: Exchange | None, before: _Settled | None) -> bool:
+        """Whether a backend has died that might have had a request which failed, before it had told of it."""
+        if exchange is None:
+            return before is not None and before.fate is Fate.LOST_UNKNOWN
+        return bool(exchange.written_ns) and any(
+            exchange.written_ns <= lost.at_ns and lost.since_ns <= exchange.ended_ns for lost in self.lost_records
+        )
+
+    # What is told of it.
+
+    def _failed_unseen(self, exchanges: Sequence[Exchange], opened_ns: Mapping[Exchange, int]) -> None:
+        """Tell of failures where no backend is ours."""
+        for e in exchanges:
+            if e.failure:
+                request = Request(f"{e.client}-{e.number}", e, opened_ns.get(e, 0))
+                before = self._last.get(e.client)
+                if e.carried and before is not None:
+                    request.rested_ns = e.written_ns - before.ended_ns
+                self._lose(request, e, None)
+            self._last[e.client] = e
+
+    def _lose(self, request: Request, exchange: Exchange, fate: Fate | None) -> None:
+        change, change_ns, setting = self.surroundings.at(exchange.charged_ns, exchange.ended_ns)
+        evidence = Evidence(exchange, request, fate, setting)
+        self._losses.append(
+            Loss(
+                request.request_id,
+                exchange.kind,
+                fate,
+                cause_of(evidence),
+                told(evidence),
+                exchange.ended_ns,
+                exchange,
+                request.rested_ns,
+                change,
+                change_ns,
+                _in_order(request),
+            )
+        )
+
+    def _repeated(self, request: Request, kind: str, fate: Fate) -> None:
+        again_ns = request.again_ns
+        change, change_ns, _setting = self.surroundings.at(again_ns, again_ns)
+        where = ", ".join(f"backend {visit.instance}" for visit in _in_order(request) if visit.executed_ns)
+        self._losses.append(
+            Loss(
+                request.request_id,
+                kind,
+                fate,
+                Cause.REPEATED,
+                f"carried out again, at {where}" if request.exchange is None else f"carried out at {where}",
+                again_ns,
+                request.exchange,
+                change=change,
+                change_ns=change_ns,
+                visits=_in_order(request),
+            )
+        )
+
+    def _settle_made_up(self, request: Request) -> None:
+        kind, at_ns = self._kind_of(request.request_id), request.told_ns
+        change, change_ns, _setting = self.surroundings.at(at_ns, at_ns)
+        self._count(kind, Fate.NEVER_SENT, 1)
+        self._losses.append(
+            Loss(
+                request.request_id,
+                kind,
+                Fate.NEVER_SENT,
+                Cause.MADE_UP,
+                "it came to a backend, and no client had sent it",
+                at_ns,
+                change=change,
+                change_ns=change_ns,
+                visits=_in_order(request),
+            )
+        )
+
+    def _count_once(self, kinds: list[str]) -> None:
+        """Count requests that are as they should be, nearly always of one kind."""
+        if kinds:
+            number = len(kinds)
+            if kinds.count(kinds[0]) == number:
+                self._count(kinds[0], Fate.ANSWERED_ONCE, number)
+            else:
+                for kind, times in Counter(kinds).items():
+                    self._count(kind, Fate.ANSWERED_ONCE, times)
+
+    def _count(self, kind: str, fate: Fate, number: int) -> None:
+        counts = self.counts.get(kind)
+        if counts is None:
+            counts = self.counts[kind] = Counter()
+        counts[fate] += number
+
+    # Whose request it is.
+
+    def _kind_of(self, request_id: str) -> str:
+        return self._kinds.get(request_id.partition("-")[0], "")
+
+    def _is_over(self, request_id: str) -> bool:
+        """Whether the request with this id has had its outcome."""
+        prefix, _dash, number = request_id.partition("-")
+        last = self._last.get(self._clients.get(prefix, -1))
+        return last is not None and number.isdecimal() and int(number) <= last.number
+
+    def _is_made_up(self, request_id: str) -> bool:
+        """Whether no client had got so far: one of them may have been at the number behind its last, at the end."""
+        prefix, _dash, number = request_id.partition("-")
+        if prefix not in self._clients or not number.isdecimal():
+            return True
+        last = self._last.get(self._clients[prefix])
+        return int(number) > (last.number + 1 if last is not None else 0)
+
+
+def _in_order(request: Request) -> tuple[Arrival, ...]:
+    return tuple(sorted(request.visits.values(), key=lambda visit: visit.received_ns))

@@ -1,0 +1,24 @@
+"""One request that was lost, or carried out other than once."""
+
+import attrs
+
+from proxyreload.history.events import Arrival, Exchange
+from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.fate import Fate
+
+
+@attrs.frozen(eq=False)
+class Loss:
+    """What is told of it, in ``losses.csv`` and wherever losses are shown."""
+
+    request_id: str
+    kind: str
+    fate: Fate | None  #: None: nobody knows, for the backends are somebody else's
+    cause: Cause
+    evidence: str  #: what the cause was told from
+    at_ns: int  #: when its client knew, or when it was carried out again
+    exchange: Exchange | None = None  #: None: it had been settled, or there never was one
+    rested_ns: int = 0  #: how long its connection had rested before
+    change: int = 0  #: the number of the change that it is charged to, 0 if there was none before it
+    change_ns: int = 0  #: when that was requested
+    visits: tuple[Arrival, ...] = ()  #: at backends, in the order of time

@@ -1,0 +1,67 @@
+"""What else was going on when a request was lost: changes, and backends that are gone."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import attrs
+
+from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Phase
+from proxyreload.ledger.cause import Gone, Setting
+
+
+@attrs.define
+class _Window:
+    """One change."""
+
+    number: int
+    requested_ns: int
+    applied_ns: int = 0
+
+
+@attrs.define(eq=False)
+class Surroundings:
+    """The changes in the order of their requests, and who is gone at each moment."""
+
+    _windows: list[_Window] = attrs.field(factory=list)
+    _removed_ns: dict[str, int] = attrs.field(factory=dict)
+    _gone: dict[str, list[Gone]] = attrs.field(factory=dict)
+    _back_ns: dict[str, list[int]] = attrs.field(factory=dict)  # when one was added again
+
+    def changed(self, events: Sequence[Change]) -> None:
+        """Note how far a change has come."""
+        for event in events:
+            if event.phase is Phase.REQUESTED:
+                self._windows.append(_Window(event.number, event.at_ns))
+                if event.action == "add":
+                    self._removed_ns.pop(event.instance, None)
+                    self._back_ns.setdefault(event.instance, []).append(event.at_ns)
+            elif event.phase is Phase.APPLIED and self._windows:
+                self._windows[-1].applied_ns = event.at_ns
+                if event.action == "remove":
+                    self._removed_ns[event.instance] = event.at_ns
+
+    def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
+        """Note that a backend is gone."""
+        for event in events:
+            gone = Gone(event.instance, self._removed_ns.get(event.instance, 0), event.at_ns)
+            self._gone.setdefault(event.instance, []).append(gone)
+
+    def at(self, charged_ns: int, ended_ns: int) -> tuple[int, int, Setting]:
+        """Return the change that a moment is charged to, its number and when it was requested, and what was going on.
+
+        Both are 0 before the first; who was gone is told of the end.
+        """
+        index = bisect_right(self._windows, charged_ns, key=lambda window: window.requested_ns)
+        gone = {instance: there for instance in self._gone if (there := self._gone_at(instance, ended_ns)) is not None}
+        if not index:
+            return 0, 0, Setting(gone=gone)
+        window = self._windows[index - 1]
+        return window.number, window.requested_ns, Setting(window.requested_ns, window.applied_ns, gone)
+
+    def _gone_at(self, instance: str, at_ns: int) -> Gone | None:
+        """Return since when it was gone then, None if it was there."""
+        before = [gone for gone in self._gone[instance] if gone.gone_ns <= at_ns]
+        if not before:
+            return None
+        back_ns = self._back_ns.get(instance, ())
+        return None if any(before[-1].gone_ns < each <= at_ns for each in back_ns) else before[-1]
