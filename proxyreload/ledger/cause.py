@@ -8,7 +8,7 @@ import attrs
 from proxyreload.history import failures
 from proxyreload.history.events import Exchange
 from proxyreload.ledger.fate import Fate
-from proxyreload.ledger.request import Request
+from proxyreload.ledger.unsettled import Unsettled
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 
 
@@ -55,7 +55,7 @@ class Evidence:
     """What is known of one request that failed."""
 
     exchange: Exchange
-    request: Request
+    request: Unsettled
     fate: Fate | None  #: None: the backends tell nothing
     setting: Setting
 

@@ -13,8 +13,8 @@ from proxyreload.history.events import Arrival, Exchange, RecordLost, Started
 from proxyreload.ledger.cause import Cause, Evidence, cause_of, told
 from proxyreload.ledger.fate import Fate, fate_of
 from proxyreload.ledger.loss import Loss
-from proxyreload.ledger.request import SETTLES_NS, Request
 from proxyreload.ledger.surroundings import Surroundings
+from proxyreload.ledger.unsettled import SETTLES_NS, Unsettled
 from proxyreload.traffic.identity import PROBE_MARK
 
 _PROBE_MARK = PROBE_MARK.decode("ascii")
@@ -49,7 +49,7 @@ class Ledger:
     _last: dict[int, Exchange] = attrs.field(factory=dict)  # each client's latest outcome
     _arrived: dict[str, Arrival] = attrs.field(factory=dict)  # carried out and answered, no outcome yet
     _ended: dict[str, Exchange] = attrs.field(factory=dict)  # successes that no backend has told of
-    _open: dict[str, Request] = attrs.field(factory=dict)  # whatever is not as simple as that
+    _open: dict[str, Unsettled] = attrs.field(factory=dict)  # whatever is not as simple as that
     _due: deque[tuple[int, str]] = attrs.field(factory=deque)  # when these are settled, as they will be then
     _settled: dict[str, _Settled] = attrs.field(factory=dict)
     _losses: list[Loss] = attrs.field(factory=list)
@@ -139,17 +139,17 @@ class Ledger:
         request.came(arrival)
         self._conclude(request)
 
-    def _request(self, request_id: str) -> Request:
+    def _request(self, request_id: str) -> Unsettled:
         """Return what is known of a request, from now on in one place."""
         request = self._open.get(request_id)
         if request is None:
-            request = self._open[request_id] = Request(request_id, self._ended.pop(request_id, None))
+            request = self._open[request_id] = Unsettled(request_id, self._ended.pop(request_id, None))
             before = self._arrived.pop(request_id, None)
             if before is not None:
                 request.came(before)
         return request
 
-    def _conclude(self, request: Request) -> None:
+    def _conclude(self, request: Unsettled) -> None:
         """Settle a request that is as it should be after all; the others when their time has come."""
         settled_before = request.exchange is None and self._is_over(request.request_id)
         if request.answered and request.executed == 1 and not request.under_way(self._silent):
@@ -204,7 +204,7 @@ class Ledger:
                 continue
             self._settle(request)
 
-    def _settle(self, request: Request) -> None:
+    def _settle(self, request: Unsettled) -> None:
         """Say what became of a request, or has become of it since that was last said."""
         request_id, exchange = request.request_id, request.exchange
         del self._open[request_id]
@@ -244,14 +244,14 @@ class Ledger:
         """Tell of failures where no backend is ours."""
         for e in exchanges:
             if e.failure:
-                request = Request(f"{e.client}-{e.number}", e, opened_ns.get(e, 0))
+                request = Unsettled(f"{e.client}-{e.number}", e, opened_ns.get(e, 0))
                 before = self._last.get(e.client)
                 if e.carried and before is not None:
                     request.rested_ns = e.written_ns - before.ended_ns
                 self._lose(request, e, None)
             self._last[e.client] = e
 
-    def _lose(self, request: Request, exchange: Exchange, fate: Fate | None) -> None:
+    def _lose(self, request: Unsettled, exchange: Exchange, fate: Fate | None) -> None:
         change, change_ns, setting = self.surroundings.at(exchange.charged_ns, exchange.ended_ns)
         evidence = Evidence(exchange, request, fate, setting)
         self._losses.append(
@@ -270,7 +270,7 @@ class Ledger:
             )
         )
 
-    def _repeated(self, request: Request, kind: str, fate: Fate) -> None:
+    def _repeated(self, request: Unsettled, kind: str, fate: Fate) -> None:
         again_ns = request.again_ns
         change, change_ns, _setting = self.surroundings.at(again_ns, again_ns)
         where = ", ".join(f"backend {visit.instance}" for visit in _in_order(request) if visit.executed_ns)
@@ -289,7 +289,7 @@ class Ledger:
             )
         )
 
-    def _settle_made_up(self, request: Request) -> None:
+    def _settle_made_up(self, request: Unsettled) -> None:
         kind, at_ns = self._kind_of(request.request_id), request.told_ns
         change, change_ns, _setting = self.surroundings.at(at_ns, at_ns)
         self._count(kind, Fate.NEVER_SENT, 1)
@@ -343,5 +343,5 @@ class Ledger:
         return int(number) > (last.number + 1 if last is not None else 0)
 
 
-def _in_order(request: Request) -> tuple[Arrival, ...]:
+def _in_order(request: Unsettled) -> tuple[Arrival, ...]:
     return tuple(sorted(request.visits.values(), key=lambda visit: visit.received_ns))

@@ -15,7 +15,7 @@ SETTLES_NS = 5 * NS_PER_S
 
 
 @attrs.define(eq=False)
-class Request:
+class Unsettled:
     """What its client and the backends say of it so far."""
 
     request_id: str
