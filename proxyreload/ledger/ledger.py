@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from proxyreload.history.events import Arrival, Exchange, RecordLost, Started
+from proxyreload.history.events import Arrival, BackendKilled, Exchange, RecordLost, Started
 from proxyreload.ledger.cause import Cause, Evidence, cause_of, told
 from proxyreload.ledger.fate import Fate, fate_of
 from proxyreload.ledger.loss import Loss
@@ -19,7 +19,7 @@ from proxyreload.traffic.identity import PROBE_MARK
 
 _PROBE_MARK = PROBE_MARK.decode("ascii")
 #: Odd requests that are remembered after they are settled; and requests that nobody has sent.
-KEPT = 100_000
+KEPT = 50_000
 #: What has arrived and has no outcome after so long is looked at: it may be settled already.
 _LOOKED_AT_NS = 1_000_000_000
 
@@ -46,12 +46,14 @@ class Ledger:
     _kinds: Mapping[str, str] = attrs.field(factory=dict)  # by what a client's ids begin with
     _clients: dict[str, int] = attrs.field(factory=dict)  # likewise
     _started_ns: int = 0
+    _until_ns: int = 0  # when the latest outcome was
     _last: dict[int, Exchange] = attrs.field(factory=dict)  # each client's latest outcome
     _arrived: dict[str, Arrival] = attrs.field(factory=dict)  # carried out and answered, no outcome yet
     _ended: dict[str, Exchange] = attrs.field(factory=dict)  # successes that no backend has told of
     _open: dict[str, Unsettled] = attrs.field(factory=dict)  # whatever is not as simple as that
     _due: deque[tuple[int, str]] = attrs.field(factory=deque)  # when these are settled, as they will be then
     _settled: dict[str, _Settled] = attrs.field(factory=dict)
+    _silent_ns: dict[str, int] = attrs.field(factory=dict)  # until when backends have told all that they will
     _losses: list[Loss] = attrs.field(factory=list)
 
     def started(self, event: Started) -> None:
@@ -65,6 +67,16 @@ class Ledger:
         """How many requests of all kinds had which fate."""
         return sum(self.counts.values(), Counter())
 
+    def killed(self, events: Sequence[BackendKilled]) -> None:
+        """Expect nothing more of a backend."""
+        self.surroundings.left(events)
+        self._silent_ns.update({event.instance: event.at_ns for event in events})
+
+    def record_lost(self, events: Sequence[RecordLost]) -> None:
+        """Know that a backend has died before it had told all."""
+        self.lost_records += events
+        self._silent_ns.update({event.instance: event.at_ns for event in events})
+
     def taken(self) -> list[Loss]:
         """Return the losses that have been found since this was last asked."""
         losses, self._losses = self._losses, []
@@ -76,6 +88,7 @@ class Ledger:
         if not self.hosted:
             self._failed_unseen(exchanges, opened_ns)
             return
+        self._advance(self._until_ns)  # what backends saw until then has all been told by now
         arrived, ended, open_, last = self._arrived, self._ended, self._open, self._last
         once = []
         for e in exchanges:
@@ -89,7 +102,7 @@ class Ledger:
                 ended[request_id] = e
             last[client] = e
         self._count_once(once)
-        self._advance(exchanges[-1].ended_ns)
+        self._until_ns = exchanges[-1].ended_ns
 
     def arrived(self, arrivals: Sequence[Arrival]) -> None:
         """Take what backends tell."""
@@ -152,38 +165,43 @@ class Ledger:
     def _conclude(self, request: Unsettled) -> None:
         """Settle a request that is as it should be after all; the others when their time has come."""
         settled_before = request.exchange is None and self._is_over(request.request_id)
-        if request.answered and request.executed == 1 and not request.under_way(self._silent):
+        if request.answered and request.executed == 1 and not request.under_way(self._silent_ns):
             assert request.exchange is not None  # noqa: S101
             self._count_once([request.exchange.kind])
             del self._open[request.request_id]
         elif request.exchange is not None or settled_before:
             self._due.append((request.told_ns + SETTLES_NS, request.request_id))
 
-    @property
-    def _silent(self) -> set[str]:
-        """The backends that have died with what they had not told."""
-        return {lost.instance for lost in self.lost_records}
-
     def _advance(self, now_ns: int) -> None:
         """Settle whatever has had its time by now."""
         if self._arrived:
             self._look_at_arrived(now_ns - _LOOKED_AT_NS)
         self._expire(now_ns)
+        if len(self._arrived) + len(self._open) > KEPT:
+            self._make_room()
 
     def _look_at_arrived(self, until_ns: int | None) -> None:
-        """Find requests that have come again after they were settled, and those that nobody has sent."""
+        """Find requests that have come again after they were settled; at the end, whatever has no outcome."""
         again = []
         for request_id, arrival in self._arrived.items():
             if until_ns is not None and arrival.told_ns > until_ns:
                 break
-            if self._is_over(request_id) or until_ns is None or self._crowded:
+            if until_ns is None or self._is_over(request_id):
                 again.append(request_id)
         for request_id in again:
             self._conclude(self._request(request_id))
 
-    @property
-    def _crowded(self) -> bool:
-        return len(self._arrived) > KEPT
+    def _make_room(self) -> None:
+        """Settle as it is whatever somebody who makes requests up, or loses them all, would have grow without end."""
+        for request_id in [*self._arrived, *self._open]:
+            if len(self._arrived) + len(self._open) <= KEPT:
+                break
+            request = self._request(request_id)
+            if request.exchange is not None or self._is_over(request_id):
+                self._settle(request)
+            elif self._is_made_up(request_id):
+                del self._open[request_id]
+                self._settle_made_up(request)
 
     def _expire(self, now_ns: int | None) -> None:
         """Settle what has had its time by now, or all."""
@@ -199,7 +217,7 @@ class Ledger:
                 continue
             if now_ns is not None and request.told_ns + SETTLES_NS > now_ns:  # it has been told of meanwhile
                 continue
-            if now_ns is not None and request.under_way(self._silent):
+            if now_ns is not None and request.under_way(self._silent_ns):
                 self._due.append((now_ns + SETTLES_NS, request_id))
                 continue
             self._settle(request)
@@ -271,21 +289,20 @@ class Ledger:
         )
 
     def _repeated(self, request: Unsettled, kind: str, fate: Fate) -> None:
-        again_ns = request.again_ns
-        change, change_ns, _setting = self.surroundings.at(again_ns, again_ns)
-        where = ", ".join(f"backend {visit.instance}" for visit in _in_order(request) if visit.executed_ns)
+        """Tell of one that was carried out again: of that alone, for the rest may have been forgotten by then."""
+        again = request.latest_executed
+        change, change_ns, _setting = self.surroundings.at(again.received_ns, again.received_ns)
         self._losses.append(
             Loss(
                 request.request_id,
                 kind,
                 fate,
                 Cause.REPEATED,
-                f"carried out again, at {where}" if request.exchange is None else f"carried out at {where}",
-                again_ns,
-                request.exchange,
+                f"carried out again, at backend {again.instance}",
+                again.received_ns,
                 change=change,
                 change_ns=change_ns,
-                visits=_in_order(request),
+                visits=(again,),
             )
         )
 

@@ -1,5 +1,7 @@
 """One request that is not settled at once: what is known of it, by both sides."""
 
+from collections.abc import Mapping
+
 import attrs
 
 from proxyreload.history.events import Arrival, Exchange
@@ -11,7 +13,7 @@ Visit = tuple[str, int, int]
 
 #: Nothing more is expected of a request after so long: neither of its client, who has its outcome, nor of a proxy that
 #: might repeat it.
-SETTLES_NS = 5 * NS_PER_S
+SETTLES_NS = 2 * NS_PER_S
 
 
 @attrs.define(eq=False)
@@ -38,17 +40,17 @@ class Unsettled:
         """Whether its client has its answer."""
         return self.exchange is not None and not self.exchange.failure
 
-    def under_way(self, silent: set[str]) -> bool:
-        """Whether a backend is still at it, but for those `silent`, who will never tell."""
+    def under_way(self, silent_ns: Mapping[str, int]) -> bool:
+        """Whether a backend is still at it, but for those who will never tell what they had until then."""
         return any(
-            not (visit.answered_ns or visit.given_up_ns or visit.instance in silent) for visit in self.visits.values()
+            not (visit.answered_ns or visit.given_up_ns) and visit.received_ns > silent_ns.get(visit.instance, 0)
+            for visit in self.visits.values()
         )
 
     @property
-    def again_ns(self) -> int:
-        """When a backend received it that carried it out once too often; 0 if none did."""
-        received = sorted(visit.received_ns for visit in self.visits.values() if visit.executed_ns)
-        return received[-1] if received else 0
+    def latest_executed(self) -> Arrival:
+        """Who received it last of those that have carried it out, of whom there must be one."""
+        return max((each for each in self.visits.values() if each.executed_ns), key=lambda each: each.received_ns)
 
     @property
     def told_ns(self) -> int:
