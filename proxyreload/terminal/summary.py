@@ -6,6 +6,7 @@ from statistics import median
 
 from proxyreload.history.events import SLIP_NS, FarKept, OldGeneration, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
+from proxyreload.terminal.fates import fate_lines
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.judgement import (
     Judgement,
@@ -61,7 +62,7 @@ def summary_lines(
             "the run went on without its proof"
         )
     yield from old_generation_lines(observation.old_generation)
-    yield from _ledger_lines(observation)
+    yield from _answer_lines(observation)
     yield from map(_lost_record_line, observation.lost_records)
     yield from written
     counts = observation.counts
@@ -72,6 +73,7 @@ def summary_lines(
         yield detection_limit(rated.exchanges)
     if proof is not None:
         yield proof.line()
+    yield from fate_lines(observation)
     if helps and judgement.verdict is Verdict.LOSSY:
         yield f"what helps: {helps}"
     yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
@@ -162,7 +164,7 @@ def _far_line(kept: FarKept) -> str:
     return f"distance {kept.rtt_ns / NS_PER_MS:g} ms: {mark}longer each way by {late}"
 
 
-def _ledger_lines(observation: Observation) -> Iterator[str]:
+def _answer_lines(observation: Observation) -> Iterator[str]:
     answers, arrivals = observation.answers_by_instance, observation.arrivals_by_instance
     told = shown({name: answers.get(name, 0) for name in answers.keys() | arrivals.keys()}, _BACKENDS)
     if told:
@@ -175,13 +177,6 @@ def _ledger_lines(observation: Observation) -> Iterator[str]:
             part = f"{name}: {number}"
             parts.append(f"{part} (and {lost} that arrived but were not answered to a client)" if lost > 0 else part)
         yield f"answers by backend: {', '.join(parts)}"
-    sent = observation.kinds.by_kind
-    repeated = {
-        kind: number - sent[kind].exchanges for kind, number in observation.arrivals_by_kind.items() if kind in sent
-    }
-    parts = [f"{kind}: {more} more than were sent" for kind, more in repeated.items() if more > 0]
-    if parts:
-        yield f"repeated by the proxy itself, for they arrived: {', '.join(parts)}"
     if observation.ended_ns and observation.started_ns:
         duration_s = seconds(observation.ended_ns - observation.started_ns)
         total = observation.counts.total

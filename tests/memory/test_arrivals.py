@@ -5,7 +5,6 @@ from pathlib import Path
 
 from proxyreload.history.events import Arrival, Ended, Exchange, Started
 from proxyreload.record.runfile import RunFile
-from proxyreload.terminal.summary import summary_lines
 from proxyreload.verdict.judgement import judge
 from proxyreload.verdict.observation import Observation, observe
 
@@ -50,13 +49,6 @@ def test_each_is_counted_once_with_its_clients_kind(tmp_path: Path) -> None:
 
 def test_who_is_none_of_our_clients_is_of_no_kind() -> None:
     assert seen(arrival("9-0"), arrival("b0-0"), arrival(""), arrival("odd")).arrivals_by_kind == {}
-
-
-def test_more_than_were_sent_is_said() -> None:
-    observation = seen(*REPEATED)
-    lines = list(summary_lines(observation, judge(observation), "it"))
-    assert "repeated by the proxy itself, for they arrived: slow: 1 more than were sent" in lines
-    assert not [line for line in summary_lines(seen(REPEATED[0]), judge(observation), "it") if "repeated" in line]
 
 
 def test_of_other_peoples_backends_nobody_knows(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "traffic": {"history", "system"},
     "ledger": {"history", "system", "traffic"},
     "verdict": {"history", "ledger", "system"},
-    "terminal": {"history", "record", "system", "verdict"},
+    "terminal": {"history", "ledger", "record", "system", "verdict"},
 }
 
 

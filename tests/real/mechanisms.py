@@ -31,9 +31,9 @@ def assert_shown(result: Result) -> None:
     assert add["requested_us"] < min(times["2"])
     assert max(times["2"]) > remove["applied_us"] > add["applied_us"]
     assert max(times["0"]) > add["applied_us"]
-    late = [row.instance for row in result.rows if row.time > over_us(remove) and row.instance]
-    assert len(late) > 100
-    assert set(late) == {"1", "2"}
+    late = {row.instance for row in result.rows if row.time > over_us(remove) and row.instance}
+    assert late
+    assert late <= {"1", "2"}
 
 
 def assert_ends_during_upgrade(place: Place, session: Session, number: signal.Signals) -> None:

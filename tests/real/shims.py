@@ -16,7 +16,7 @@ _PROXYRELOAD = """#!/bin/sh
 case "$1 $*" in
     report*|plugins*|kinds*|backend*|completion*|man*|*--version|*--help) exec {program} "$@" ;;
     selftest*) exec {program} "$@" --exchanges 2000 {ports} ;;
-    compare*) exec {program} "$@" --repeat 1 --rate 500 --rounds 1 --no-report {ports} ;;
+    compare*) exec {program} "$@" --repeat 1 --rate 50 --rounds 1 --no-report {ports} ;;
     *--scenario*) exec {program} "$@" --no-report {ports} ;;
     *--pace*) exec {program} "$@" --repeat 3 --no-report {ports} ;;
     *--repeat*) exec {program} "$@" --repeat 3 --pace 0.2 --no-report {ports} ;;

@@ -94,7 +94,7 @@ def test_a_scenario_says_what_is_sent_or_leaves_it(place: Place, text: str, grou
 
 
 def test_compare_sends_it_too(place: Place) -> None:
-    words = ("compare", "haproxy:runtime", "haproxy:reload", "--repeat", "2", "--rate", "500")
+    words = ("compare", "haproxy:runtime", "haproxy:reload", "--repeat", "2", "--rate", "50")
     result = place.run(*words, *place.ports, mix=True)
     assert result.status == 1, result.stderr
     told = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))

@@ -1,0 +1,40 @@
+"""What the terminal says of the fates and causes of what was lost."""
+
+import attrs
+
+from proxyreload.history.events import RecordLost
+from proxyreload.terminal.summary import summary_lines
+from proxyreload.verdict.judgement import judge
+
+from .happened import exchange, failed
+from .test_ledger import LOST, SENT, STARTED, Told, at, visit
+
+
+def lines(told: Told) -> list[str]:
+    return list(summary_lines(told.observation, judge(told.observation), "it"))
+
+
+def test_where_nothing_is_lost_nothing_is_said() -> None:
+    assert not [line for line in lines(Told.of(exchange(**SENT), visit("0-0", 1.5))) if "fates" in line]
+
+
+def test_fates_and_causes_are_said_in_words() -> None:
+    told = Told.of(
+        LOST,
+        failed("truncated", number=1, written_ns=at(3), ended_ns=at(4)),
+        visit("0-1", 3.5),
+        failed("timeout", number=2, written_ns=at(5), ended_ns=at(6)),
+        RecordLost("1", at(4.5), at(7)),
+    )
+    said = lines(told)
+    assert (
+        "fates of the lost: 1 never reached a backend (safe to repeat), 1 were carried out (their clients cannot know), "
+        "1 nobody knows: a backend died before it had told"
+    ) in said
+    assert "causes: 1 keep-alive race, 1 proxy cut it, 1 proxy stalled" in said
+
+
+def test_of_other_peoples_backends_it_is_said_that_nobody_knows() -> None:
+    told = Told.of(LOST, started=attrs.evolve(STARTED, hosted=False))
+    assert "fates: not known, for the backends are somebody else's" in lines(told)
+    assert "causes: 1 keep-alive race" in lines(told)
