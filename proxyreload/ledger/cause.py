@@ -39,6 +39,7 @@ class Gone:
     instance: str
     removed_ns: int  #: when the proxy had been told, 0: never
     gone_ns: int  #: when it left, or was killed
+    killed: bool = False  #: with what it had; one that leaves ends that first
 
 
 @attrs.frozen
@@ -117,7 +118,7 @@ def _by_what_was_replaced(evidence: Evidence) -> bool:
 
 def _was_killed(evidence: Evidence) -> bool:
     """Whether what held the connection since before the change was ended, with the request under way."""
-    return evidence.failure in _CUT and evidence.from_before and evidence.gone is None
+    return evidence.failure in _CUT and evidence.from_before
 
 
 def _removed_was_asked(evidence: Evidence) -> bool:
@@ -131,7 +132,8 @@ def _not_repeated(evidence: Evidence) -> bool:
 
 
 def _cut_with_backend(evidence: Evidence) -> bool:
-    return evidence.failure in _CUT and evidence.gone is not None and bool(evidence.request.visits)
+    gone = evidence.gone
+    return evidence.failure in _CUT and gone is not None and gone.killed and bool(evidence.request.visits)
 
 
 _FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)

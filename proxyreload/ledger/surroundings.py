@@ -43,7 +43,8 @@ class Surroundings:
     def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
         """Note that a backend is gone."""
         for event in events:
-            gone = Gone(event.instance, self._removed_ns.get(event.instance, 0), event.at_ns)
+            removed_ns = self._removed_ns.get(event.instance, 0)
+            gone = Gone(event.instance, removed_ns, event.at_ns, killed=isinstance(event, BackendKilled))
             self._gone.setdefault(event.instance, []).append(gone)
 
     def at(self, charged_ns: int, ended_ns: int) -> tuple[int, int, Setting]:

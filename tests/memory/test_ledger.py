@@ -322,6 +322,7 @@ REMOVED = [
     change(Phase.APPLIED, at(150), "remove", "0"),
     BackendLeaving("0", at(1150)),
 ]
+KILLED = BackendKilled("0", at(2000.5))
 AFTER = {"written_ns": at(2000), "ended_ns": at(2001)}
 UNAVAILABLE = {"failure": "status 503", "status": 503}
 #: By their connections: one opened before the change, one after it.
@@ -351,7 +352,9 @@ def lost(failure: str, **more: Any) -> Exchange:
             Cause.REPEAT_REFUSED,
         ),
         ([NEW, lost("status 503", status=503, instance="1"), visit("0-1", 2000.2)], Cause.UNKNOWN),
-        ([NEW, *REMOVED, lost("truncated"), visit("0-1", 2000.2, "executed")], Cause.BACKEND_GONE),
+        ([NEW, *REMOVED[:2], lost("truncated"), visit("0-1", 2000.2, "executed"), KILLED], Cause.BACKEND_GONE),
+        ([NEW, *REMOVED, lost("truncated"), visit("0-1", 2000.2, "executed")], Cause.PROXY_CUT),  # it ends that first
+        ([OLD, *REMOVED, lost("truncated"), visit("0-1", 2000.2, "executed")], Cause.OLD_PROCESS_KILLED),
         ([NEW, lost("refused", connection=-1, carried=0)], Cause.NOBODY_LISTENED),
         ([NEW, lost("connect timeout", connection=-1, carried=0)], Cause.NOBODY_LISTENED),
         ([NEW, lost("reset before response, fresh", carried=0)], Cause.LISTEN_QUEUE_DROPPED),
