@@ -4,8 +4,9 @@ Nearly every request is settled as soon as both sides have told of it: answered,
 is open or odd is kept until nothing more is to be expected of it.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
 
 import attrs
 
@@ -51,7 +52,7 @@ class Ledger:
     _arrived: dict[str, Arrival] = attrs.field(factory=dict)  # carried out and answered, no outcome yet
     _ended: dict[str, Exchange] = attrs.field(factory=dict)  # successes that no backend has told of
     _open: dict[str, Unsettled] = attrs.field(factory=dict)  # whatever is not as simple as that
-    _due: deque[tuple[int, str]] = attrs.field(factory=deque)  # when these are settled, as they will be then
+    _due: list[tuple[int, str]] = attrs.field(factory=list)  # a heap: when these are settled, as they will be then
     _settled: dict[str, _Settled] = attrs.field(factory=dict)
     _silent_ns: dict[str, int] = attrs.field(factory=dict)  # until when backends have told all that they will
     _losses: list[Loss] = attrs.field(factory=list)
@@ -170,7 +171,7 @@ class Ledger:
             self._count_once([request.exchange.kind])
             del self._open[request.request_id]
         elif request.exchange is not None or settled_before:
-            self._due.append((request.told_ns + SETTLES_NS, request.request_id))
+            heappush(self._due, (request.told_ns + SETTLES_NS, request.request_id))
 
     def _advance(self, now_ns: int) -> None:
         """Settle whatever has had its time by now."""
@@ -211,14 +212,14 @@ class Ledger:
                 break
             self._settle(self._request(request_id))
         while self._due and (now_ns is None or self._due[0][0] <= now_ns):
-            _due_ns, request_id = self._due.popleft()
+            _due_ns, request_id = heappop(self._due)
             request = self._open.get(request_id)
             if request is None:
                 continue
             if now_ns is not None and request.told_ns + SETTLES_NS > now_ns:  # it has been told of meanwhile
                 continue
             if now_ns is not None and request.under_way(self._silent_ns):
-                self._due.append((now_ns + SETTLES_NS, request_id))
+                heappush(self._due, (now_ns + SETTLES_NS, request_id))
                 continue
             self._settle(request)
 

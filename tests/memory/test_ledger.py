@@ -47,12 +47,14 @@ def visit(request_id: str, ms: float, stage: str = "answered", **more: Any) -> A
     """Return what a backend tells of a request that has come so far, each stage a tenth of a ms after the one before."""
     stages = ("received", "executed", "answered")
     times = [at(ms + number / 10) if number <= stages.index(stage) else 0 for number in range(3)]
-    given = {"instance": "0", "back_port": 50000, "carried": round(ms * 10), **more}
-    return Arrival(given["instance"], request_id, given["back_port"], given["carried"], *times, **_rest(given))
-
-
-def _rest(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in ("given_up_ns", "again")}
+    given: dict[str, Any] = {"instance": "0", "back_port": 50000, "carried": round(ms * 10), **more}
+    return Arrival(
+        request_id=request_id,
+        received_ns=times[0],
+        executed_ns=times[1],
+        answered_ns=times[2],
+        **given,
+    )
 
 
 @attrs.define
@@ -128,7 +130,7 @@ def test_each_has_the_fate_that_both_sides_tell(events: list[Event], fate: Fate,
 
 
 def test_one_whose_backend_was_killed_is_waited_for_no_longer() -> None:
-    events = [LOST, visit("0-0", 1.5, "executed"), BackendKilled("0", at(3))]
+    events: list[Event] = [LOST, visit("0-0", 1.5, "executed"), BackendKilled("0", at(3))]
     told = Told.of(*events, exchange(number=1, written_ns=at(5000), ended_ns=at(5001)), until_ms=(5002,))
     assert [loss.fate for loss in told.losses] == [Fate.LOST_EXECUTED]
     # The record goes on being told where that backend has a successor.
@@ -189,7 +191,7 @@ def test_who_may_not_be_repeated_is_wronged_by_it(client: int, kind: str, verdic
 
 
 def test_a_repeat_is_charged_to_the_change_in_whose_window_it_came() -> None:
-    events = [
+    events: list[Event] = [
         exchange(**SENT),
         visit("0-0", 1.5),
         change(Phase.REQUESTED, at(500)),
@@ -262,9 +264,9 @@ def truths(draw: st.DrawFn) -> list[Truth]:
             if answered and not {"executed", "answered"} & set(stages):
                 stages.append("answered")
             visits = list(_visits(draw, f"{client}-{number}", stages, now_ms, ended_ms, answered=answered))
-            fields = {"client": client, "number": number, "kind": kind, "written_ns": at(now_ms)}
+            fields: dict[str, Any] = {"client": client, "number": number, "kind": kind, "written_ns": at(now_ms)}
             make = exchange if answered else failed
-            more = {} if answered else {"failure": "truncated"}
+            more: dict[str, Any] = {} if answered else {"failure": "truncated"}
             told.append(
                 Truth(_fate(stages, answered=answered), (make(**fields, **more, ended_ns=at(ended_ms)), *visits))
             )
@@ -317,14 +319,14 @@ def _shown(losses: Sequence[Loss]) -> list[str]:
 
 # Causes.
 
-REMOVED = [
+REMOVED: list[Event] = [
     change(Phase.REQUESTED, at(100), "remove", "0"),
     change(Phase.APPLIED, at(150), "remove", "0"),
     BackendLeaving("0", at(1150)),
 ]
 KILLED = BackendKilled("0", at(2000.5))
 AFTER = {"written_ns": at(2000), "ended_ns": at(2001)}
-UNAVAILABLE = {"failure": "status 503", "status": 503}
+UNAVAILABLE: dict[str, Any] = {"failure": "status 503", "status": 503}
 #: By their connections: one opened before the change, one after it.
 OLD = exchange(connect_ns=NS_PER_MS, written_ns=at(10), ended_ns=at(11))
 NEW = exchange(connect_ns=NS_PER_MS, written_ns=at(1600), ended_ns=at(1601))
