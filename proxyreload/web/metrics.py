@@ -11,11 +11,14 @@ from prometheus_client.registry import Collector
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, Phase
+from proxyreload.ledger.loss import Loss
 from proxyreload.system.clock import seconds
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.web.slices import BUCKETS_US, Slice
 
 _US_PER_S = 1e6
+#: The fate of a request to other people's backends.
+_NOBODY_KNOWS = "not known"
 
 
 @attrs.define(eq=False)
@@ -27,6 +30,7 @@ class Metrics(Collector):
     _sent: Counter[str] = attrs.field(factory=Counter)  # by kind of traffic, of which there are only so many
     _answers: Counter[str] = attrs.field(factory=Counter)
     _lost: Counter[tuple[str, str]] = attrs.field(factory=Counter)  # by kind and class
+    _losses: Counter[tuple[str, str, str]] = attrs.field(factory=Counter)  # by kind, fate and cause
     _front_changed: int = 0
     _back_changed: int = 0
     _closed: Counter[tuple[str, str]] = attrs.field(factory=Counter)
@@ -45,6 +49,7 @@ class Metrics(Collector):
     def subscribe(self, bus: EventBus) -> None:
         """Take the changes that `bus` brings."""
         bus.subscribe(Change, self.changed, "metrics")
+        bus.subscribe(Loss, self.told, "metrics")
 
     def changed(self, events: Sequence[Change]) -> None:
         """Note how long a change took."""
@@ -55,6 +60,12 @@ class Metrics(Collector):
             self._changes[event.action, event.phase.value] += 1
             if event.phase is Phase.APPLIED:
                 self._last_change_s[event.action] = seconds(event.at_ns - self._requested_ns)
+
+    def told(self, losses: Sequence[Loss]) -> None:
+        """Count what became of requests that were lost, or carried out other than once, and why."""
+        for loss in losses:
+            fate = loss.fate.value if loss.fate is not None else _NOBODY_KNOWS
+            self._losses[loss.kind, fate, loss.cause.value] += 1
 
     def expect(self, kinds: Iterable[str]) -> None:
         """Tell of these kinds of traffic, also before any of it was sent."""
@@ -92,6 +103,8 @@ class Metrics(Collector):
         yield _counter("proxyreload_answers", "Answers by backend", "backend", self._answers)
         about = "Failed requests by kind of traffic and class"
         yield _counters("proxyreload_failures", about, ("kind", "class"), self._lost)
+        about = "Requests that were lost, or carried out other than once, with what the backends say of them and why"
+        yield _counters("proxyreload_losses", about, ("kind", "fate", "cause"), self._losses)
         changed = {"front": self._front_changed, "back": self._back_changed}
         yield _counter("proxyreload_connections_changed", "Front changed and back changed", "side", changed)
         about = "The clients' connections that ended, by kind of traffic and how"

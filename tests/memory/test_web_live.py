@@ -14,6 +14,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Change, Ended, Ending, Exchange, FrontClosed, Phase, RateChanged, Started
+from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.fate import Fate
+from proxyreload.ledger.loss import Loss
 from proxyreload.plan.scenario import watching
 from proxyreload.plan.settings import LoadSettings, Settings, Target
 from proxyreload.plan.traffic import Group
@@ -332,6 +335,8 @@ def test_the_figures_are_what_prometheus_reads() -> None:
     metrics.add(full)
     bus.publish(Change(1, "add", "2", "m", Phase.REQUESTED, START_NS))
     bus.publish(Change(1, "add", "2", "m", Phase.APPLIED, START_NS + ns(0.5)))
+    gone = Loss("5-1", "idle", Fate.LOST_NEVER_ARRIVED, Cause.STALE_GENERATION, "", START_NS)
+    bus.deliver(Loss, [gone, gone, attrs.evolve(gone, fate=None)])
     metrics.judged(Judgement(Verdict.LOSSY, ()))
     samples = {
         (sample.name, *sample.labels.values()): sample.value
@@ -344,6 +349,8 @@ def test_the_figures_are_what_prometheus_reads() -> None:
     assert samples["proxyreload_exchanges_total", "idle", "failure"] == 1
     assert samples["proxyreload_exchanges_total", "post", "success"] == 0
     assert samples["proxyreload_failures_total", "status 503", "idle"] == 1
+    assert samples["proxyreload_losses_total", "stale generation", "lost_never_arrived", "idle"] == 2
+    assert samples["proxyreload_losses_total", "stale generation", "not known", "idle"] == 1
     assert samples["proxyreload_answers_total", "0"] == 2
     assert samples["proxyreload_latency_seconds_bucket", "0.0001"] == 2
     assert samples["proxyreload_latency_seconds_bucket", "5"] == 2
