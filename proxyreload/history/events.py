@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from proxyreload.history.failures import TIMEOUT
-from proxyreload.system.clock import NS_PER_US
+from proxyreload.system.clock import NS_PER_US, seconds
 
 if TYPE_CHECKING:
     from attrs import frozen as frequent
@@ -252,6 +252,18 @@ class OldGeneration:
     waited_ns: int
     at_ns: int
     unknown: str = ""  #: why nobody knows, empty if somebody does
+
+    @property
+    def words(self) -> str:
+        """Whether the run has seen the end of the processes that were replaced; empty if there were none."""
+        waited_s = seconds(self.waited_ns)
+        if self.unknown:
+            return f"whether the old generation still lives is not known: {self.unknown}"
+        if self.left:
+            many = "1 process" if self.left == 1 else f"{self.left} processes"
+            still = f"{many} of the old generation still {'lives' if self.left == 1 else 'live'}"
+            return f"{still} after {waited_s:.1f} s more: what ends later is not seen"
+        return f"the run went on for {waited_s:.1f} s until the old generation was gone" if self.first else ""
 
 
 @attrs.frozen

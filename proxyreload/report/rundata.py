@@ -7,8 +7,10 @@ from typing import Any
 
 import attrs
 
+from proxyreload.history.events import OldGeneration
 from proxyreload.record.runfile import FORMATS
 from proxyreload.report.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
+from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import printable
 
 #: Groups of clients, and how long the name of a kind is.
@@ -127,6 +129,9 @@ class Record:
     baseline: Latency | None
     baseline_rate_per_s: float
     stall_max_us: int
+    fates: Mapping[str, int]  #: how many requests had which, none where nobody knows
+    causes: Mapping[str, int]  #: of the losses
+    old_generation: OldGeneration | None  #: where it was looked for
     closed_idle: Mapping[tuple[int, int], int]  #: when connections were closed while they rested, by client and number
     csv: str
 
@@ -183,9 +188,19 @@ def _record(run: Table) -> Record:
         baseline=_latency(baseline, "latency") if baseline.content else None,
         baseline_rate_per_s=baseline.decimal("rate_per_s"),
         stall_max_us=summary.number_or_none("stall_max_us") or 0,
+        fates=summary.counts("ledger"),
+        causes=summary.counts("causes"),
+        old_generation=_old_generation(summary.table("old_generation")),
         closed_idle={(client, number): at_us for client, number, at_us in closed},
         csv=run.table("options").path_at("csv"),
     )
+
+
+def _old_generation(table: Table) -> OldGeneration | None:
+    if not table.content:
+        return None
+    waited_ns = table.number("waited_us") * NS_PER_US
+    return OldGeneration(table.number("processes"), table.number("left"), waited_ns, 0, table.text("unknown"))
 
 
 def _closed(table: Table, told: object) -> tuple[int, int, int]:

@@ -42,6 +42,7 @@ from proxyreload.report.words import (
     kind_lines,
     limit,
     missing_text,
+    notes,
     number,
     scenario_toml,
     sentence,
@@ -94,6 +95,7 @@ class Section:
     story: Story
     sentence: str
     limit: str
+    notes: Sequence[str]
     mismatch: str
     counts: Sequence[Count]
     command: str
@@ -141,6 +143,7 @@ def section(story: Story, index: int, budget: Budget) -> Section:
         story=story,
         sentence=sentence(record) if record else _bare_sentence(total, failure),
         limit=limit(record) if record else "",
+        notes=notes(record) if record else [],
         mismatch=missing_text(story, *seen),
         counts=counts,
         command=command_line(record) if record else "",

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from proxyreload.ledger.fate import LOST
 from proxyreload.report.groups import Group, GroupFigures, Volley
 from proxyreload.report.rundata import KindTold, Record
 from proxyreload.report.story import Story
@@ -75,6 +76,21 @@ def limit(record: Record) -> str:
     if failures:
         return ""
     return (not record.failure and record.detection_limit) or detection_limit(exchanges)
+
+
+def notes(record: Record) -> list[str]:
+    """Say what became of the requests that were lost and why, and whether the end of old processes was seen."""
+    told = []
+    fates = [f"{number(record.fates[fate.value])} {fate.words}" for fate in LOST if record.fates.get(fate.value)]
+    if fates:
+        told.append(f"Of the requests that were lost, {', '.join(fates)}.")
+    if record.causes:
+        causes = sorted(record.causes.items(), key=lambda item: -item[1])
+        told.append(f"Causes: {', '.join(f'{number(times)} {cause}' for cause, times in causes)}.")
+    old = record.old_generation.words if record.old_generation is not None else ""
+    if old:
+        told.append(f"{old[0].upper()}{old[1:]}.")
+    return told
 
 
 def command_line(record: Record) -> str:

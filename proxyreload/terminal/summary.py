@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from proxyreload.history.events import SLIP_NS, FarKept, OldGeneration, RecordLost, ScheduleKept
+from proxyreload.history.events import SLIP_NS, FarKept, RecordLost, ScheduleKept
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.terminal.fates import fate_lines
 from proxyreload.verdict.backends import shown
@@ -61,7 +61,8 @@ def summary_lines(
             f"change {unproved.number}, {unproved.name}, was not seen in the traffic within {unproved.waited_s:g} s: "
             "the run went on without its proof"
         )
-    yield from old_generation_lines(observation.old_generation)
+    old = observation.old_generation
+    yield from filter(None, [old.words if old is not None else ""])
     yield from _answer_lines(observation)
     yield from map(_lost_record_line, observation.lost_records)
     yield from written
@@ -181,23 +182,6 @@ def _answer_lines(observation: Observation) -> Iterator[str]:
         duration_s = seconds(observation.ended_ns - observation.started_ns)
         total = observation.counts.total
         yield f"{total} exchanges in {duration_s:.1f} s, {total / duration_s:.0f}/s"
-
-
-def old_generation_lines(old: OldGeneration | None) -> Iterator[str]:
-    """Say whether the run has seen the end of the processes that were replaced."""
-    if old is None:
-        return
-    if old.unknown:
-        yield f"whether the old generation still lives is not known: {old.unknown}"
-    elif old.left:
-        many = (
-            "1 process of the old generation still lives"
-            if old.left == 1
-            else (f"{old.left} processes of the old generation still live")
-        )
-        yield f"{many} after {seconds(old.waited_ns):.1f} s more: what ends later is not seen"
-    elif old.first:
-        yield f"the run went on for {seconds(old.waited_ns):.1f} s until the old generation was gone"
 
 
 def _lost_record_line(lost: RecordLost) -> str:

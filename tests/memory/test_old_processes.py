@@ -10,13 +10,15 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Event, OldGeneration
+from proxyreload.history.events import Ended, Event, OldGeneration, Started
 from proxyreload.plan.play import Play
 from proxyreload.plan.scenario import Scenario
 from proxyreload.proxy.interfaces import IGenerations
 from proxyreload.run.oldprocesses import AFTERWARDS_S, ANSWER_LIMIT_S, INTERVAL_S, OldProcesses
 from proxyreload.system.clock import ns
-from proxyreload.terminal.summary import old_generation_lines
+from proxyreload.terminal.summary import summary_lines
+from proxyreload.verdict.judgement import judge
+from proxyreload.verdict.observation import observe
 
 from .clocks import START_NS, Time, error_of, result_of, waits
 from .happened import record
@@ -146,21 +148,22 @@ def test_nor_is_one_that_never_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "lines"),
+    ("event", "line"),
     [
-        (None, []),
-        (OldGeneration(0, 0, 0, START_NS), []),
-        (OldGeneration(2, 0, ns(3.04), START_NS), ["the run went on for 3.0 s until the old generation was gone"]),
+        (OldGeneration(0, 0, 0, START_NS), ""),
+        (OldGeneration(2, 0, ns(3.04), START_NS), "the run went on for 3.0 s until the old generation was gone"),
         (
             OldGeneration(2, 1, ns(15), START_NS),
-            ["1 process of the old generation still lives after 15.0 s more: what ends later is not seen"],
+            "1 process of the old generation still lives after 15.0 s more: what ends later is not seen",
         ),
         (
             OldGeneration(2, 2, 0, START_NS),
-            ["2 processes of the old generation still live after 0.0 s more: what ends later is not seen"],
+            "2 processes of the old generation still live after 0.0 s more: what ends later is not seen",
         ),
-        (OldGeneration(0, 0, 0, START_NS, "gone"), ["whether the old generation still lives is not known: gone"]),
+        (OldGeneration(0, 0, 0, START_NS, "gone"), "whether the old generation still lives is not known: gone"),
     ],
 )
-def test_the_terminal_says_so_in_a_line(event: OldGeneration | None, lines: list[str]) -> None:
-    assert list(old_generation_lines(event)) == lines
+def test_the_terminal_says_so_in_a_line(event: OldGeneration, line: str) -> None:
+    observation = observe([(Started, [Started(START_NS)]), (OldGeneration, [event]), (Ended, [Ended(START_NS + 1)])])
+    said = [each for each in summary_lines(observation, judge(observation), "it") if "old generation" in each]
+    assert said == ([line] if line else [])

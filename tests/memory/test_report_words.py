@@ -8,7 +8,7 @@ import pytest
 from proxyreload.errors import ExitStatus
 from proxyreload.plan.scenario import parse
 from proxyreload.report.rundata import Record, read_record
-from proxyreload.report.words import command_line, limit, scenario_toml, sentence
+from proxyreload.report.words import command_line, limit, notes, scenario_toml, sentence
 from proxyreload.verdict.judgement import Verdict
 
 from .written import run_content, write_run
@@ -111,3 +111,27 @@ def test_a_verdict_of_the_proxys_has_a_colour_of_its_own(where: str) -> None:
     style = files("proxyreload").joinpath(where).read_text(encoding="utf-8")
     of_the_proxys = [verdict.value for verdict in Verdict if verdict.exit_status is not ExitStatus.INVALID]
     assert [name for name in of_the_proxys if f".verdict.{name} {{" not in style] == []
+
+
+def test_fates_causes_and_what_is_left_of_old_processes_are_said(tmp_path: Path) -> None:
+    told = record(
+        tmp_path,
+        summary={
+            "ledger": {"answered_once": 5000, "lost_never_arrived": 1200, "lost_executed": 3, "lost_unknown": 0},
+            "causes": {"proxy cut it": 3, "keep-alive race": 1200},
+            "old_generation": {"processes": 2, "left": 1, "waited_us": 15_000_000, "unknown": None},
+        },
+    )
+    assert notes(told) == [
+        (
+            "Of the requests that were lost, 1,200 never reached a backend (safe to repeat), "
+            "3 were carried out (their clients cannot know)."
+        ),
+        "Causes: 1,200 keep-alive race, 3 proxy cut it.",
+        "1 process of the old generation still lives after 15.0 s more: what ends later is not seen.",
+    ]
+
+
+@pytest.mark.parametrize("ledger", [None, {"answered_once": 7}])
+def test_where_nothing_was_lost_nothing_is_said_of_it(tmp_path: Path, ledger: object) -> None:
+    assert notes(record(tmp_path, summary={"ledger": ledger, "causes": {}, "old_generation": None})) == []
