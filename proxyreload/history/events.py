@@ -267,6 +267,18 @@ class OldGeneration:
 
 
 @attrs.frozen
+class Held:
+    """Which generation of the proxy's processes held the clients' connections at a moment.
+
+    Generation 0 is what was started; each reload or upgrade that begins new processes begins another.
+    """
+
+    newest: int
+    generations: Mapping[int, int] = attrs.field(repr=False)  #: by the client's port
+    at_ns: int = 0
+
+
+@attrs.frozen
 class KindTaken:
     """What a client of one kind measured there."""
 
@@ -426,6 +438,7 @@ Event = (
     | Stopping
     | Unproved
     | OldGeneration
+    | Held
     | BaselineTaken
     | Stalled
     | ScheduleKept

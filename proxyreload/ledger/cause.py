@@ -59,6 +59,7 @@ class Evidence:
     request: Unsettled
     fate: Fate | None  #: None: the backends tell nothing
     setting: Setting
+    held: tuple[int, int] | None = None  #: the generation that held its connection, and the newest by then
 
     @property
     def failure(self) -> str:
@@ -70,6 +71,11 @@ class Evidence:
         """Whether its connection was opened before the change, and it was sent, or ended, after that was applied."""
         opened_ns, setting = self.request.opened_ns, self.setting
         return 0 < opened_ns < setting.requested_ns and 0 < setting.applied_ns < self.exchange.ended_ns
+
+    @property
+    def replaced(self) -> bool:
+        """Whether what held its connection had been replaced: by its process, where that is known."""
+        return self.from_before if self.held is None else self.held[0] < self.held[1]
 
     @property
     def executed(self) -> bool:
@@ -113,12 +119,12 @@ def _had_nothing(evidence: Evidence) -> bool:
 
 
 def _by_what_was_replaced(evidence: Evidence) -> bool:
-    return _is_own_answer(evidence) and evidence.from_before
+    return _is_own_answer(evidence) and evidence.replaced
 
 
 def _was_killed(evidence: Evidence) -> bool:
     """Whether what held the connection since before the change was ended, with the request under way."""
-    return evidence.failure in _CUT and evidence.from_before
+    return evidence.failure in _CUT and evidence.replaced
 
 
 def _removed_was_asked(evidence: Evidence) -> bool:
@@ -170,6 +176,9 @@ def told(evidence: Evidence) -> str:
     parts = []
     if request.opened_ns and 0 < request.opened_ns < evidence.setting.requested_ns:
         parts.append("connection from before the change")
+    if evidence.held is not None:
+        own, newest = evidence.held
+        parts.append(f"held by generation {own}" + (f", the newest was {newest}" if newest > own else ""))
     if exchange.carried:
         parts.append(f"it had carried {exchange.carried} and rested for {request.rested_ns / NS_PER_MS:.1f} ms")
     if exchange.written_ns:

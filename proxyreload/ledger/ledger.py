@@ -272,7 +272,8 @@ class Ledger:
 
     def _lose(self, request: Unsettled, exchange: Exchange, fate: Fate | None) -> None:
         change, change_ns, setting = self.surroundings.at(exchange.charged_ns, exchange.ended_ns)
-        evidence = Evidence(exchange, request, fate, setting)
+        held = self.surroundings.generation(exchange.front_port, request.opened_ns, exchange.ended_ns)
+        evidence = Evidence(exchange, request, fate, setting, held)
         self._losses.append(
             Loss(
                 request.request_id,
@@ -285,6 +286,7 @@ class Ledger:
                 request.rested_ns,
                 change,
                 change_ns,
+                held[0] if held is not None else None,
                 _in_order(request),
             )
         )

@@ -21,4 +21,5 @@ class Loss:
     rested_ns: int = 0  #: how long its connection had rested before
     change: int = 0  #: the number of the change that it is charged to, 0 if there was none before it
     change_ns: int = 0  #: when that was requested
+    generation: int | None = None  #: of the proxy's processes that held its connection, None where it is not known
     visits: tuple[Arrival, ...] = ()  #: at backends, in the order of time

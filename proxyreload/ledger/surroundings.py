@@ -1,12 +1,16 @@
 """What else was going on when a request was lost: changes, and backends that are gone."""
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Phase
+from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Held, Phase
 from proxyreload.ledger.cause import Gone, Setting
+
+#: Each says of all connections that there are: of what is not settled yet, the latest is enough.
+_LOOKS_KEPT = 16
 
 
 @attrs.define
@@ -25,6 +29,7 @@ class Surroundings:
     _windows: list[_Window] = attrs.field(factory=list)
     _removed_ns: dict[str, int] = attrs.field(factory=dict)
     _gone: dict[str, list[Gone]] = attrs.field(factory=dict)
+    _held: deque[Held] = attrs.field(factory=lambda: deque(maxlen=_LOOKS_KEPT))
     _back_ns: dict[str, list[int]] = attrs.field(factory=dict)  # when one was added again
 
     def changed(self, events: Sequence[Change]) -> None:
@@ -39,6 +44,19 @@ class Surroundings:
                 self._windows[-1].applied_ns = event.at_ns
                 if event.action == "remove":
                     self._removed_ns[event.instance] = event.at_ns
+
+    def held(self, events: Sequence[Held]) -> None:
+        """Note who holds the clients' connections."""
+        self._held += events
+
+    def generation(self, front_port: int, opened_ns: int, ended_ns: int) -> tuple[int, int] | None:
+        """Return the generation that held a connection when that was last looked at, and the newest by its end.
+
+        None where nobody has looked since it was opened.
+        """
+        looks = [held for held in self._held if opened_ns <= held.at_ns <= ended_ns]
+        seen = [held.generations[front_port] for held in looks if front_port in held.generations]
+        return (seen[-1], looks[-1].newest) if seen and opened_ns else None
 
     def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
         """Note that a backend is gone."""

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
-from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Phase
+from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Held, Phase
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
 from proxyreload.proxy.interfaces import IProxy, IReloads, ITakesTurns, IUpgrades
@@ -39,6 +39,7 @@ class Operations:
     mechanism: str
     successor: Path = attrs.field(factory=Path)  #: the program to upgrade to
     backends: Mapping[int, IBackend] = attrs.field(factory=dict)
+    holders: Callable[[], Held] | None = None  #: says who holds the clients' connections, where that can be known
     kill_after_s: float | None = None
     stop_after_s: float | None = None
     _requested: int = attrs.field(default=0, init=False)
@@ -90,6 +91,7 @@ class Operations:
             await self._ask(action, instance)  # a plugin that returns nothing to wait for has failed
 
         obstacle = await self._obstacle()
+        self._look()
         publish(Phase.REQUESTED)
         if obstacle:
             return publish(Phase.FAILED, obstacle)
@@ -100,9 +102,15 @@ class Operations:
         except ProxyreloadError as error:
             return publish(Phase.FAILED, words_of(error))
         applied = publish(Phase.APPLIED)
+        self._look()
         if action == "remove" and instance in self.backends:
             self._doom(instance)
         return applied
+
+    def _look(self) -> None:
+        """Tell who holds the clients' connections now."""
+        if self.holders is not None:
+            self.sink.publish(self.holders())
 
     async def _obstacle(self) -> str:
         """Wait until another change can begin; returns why none can, empty if one can.

@@ -21,6 +21,7 @@ from proxyreload.plan.play import Play
 from proxyreload.plan.settings import HOSTNAME, Settings
 from proxyreload.plan.traffic import brief
 from proxyreload.proxy.foreign import Calling, asked
+from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
@@ -396,6 +397,7 @@ class Run:
             backends={backend.instance: backend for backend in self._hosting.backends},
             stop_after_s=self.settings.backends.stop_removed_s,
             kill_after_s=self.settings.backends.kill_removed_s,
+            holders=Holders(self.settings.target.port, self.clock_ns).look if self.settings.is_ours else None,
         )
 
     # What goes wrong.

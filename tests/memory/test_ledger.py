@@ -17,6 +17,7 @@ from proxyreload.history.events import (
     Ended,
     Event,
     Exchange,
+    Held,
     Phase,
     RecordLost,
     Started,
@@ -370,6 +371,23 @@ def lost(failure: str, **more: Any) -> Exchange:
 def test_each_loss_has_a_cause_out_of_the_list(events: list[Event], cause: Cause) -> None:
     first = [visit("0-0", 5 if events[0] is OLD else 1599)]
     assert Told.of(*first, *events).causes == [cause]
+
+
+@pytest.mark.parametrize(
+    ("held", "cause", "told"),
+    [
+        ([Held(0, {40000: 0}, at(90))], Cause.BACKEND_GONE, (0, "held by generation 0;")),
+        ([Held(0, {40000: 0}, at(90)), Held(1, {40000: 0}, at(160))], Cause.STALE_GENERATION, (0, "the newest was 1;")),
+        ([Held(1, {40000: 1}, at(160))], Cause.BACKEND_GONE, (1, "held by generation 1;")),
+        ([Held(1, {40001: 1}, at(160))], Cause.STALE_GENERATION, (None, "")),  # by when it was opened
+        ([Held(0, {40000: 0}, at(5))], Cause.STALE_GENERATION, (None, "")),  # that was another's port then
+    ],
+)
+def test_who_held_the_connection_is_evidence(held: list[Event], cause: Cause, told: tuple[int | None, str]) -> None:
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, *REMOVED, *held, lost(**UNAVAILABLE)).losses
+    assert (loss.cause, loss.generation) == (cause, told[0])
+    assert told[1] in loss.evidence
+    assert told[1] or "held by" not in loss.evidence
 
 
 def test_a_backend_that_has_been_added_again_is_gone_no_more() -> None:

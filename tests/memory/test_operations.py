@@ -11,7 +11,7 @@ from zope.interface import implementer
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Event, Phase
+from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Event, Held, Phase
 from proxyreload.plan.operations import CHANGE_TIMEOUT_S, Operations
 from proxyreload.proxy.interfaces import IProxy, ITakesTurns, IUpgrades, Mechanism
 from proxyreload.proxy.restart import Restarting
@@ -283,3 +283,12 @@ def test_once_stopped_nobody_is_killed_any_more() -> None:
     scene.time.advance(3600)
     assert scene.backends[0].calls == []
     assert scene.time.getDelayedCalls() == []
+
+
+def test_who_holds_the_connections_is_looked_at_before_a_change_and_when_it_is_applied() -> None:
+    scene = Scene()
+    scene.operations.holders = lambda: Held(0, {40000: 0}, scene.time.ns())
+    scene.change("add", 2)
+    told = [event.phase if isinstance(event, Change) else event for event in scene.events]
+    held = Held(0, {40000: 0}, scene.time.ns())
+    assert told == [held, Phase.REQUESTED, Phase.APPLIED, held]

@@ -1,0 +1,42 @@
+"""Which process has which TCP connection, as Linux tells it (proc_pid_net(5), proc_pid_fd(5))."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+#: Both sides can still be heard of: established, and closed by one of them.
+_OPEN = frozenset({"01", "04", "05", "08"})
+_LOCAL, _REMOTE, _STATE, _INODE = 1, 2, 3, 9
+_SOCKET = "socket:["
+
+
+def peers(port: int) -> dict[int, int]:
+    """Return the ports at the other end of the connections to a local port, by the inodes of their sockets there."""
+    return {inode: remote for local, remote, inode in _connections() if local == port}
+
+
+def inodes(pid: int) -> Iterator[int]:
+    """Yield the inodes of a process's sockets; none of one that is gone, or somebody else's."""
+    folder = f"/proc/{pid}/fd"
+    with suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208  (there may be thousands, while clients are measured)
+            with suppress(OSError):
+                target = os.readlink(f"{folder}/{name}")  # noqa: PTH115
+                if target.startswith(_SOCKET):
+                    yield int(target[len(_SOCKET) : -1])
+
+
+def _connections() -> Iterator[tuple[int, int, int]]:
+    """Yield local port, remote port and inode of each."""
+    for table in _TABLES:
+        with suppress(OSError):
+            for line in table.read_text(encoding="ascii").splitlines()[1:]:
+                words = line.split()
+                if words[_STATE] in _OPEN and words[_INODE] != "0":
+                    yield _port(words[_LOCAL]), _port(words[_REMOTE]), int(words[_INODE])
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)

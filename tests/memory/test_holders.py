@@ -1,0 +1,64 @@
+"""Which of the proxy's processes holds which connection."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from proxyreload.history.events import Held
+from proxyreload.proxy.holders import Holders, processes
+from proxyreload.system.tcptable import inodes, peers
+
+from .clocks import START_NS
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture(name="listening")
+def _listening() -> Iterator[socket.socket]:
+    with socket.create_server((HOST, 0)) as listening:
+        yield listening
+
+
+def test_a_connection_is_found_by_the_port_at_its_other_end(listening: socket.socket) -> None:
+    port = listening.getsockname()[1]
+    with socket.create_connection((HOST, port)) as client:
+        accepted, (_host, client_port) = listening.accept()
+        with accepted:
+            inode = os.fstat(accepted.fileno()).st_ino
+            assert peers(port) == {inode: client_port}
+            assert inode in set(inodes(os.getpid()))
+            client.shutdown(socket.SHUT_WR)  # half closed, it is held still
+            assert peers(port) == {inode: client_port}
+
+
+def test_it_is_found_by_ipv6_too() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("::1", port)) as client:
+            accepted, _address = listening.accept()
+            with accepted:
+                assert list(peers(port).values()) == [client.getsockname()[1]]
+
+
+def test_of_a_process_that_is_gone_there_is_nothing() -> None:
+    assert list(inodes(2**22 + 1)) == []
+
+
+def test_new_processes_are_another_generation(listening: socket.socket) -> None:
+    port, pids = listening.getsockname()[1], [os.getpid()]
+    holders = Holders(port, lambda: START_NS, lambda: pids)
+    with socket.create_connection((HOST, port)) as client, listening.accept()[0]:
+        client_port = client.getsockname()[1]
+        assert holders.look() == Held(0, {client_port: 0}, START_NS)
+        assert holders.look() == Held(0, {client_port: 0}, START_NS)
+        pids += [2**22 + 1, 2**22 + 2]
+        assert holders.look() == Held(1, {client_port: 0}, START_NS)
+        pids.pop(0)  # whoever is gone, its number is
+        pids.append(2**22 + 3)
+        assert holders.look() == Held(2, {}, START_NS)
+
+
+def test_without_a_proxy_there_are_no_processes() -> None:
+    assert processes() == []
