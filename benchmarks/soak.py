@@ -63,7 +63,7 @@ class Soak:
     traffic: tuple[str, ...] = ("--traffic", "get=10")
     exchanges: int = 0  #: of other clients than those ten, at least
 
-    def allowed_descriptors(self, before: int) -> float:
+    def allowed_descriptors(self, before: float) -> float:
         """Return by how many the descriptors may grow where there were so many `before`."""
         return ALLOWED_DESCRIPTORS + (before * ALLOWED_SHARE_MIXED if self.traffic == _MIX else 0)
 
