@@ -79,6 +79,7 @@ class CompareOptions(Options):
         ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
+        ["wait-old", None, "15", "Go on so many seconds for old processes of a proxy, in each run"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
         ["traffic", None, None, "KIND=CLIENTS, a comma between two; without it: all, a few of each"],
         ["rate", None, "2000", "Requests/s over all clients; 0: each sends as soon as it has its answer"],
@@ -260,6 +261,7 @@ def _settings(options: Options) -> Settings:
             stop_removed_s=leaves_after_s(options),
             kill_removed_s=killed_after_s(options),
         ),
+        wait_old_s=bounds.WAIT_OLD_S.parse("--wait-old", options["wait-old"]),
     )
 
 

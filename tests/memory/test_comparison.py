@@ -350,3 +350,14 @@ def test_a_scenarios_traffic_is_compared_under_too(tmp_path: Path) -> None:
     options = CompareOptions()
     options.parseOptions(["fake:quick", "--scenario", str(path)])
     assert [(group.kind.name, group.clients) for group in _settings(options).load.groups] == [("idle", 3)]
+
+
+def test_how_long_old_processes_are_waited_for_is_said() -> None:
+    options = CompareOptions()
+    options.parseOptions(["haproxy"])
+    assert _settings(options).wait_old_s == 15
+    options.parseOptions(["haproxy", "--wait-old", "0"])
+    assert _settings(options).wait_old_s == 0
+    options.parseOptions(["haproxy", "--wait-old", "soon"])
+    with pytest.raises(UsageError, match="--wait-old"):
+        _settings(options)
