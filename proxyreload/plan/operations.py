@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
@@ -13,6 +14,7 @@ from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Held, Phase
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
+from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy, IReloads, ITakesTurns, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ClockNs
@@ -39,7 +41,7 @@ class Operations:
     mechanism: str
     successor: Path = attrs.field(factory=Path)  #: the program to upgrade to
     backends: Mapping[int, IBackend] = attrs.field(factory=dict)
-    holders: Callable[[], Held] | None = None  #: says who holds the clients' connections, where that can be known
+    holders: Holders | None = None  #: who holds the clients' connections, where that can be known
     kill_after_s: float | None = None
     stop_after_s: float | None = None
     _requested: int = attrs.field(default=0, init=False)
@@ -91,7 +93,8 @@ class Operations:
             await self._ask(action, instance)  # a plugin that returns nothing to wait for has failed
 
         obstacle = await self._obstacle()
-        self._look()
+        if self.holders is not None:
+            self.sink.publish(await self._held(self.holders))
         publish(Phase.REQUESTED)
         if obstacle:
             return publish(Phase.FAILED, obstacle)
@@ -102,15 +105,16 @@ class Operations:
         except ProxyreloadError as error:
             return publish(Phase.FAILED, words_of(error))
         applied = publish(Phase.APPLIED)
-        self._look()
+        if self.holders is not None:
+            self.sink.publish(self.holders.count())
         if action == "remove" and instance in self.backends:
             self._doom(instance)
         return applied
 
-    def _look(self) -> None:
-        """Tell who holds the clients' connections now."""
-        if self.holders is not None:
-            self.sink.publish(self.holders())
+    async def _held(self, holders: Holders) -> Held:
+        """Return who holds the clients' connections; in a thread, for the clients must not be kept waiting."""
+        held: Held = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), holders.look)
+        return held
 
     async def _obstacle(self) -> str:
         """Wait until another change can begin; returns why none can, empty if one can.

@@ -17,10 +17,7 @@ def processes() -> list[int]:
 
 @attrs.define(eq=False)
 class Holders:
-    """Numbers the generations: 0 is what was started, and each look that finds new processes finds another.
-
-    It is looked before a change is requested, and when it has been applied: never while only requests come and go.
-    """
+    """Numbers the generations: 0 is what was started, and each time that there are new processes there is another."""
 
     port: int  #: that the proxy listens on
     clock_ns: ClockNs
@@ -28,13 +25,22 @@ class Holders:
     _newest: int = attrs.field(default=-1, init=False)
     _generations: dict[int, int] = attrs.field(factory=dict, init=False)  # by pid
 
-    def look(self) -> Held:
-        """Say who holds what now."""
-        pids = sorted(self.processes())
-        new = [pid for pid in pids if pid not in self._generations]
+    def count(self) -> Held:
+        """Say what the newest generation is, which takes a millisecond."""
+        new = [pid for pid in self.processes() if pid not in self._generations]
         if new:
             self._newest += 1
             self._generations.update(dict.fromkeys(new, self._newest))
+        return Held(self._newest, {}, self.clock_ns())
+
+    def look(self) -> Held:
+        """Say who holds what, which takes some: not to be done in the reactor's thread."""
+        counted = self.count()
         peer_of = peers(self.port)
-        held = {peer_of[inode]: self._generations[pid] for pid in pids for inode in inodes(pid) if inode in peer_of}
-        return Held(self._newest, held, self.clock_ns())
+        held = {
+            peer_of[inode]: generation
+            for pid, generation in tuple(self._generations.items())
+            for inode in inodes(pid)
+            if inode in peer_of
+        }
+        return attrs.evolve(counted, generations=held)

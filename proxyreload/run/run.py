@@ -397,7 +397,7 @@ class Run:
             backends={backend.instance: backend for backend in self._hosting.backends},
             stop_after_s=self.settings.backends.stop_removed_s,
             kill_after_s=self.settings.backends.kill_removed_s,
-            holders=Holders(self.settings.target.port, self.clock_ns).look if self.settings.is_ours else None,
+            holders=Holders(self.settings.target.port, self.clock_ns) if self.settings.is_ours else None,
         )
 
     # What goes wrong.

@@ -14,7 +14,16 @@ _SOCKET = "socket:["
 
 def peers(port: int) -> dict[int, int]:
     """Return the ports at the other end of the connections to a local port, by the inodes of their sockets there."""
-    return {inode: remote for local, remote, inode in _connections() if local == port}
+    found, local = {}, f":{port:04X} "
+    for table in _TABLES:
+        with suppress(OSError):
+            for line in table.read_text(encoding="ascii").splitlines():
+                if local not in line:  # nearly all, of which there may be thousands
+                    continue
+                words = line.split()
+                if f"{words[_LOCAL]} ".endswith(local) and words[_STATE] in _OPEN and words[_INODE] != "0":
+                    found[int(words[_INODE])] = int(words[_REMOTE].rpartition(":")[2], 16)
+    return found
 
 
 def inodes(pid: int) -> Iterator[int]:
@@ -26,17 +35,3 @@ def inodes(pid: int) -> Iterator[int]:
                 target = os.readlink(f"{folder}/{name}")  # noqa: PTH115
                 if target.startswith(_SOCKET):
                     yield int(target[len(_SOCKET) : -1])
-
-
-def _connections() -> Iterator[tuple[int, int, int]]:
-    """Yield local port, remote port and inode of each."""
-    for table in _TABLES:
-        with suppress(OSError):
-            for line in table.read_text(encoding="ascii").splitlines()[1:]:
-                words = line.split()
-                if words[_STATE] in _OPEN and words[_INODE] != "0":
-                    yield _port(words[_LOCAL]), _port(words[_REMOTE]), int(words[_INODE])
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2], 16)

@@ -1,6 +1,6 @@
 """What an operator does: changes with their roles, and removed backends that are killed."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Event, Held, Phase
 from proxyreload.plan.operations import CHANGE_TIMEOUT_S, Operations
+from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy, ITakesTurns, IUpgrades, Mechanism
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -285,10 +286,26 @@ def test_once_stopped_nobody_is_killed_any_more() -> None:
     assert scene.time.getDelayedCalls() == []
 
 
-def test_who_holds_the_connections_is_looked_at_before_a_change_and_when_it_is_applied() -> None:
-    scene = Scene()
-    scene.operations.holders = lambda: Held(0, {40000: 0}, scene.time.ns())
-    scene.change("add", 2)
+class Threaded(Time):
+    """A reactor whose threads have done their work at once."""
+
+    def getThreadPool(self) -> "Threaded":
+        return self
+
+    def callInThreadWithCallback(self, done: Callable[..., None], work: Callable[[], object]) -> None:
+        done(True, work())  # noqa: FBT003  (as the thread pool calls it)
+
+    def callFromThread(self, work: Callable[..., None], *words: object) -> None:
+        work(*words)
+
+
+def test_who_holds_the_connections_is_looked_at_before_a_change_and_what_is_new_when_it_is_applied() -> None:
+    scene, pids = Scene(time=Threaded()), [2**22 + 1]
+    scene.operations.holders = Holders(1, scene.time.ns, lambda: pids)
+    change = Deferred.fromCoroutine(scene.operations.carry_out("add", 2))
+    pids.append(2**22 + 2)
+    scene.proxy.done()
+    result_of(change)
     told = [event.phase if isinstance(event, Change) else event for event in scene.events]
-    held = Held(0, {40000: 0}, scene.time.ns())
-    assert told == [held, Phase.REQUESTED, Phase.APPLIED, held]
+    first, second = (Held(number, {}, scene.time.ns()) for number in (0, 1))
+    assert told == [first, Phase.REQUESTED, Phase.APPLIED, second]
