@@ -88,7 +88,7 @@ class CompareOptions(Options):
         ["front-port", None, "8080", "The port that the proxies listen on"],
         ["timeout", None, "5", "Seconds for one exchange, its body included"],
         ["seed", None, "0", "For the order of the rounds and whatever else is drawn by chance"],
-        ["folder", None, "compare", "Where each run's data.csv and run.json are written"],
+        ["folder", None, "compare", "Where each run's data.csv, losses.csv and run.json are written"],
         ["json", None, "compare.json", "Where the table is written as JSON"],
         ["report", None, "compare.html", "Where it is written as an HTML page, which leads to those of the runs"],
         ["markdown", None, None, "Where it is written as Markdown"],

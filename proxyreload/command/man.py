@@ -22,6 +22,7 @@ _STATUSES = {
 }
 _FILES = {
     "data.csv": "Every request, a row each.",
+    "losses.csv": "Every request that was lost, or carried out other than once, with its fate and its cause.",
     "run.json": "What ran, each change, and the verdict.",
 }
 _ENVIRONMENT = {

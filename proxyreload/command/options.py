@@ -69,6 +69,7 @@ class RunOptions(Options):
         ["timeout", None, "5", "Seconds for one exchange, its body included"],
         ["scenario", None, None, "A scenario file (TOML), in place of: add 2, remove 0"],
         ["csv", None, "data.csv", "Where every exchange is written"],
+        ["losses", None, "losses.csv", "Where every loss is written, with its fate and its cause"],
         ["run", None, "run.json", "Where the run and its verdict are written"],
         ["report", None, "report.html", "Where the run is shown, in one HTML page"],
         ["junit", None, None, "Where the verdicts are written as JUnit XML, for CI"],
@@ -103,6 +104,7 @@ class RunOptions(Options):
         optActions={
             "scenario": Files("*.toml"),
             "csv": Files("*.csv"),
+            "losses": Files("*.csv"),
             "run": Files("*.json"),
             "runs": Folders(),
             "token-file": Files(),
@@ -137,7 +139,13 @@ class RunOptions(Options):
 
 def _written(files: FileSettings) -> dict[str, Path]:
     """Return the files that a run writes, by their options."""
-    paths = {"--csv": files.csv, "--run": files.run, "--junit": files.junit, "--report": files.report}
+    paths = {
+        "--csv": files.csv,
+        "--losses": files.losses,
+        "--run": files.run,
+        "--junit": files.junit,
+        "--report": files.report,
+    }
     return {option: path for option, path in paths.items() if path is not None}
 
 
@@ -191,6 +199,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             junit=None if options["junit"] is None else Path(options["junit"]),
             report=None if options["no-report"] else Path(options["report"]),
             report_required="report" in asked,
+            losses=Path(options["losses"]),
         ),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],

@@ -164,7 +164,7 @@ def _settings(options: Options, folder: Path) -> Settings:
             first_port=bounds.WholeBound(1, 65533).parse("--first-port", options["first-port"]),
             processes=bool(options["backend-processes"]),
         ),
-        files=FileSettings(folder / "data.csv", folder / "run.json"),
+        files=FileSettings(folder / "data.csv", folder / "run.json", losses=folder / "losses.csv"),
     )
 
 

@@ -94,7 +94,9 @@ class Comparison:
                 choice=contender.choice,
                 binary=contender.binary,
                 upgrade_to=contender.usual() if "upgrade" in self.settings.scenario.actions else None,
-                files=attrs.evolve(self.settings.files, csv=files / "data.csv", run=run_file),
+                files=attrs.evolve(
+                    self.settings.files, csv=files / "data.csv", run=run_file, losses=files / "losses.csv"
+                ),
             )
             # What the run before has left in memory must not be collected at the cost of this one.
             gc.collect()

@@ -148,6 +148,7 @@ class FileSettings:
     junit: Path | None = None
     report: Path | None = None  #: the HTML report, if one is made
     report_required: bool = False  #: it was asked for: without it there is no run
+    losses: Path = Path("losses.csv")
 
 
 @attrs.frozen

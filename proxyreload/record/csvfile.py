@@ -1,22 +1,15 @@
 """``data.csv``: one row for each exchange."""
 
-import csv
-import errno
-import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Exchange, Started
-from proxyreload.system.claim import Claim
+from proxyreload.record.wholerows import WholeRows, quoted
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import as_cell, printable
-from proxyreload.system.wholefile import write_all, write_some
 
 #: The first six are those of the program's ancestor, by its names and in its order.
 COLUMNS = (
@@ -37,41 +30,30 @@ def status_text(exchange: Exchange) -> str | int:
 
 @attrs.define(eq=False)
 class CsvFile:
-    """Writes every exchange, in whole rows, a batch with one system call.
-
-    When the file cannot take a batch (a full disk), what it took is cut back to whole rows, and the error is raised.
-    """
+    """Writes every exchange, in whole rows (`WholeRows`)."""
 
     path: Path
-    rows: int = attrs.field(default=0, init=False)
-    _claim: Claim | None = attrs.field(default=None, init=False)
-    _descriptor: int = attrs.field(default=-1, init=False)
-    _size: int = attrs.field(default=0, init=False)
-    _broken: bool = attrs.field(default=False, init=False)
+    _table: WholeRows = attrs.field(init=False)
     _start_ns: int = attrs.field(default=0, init=False)
     _plain: set[str] = attrs.field(factory=lambda: {""}, init=False)  # instances that need no quotes
     _ways: dict[tuple[int, int, int, str, int], str] = attrs.field(factory=dict, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        """Know the file's columns."""
+        self._table = WholeRows(self.path, COLUMNS)
+
+    @property
+    def rows(self) -> int:
+        """How many were written."""
+        return self._table.number
+
     def claim(self) -> None:
         """Claim the file, and leave in it what is there; raises `UsageError` if it cannot be written."""
-        try:
-            self._claim = Claim.of(self.path)
-        except OSError as error:
-            raise self._cannot(error) from error
-        self._descriptor = self._claim.descriptor
+        self._table.claim()
 
     def open(self) -> None:
         """Begin the file with its head, claimed or not yet; raises `UsageError` if that cannot be done."""
-        if self._claim is None:
-            self.claim()
-        assert self._claim is not None  # noqa: S101
-        try:
-            self._claim.clear()
-            head = _quoted(COLUMNS).encode("utf-8")
-            write_all(self._descriptor, head)
-        except OSError as error:
-            raise self._cannot(error) from error
-        self._size = len(head)
+        self._table.open()
 
     def subscribe(self, bus: EventBus) -> None:
         """Write what `bus` brings."""
@@ -84,30 +66,15 @@ class CsvFile:
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Write a batch of rows."""
-        self._write(self._encode(exchanges))
-        self.rows += len(exchanges)
+        self._table.write(self._encode(exchanges), len(exchanges))
 
     def missing(self, exchanges: int) -> str:
         """Say what keeps the file from being a record of so many exchanges; empty if nothing does."""
-        if self._broken or self._claim is None:  # which has been told
-            return ""
-        if self.rows != exchanges:
-            return f"{self.path} has {self.rows} rows of {exchanges} exchanges"
-        size = self._size if self._claim.special else self._claim.size()
-        if size < 0:
-            return f"{self.path} is not the file that the rows were written to: somebody has moved or removed that"
-        if size != self._size:
-            return f"somebody else has written to {self.path}: it has {size} bytes, not {self._size}"
-        return ""
+        return self._table.missing(exchanges, "exchanges")
 
     def close(self) -> None:
         """Close the file; its rows have all been written."""
-        if self._claim is not None:
-            self._claim.release()
-            self._claim, self._descriptor = None, -1
-
-    def _cannot(self, error: OSError) -> UsageError:
-        return UsageError(f"{self.path} cannot be written: {error.strerror}")
+        self._table.close()
 
     def _encode(self, exchanges: Sequence[Exchange]) -> bytes:
         """Return their rows: the plain ones, which are nearly all, formatted here, the others by the csv module.
@@ -147,7 +114,7 @@ class CsvFile:
         if e.instance.isalnum() and len(self._plain) < _PLAIN_KEPT:
             self._plain.add(e.instance)
         start_ns = self._start_ns
-        return _quoted(
+        return quoted(
             (
                 (e.ended_ns - start_ns) // NS_PER_US,
                 e.client,
@@ -167,27 +134,3 @@ class CsvFile:
                 e.kind,
             )
         )
-
-    def _write(self, data: bytes) -> None:
-        written = 0
-        try:
-            while written < len(data):
-                written += write_some(self._descriptor, data[written:] if written else data)
-        except OSError as error:
-            self._broken = True
-            whole = data.rfind(b"\n", 0, written) + 1
-            self.rows += data.count(b"\n", 0, whole)
-            self._cut(self._size + whole)
-            raise OSError(error.errno or errno.EIO, f"{error.strerror}; {self.rows} rows were written") from error
-        self._size += len(data)
-
-    def _cut(self, size: int) -> None:
-        if self._claim is not None and not self._claim.special:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, size)
-
-
-def _quoted(fields: Sequence[object]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue()

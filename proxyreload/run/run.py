@@ -27,6 +27,7 @@ from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
+from proxyreload.record.lossfile import LossFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.crowds import Crowds
@@ -69,6 +70,7 @@ class Run:
     _programs: Programs = attrs.field(factory=Programs, init=False)
     _wiring: Wiring = attrs.field(init=False)
     _csv: CsvFile = attrs.field(init=False)
+    _losses: LossFile = attrs.field(init=False)
     _run_file: RunFile = attrs.field(init=False)
     _hang_watch: HangWatch | None = attrs.field(default=None, init=False)
     _workspace: Workspace | None = attrs.field(default=None, init=False)
@@ -86,11 +88,12 @@ class Run:
         """Wire history and verdict; reporters of the caller's subscribe to the bus before `execute`."""
         settings = self.settings
         self._give_back = GiveBack(self.reactor)
-        self._wiring = Wiring(self.clock_ns, frozenset({str(settings.files.csv)}))
+        files = settings.files
+        self._wiring = Wiring(self.clock_ns, frozenset({str(files.csv), str(files.losses)}))
         self._hosting = Hosting(settings, self.reactor, self.clock_ns, self._wiring.history)
-        self._csv = CsvFile(settings.files.csv)
-        self._run_file = RunFile(settings.files.run)
+        self._csv, self._losses, self._run_file = CsvFile(files.csv), LossFile(files.losses), RunFile(files.run)
         self._csv.subscribe(self.bus)
+        self._losses.subscribe(self.bus)
         self.bus.subscribe(Broken, self._broke, "run")
         if settings.is_ours:
             self._hang_watch = HangWatch(
@@ -184,10 +187,11 @@ class Run:
         address = await self._resolved()
         tls = _tls(settings)
         self._give_back.later(stack, self._close_rows)
-        self._csv.claim()
-        self._run_file.claim()
+        for each in (self._csv, self._losses, self._run_file):
+            each.claim()
         # From here on the record of the run before is gone.
         self._csv.open()
+        self._losses.open()
         self._run_file.open({**settings.as_run(), **self._programs.as_run()})
         self._give_back.later(stack, history.stop)
         group = SocketGroup.on(self.reactor, self.clock_ns, history.here.waiting(Exchange), history.settle)
@@ -339,10 +343,11 @@ class Run:
     # What is given back.
 
     def _close_rows(self) -> None:
-        missing = self._csv.missing(self.observation.counts.total)
+        observation = self.observation
+        missing = (self._csv.missing(observation.counts.total), self._losses.missing(observation.causes.total()))
         self._csv.close()
-        if missing:
-            self.observation.broken.append(missing)
+        self._losses.close()
+        observation.broken += filter(None, missing)
 
     async def _stop_proxy(self, proxy: IProxy) -> None:
         """Stop the proxy as its plugin does; the workspace ends what is left, also if that fails or is interrupted."""

@@ -158,7 +158,7 @@ class RunService(Service):
     async def _written(self, run: Run, report: ReportFile | None) -> list[str]:
         """Write the report, if one is wanted, and return lines that say where all is, and what is not."""
         files = self.settings.files
-        written = [str(files.csv), *([] if run.unwritten else [str(files.run)])]
+        written = [str(files.csv), str(files.losses), *([] if run.unwritten else [str(files.run)])]
         missing = [run.unwritten] if run.unwritten else []
         if report is not None:
             self._doing = f"writing {report.path}"

@@ -40,6 +40,7 @@ _TYPES = {
     "report.html": "text/html; charset=utf-8",
     "run.json": "application/json",
     "data.csv": "text/csv; charset=utf-8",
+    "losses.csv": "text/csv; charset=utf-8",
 }
 #: The page draws with Bokeh, which styles its canvases by style elements.
 _PAGE_POLICY = (

@@ -1,4 +1,4 @@
-"""Past runs: a folder each, with ``data.csv``, ``run.json`` and ``report.html``."""
+"""Past runs: a folder each, with ``data.csv``, ``losses.csv``, ``run.json`` and ``report.html``."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from proxyreload.system.wholefile import read_some
 
 #: A run's folder, by when it began; the second within a second has a number.
 _NAME = re.compile(r"\d{8}T\d{6}Z(?:-\d{1,4})?")
-FILES = ("report.html", "run.json", "data.csv")
+FILES = ("report.html", "run.json", "data.csv", "losses.csv")
 _LISTED = 100
 #: Of a longer file only the name is listed.
 _SIZE_LIMIT = 16 * 1024 * 1024

@@ -110,6 +110,7 @@ class Workbench:
             files=attrs.evolve(
                 self.settings.files,
                 csv=folder / "data.csv",
+                losses=folder / "losses.csv",
                 run=folder / "run.json",
                 report=None if self.settings.files.report is None else folder / "report.html",
             ),

@@ -269,7 +269,8 @@ class FakeRun:
     at_once: bool = attrs.field(default=False, init=False)
 
     async def execute(self) -> Judgement:
-        choice = self.settings.choice
+        choice, files = self.settings.choice, self.settings.files
+        assert files.csv.parent == files.losses.parent == files.run.parent
         if choice is not None and choice.name == "fake:slow":
             message = "fake is not installed"
             raise StartError(message)

@@ -47,6 +47,7 @@ def test_the_defaults_are_what_scripts_rely_on() -> None:
     assert (made.backends.number, made.backends.first_port) == (4, 1030)
     assert (made.target.port, made.log) == (8080, "all")
     assert made.files == FileSettings(Path("data.csv"), Path("run.json"), None, Path("report.html"))
+    assert made.files.losses == Path("losses.csv")
     assert (made.backends.hosted, made.load.seed, made.load.timeout_s, made.binary) == (True, 0, 5.0, None)
     assert (made.backends.processes, made.backends.kill_removed_s, made.upgrade_to) == (False, None, None)
     assert made.tls == TlsSettings(None, insecure=False)
@@ -71,14 +72,16 @@ def test_every_option_finds_its_setting(tmp_path: Path) -> None:
             "--upgrade-to",
             "/bin/y",
         ),
-        *("--junit", "c.xml", "--report", "d.html", "--ca", "e.pem", "--insecure"),
+        *("--junit", "c.xml", "--report", "d.html", "--ca", "e.pem", "--insecure", "--losses", "f.csv"),
     )
     assert made.choice is not None
     assert made.choice.name == "fake:slow"
     assert (made.load.clients, made.load.rate_per_s, made.load.timeout_s, made.load.seed) == (3, 12.5, 2.5, 7)
     assert made.backends == BackendSettings(5, True, "127.0.0.2", 2000, True, 2.5, 1.5)  # noqa: FBT003
     assert (made.scenario.duration_s, made.scenario.initial, made.target.port) == (30.0, (0,), 9000)
-    assert made.files == FileSettings(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html"), True)  # noqa: FBT003
+    assert made.files == FileSettings(
+        *(Path("a.csv"), Path("b.json"), Path("c.xml"), Path("d.html")), report_required=True, losses=Path("f.csv")
+    )
     assert made.tls == TlsSettings(Path("e.pem"), insecure=True)
     assert (made.log, made.binary, made.upgrade_to) == ("none", "/bin/x", "/bin/y")
 
@@ -255,6 +258,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--csv", "x", "--run", "x"], "--run x is the same file as --csv x"),
         (["--csv", "x", "--report", "./x"], "--report x is the same file as --csv x"),
         (["--junit", "data.csv"], "--junit data.csv is the same file as --csv data.csv"),
+        (["--losses", "data.csv"], "--losses data.csv is the same file as --csv data.csv"),
+        (["--ca", "losses.csv"], "--losses losses.csv is the same file as --ca"),
         (["--report", "run.json"], "--report run.json is the same file as --run run.json"),
         (["--ca", "there", "--csv", "there"], "--csv there is the same file as --ca"),
         (["--ca", "there", "--run", "link"], "--run link is the same file as --ca"),
@@ -292,7 +297,7 @@ def test_a_report_is_required_if_it_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--csv", "--run", "--report", "--junit", "--ca", "--scenario", "--binary", "--runs"]
+    "option", ["--csv", "--losses", "--run", "--report", "--junit", "--ca", "--scenario", "--binary", "--runs"]
 )
 @pytest.mark.parametrize("name", ["", "a\nb", "\x1b[2J", "a\x9bb", "a\u2028b", "a\tb"])
 def test_a_files_name_that_no_line_can_show_is_refused(option: str, name: str) -> None:

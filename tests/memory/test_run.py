@@ -1,7 +1,9 @@
 """A run's lifecycle: what was started is given back, whatever fails, hangs or is interrupted."""
 
+import csv
 import gc
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +17,7 @@ from twisted.python.failure import Failure
 
 from proxyreload.client.load import Load
 from proxyreload.errors import ProxyreloadError, StartError, UsageError
+from proxyreload.ledger.loss import Loss
 from proxyreload.plan.scenario import Scenario
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
 from proxyreload.proxy import tree
@@ -23,6 +26,7 @@ from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
+from proxyreload.record.lossfile import LossFile
 from proxyreload.run import giveback
 from proxyreload.run.preflight import resolved
 from proxyreload.run.run import START_LIMIT_S, STOP_LIMIT_S, Run
@@ -34,6 +38,8 @@ from .clocks import START_NS, error_of, result_of, waits
 from .plugins import FakeProxy
 
 FRONT_PORT = 28980
+#: The files of a run.
+WRITTEN = ("data.csv", "losses.csv", "run.json")
 
 
 class Machine(MemoryReactorClock):
@@ -108,7 +114,7 @@ class Stage:
             Choice(plugin, plugin.mechanisms[0]),
             load=LoadSettings(clients=2, timeout_s=0.5, probe_rate_per_s=0),
             backends=BackendSettings(number=2, hosted=hosted, first_port=28970),
-            files=FileSettings(self.folder / "data.csv", self.folder / "run.json"),
+            files=FileSettings(self.folder / "data.csv", self.folder / "run.json", losses=self.folder / "losses.csv"),
         )
         self.run = Run(settings, cast(Any, self.machine), self.machine.ns)
         if interrupted:
@@ -160,6 +166,18 @@ def test_every_exchange_that_was_counted_has_a_row(stage: Stage) -> None:
     result_of(stage.over)
     rows = (stage.folder / "data.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) - 1 == stage.run.observation.counts.total > 0
+
+
+def test_every_loss_that_was_counted_has_a_row(stage: Stage) -> None:
+    stage.start()
+    stage.passes(10)
+    result_of(stage.over)
+    with (stage.folder / "losses.csv").open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file, strict=True)
+    observation = stage.run.observation
+    assert len(rows) == observation.counts.failure == observation.causes.total() > 0
+    assert Counter(row[head.index("failure")] for row in rows) == observation.counts.by_failure
+    assert {row[head.index("cause")] for row in rows} == {cause.value for cause in observation.causes}
 
 
 def test_a_closer_that_raises_keeps_nothing_from_being_given_back(stage: Stage) -> None:
@@ -351,14 +369,15 @@ def test_a_name_without_an_address_is_said() -> None:
 # Its files.
 
 
-def test_a_file_of_rows_that_was_moved_makes_the_run_invalid(stage: Stage) -> None:
+@pytest.mark.parametrize("name", ["data.csv", "losses.csv"])
+def test_a_file_of_rows_that_was_moved_makes_the_run_invalid(stage: Stage, name: str) -> None:
     stage.start()
     stage.passes(1)
-    (stage.folder / "data.csv").rename(stage.folder / "moved.csv")
+    (stage.folder / name).rename(stage.folder / "moved.csv")
     stage.passes(10)
     judgement = result_of(stage.over)
     assert judgement.verdict is Verdict.INVALID
-    assert any("data.csv is not the file that the rows were written to" in reason for reason in judgement.reasons)
+    assert any(f"{name} is not the file that the rows were written to" in reason for reason in judgement.reasons)
 
 
 def test_rows_that_are_missing_make_the_run_invalid(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,6 +388,27 @@ def test_rows_that_are_missing_make_the_run_invalid(stage: Stage, monkeypatch: p
     judgement = result_of(stage.over)
     total = stage.run.observation.counts.total
     assert f"{stage.folder}/data.csv has 0 rows of {total} exchanges" in judgement.reasons
+
+
+def test_losses_that_are_missing_make_the_run_invalid(stage: Stage) -> None:
+    stage.start()
+    stage.run.bus.remove(str(stage.folder / "losses.csv"))
+    stage.passes(10)
+    judgement = result_of(stage.over)
+    total = stage.run.observation.causes.total()
+    assert f"{stage.folder}/losses.csv has 0 rows of {total} losses" in judgement.reasons
+
+
+def test_losses_that_the_disk_does_not_take_make_the_run_invalid(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_self: LossFile, _losses: Sequence[Loss]) -> None:
+        raise OSError(28, "No space left on device; 0 rows were written")
+
+    monkeypatch.setattr(LossFile, "lost", full)
+    stage.start()
+    stage.passes(10)
+    judgement = result_of(stage.over)
+    assert judgement.verdict is Verdict.INVALID
+    assert judgement.reasons[0] == f"{stage.folder}/losses.csv: No space left on device; 0 rows were written"
 
 
 def test_a_run_file_that_cannot_be_written_at_the_end_makes_the_run_invalid(
@@ -390,9 +430,9 @@ def test_a_run_file_that_cannot_be_written_at_the_end_makes_the_run_invalid(
     stage.assert_given_back()
 
 
-@pytest.mark.parametrize("name", ["data.csv", "run.json"])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_what_another_run_writes_is_refused_before_anything_is_written(stage: Stage, name: str) -> None:
-    for each in ("data.csv", "run.json"):
+    for each in WRITTEN:
         (stage.folder / each).write_text("of the run before")
     claim = Claim.of(stage.folder / name)
     stage.start()
@@ -404,12 +444,12 @@ def test_what_another_run_writes_is_refused_before_anything_is_written(stage: St
 def test_all_is_let_go_of_when_a_run_is_over(stage: Stage) -> None:
     stage.start()
     stage.passes(1)
-    for name in ("data.csv", "run.json"):
+    for name in WRITTEN:
         with pytest.raises(BlockingIOError):
             Claim.of(stage.folder / name)
     stage.passes(10)
     result_of(stage.over)
-    for name in ("data.csv", "run.json"):
+    for name in WRITTEN:
         Claim.of(stage.folder / name).release()
 
 
@@ -418,5 +458,5 @@ def test_all_is_let_go_of_when_a_run_could_not_start(stage: Stage) -> None:
     stage.start()
     stage.passes(START_LIMIT_S + 1)
     error_of(stage.over, StartError)
-    for name in ("data.csv", "run.json"):
+    for name in WRITTEN:
         Claim.of(stage.folder / name).release()

@@ -292,6 +292,7 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
             "ca",
             "insecure",
             "csv",
+            "losses",
             "run",
             "junit",
             "report",

@@ -31,6 +31,7 @@ ROUTES = (
     "/api/pictures",
     "/api/runs",
     f"/runs/{RUN}/data.csv",
+    f"/runs/{RUN}/losses.csv",
 )
 
 
@@ -69,7 +70,8 @@ def _scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     bench = Workbench(settings, reactor, Archive(tmp_path), lambda: None, print)  # type: ignore[arg-type, return-value]
     site = PageSite(Guarded(Rules.at(HERE), Api(bench).resource), reactor)
     (tmp_path / RUN).mkdir()
-    (tmp_path / RUN / "data.csv").write_bytes(b"x" * 100_000)
+    for name in ("data.csv", "losses.csv"):
+        (tmp_path / RUN / name).write_bytes(b"x" * 100_000)
     return Scene(bench, site)
 
 

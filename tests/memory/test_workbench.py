@@ -209,6 +209,8 @@ def test_a_second_start_is_refused_until_the_first_run_is_over(scene: Scene) -> 
     bench.start()
     first, second = scene.services
     assert first.settings.files.csv.parent != second.settings.files.csv.parent
+    for each in (first.settings.files, second.settings.files):
+        assert each.csv.parent == each.losses.parent == each.run.parent
     assert bench.state()["verdict"] is None
     assert len(folders(scene)) == 2
 

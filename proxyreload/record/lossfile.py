@@ -1,0 +1,109 @@
+"""``losses.csv``: one row for each request that was lost, or carried out other than once."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Started
+from proxyreload.ledger.loss import Loss
+from proxyreload.record.wholerows import WholeRows, quoted
+from proxyreload.system.clock import NS_PER_US
+from proxyreload.system.untrusted import WORDS_LIMIT, as_cell, one_line, printable
+from proxyreload.traffic.identity import PROBE_MARK
+
+COLUMNS = (
+    *("time", "client", "kind", "request", "failure", "front port", "connection", "carried", "idle us"),
+    *("fate", "generation", "cause", "change", "since change us", "evidence"),
+)
+#: What failed where no client saw a failure.
+CARRIED_OUT_TWICE = "carried out twice"
+
+_ID = re.compile(rf"{PROBE_MARK.decode('ascii')}?(\d{{1,9}})-(\d{{1,18}})", re.ASCII)
+
+
+@attrs.define(eq=False)
+class LossFile:
+    """Writes every loss, in whole rows (`WholeRows`)."""
+
+    path: Path
+    _table: WholeRows = attrs.field(init=False)
+    _start_ns: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Know the file's columns."""
+        self._table = WholeRows(self.path, COLUMNS)
+
+    def claim(self) -> None:
+        """Claim the file, and leave in it what is there; raises `UsageError` if it cannot be written."""
+        self._table.claim()
+
+    def open(self) -> None:
+        """Begin the file with its head, claimed or not yet; raises `UsageError` if that cannot be done."""
+        self._table.open()
+
+    def subscribe(self, bus: EventBus) -> None:
+        """Write what `bus` brings."""
+        bus.subscribe(Started, self.started, str(self.path))
+        bus.subscribe(Loss, self.lost, str(self.path))
+
+    def started(self, events: Sequence[Started]) -> None:
+        """Note the zero of all times."""
+        self._start_ns = events[0].at_ns
+
+    def lost(self, losses: Sequence[Loss]) -> None:
+        """Write a batch of rows."""
+        rows = "".join(quoted(self._row(loss)) for loss in losses)
+        self._table.write(rows.encode("utf-8"), len(losses))
+
+    def missing(self, losses: int) -> str:
+        """Say what keeps the file from being a record of so many losses; empty if nothing does."""
+        return self._table.missing(losses, "losses")
+
+    def close(self) -> None:
+        """Close the file; its rows have all been written."""
+        self._table.close()
+
+    def _row(self, loss: Loss) -> tuple[object, ...]:
+        """Return a row's cells; what is not known, or does not apply, is empty."""
+        exchange = loss.exchange
+        client, number = _whose(loss)
+        return (
+            (loss.at_ns - self._start_ns) // NS_PER_US,
+            client,
+            as_cell(printable(loss.kind)),
+            as_cell(number),
+            as_cell(_failure(loss)),
+            exchange.front_port or "" if exchange is not None else "",
+            exchange.connection if exchange is not None and exchange.connection >= 0 else "",
+            exchange.carried if exchange is not None else "",
+            loss.rested_ns // NS_PER_US if loss.rested_ns else "",
+            loss.fate.value if loss.fate is not None else "",
+            "",  # of the proxy's processes: not told apart yet
+            loss.cause.value,
+            loss.change or "",
+            (_counted_from_ns(loss) - loss.change_ns) // NS_PER_US if loss.change else "",
+            as_cell(one_line(loss.evidence, WORDS_LIMIT)),
+        )
+
+
+def _whose(loss: Loss) -> tuple[int | str, int | str]:
+    """Return the client's number and the request's; where a backend was told no such id, what it was told."""
+    if loss.exchange is not None:
+        return loss.exchange.client, loss.exchange.number
+    found = _ID.fullmatch(loss.request_id)
+    return (int(found[1]), int(found[2])) if found is not None else ("", printable(loss.request_id))
+
+
+def _failure(loss: Loss) -> str:
+    """Return what failed, as its client saw it; what it did not see, by the fate."""
+    if loss.exchange is not None and loss.exchange.failure:
+        return loss.exchange.failure
+    return CARRIED_OUT_TWICE if loss.fate is not None and loss.fate.twice else ""
+
+
+def _counted_from_ns(loss: Loss) -> int:
+    """Return when it was written, or should have been; without a failure of its client's: when it was done again."""
+    return loss.exchange.sent_ns if loss.exchange is not None and loss.exchange.failure else loss.at_ns
