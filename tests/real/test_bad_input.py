@@ -135,7 +135,7 @@ def test_port_of_a_backend_by_itself_in_use(place: Place) -> None:
     assert_one_line(result, 3, f"port {place.first_port} (backend 0) is in use by ", f"(pid {os.getpid()})")
 
 
-@pytest.mark.parametrize("option", ["--csv", "--run"])
+@pytest.mark.parametrize("option", ["--csv", "--losses", "--run"])
 @pytest.mark.parametrize(
     ("path", "why"),
     [

@@ -213,6 +213,7 @@ def test_without_its_libraries_it_says_what_to_install(place: Place, library: st
     [
         (("--web", "nonsense:1"), "--web takes a port or a server endpoint"),
         (("--web", "1", "--csv", "x.csv"), "--csv does not go with --web"),
+        (("--web", "1", "--losses", "x.csv"), "--losses does not go with --web"),
         (("--token", "x"), "--token is for the live page: --web"),
         (("--web", "1", "--token", "a b"), "--token: a token is 8 to 256 printable ASCII characters"),
         (("--web", "8090", "--runs", "/dev/null/x"), "cannot be made"),

@@ -28,6 +28,7 @@ LINES = [
     ("proxyreload --plugin haproxy:master-w", {"haproxy:master-worker"}, {"haproxy:hard"}),
     ("proxyreload --log ", {"all", "changes", "none"}, {"run.json"}),
     ("proxyreload --scenario ", {"mine.toml"}, {"run.json"}),
+    ("proxyreload --lo", {"--log", "--losses"}, {"--clients"}),
     ("proxyreload --clients ", set(), {"mine.toml"}),
     ("proxyreload compare nginx haproxy:re", {"haproxy:reload", "haproxy:reload-idle"}, {"nginx", "compare"}),
     ("proxyreload compare --ro", {"--rounds"}, {"--plugin"}),

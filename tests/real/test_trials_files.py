@@ -44,6 +44,7 @@ def names(place: Place) -> set[str]:
     [
         (["--csv", "x", "--run", "x"], "--run x is the same file as --csv x"),
         (["--csv", "x", "--run", "./x"], "--run x is the same file as --csv x"),
+        (["--csv", "x", "--losses", "x"], "--losses x is the same file as --csv x"),
         (["--csv", "x", "--report", "x"], "--report x is the same file as --csv x"),
         (["--run", "x", "--junit", "x"], "--junit x is the same file as --run x"),
         (["--csv", "x", "--run", "soft"], "--run soft is the same file as --csv x"),
@@ -94,14 +95,15 @@ def test_so_it_is_in_a_comparison(place: Place, words: list[str], complaint: str
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_whole(place: Place) -> None:
     first = place.start(*watching(place, "--junit", "junit.xml", duration=3600), report=True)
     first.until(MORE)
-    apart = ("--csv", "b.csv", "--run", "b.json", "--report", "b.html")
+    apart = ("--csv", "b.csv", "--losses", "b.losses", "--run", "b.json", "--report", "b.html")
     other = free_ports(5)
 
     def second(*words: str) -> Result:
         where = (f"http://{HOST}:{other}/", "--first-port", str(other), "--duration", "1")
         return place.run(*where, *apart, *words, report=True)
 
-    for option, file in (("--csv", "data.csv"), ("--run", "run.json"), ("--report", "report.html")):
+    there = {"--csv": "data.csv", "--losses": "losses.csv", "--run": "run.json", "--report": "report.html"}
+    for option, file in there.items():
         complaint = f"proxyreload: {file} cannot be written: another run is writing it (pid {first.pid})\n"
         assert_one_line(second(option, file), 2, complaint)
     assert_one_line(second("--junit", "junit.xml"), 2, "junit.xml cannot be written: another run is writing it (pid")
@@ -111,7 +113,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_whole(place
     result = first.ended()
     assert result.stderr == ""
     result.assert_complete()
-    assert names(place) == {"data.csv", "run.json", "report.html", "junit.xml", "b.csv", "b.json", "b.html"}
+    assert names(place) == {*there.values(), "junit.xml", *apart[1::2]}
 
 
 def test_the_report_that_nobody_asked_for_costs_no_verdict(place: Place) -> None:
@@ -119,7 +121,7 @@ def test_the_report_that_nobody_asked_for_costs_no_verdict(place: Place) -> None
     first.until(MORE)
     other = free_ports(5)
     where = (f"http://{HOST}:{other}/", "--first-port", str(other), "--duration", "1")
-    result = place.run(*where, "--csv", "b.csv", "--run", "b.json", report=True)
+    result = place.run(*where, "--csv", "b.csv", "--losses", "b.losses", "--run", "b.json", report=True)
     assert (result.status, result.stderr) == (0, "")
     assert f"\nnot written: report.html: another run is writing it (pid {first.pid})\n" in result.stdout
 
@@ -175,11 +177,15 @@ def test_rows_that_somebody_else_has_spoilt_make_the_run_invalid(place: Place, h
     assert spoilt in result.stdout
 
 
-@pytest.mark.parametrize("words", [("--csv", "/dev/null"), ("--run", "/dev/null"), ("--csv", "/dev/stdout")])
+@pytest.mark.parametrize(
+    "words",
+    [("--csv", "/dev/null"), ("--losses", "/dev/null"), ("--run", "/dev/null"), ("--csv", "/dev/stdout")],
+)
 def test_devices_and_pipes_stay_allowed(place: Place, words: tuple[str, str]) -> None:
     result = place.run(*watching(place, *words))
     assert (result.status, result.stderr) == (0, "")
-    assert names(place) == {"data.csv", "run.json"} - {{"--csv": "data.csv", "--run": "run.json"}[words[0]]}
+    files = {"--csv": "data.csv", "--losses": "losses.csv", "--run": "run.json"}
+    assert names(place) == {*files.values()} - {files[words[0]]}
 
 
 def test_rows_go_into_another_program(place: Place) -> None:
@@ -215,13 +221,13 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_run_file_whole_and_all_is_sai
     result = on_a_small_disk(place, *watching(place, "--junit", "junit.xml", duration=3600))
     assert result.status == 3
     left, _end, run = result.stderr.partition("\n")
-    assert left == "left: data.csv junit.xml run.json "
+    assert left == "left: data.csv junit.xml losses.csv run.json "
     content = json.loads(run)
     assert (content["finished"], "summary" in content, bool(content["machine"])) == (False, False, True)
     run_json = "run.json cannot be written: No space left on device"
     lines = result.stdout.splitlines()
     assert f"{run_json}" in lines
-    assert "written: data.csv" in lines
+    assert "written: data.csv, losses.csv" in lines
     assert lines[-2].startswith("verdict: invalid (data.csv: No space left on device; ")
     assert lines[-2].endswith(f"; {run_json})")
     assert result.last_line.success > 0
@@ -234,7 +240,7 @@ def test_a_report_for_which_there_is_no_room_is_a_line(place: Place, *, asked: b
     page = "page.html" if asked else "report.html"
     assert f"{page} cannot be written: No space left on device" in result.stdout.splitlines()
     left, _end, run = result.stderr.partition("\n")
-    assert left == "left: data.csv run.json "
+    assert left == "left: data.csv losses.csv run.json "
     verdict = json.loads(run)["summary"]["verdict"]
     assert f"verdict: {verdict}" in result.stdout
     assert result.status == (3 if asked else EXIT_STATUS[verdict])
@@ -243,7 +249,7 @@ def test_a_report_for_which_there_is_no_room_is_a_line(place: Place, *, asked: b
 # What cannot be written is said before the run.
 
 
-@pytest.mark.parametrize("option", ["--csv", "--run", "--report", "--junit"])
+@pytest.mark.parametrize("option", ["--csv", "--losses", "--run", "--report", "--junit"])
 @pytest.mark.parametrize(
     ("path", "why"),
     [
@@ -270,7 +276,7 @@ def test_so_it_is_before_a_comparison(place: Place, option: str) -> None:
     assert_one_line(result, 2, "x/y cannot be written: Not a directory")
 
 
-@pytest.mark.parametrize("option", ["--csv", "--run", "--report", "--junit"])
+@pytest.mark.parametrize("option", ["--csv", "--losses", "--run", "--report", "--junit"])
 def test_a_pipe_that_is_read_gets_all_of_it(place: Place, option: str) -> None:
     pipe = place.folder / "pipe"
     os.mkfifo(pipe)
@@ -282,7 +288,7 @@ def test_a_pipe_that_is_read_gets_all_of_it(place: Place, option: str) -> None:
     os.close(keeping)
     reading.join()
     assert (result.status, result.stderr) == (0, "")
-    ends = {"--csv": "\n", "--run": "}\n", "--report": "</html>\n", "--junit": "</testsuites>\n"}
+    ends = {"--csv": "\n", "--losses": "\n", "--run": "}\n", "--report": "</html>\n", "--junit": "</testsuites>\n"}
     assert told[0].rstrip("\n").endswith(ends[option].rstrip("\n"))
 
 
@@ -459,7 +465,7 @@ def test_a_password_in_the_url_is_sent_and_written_down_nowhere(place: Place) ->
     assert result.run_json["url"] == f"http://{HOST}:{server.port}/path"
     assert result.run_json["command"][-1] == f"http://…@{HOST}:{server.port}/path"
     place.write("said", result.stdout + result.stderr)
-    assert names(place) == {"data.csv", "run.json", "report.html", "junit.xml", "said"}
+    assert names(place) == {"data.csv", "losses.csv", "run.json", "report.html", "junit.xml", "said"}
     for path in place.folder.iterdir():
         content = path.read_bytes()
         for secret in (b"s%65cr", b"secr@t", b"us%65r", base64.b64encode(b"user:secr@t")):
@@ -484,7 +490,7 @@ def homeless(command: Sequence[str]) -> list[str]:
 def test_a_user_without_a_home_gets_all_the_files(place: Place) -> None:
     result = place.run(*watching(place), command=homeless(PROXYRELOAD), report=True)
     assert (result.status, result.stderr) == (0, "")
-    assert "written: data.csv, run.json, report.html" in result.stdout.splitlines()
+    assert "written: data.csv, losses.csv, run.json, report.html" in result.stdout.splitlines()
     assert (place.folder / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     again = place.run("report", "run.json", "--output", "again.html", command=homeless(PROXYRELOAD))
     assert (again.status, again.stderr) == (0, "")
@@ -504,6 +510,6 @@ def test_what_raises_while_a_report_is_drawn_is_a_line_and_costs_no_verdict(plac
         assert (result.status, result.stderr) == (0, "")
         (line,) = [each for each in result.stdout.splitlines() if each.startswith("not written: ")]
         assert "html: the report cannot be drawn: ImportError: cannot import name 'components'" in line
-    assert names(place) - {"__pycache__"} == {"data.csv", "run.json", "sitecustomize.py"}
+    assert names(place) - {"__pycache__"} == {"data.csv", "losses.csv", "run.json", "sitecustomize.py"}
     made = place.run("report", "run.json", environment=environment)
     assert_one_line(made, 3, "the report cannot be drawn: ImportError")
