@@ -16,9 +16,18 @@ from .command import COLUMNS, Place
 pytestmark = pytest.mark.real
 
 DOCS = Path(__file__).parents[2] / "docs"
-#: Below these stand names that are no keys: classes, instances, clients, endings and phases.
+#: Below these stand names that are no keys: classes, causes, instances, clients, endings and phases.
 _OPEN = frozenset(
-    {"failures", "answers_by_instance", "arrivals_by_instance", "late", "front_closed", "latency", "lost_at_ms"}
+    {
+        "failures",
+        "causes",
+        "answers_by_instance",
+        "arrivals_by_instance",
+        "late",
+        "front_closed",
+        "latency",
+        "lost_at_ms",
+    }
 )
 
 

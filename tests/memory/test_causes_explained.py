@@ -1,0 +1,36 @@
+"""``docs/causes.md``: each cause has a section that says whose doing it is, what cures it and how it is seen."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from proxyreload.ledger.cause import Cause
+
+DOCS = Path(__file__).parents[2] / "docs"
+PARTS = ("What it is.", "Whose doing.", "What cures it.", "The words for it.", "To see it.")
+#: By these nothing is lost, or nothing that a specification or a proxy has words for.
+WITHOUT_WORDS = (Cause.OURS, Cause.MADE_UP, Cause.UNKNOWN)
+
+
+def sections() -> dict[str, str]:
+    """Return the text of each section by its heading."""
+    _before, *parts = re.split(r"^## `(.*)`\n", (DOCS / "causes.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_each_cause_has_a_section_in_the_order_of_the_causes() -> None:
+    assert list(sections()) == [cause.value for cause in Cause]
+
+
+@pytest.mark.parametrize("cause", Cause, ids=lambda cause: cause.value)
+def test_a_section_says_all_of_it(cause: Cause) -> None:
+    text = sections()[cause.value]
+    assert tuple(re.findall(r"^\*\*(.*?)\*\* \S", text, re.MULTILINE)) == PARTS
+    words = text.partition("**The words for it.**")[2].partition("**To see it.**")[0]
+    assert ("](https://" in words) is (cause not in WITHOUT_WORDS)
+
+
+@pytest.mark.parametrize("page", ["verdicts.md", "comparison.md", "files.md", "README.md", "../README.md"])
+def test_it_is_found_from_where_losses_are_told(page: str) -> None:
+    assert "causes.md)" in (DOCS / page).read_text(encoding="utf-8")
