@@ -81,7 +81,7 @@ class LossFile:
             exchange.carried if exchange is not None else "",
             loss.rested_ns // NS_PER_US if loss.rested_ns else "",
             loss.fate.value if loss.fate is not None else "",
-            "",  # of the proxy's processes: not told apart yet
+            loss.generation if loss.generation is not None else "",
             loss.cause.value,
             loss.change or "",
             (_counted_from_ns(loss) - loss.change_ns) // NS_PER_US if loss.change else "",

@@ -126,6 +126,13 @@ def test_a_request_without_a_connection_counts_from_when_one_was_begun(file: Los
     assert [written[column] for column in told] == ["", "", "0", "", "10000"]
 
 
+@pytest.mark.parametrize(("generation", "cell"), [(None, ""), (0, "0"), (3, "3")])
+def test_the_generation_that_held_the_connection_is_told_where_it_is_known(
+    file: LossFile, generation: int | None, cell: str
+) -> None:
+    assert row(file, loss(generation=generation))["generation"] == cell
+
+
 def test_where_backends_are_somebody_elses_there_is_no_fate(file: LossFile) -> None:
     assert row(file, loss(fate=None))["fate"] == ""
 
