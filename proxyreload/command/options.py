@@ -1,5 +1,6 @@
 """The options of a run, for the command line and for twistd alike."""
 
+import os
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class RunOptions(Options):
         ["timeout", None, "5", "Seconds for one exchange, its body included"],
         ["scenario", None, None, "A scenario file (TOML), in place of: add 2, remove 0"],
         ["csv", None, "data.csv", "Where every exchange is written"],
-        ["losses", None, "losses.csv", "Where every loss is written, with its fate and its cause"],
+        ["losses", None, None, "Where every loss is written, with its fate and its cause; without it: beside --csv"],
         ["run", None, "run.json", "Where the run and its verdict are written"],
         ["report", None, "report.html", "Where the run is shown, in one HTML page"],
         ["junit", None, None, "Where the verdicts are written as JUnit XML, for CI"],
@@ -149,6 +150,22 @@ def _written(files: FileSettings) -> dict[str, Path]:
     return {option: path for option, path in paths.items() if path is not None}
 
 
+def _losses(options: dict[str, Any]) -> Path:
+    """Return where losses are written: beside the rows, by a name of their own where these have one.
+
+    So that whoever has named the files of two runs in one folder before there were losses has named these too. Beside
+    a device there is no place.
+    """
+    csv, files = Path(options["csv"]), FileSettings()
+    if options["losses"] is not None:
+        return Path(options["losses"])
+    if csv == files.csv or not csv.name:
+        return files.losses
+    if csv.exists() and not csv.is_file():
+        return Path(os.devnull)
+    return csv.with_name(f"{csv.stem}-{files.losses.name}")
+
+
 def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     plugin, url = options["plugin"], options["url"]
     if options["log"] not in LOGS:
@@ -199,7 +216,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             junit=None if options["junit"] is None else Path(options["junit"]),
             report=None if options["no-report"] else Path(options["report"]),
             report_required="report" in asked,
-            losses=Path(options["losses"]),
+            losses=_losses(options),
         ),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],

@@ -247,7 +247,7 @@ class Ledger:
         if exchange is not None and exchange.failure:
             self._lose(request, exchange, fate)
         elif fate.twice and (before is None or before.fate is not fate):
-            self._repeated(request, kind, fate)
+            self._repeated(request, kind, fate, before)
 
     def _might_be_unknown(self, exchange: Exchange | None, before: _Settled | None) -> bool:
         """Whether a backend has died that might have had a request which failed, before it had told of it."""
@@ -282,6 +282,7 @@ class Ledger:
                 cause_of(evidence),
                 told(evidence),
                 exchange.ended_ns,
+                None,
                 exchange,
                 request.rested_ns,
                 change,
@@ -291,7 +292,7 @@ class Ledger:
             )
         )
 
-    def _repeated(self, request: Unsettled, kind: str, fate: Fate) -> None:
+    def _repeated(self, request: Unsettled, kind: str, fate: Fate, before: _Settled | None) -> None:
         """Tell of one that was carried out again: of that alone, for the rest may have been forgotten by then."""
         again = request.latest_executed
         change, change_ns, _setting = self.surroundings.at(again.received_ns, again.received_ns)
@@ -303,6 +304,7 @@ class Ledger:
                 Cause.REPEATED,
                 f"carried out again, at backend {again.instance}",
                 again.received_ns,
+                before.fate if before is not None else None,
                 change=change,
                 change_ns=change_ns,
                 visits=(again,),

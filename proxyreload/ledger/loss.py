@@ -17,6 +17,7 @@ class Loss:
     cause: Cause
     evidence: str  #: what the cause was told from
     at_ns: int  #: when its client knew, or when it was carried out again
+    formerly: Fate | None = None  #: what it was told to be before, of one that had been settled
     exchange: Exchange | None = None  #: None: it had been settled, or there never was one
     rested_ns: int = 0  #: how long its connection had rested before
     change: int = 0  #: the number of the change that it is charged to, 0 if there was none before it

@@ -214,7 +214,10 @@ class Observation:
         if loss.fate is not None:
             change = next((change for change in reversed(self.changes) if change.number == loss.change), None)
             for tallies in (self.kinds, *([change.kinds] if change is not None else [])):
-                tallies.of(loss.kind).fates[loss.fate] += 1
+                fates = tallies.of(loss.kind).fates
+                fates[loss.fate] += 1
+                if loss.formerly is not None and fates[loss.formerly]:  # in this very window
+                    fates[loss.formerly] -= 1
 
     def _baseline(self, events: Sequence[BaselineTaken]) -> None:
         self.baseline = Baseline.of(events[-1])

@@ -12,7 +12,7 @@ from proxyreload.web.token import VARIABLE, token_of
 
 #: The page's open connections; each may have a file open that it is sent.
 CONNECTIONS_AT_MOST = 64
-_ONE_RUNS_FILES = {"csv": "data.csv", "losses": "losses.csv", "run": "run.json", "report": "report.html"}
+_ONE_RUNS_FILES = {"csv": "data.csv", "losses": None, "run": "run.json", "report": "report.html"}
 
 
 @attrs.frozen

@@ -312,6 +312,9 @@ def test_every_fate_is_exact_in_whatever_pieces_it_is_told(requests: list[Truth]
     assert sorted(_shown(whole.losses)) == sorted(_shown(split.losses))
     tallies = whole.observation.kinds.by_kind
     assert sum(tally.ledger()["answered_once"] for tally in tallies.values()) == expected[Fate.ANSWERED_ONCE]
+    twice = sum(number for fate, number in expected.items() if fate.twice)
+    assert sum(tally.repeated for tally in tallies.values()) == twice
+    assert sum(tally.fates[Fate.LOST_EXECUTED] for tally in tallies.values()) <= expected[Fate.LOST_EXECUTED]
 
 
 def _shown(losses: Sequence[Loss]) -> list[str]:

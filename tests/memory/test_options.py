@@ -54,6 +54,20 @@ def test_the_defaults_are_what_scripts_rely_on() -> None:
     assert made.scenario.title == "add backend 2, then remove backend 0"
 
 
+@pytest.mark.parametrize(
+    ("words", "losses"),
+    [
+        (["--csv", "mine.csv"], "mine-losses.csv"),
+        (["--csv", "there/rows"], "there/rows-losses.csv"),
+        (["--csv", "/dev/null"], "/dev/null"),
+        (["--csv", "."], "losses.csv"),
+        (["--csv", "mine.csv", "--losses", "lost.csv"], "lost.csv"),
+    ],
+)
+def test_losses_are_written_beside_the_rows(words: list[str], losses: str) -> None:
+    assert settings("--plugin", "fake", *words).files.losses == Path(losses)
+
+
 def test_every_option_finds_its_setting(tmp_path: Path) -> None:
     scenario = tmp_path / "my.toml"
     scenario.write_text("backends = [0]")
