@@ -114,7 +114,8 @@ class Operations:
     async def _held(self, holders: Holders) -> Held:
         """Return who holds the clients' connections; in a thread, for the clients must not be kept waiting."""
         held: Held = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), holders.look)
-        return held
+        # What is told of the time before this moment may have been handed on meanwhile.
+        return attrs.evolve(held, at_ns=self.clock_ns())
 
     async def _obstacle(self) -> str:
         """Wait until another change can begin; returns why none can, empty if one can.
