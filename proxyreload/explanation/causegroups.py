@@ -10,8 +10,6 @@ from proxyreload.explanation.lossrows import LossRow
 
 #: More than there are; a file that has more is none of ours.
 _CAUSES_AT_MOST, _SHAPES_AT_MOST, _CHANGES_AT_MOST = 100, 5000, 100_000
-#: What stands for the failure where no client saw one.
-_CARRIED_OUT_TWICE = "carried out twice"
 
 #: Kind, fate and failure.
 _Shape = tuple[str, str, str]
@@ -87,6 +85,6 @@ def grouped(losses: Iterable[LossRow], file: str) -> Losses:
             msg = f"{file}: more causes, kinds, fates, failures and changes than there are"
             raise UsageError(msg)
         told.total += 1
-        told.failed += bool(loss.failure) and loss.failure != _CARRIED_OUT_TWICE
+        told.failed += loss.failed
     told.groups = sorted(groups.values(), key=lambda group: -group.number)
     return told

@@ -93,7 +93,7 @@ def _who_lost(record: Record) -> str:
         return ""
     said = [listed(lost, 20)] if lost else []
     said += [f"for proof: {listed(aimed)}"] if aimed else []
-    said += [f"nothing: {listed(none, 20)}"] if none else []
+    said += [f"no loss: {listed(none, 20)}"] if none else []
     return "; ".join(said)
 
 

@@ -12,6 +12,8 @@ COLUMNS = (
     *("time", "client", "kind", "request", "failure", "front port", "connection", "carried", "idle us"),
     *("fate", "generation", "cause", "change", "since change us", "evidence"),
 )
+#: What stands for a failure where no client saw one.
+CARRIED_OUT_TWICE = "carried out twice"
 #: What is short where it is not made up.
 _NAME_LIMIT = 60
 
@@ -34,8 +36,13 @@ class LossRow:
     generation: str
     cause: str
     change: int | None
-    since_change_us: int | None  #: from the change's request to when it was sent
+    since_change_us: int | None  #: from the change's request to when it was sent, or carried out again
     evidence: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether its client saw a failure."""
+        return bool(self.failure) and self.failure != CARRIED_OUT_TWICE
 
     @property
     def key(self) -> tuple[int, int] | None:

@@ -55,7 +55,7 @@ class Case:
         if self.passage is not None:
             return self.passage.row.written_us
         since_us = self.loss.since_change_us
-        if self.change is None or since_us is None or self.loss.failure in _NOT_SENT or not self.loss.failure:
+        if self.change is None or since_us is None or self.loss.failure in _NOT_SENT or not self.loss.failed:
             return None
         return self.change.requested_us + since_us
 
@@ -135,7 +135,7 @@ def _of_request(case: Case) -> Iterator[Moment]:
         yield Moment(loss.time_us, Lane.PASSED, f"request {loss.request} comes to a backend")
     elif loss.failure in failures.RACES and case.away_us and sent_us is not None and seen.none:
         # At the latest: what a client far away hears has been on its way for as long at least.
-        yield Moment(loss.time_us - case.away_us, Lane.PROXY, "has closed the resting connection")
+        yield Moment(loss.time_us - case.away_us, Lane.PROXY, "the proxy has closed the connection")
         yield Moment(loss.time_us, Lane.TOLD, _ending(case))
     elif not seen.again:
         yield from _end(case)
@@ -152,7 +152,7 @@ def _at_backends(case: Case, seen: Visits) -> Iterator[Moment]:
         at_us = loss.time_us if sent_us is None else min(loss.time_us, sent_us + case.away_us)
         yield Moment(at_us, Lane.PASSED, text, timed=False)
     if seen.again:
-        yield Moment(loss.time_us, Lane.PASSED, f"carried out once more; in all at {seen.again}")
+        yield Moment(loss.time_us, Lane.PASSED, f"carried out again, at {seen.again}")
 
 
 def _sending(case: Case) -> str:

@@ -117,7 +117,8 @@ def _when(case: Case) -> str:
         return f"{told}, over change {loss.change}" if loss.change else f"{told}, before any change"
     if loss.since_change_us is None:
         return f"{told}, over {named(change)}"
-    return f"{told}; its request was sent {lasted(loss.since_change_us)} after {named(change)}, was requested"
+    what = "its request was sent" if loss.failed else "that was"
+    return f"{told}; {what} {lasted(loss.since_change_us)} after {named(change)}, was requested"
 
 
 def _rows(passage: Passage | None, case: Case, width: int) -> list[str]:

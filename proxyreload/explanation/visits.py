@@ -6,7 +6,7 @@ import attrs
 
 _VISIT = re.compile(r"backend (\S{1,60}): (answered|carried out|received in part)(, given up)?")
 _GONE = re.compile(r"backend (\S{1,60}) was (removed, and gone|gone) for (\d{1,9}(?:\.\d{1,9})?) s")
-_AGAIN = re.compile(r"carried out (?:again, )?at (.{1,500})")
+_AGAIN = re.compile(r"carried out again, at (.{1,80})")
 _NONE = "no backend received it"
 
 _HOW_FAR = {

@@ -106,7 +106,7 @@ def test_no_verdict_without_its_traffic(tmp_path: Path, capfd: pytest.CaptureFix
         "traffic, clients by kind: 1 get, 10 new connections a second; 20 ms away: 1 idle (rest 1-5 s); for 6.0 s"
         in out
     )
-    assert "lost: get 3 of 800; for proof: aimed 5 of 100; nothing: idle" in out
+    assert "lost: get 3 of 800; for proof: aimed 5 of 100; no loss: idle" in out
 
 
 def test_a_client_far_away_hears_later_what_the_proxy_did_before(
@@ -117,7 +117,7 @@ def test_a_client_far_away_hears_later_what_the_proxy_did_before(
     out = flat(said(written(tmp_path, [far], rows), capfd=capfd))
     assert "client 1 of idle, 20 ms away" in out
     assert "+0.1000 s request 7 sent after 80.0 ms of rest, 10.0 ms on its way" in out
-    assert "+0.1020 s o has closed the resting connection +0.1120 s RST, 12.0 ms after sending" in out
+    assert "+0.1020 s o the proxy has closed the connection +0.1120 s RST, 12.0 ms after sending" in out
 
 
 #: By cause: a loss, its row, and what the sequence says of it.
@@ -188,10 +188,15 @@ STORIES: Mapping[Cause, tuple[Row, Row | None, tuple[str, ...]]] = {
             "repeated by the proxy",
             failure="carried out twice",
             fate="answered_twice",
-            evidence="carried out at backend 0, backend 1",
+            evidence="carried out again, at backend 1",
+            time=2_101_500,
+            since_change_us=101_500,
         ),
         row(2_102_000, request=7, written=2_100_000, instance="1"),
-        ("carried out once more; in all at backend 0, backend 1", "answer of backend 1: the client sees nothing odd"),
+        (
+            "+0.1015 s | |------->| carried out again, at backend 1",
+            "+0.1020 s |<-------| | answer of backend 1: the client sees nothing odd",
+        ),
     ),
     Cause.MADE_UP: (
         loss_row("made up", client="", request="x-1", failure="", fate="never_sent", evidence="", idle_us=""),
