@@ -32,12 +32,12 @@ class ExplainOptions(Options):
     synopsis = "proxyreload explain [options] [run.json]"
     longdesc = (
         "Tells the story of a run's losses on one screen: what caused them, whether any backend had the requests, one "
-        "of each cause as a sequence in time, and what cures it. FILE is a run.json, whose losses and rows are looked "
-        "for beside it."
+        "of each cause as a sequence in time, and what cures it. It takes a run.json, the one here where none is named, "
+        "whose losses and rows are looked for beside it."
     )
     examples = ("proxyreload explain", "proxyreload explain run.json --loss 1")
     optParameters = [  # noqa: RUF012
-        ["loss", None, None, "Tell this one in full: the how manyth row of losses.csv"]
+        ["loss", None, None, "Tell one in full: the number of its row in losses.csv, from 1"]
     ]
     compData = usage.Completions(optActions={"loss": Anything()}, extraActions=[Files("*.json")])
 

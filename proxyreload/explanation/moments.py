@@ -183,7 +183,7 @@ def _ending(case: Case) -> str:
         if loss.failure in _BROKEN_OFF:
             return f"{what} within the answer{after}"
         if loss.cause == Cause.KEEP_ALIVE_RACE.value:
-            return f"{what}{after}" + ("" if case.away_us else ": the proxy has closed the connection")
+            return f"{what} from the proxy{after}"
         return f"{what} in place of an answer{after}"
     if loss.failure.startswith("status "):
         who = f"backend {row.instance} answers" if row is not None and row.instance else "the proxy itself answers"

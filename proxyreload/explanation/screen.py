@@ -42,7 +42,7 @@ class Told:
 
 
 def screen(told: Told, size: Size) -> list[str]:
-    """Return the lines: the most frequent causes have an example, as far as there is room; the others are named."""
+    """Return the lines: the most frequent causes have an example, as far as there is room."""
     record, losses = told.record, told.losses
     top = [line for text in heading(record) for line in paragraph(text, size.width)]
     top += [line for text in _oddities(told) for line in paragraph(text, size.width)]
@@ -87,25 +87,39 @@ def _further(told: Told) -> Iterator[str]:
 
 
 def _blocks(told: Told, groups: Sequence[CauseGroup], width: int, room: int) -> list[str]:
-    """Return the causes: each in short, and as many of the first in full as there is room for."""
-    chosen = [_short(told, group, width) for group in groups]
-    while len(chosen) > 1 and sum(map(len, chosen)) + 1 > room:
-        chosen.pop()
-    left_out = groups[len(chosen) :]
-    more = [f"and {counted(len(left_out), 'other cause')}: {_left_out(left_out)}"] if left_out else []
-    room -= sum(map(len, chosen)) + len(more)
-    for place, group in enumerate(groups[: len(chosen)]):
-        for in_full in (_full(told, group, width), _without_example(told, group, width)):
-            longer = len(in_full) - len(chosen[place])
-            if longer <= room:
-                chosen[place] = in_full
-                room -= longer
-                break
-    return [*(line for block in chosen for line in block), *(line[:width] for line in more)]
+    """Return the causes: the first in full, then as many as there is room for, the others by their names."""
+    if not groups:
+        return []
+    forms = [_full, _without_example, _short]
+    blocks: list[list[str]] = []
+    for form in forms:
+        blocks = [form(told, groups[0], width), *(_short(told, group, width) for group in groups[1:])]
+        while len(blocks) > 1 and _height(blocks) + len(_left_out(groups[len(blocks) :], width)) > room:
+            blocks.pop()
+        if _height(blocks) + len(_left_out(groups[len(blocks) :], width)) <= room:
+            break
+    more = _left_out(groups[len(blocks) :], width)
+    spare = room - _height(blocks) - len(more)
+    for place in range(1, len(blocks)):
+        longer = (form(told, groups[place], width) for form in forms)
+        block = next(block for block in longer if len(block) - len(blocks[place]) <= spare)
+        if block == blocks[place]:  # a rarer one is told no further than a more frequent one
+            break
+        spare -= len(block) - len(blocks[place])
+        blocks[place] = block
+    return [*(line for block in blocks for line in block), *more]
 
 
-def _left_out(groups: Sequence[CauseGroup]) -> str:
-    return listed((f"{group.cause} {group.number:,}" for group in groups), 4)
+def _height(blocks: Sequence[Sequence[str]]) -> int:
+    return sum(map(len, blocks))
+
+
+def _left_out(groups: Sequence[CauseGroup], width: int) -> list[str]:
+    """Return the line that names those for which there is no room."""
+    if not groups:
+        return []
+    named = listed((f"{group.cause} {group.number:,}" for group in groups), 4)
+    return ["", *paragraph(f"and {counted(len(groups), 'other cause')}: {named}", width)]
 
 
 def _title(told: Told, group: CauseGroup) -> str:
@@ -115,8 +129,7 @@ def _title(told: Told, group: CauseGroup) -> str:
 
 def _short(told: Told, group: CauseGroup, width: int) -> list[str]:
     example = told.cases[group.cause].loss.number
-    text = f"{_title(told, group)}; {_fates(group)} ({section(group.cause)}), such as loss {example}"
-    return ["", *paragraph(text, width)]
+    return ["", *paragraph(f"{_title(told, group)}; {_fates(group)} (such as loss {example})", width)]
 
 
 def _without_example(told: Told, group: CauseGroup, width: int) -> list[str]:

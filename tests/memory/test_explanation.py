@@ -91,8 +91,7 @@ def test_a_race_is_told_from_the_change_to_what_no_backend_received(
         "+0.0010 s    |        o        |     change 1 is applied",
         "+0.0200 s    |<-------|        |     request 6 answered by backend 0",
         "+0.1000 s    |------->|        |     request 7 sent after 80.0 ms of rest",
-        "+0.1012 s    |<-------|        |     FIN, 1.2 ms after sending: the proxy has",
-        "|        |        |     closed the connection",
+        "+0.1012 s    |<-------|        |     FIN from the proxy, 1.2 ms after sending",
         "|        |---x    |     no backend received it",
     ]
     assert "(docs/causes.md#keep-alive-race)" in out
@@ -117,7 +116,7 @@ def test_a_client_far_away_hears_later_what_the_proxy_did_before(
     out = flat(said(written(tmp_path, [far], rows), capfd=capfd))
     assert "client 1 of idle, 20 ms away" in out
     assert "+0.1000 s request 7 sent after 80.0 ms of rest, 10.0 ms on its way" in out
-    assert "+0.1020 s o the proxy has closed the connection +0.1120 s RST, 12.0 ms after sending" in out
+    assert "+0.1020 s o the proxy has closed the connection +0.1120 s RST from the proxy, 12.0 ms after sending" in out
 
 
 #: By cause: a loss, its row, and what the sequence says of it.
@@ -127,7 +126,7 @@ STORIES: Mapping[Cause, tuple[Row, Row | None, tuple[str, ...]]] = {
         None,
         ("request 7 sent", "aborted"),
     ),
-    Cause.KEEP_ALIVE_RACE: (loss_row(), None, ("rests from here on", "FIN, 1.0 ms after sending")),
+    Cause.KEEP_ALIVE_RACE: (loss_row(), None, ("rests from here on", "FIN from the proxy, 1.0 ms after sending")),
     Cause.STALE_GENERATION: (
         loss_row(
             "stale generation",
@@ -251,6 +250,7 @@ def test_the_most_frequent_cause_comes_first_and_all_are_named_if_there_is_no_ro
     assert found[:2] == [("unknown", str(len(causes))), ("made up", str(len(causes) - 1))]
     assert [int(number) for _cause, number in found] == sorted((int(number) for _c, number in found), reverse=True)
     assert f"and {len(causes) - len(found)} other causes: " in out
+    assert out.count("client   proxy    backend") == 1
 
 
 @pytest.mark.parametrize("width", [80, 100])
