@@ -32,7 +32,7 @@ class ExplainOptions(Options):
     synopsis = "proxyreload explain [options] [run.json]"
     longdesc = (
         "Tells the story of a run's losses on one screen: what caused them, whether any backend had the requests, one "
-        "of each cause as a sequence in time, and what cures it. It takes a run.json, the one here where none is named, "
+        "of each cause as a sequence in time, and what cures it. It takes a run.json, the one here if none is named, "
         "whose losses and rows are looked for beside it."
     )
     examples = ("proxyreload explain", "proxyreload explain run.json --loss 1")
