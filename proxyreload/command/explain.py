@@ -71,7 +71,7 @@ def _screen(sources: Sources, size: Size) -> list[str]:
         sources.record,
         losses,
         {cause: cases[example.number] for cause, example in examples.items()},
-        _helps(sources.record) if losses.groups else "",
+        _helps(sources.record),
         missing if losses.groups else "",
     )
     return screen(told, size)
@@ -99,8 +99,8 @@ def _case(sources: Sources, loss: LossRow, passage: Passage | None) -> Case:
 
 
 def _helps(record: Record) -> str:
-    """Return what is known to help with the mechanism that was used, if its plugin is here and knows."""
-    if not record.changes or "://" in record.title:
+    """Return what is known to help where the mechanism that was used loses, if its plugin is here and knows."""
+    if record.verdict != "lossy" or not record.changes or "://" in record.title:
         return ""
     try:
         cure = choose(record.title).mechanism.cure

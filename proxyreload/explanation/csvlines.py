@@ -20,17 +20,18 @@ LARGEST = 10**15
 _NUMBER = re.compile(r"-?\d{1,16}", re.ASCII)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Cells:
-    """A row: its cells by the names of their columns, and where it stands, for what is wrong with it."""
+    """A row: its cells, the places of columns by their names, and where it stands, for what is wrong with it."""
 
     file: str
     line: int
-    cells: Mapping[str, str]
+    cells: list[str]
+    places: Mapping[str, int]
 
     def text(self, name: str) -> str:
         """Return a cell as it stands."""
-        return self.cells[name]
+        return self.cells[self.places[name]]
 
     def number(self, name: str, least: int = 0) -> int:
         """Return a whole number; raises `UsageError`."""
@@ -41,7 +42,7 @@ class Cells:
 
     def number_or_none(self, name: str, least: int = 0) -> int | None:
         """Return one, None where the cell is empty; raises `UsageError`."""
-        text = self.cells[name]
+        text = self.text(name)
         if not text:
             return None
         if _NUMBER.fullmatch(text) and least <= int(text) <= LARGEST:
@@ -63,23 +64,23 @@ def read_rows_of(path: Path, columns: Collection[str], clients: Collection[int] 
     file = printable(str(path))
     try:
         with os.fdopen(open_regular(path), "rb") as opened:
-            names = _head(file, opened, columns)
+            places = _head(file, opened, columns)
             if clients is None:
-                yield from _all(file, opened, names)
+                yield from _all(file, opened, places)
             elif clients:
-                yield from _some(file, opened, names, clients)
+                yield from _some(file, opened, places, clients)
     except OSError as error:
         msg = f"{file}: {error.strerror}"
         raise UsageError(msg) from error
 
 
-def _head(file: str, opened: BinaryIO, columns: Collection[str]) -> list[str]:
+def _head(file: str, opened: BinaryIO, columns: Collection[str]) -> dict[str, int]:
     line = opened.readline(LINE_LIMIT).decode("utf-8", "replace").strip()
     names = line.split(",")
     missing = [name for name in columns if name not in names]
     if missing or len(set(names)) < len(names):
         raise wrong(file, 1, f"it has no column {missing[0]!r}" if missing else "two of its columns have one name")
-    return names
+    return {name: place for place, name in enumerate(names)}
 
 
 def _lines(file: str, opened: BinaryIO) -> Iterator[str]:
@@ -91,30 +92,31 @@ def _lines(file: str, opened: BinaryIO) -> Iterator[str]:
         yield line.decode("utf-8", "backslashreplace")
 
 
-def _all(file: str, opened: BinaryIO, names: list[str]) -> Iterator[Cells]:
+def _all(file: str, opened: BinaryIO, places: Mapping[str, int]) -> Iterator[Cells]:
     reader = csv.reader(_lines(file, opened))
     try:
         for cells in reader:
-            yield _row(file, reader.line_num + 1, names, cells)
+            yield _row(file, reader.line_num + 1, cells, places)
     except csv.Error as error:
         raise wrong(file, reader.line_num + 1, str(error)) from error
 
 
-def _some(file: str, opened: BinaryIO, names: list[str], clients: Collection[int]) -> Iterator[Cells]:
+def _some(file: str, opened: BinaryIO, places: Mapping[str, int], clients: Collection[int]) -> Iterator[Cells]:
     wanted = "|".join(str(client) for client in sorted(clients))
-    pattern = re.compile(rb"^[0-9]{1,16},(?:%s),[^\n]*" % wanted.encode("ascii"), re.MULTILINE)
-    line = 2
+    # What begins with a byte that is looked for by itself is found five times as fast as what begins with a place.
+    pattern = re.compile(rb"\n[0-9]{1,16}+,(?:%s),[^\n]*+" % wanted.encode("ascii"))
+    line = 1  # the head
     while block := opened.read(_BYTES_AT_ONCE):
         rest = opened.readline(LINE_LIMIT)
         if len(rest) == LINE_LIMIT and not rest.endswith(b"\n"):
-            raise wrong(file, line + block.count(b"\n"), f"longer than {LINE_LIMIT} bytes")
-        block += rest
-        counted_to = 0
-        for found in pattern.finditer(block):
-            line += block.count(b"\n", counted_to, found.start())
-            counted_to = found.start()
-            yield _row(file, line, names, _cells(file, line, found[0]))
-        line += block.count(b"\n", counted_to)
+            raise wrong(file, line + 1 + block.count(b"\n"), f"longer than {LINE_LIMIT} bytes")
+        text, counted_to = b"\n%b%b" % (block, rest), 0
+        for found in pattern.finditer(text):
+            begin = found.start() + 1
+            line += text.count(b"\n", counted_to, begin)
+            counted_to = begin
+            yield _row(file, line, _cells(file, line, found[0][1:]), places)
+        line += text.count(b"\n", counted_to) - text.endswith(b"\n")
 
 
 def _cells(file: str, line: int, text: bytes) -> list[str]:
@@ -126,7 +128,7 @@ def _cells(file: str, line: int, text: bytes) -> list[str]:
         raise wrong(file, line, str(error)) from error
 
 
-def _row(file: str, line: int, names: list[str], cells: list[str]) -> Cells:
-    if len(cells) != len(names):
-        raise wrong(file, line, f"{len(cells)} fields, not {len(names)}")
-    return Cells(file, line, dict(zip(names, cells, strict=True)))
+def _row(file: str, line: int, cells: list[str], places: Mapping[str, int]) -> Cells:
+    if len(cells) != len(places):
+        raise wrong(file, line, f"{len(cells)} fields, not {len(places)}")
+    return Cells(file, line, cells, places)

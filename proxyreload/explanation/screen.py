@@ -70,8 +70,8 @@ def _oddities(told: Told) -> Iterator[str]:
     record, losses = told.record, told.losses
     if losses.failed != record.failure:
         yield (
-            f"losses.csv has {losses.failed:,} lost requests, run.json {record.failure:,}: "
-            "they are not of one run, or one of them was cut"
+            f"{counted(losses.failed, 'lost request')} have rows, and run.json tells of {record.failure:,}: "
+            "the files are not of one run, or one of them was cut"
         )
     if told.missing:
         yield told.missing

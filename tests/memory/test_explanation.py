@@ -12,10 +12,17 @@ from proxyreload.explanation.causewords import cause_words, section
 from proxyreload.explanation.fatewords import fate_words
 from proxyreload.explanation.lossrows import COLUMNS
 from proxyreload.explanation.screen import Size
-from proxyreload.ledger.cause import Cause
+from proxyreload.explanation.visits import Visits, visits_of
+from proxyreload.history.events import Arrival
+from proxyreload.ledger import cause as ledger_cause
+from proxyreload.ledger.cause import Cause, Evidence, Gone, Setting
 from proxyreload.ledger.fate import Fate
+from proxyreload.ledger.unsettled import Unsettled, Visit
+from proxyreload.system.clock import NS_PER_S
 
+from .clocks import START_NS
 from .exits import status_of
+from .happened import failed
 from .written import Row, change, loss_row, lost, row, run_content, write_rows, write_run
 
 OPTIONS = {"csv": "data.csv", "losses": "losses.csv"}
@@ -45,13 +52,15 @@ def written(
     folder: Path,
     losses: Iterable[Row] = (),
     rows: Iterable[Row] = (),
-    told: Mapping[str, object] | None = None,
+    more_summary: Mapping[str, object] | None = None,
     **more: Any,
 ) -> Path:
     """Write a run's three files; its run file says how many failed."""
     losses = list(losses)
-    failed = sum(each["failure"] not in ("", "carried out twice") for each in losses)
-    content = run_content(summary(failed) | dict(told or {}), **{"options": OPTIONS, "traffic": TRAFFIC, **more})
+    lost_ones = sum(each["failure"] not in ("", "carried out twice") for each in losses)
+    content = run_content(
+        summary(lost_ones) | dict(more_summary or {}), **{"options": OPTIONS, "traffic": TRAFFIC, **more}
+    )
     write_rows(folder / "losses.csv", losses, COLUMNS)
     write_rows(folder / "data.csv", rows)
     return write_run(folder / "run.json", content)
@@ -100,7 +109,7 @@ def test_a_race_is_told_from_the_change_to_what_no_backend_received(
 
 def test_no_verdict_without_its_traffic(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     kinds = {"get": kind(800, 3), "idle": kind(100, 0), "aimed": kind(100, 5, aimed=True)}
-    out = flat(said(written(tmp_path, [loss_row()] * 8, told={"kinds": kinds}), capfd=capfd))
+    out = flat(said(written(tmp_path, [loss_row()] * 8, more_summary={"kinds": kinds}), capfd=capfd))
     assert (
         "traffic, clients by kind: 1 get, 10 new connections a second; 20 ms away: 1 idle (rest 1-5 s); for 6.0 s"
         in out
@@ -218,6 +227,27 @@ def test_every_cause_has_its_story_and_its_words() -> None:
         assert words.cure, cause
 
 
+def test_the_evidence_is_understood_as_the_ledger_tells_it() -> None:
+    lost_one = failed("status 503", ended_ns=START_NS + 3 * NS_PER_S, status=503)
+    gone = {"0": Gone("0", START_NS, START_NS + NS_PER_S), "9": Gone("9", 0, START_NS + 2 * NS_PER_S, killed=True)}
+    had = [Arrival("1", "0-0", 1, 1, START_NS), Arrival("9", "0-0", 2, 1, START_NS, START_NS, given_up_ns=START_NS + 1)]
+    visits = {(each.instance, each.back_port, each.carried): each for each in had}
+
+    def seen(fate: Fate, visited: dict[Visit, Arrival], left: dict[str, Gone]) -> Visits:
+        evidence = Evidence(lost_one, Unsettled("0-0", lost_one, visits=visited), fate, Setting(gone=left))
+        return visits_of(ledger_cause.told(evidence))
+
+    assert seen(Fate.LOST_NEVER_ARRIVED, {}, {"0": gone["0"]}) == Visits(
+        none=True, told=(), gone=(("backend 0, removed before, leaves", 2_000_000),), again=""
+    )
+    assert seen(Fate.LOST_EXECUTED, visits, gone) == Visits(
+        none=False,
+        told=("backend 1 receives part of it", "backend 9 carries it out; the proxy gives it up there"),
+        gone=(("backend 9 is gone", 1_000_000),),
+        again="",
+    )
+
+
 def test_every_fate_has_its_words() -> None:
     for fate in Fate:
         words = fate_words(fate.value)
@@ -290,32 +320,36 @@ def test_the_example_is_none_that_was_aimed_where_there_are_others(
 ) -> None:
     losses = [*[loss_row(kind="aimed")] * 5, loss_row(idle_us=10), loss_row(idle_us=9_000)]
     kinds = {"aimed": kind(100, 5, aimed=True), "get": kind(900, 2)}
-    assert "such as loss 7: client 0 of get" in said(written(tmp_path, losses, told={"kinds": kinds}), capfd=capfd)
+    assert "such as loss 7: client 0 of get" in said(
+        written(tmp_path, losses, more_summary={"kinds": kinds}), capfd=capfd
+    )
 
 
 def test_where_nothing_was_lost_it_says_what_that_can_show(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     limit = "0 failures in 1000 exchanges: with 95 % confidence fewer than 3,000 in a million are lost"
     told = {"verdict": "graceful", "detection_limit": limit}
-    out = flat(said(written(tmp_path, told=told), capfd=capfd))
+    out = flat(said(written(tmp_path, more_summary=told), capfd=capfd))
     assert out.startswith("graceful: none of 1,000 requests was lost while it:reload was changed once")
     assert out.endswith(limit)
     assert "rested" not in out
 
 
 def test_racy_is_no_clean_pass(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    out = flat(said(written(tmp_path, told={"verdict": "racy"}), capfd=capfd))
+    out = flat(said(written(tmp_path, more_summary={"verdict": "racy"}), capfd=capfd))
     assert "racy: none of 1,000 requests was lost" in out
     assert "who is farther away, or sends a moment later, loses a request (docs/causes.md#keep-alive-race)" in out
 
 
 def test_an_invalid_run_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told = {"verdict": "invalid", "reasons": ["the proxy hangs"]}
-    assert "was changed once: add backend 2. the proxy hangs" in flat(said(written(tmp_path, told=told), capfd=capfd))
+    assert "was changed once: add backend 2. the proxy hangs" in flat(
+        said(written(tmp_path, more_summary=told), capfd=capfd)
+    )
 
 
 def test_files_of_different_runs_are_told_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path, [loss_row()], told={"failure": 3})
-    assert "losses.csv has 1 lost requests, run.json 3: they are not of one run" in flat(said(path, capfd=capfd))
+    path = written(tmp_path, [loss_row()], more_summary={"failure": 3})
+    assert "run.json tells of 3: the files are not of one run" in flat(said(path, capfd=capfd))
 
 
 def test_without_rows_the_story_is_told_as_far_as_it_goes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -329,8 +363,20 @@ def test_without_rows_the_story_is_told_as_far_as_it_goes(tmp_path: Path, capfd:
 def test_the_mechanisms_own_cure_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, [loss_row()], plugin="nginx", mechanism="reload")
     assert "what helps with nginx:reload: keepalive_min_timeout" in flat(said(path, capfd=capfd))
-    path = written(tmp_path, plugin="nginx", mechanism="reload")
+    repeated, its_row, _words = STORIES[Cause.REPEATED]
+    graceful = {"verdict": "graceful"}
+    path = written(tmp_path, [repeated], [its_row or {}], graceful, plugin="nginx", mechanism="reload")
     assert "what helps" not in said(path, capfd=capfd)
+
+
+def test_of_somebody_elses_proxy_and_backends_it_says_what_is_not_known(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loss = loss_row(fate="", change="", since_change_us="", evidence="it had carried 7 and rested for 80.0 ms")
+    out = flat(said(written(tmp_path, [loss], plugin=None, mechanism=None, changes=[]), capfd=capfd))
+    assert out.startswith("lossy: 1 of 1,000 requests was lost; http://it.test:8080/ was not changed")
+    assert "fate not known: the backends are somebody else's when before any change" in out
+    assert "no backend received it" not in out
 
 
 def test_one_loss_is_told_in_full(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
