@@ -45,7 +45,7 @@ _WORDS: Mapping[str, CauseWords] = {
         "let the new process listen before the old one stops, or hand the listening socket over",
     ),
     Cause.BACKEND_GONE.value: CauseWords(
-        "the proxy sent it to a backend that had left",
+        "the backend that the proxy sent it to was gone, or left with it",
         "stop a backend when the proxy has nothing more for it, and let the proxy try another where one refuses",
     ),
     Cause.REPEAT_REFUSED.value: CauseWords(

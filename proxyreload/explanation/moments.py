@@ -69,11 +69,14 @@ class Case:
     @property
     def over(self) -> str:
         """Its connection in words."""
-        loss = self.loss
-        port = f"port {loss.front_port}" if loss.front_port else ""
-        if loss.connection is None:
+        told = self.loss
+        front_port, number = told.front_port, told.connection
+        if self.passage is not None and not told.failed:  # it had its answer before this was known
+            front_port, number = self.passage.row.front_port, self.passage.row.connection
+        port = f"port {front_port}" if front_port else ""
+        if number is None:
             return port and f"a connection from {port}"
-        return f"connection {loss.connection}" + (f", {port}" if port else "")
+        return f"connection {number}" + (f", {port}" if port else "")
 
 
 #: The client never had a connection to send over.

@@ -10,7 +10,18 @@ from proxyreload.explanation.csvlines import Cells, read_rows_of
 from proxyreload.system.untrusted import of_cell, printable
 
 _COLUMNS = (
-    *("time", "client", "status", "instance", "request", "written", "first byte", "connect", "connection"),
+    *(
+        "time",
+        "client",
+        "status",
+        "instance",
+        "front port",
+        "request",
+        "written",
+        "first byte",
+        "connect",
+        "connection",
+    ),
     *("announced", "failure"),
 )
 #: How many are kept before and after it.
@@ -25,6 +36,7 @@ class RequestRow:
     client: int
     status: str
     instance: str
+    front_port: int | None
     number: int
     written_us: int | None
     first_byte_us: int | None
@@ -106,6 +118,7 @@ def _request(cells: Cells) -> RequestRow:
         client=cells.number("client"),
         status=printable(of_cell(cells.text("status"))),
         instance=printable(of_cell(cells.text("instance")), 60),
+        front_port=cells.number_or_none("front port"),
         number=cells.number("request"),
         written_us=cells.number_or_none("written"),
         first_byte_us=cells.number_or_none("first byte"),

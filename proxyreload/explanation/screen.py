@@ -46,18 +46,30 @@ def screen(told: Told, size: Size) -> list[str]:
     record, losses = told.record, told.losses
     top = [line for text in heading(record) for line in paragraph(text, size.width)]
     top += [line for text in _oddities(told) for line in paragraph(text, size.width)]
-    if not losses.groups:
+    if not record.failure:
         top += [line for text in nothing_lost(record) for line in paragraph(text, size.width)]
-    bottom = [line for text in _further(told) for line in paragraph(text, size.width)]
-    bottom = ["", *bottom] if bottom else []
-    room = size.height - len(top) - len(bottom)
-    blocks = _blocks(told, losses.groups, size.width, room)
-    return [line_of(line)[: size.width] for line in [*top, *blocks, *bottom]][: size.height]
+    bottom = advice(record.title, told.helps, size.width)
+    if losses.groups:
+        bottom = [
+            "",
+            *bottom,
+            f"one loss in full: the same with --loss {told.cases[losses.groups[0].cause].loss.number}",
+        ]
+    blocks = _blocks(told, losses.groups, size.width, size.height - len(top) - len(bottom))
+    return [*(line_of(line)[: size.width] for line in [*top, *blocks]), *bottom][: size.height]
 
 
 def paragraph(text: str, width: int, first: str = "", others: str = _INDENT) -> list[str]:
     """Return a text on lines of at most `width` columns."""
     return wrap(text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+
+
+def advice(title: str, helps: str, width: int) -> list[str]:
+    """Return what is known to help with a mechanism; an address stays whole, however long it is."""
+    if not helps:
+        return []
+    told = line_of(f"what helps with {title}: {helps}")
+    return wrap(told, width, subsequent_indent=_INDENT, break_on_hyphens=False, break_long_words=False)
 
 
 def labelled(label: str, text: str, width: int) -> list[str]:
@@ -75,15 +87,6 @@ def _oddities(told: Told) -> Iterator[str]:
         )
     if told.missing:
         yield told.missing
-
-
-def _further(told: Told) -> Iterator[str]:
-    """Yield what else there is to know."""
-    if told.helps:
-        yield f"what helps with {told.record.title}: {told.helps}"
-    if told.losses.groups:
-        first = told.cases[told.losses.groups[0].cause].loss.number
-        yield f"one loss in full: the same with --loss {first}"
 
 
 def _blocks(told: Told, groups: Sequence[CauseGroup], width: int, room: int) -> list[str]:

@@ -12,14 +12,16 @@ from proxyreload.explanation.heading import named
 from proxyreload.explanation.lossrows import LossRow
 from proxyreload.explanation.moments import Case, moments
 from proxyreload.explanation.passages import Passage, RequestRow
-from proxyreload.explanation.quantity import counted, lasted, listed, since
-from proxyreload.explanation.screen import labelled, paragraph, whose
+from proxyreload.explanation.quantity import counted, lasted, since
+from proxyreload.explanation.screen import advice, labelled, paragraph, whose
 from proxyreload.explanation.swimlanes import swimlanes
 from proxyreload.system.untrusted import line_of
 
 #: What else was lost so near to it is told, too.
 NEAR_US = 100_000
 _US_PER_S = 1_000_000
+#: Sorts that are named.
+_NAMED = 6
 
 
 @attrs.frozen
@@ -32,11 +34,12 @@ class Company:
         """Say it."""
         total = sum(self.counts.values())
         if not total:
-            return f"nothing else was lost within {lasted(NEAR_US)} of it"
+            return f"nothing else befell a request within {lasted(NEAR_US)} of it"
         most = sorted(self.counts.items(), key=lambda item: -item[1])
-        told = listed((f"{number:,} {kind} by {cause}" for (cause, kind), number in most), 6)
-        others = "1 other was" if total == 1 else f"{total:,} others were"
-        return f"{others} lost within {lasted(NEAR_US)} of it: {told}"
+        told = [f"{number:,} {kind}, {cause}" for (cause, kind), number in most[:_NAMED]]
+        told += [f"and {len(most) - _NAMED} more sorts"] if len(most) > _NAMED else []
+        others = "1 other" if total == 1 else f"{total:,} others"
+        return f"{others} within {lasted(NEAR_US)} of it: {'; '.join(told)}"
 
 
 def find_loss(losses: Iterable[LossRow], number: int, file: str) -> LossRow:
@@ -80,8 +83,8 @@ def single(case: Case, near: Company, helps: str, title: str, width: int) -> lis
     lines += paragraph(near.line(), width)
     cure = cause_words(loss.cause).cure
     lines += paragraph(f"cure: {cure} ({section(loss.cause)})" if cure else f"see {section(loss.cause)}", width)
-    lines += paragraph(f"what helps with {title}: {helps}", width) if helps else []
-    return [line_of(line)[:width] for line in lines]
+    lines = [line_of(line)[:width] for line in lines]
+    return [*lines, *advice(title, helps, width)]
 
 
 def _columns(case: Case) -> Iterator[tuple[str, str]]:
@@ -118,7 +121,8 @@ def _when(case: Case) -> str:
     if loss.since_change_us is None:
         return f"{told}, over {named(change)}"
     what = "its request was sent" if loss.failed else "that was"
-    return f"{told}; {what} {lasted(loss.since_change_us)} after {named(change)}, was requested"
+    side = "after" if loss.since_change_us >= 0 else "before"
+    return f"{told}; {what} {lasted(abs(loss.since_change_us))} {side} {named(change)}, was requested"
 
 
 def _rows(passage: Passage | None, case: Case, width: int) -> list[str]:

@@ -18,6 +18,7 @@ from proxyreload.ledger import cause as ledger_cause
 from proxyreload.ledger.cause import Cause, Evidence, Gone, Setting
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.unsettled import Unsettled, Visit
+from proxyreload.proxy.registry import choose
 from proxyreload.system.clock import NS_PER_S
 
 from .clocks import START_NS
@@ -334,10 +335,27 @@ def test_where_nothing_was_lost_it_says_what_that_can_show(tmp_path: Path, capfd
     assert "rested" not in out
 
 
-def test_racy_is_no_clean_pass(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    out = flat(said(written(tmp_path, more_summary={"verdict": "racy"}), capfd=capfd))
+@pytest.mark.parametrize("losses", [[], [loss_row("repeated by the proxy", failure="carried out twice")]])
+def test_racy_is_no_clean_pass(losses: list[Row], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = flat(said(written(tmp_path, losses, more_summary={"verdict": "racy"}), capfd=capfd))
     assert "racy: none of 1,000 requests was lost" in out
     assert "who is farther away, or sends a moment later, loses a request (docs/causes.md#keep-alive-race)" in out
+
+
+def test_what_helps_has_its_address_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, [loss_row()], plugin="haproxy", mechanism="reload")
+    cure = choose("haproxy:reload").mechanism.cure
+    assert cure is not None
+    for words in ((), ("--loss", "1")):
+        assert status_of("explain", str(path), *words) == 0
+        assert f" {cure.link}\n" in capfd.readouterr().out
+
+
+def test_what_was_sent_before_the_change_is_told_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, [loss_row(since_change_us=-1_500_000)])
+    out = flat(said(path, "--loss", "1", capfd=capfd))
+    assert "its request was sent 1,500 ms before change 1, add backend 2, was requested" in out
+    assert "-1.5000 s" in out
 
 
 def test_an_invalid_run_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -397,7 +415,7 @@ def test_one_loss_is_told_in_full(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert [line.split()[0] for line in out.splitlines() if re.match(" +[0-9]+ +[+]0.0000 s ", line)] == ["4", "5", "6"]
     assert re.search(r"^  -> +7 +\+0\.1000 s +\+0\.1012 s  - +closed before response, reused$", out, re.MULTILINE)
     assert "the client's next, request 8 over connection 1, sent at +0.1997 s, was answered" in told
-    assert "1 other was lost within 100 ms of it: 1 idle by keep-alive race" in told
+    assert "1 other within 100 ms of it: 1 idle, keep-alive race" in told
     assert "-1.0015 s connection opened" in told
 
 
