@@ -6,14 +6,9 @@ from pathlib import Path
 import attrs
 
 from proxyreload.explanation.csvlines import LARGEST, Cells, read_rows_of
+from proxyreload.record.lossfile import CARRIED_OUT_TWICE, COLUMNS
 from proxyreload.system.untrusted import WORDS_LIMIT, of_cell, printable
 
-COLUMNS = (
-    *("time", "client", "kind", "request", "failure", "front port", "connection", "carried", "idle us"),
-    *("fate", "generation", "cause", "change", "since change us", "evidence"),
-)
-#: What stands for a failure where no client saw one.
-CARRIED_OUT_TWICE = "carried out twice"
 #: What is short where it is not made up.
 _NAME_LIMIT = 60
 

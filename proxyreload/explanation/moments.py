@@ -90,11 +90,11 @@ _OLD = (Cause.STALE_GENERATION.value, Cause.OLD_PROCESS_KILLED.value)
 
 def moments(case: Case, *, full: bool = False) -> list[Moment]:
     """Return the sequence in the order of time; `full`: with what is no part of the cause, too."""
-    told = [*_of_change(case), *_of_connection(case, full=full), *_of_request(case)]
+    told = [*_of_change(case, full=full), *_of_connection(case, full=full), *_of_request(case)]
     return sorted(told, key=lambda moment: moment.at_us)
 
 
-def _of_change(case: Case) -> Iterator[Moment]:
+def _of_change(case: Case, *, full: bool) -> Iterator[Moment]:
     change = case.change
     if change is None:
         return
@@ -102,6 +102,10 @@ def _of_change(case: Case) -> Iterator[Moment]:
     yield Moment(change.requested_us, Lane.PROXY, f"{named}, {change.what}, is requested")
     if change.applied_us is not None and change.applied_us <= case.loss.time_us:
         yield Moment(change.applied_us, Lane.PROXY, f"{named} is applied")
+    held = visits_of(case.loss.evidence).held
+    if held and (full or case.loss.cause in _OLD):
+        at_us = change.requested_us if change.applied_us is None else min(change.applied_us, case.loss.time_us)
+        yield Moment(at_us, Lane.PROXY, held, timed=False)
 
 
 def _of_connection(case: Case, *, full: bool) -> Iterator[Moment]:

@@ -95,7 +95,12 @@ def _columns(case: Case) -> Iterator[tuple[str, str]]:
     yield "over", _connection(case)
     yield "fate", fate_words(loss.fate).one
     yield "when", _when(case)
-    yield "by", f"generation {loss.generation} of the proxy" if loss.generation else "the proxy's process is not known"
+    yield (
+        "held by",
+        f"generation {loss.generation} of the proxy's processes"
+        if loss.generation
+        else "which of the proxy's processes is not known",
+    )
     yield "seen", loss.evidence or "nothing more"
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from proxyreload.command import explain
-from proxyreload.explanation.causewords import cause_words, section
+from proxyreload.explanation.causewords import PAGE, cause_words, section
 from proxyreload.explanation.fatewords import fate_words
-from proxyreload.explanation.lossrows import COLUMNS
 from proxyreload.explanation.screen import Size
 from proxyreload.explanation.visits import Visits, visits_of
 from proxyreload.history.events import Arrival
@@ -19,6 +18,7 @@ from proxyreload.ledger.cause import Cause, Evidence, Gone, Setting
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.unsettled import Unsettled, Visit
 from proxyreload.proxy.registry import choose
+from proxyreload.record.lossfile import COLUMNS
 from proxyreload.system.clock import NS_PER_S
 
 from .clocks import START_NS
@@ -142,10 +142,14 @@ STORIES: Mapping[Cause, tuple[Row, Row | None, tuple[str, ...]]] = {
             "stale generation",
             failure="status 503",
             time=4_000_000,
-            evidence="no backend received it; backend 0 was removed, and gone for 1.50 s",
+            evidence="held by generation 0, the newest was 1; no backend received it; backend 0 was removed, and gone for 1.50 s",
         ),
         lost(4_000_000, request=7, written=2_100_000, failure="status 503", status=503),
-        ("+0.5000 s | | o backend 0, removed before, leaves", "the proxy itself answers 503, 1,900 ms after sending"),
+        (
+            "+0.0010 s | o | change 1 is applied | o | generation 0 has the connection, the newest is 1",
+            "+0.5000 s | | o backend 0, removed before, leaves",
+            "the proxy itself answers 503, 1,900 ms after sending",
+        ),
     ),
     Cause.OLD_PROCESS_KILLED: (
         loss_row("old process killed", failure="truncated", fate="lost_executed", evidence="backend 1: carried out"),
@@ -228,6 +232,13 @@ def test_every_cause_has_its_story_and_its_words() -> None:
         assert words.cure, cause
 
 
+def test_every_cause_has_its_section() -> None:
+    page = (Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8")
+    sections = {title.strip("`").replace(" ", "-").lower() for title in re.findall("^## (.*)$", page, re.MULTILINE)}
+    for cause in Cause:
+        assert section(cause.value).removeprefix(f"{PAGE}#") in sections
+
+
 def test_the_evidence_is_understood_as_the_ledger_tells_it() -> None:
     lost_one = failed("status 503", ended_ns=START_NS + 3 * NS_PER_S, status=503)
     gone = {"0": Gone("0", START_NS, START_NS + NS_PER_S), "9": Gone("9", 0, START_NS + 2 * NS_PER_S, killed=True)}
@@ -237,6 +248,9 @@ def test_the_evidence_is_understood_as_the_ledger_tells_it() -> None:
     def seen(fate: Fate, visited: dict[Visit, Arrival], left: dict[str, Gone]) -> Visits:
         evidence = Evidence(lost_one, Unsettled("0-0", lost_one, visits=visited), fate, Setting(gone=left))
         return visits_of(ledger_cause.told(evidence))
+
+    held = Evidence(lost_one, Unsettled("0-0", lost_one), Fate.LOST_NEVER_ARRIVED, Setting(), held=(1, 3))
+    assert visits_of(ledger_cause.told(held)).held == "generation 1 has the connection, the newest is 3"
 
     assert seen(Fate.LOST_NEVER_ARRIVED, {}, {"0": gone["0"]}) == Visits(
         none=True, told=(), gone=(("backend 0, removed before, leaves", 2_000_000),), again=""
@@ -410,7 +424,7 @@ def test_one_loss_is_told_in_full(tmp_path: Path, capfd: pytest.CaptureFixture[s
     told = flat(out)
     assert "over connection 0, port 40000, which had carried 7 requests, and had rested for 80.0 ms" in told
     assert "2.101200 s after the clients had started; its request was sent 100 ms after change 1, add backend 2" in told
-    assert "generation 1 of the proxy" in told
+    assert "held by generation 1 of the proxy's processes" in told
     assert "seen it had carried 7 and rested for 80.0 ms; no backend received it" in told
     assert [line.split()[0] for line in out.splitlines() if re.match(" +[0-9]+ +[+]0.0000 s ", line)] == ["4", "5", "6"]
     assert re.search(r"^  -> +7 +\+0\.1000 s +\+0\.1012 s  - +closed before response, reused$", out, re.MULTILINE)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from proxyreload.explanation.lossrows import COLUMNS as LOSS_COLUMNS
 from proxyreload.record.csvfile import COLUMNS
+from proxyreload.record.lossfile import COLUMNS as LOSS_COLUMNS
 
 Row = Mapping[str, object]
 
