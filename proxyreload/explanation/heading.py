@@ -38,20 +38,17 @@ def named(change: Change) -> str:
 
 
 def _outcome(record: Record) -> str:
+    """Say how many were lost, and first whatever else the verdict rests on."""
     total = counted(record.exchanges, "request")
-    lost = (
-        f"{record.failure:,} of {total} {'was' if record.failure == 1 else 'were'} lost"
-        if record.failure
-        else f"none of {total} was lost"
-    )
-    if record.changes:
-        told = f"{lost} while {record.title} was changed {_times(len(record.changes))}"
-        if len(record.changes) <= _NAMED:
-            told += f": {', '.join(change.what for change in record.changes)}"
-    else:
-        told = f"{lost}; {record.title} was not changed"
+    were = "was" if record.failure == 1 else "were"
+    lost = f"{record.failure:,} of {total} {were} lost" if record.failure else f"none of {total} was lost"
     if record.verdict in ("invalid", "ineffective") or (record.verdict == "lossy" and not record.failure):
-        told += f". {'; '.join(record.reasons) or 'no reason was recorded'}"
+        lost = f"{'; '.join(record.reasons) or 'no reason was recorded'}. {lost[0].upper()}{lost[1:]}"
+    if not record.changes:
+        return f"{lost}; {record.title} was not changed"
+    told = f"{lost} while {record.title} was changed {_times(len(record.changes))}"
+    if len(record.changes) <= _NAMED:
+        told += f": {', '.join(change.what for change in record.changes)}"
     return told
 
 

@@ -372,10 +372,14 @@ def test_what_was_sent_before_the_change_is_told_so(tmp_path: Path, capfd: pytes
     assert "-1.5000 s" in out
 
 
-def test_an_invalid_run_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    told = {"verdict": "invalid", "reasons": ["the proxy hangs"]}
-    assert "was changed once: add backend 2. the proxy hangs" in flat(
-        said(written(tmp_path, more_summary=told), capfd=capfd)
+@pytest.mark.parametrize("verdict", ["invalid", "ineffective", "lossy"])
+def test_what_a_verdict_rests_on_besides_losses_comes_first(
+    verdict: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = {"verdict": verdict, "reasons": ["the proxy hangs"]}
+    out = flat(said(written(tmp_path, more_summary=told), capfd=capfd))
+    assert out.startswith(
+        f"{verdict}: the proxy hangs. None of 1,000 requests was lost while it:reload was changed once"
     )
 
 
