@@ -37,12 +37,22 @@ def find(path: Path) -> RunPaths:
     if not _is_json(path):
         return RunPaths(path)
     written = Path(read_record(path).csv or "data.csv")
-    # It is told relative to where the run was started, which is seldom known: beside its run file is the first guess.
-    for rows in (path.parent / written, path.parent / written.name, written):
-        if os.path.isfile(rows):  # noqa: PTH113  (which raises nothing, however long the name is)
-            return RunPaths(rows, path)
-    msg = f"{path}: its rows, {str(written)!r}, are not beside it"
-    raise UsageError(msg)
+    rows = beside(path, written)
+    if rows is None:
+        msg = f"{path}: its rows, {str(written)!r}, are not beside it"
+        raise UsageError(msg)
+    return RunPaths(rows, path)
+
+
+def beside(path: Path, written: Path) -> Path | None:
+    """Return where the file is that a run file at `path` calls `written`; None if it is nowhere.
+
+    That is told relative to where the run was started, which is seldom known: beside its run file is the first guess.
+    """
+    for there in (path.parent / written, path.parent / written.name, written):
+        if os.path.isfile(there):  # noqa: PTH113  (which raises nothing, however long the name is)
+            return there
+    return None
 
 
 def _is_json(path: Path) -> bool:

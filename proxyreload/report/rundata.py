@@ -134,6 +134,7 @@ class Record:
     old_generation: OldGeneration | None  #: where it was looked for
     closed_idle: Mapping[tuple[int, int], int]  #: when connections were closed while they rested, by client and number
     csv: str
+    losses: str = ""  #: where they were written; empty: the program that ran did not know of them
 
     @property
     def rated(self) -> tuple[int, int]:
@@ -193,6 +194,7 @@ def _record(run: Table) -> Record:
         old_generation=_old_generation(summary.table("old_generation")),
         closed_idle={(client, number): at_us for client, number, at_us in closed},
         csv=run.table("options").path_at("csv"),
+        losses=run.table("options").path_at("losses"),
     )
 
 

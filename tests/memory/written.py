@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from proxyreload.record.csvfile import COLUMNS
+from proxyreload.record.lossfile import COLUMNS as LOSS_COLUMNS
 
 Row = Mapping[str, object]
 
@@ -124,3 +125,27 @@ def write_run(path: Path, content: Mapping[str, object]) -> Path:
     """Write a run file."""
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
+
+
+def loss_row(cause: str = "keep-alive race", **more: object) -> Row:
+    """Return one loss: a request of client 0 that no backend received, over change 1 of `run_content`."""
+    told: dict[str, object] = {
+        "time": 2_101_000,
+        "client": 0,
+        "kind": "get",
+        "request": 7,
+        "failure": "closed before response, reused",
+        "front port": 40000,
+        "connection": 0,
+        "carried": 7,
+        "idle us": 80_000,
+        "fate": "lost_never_arrived",
+        "generation": "",
+        "cause": cause,
+        "change": 1,
+        "since change us": 100_000,
+        "evidence": "it had carried 7 and rested for 80.0 ms; no backend received it",
+    }
+    told |= {name.replace("_", " "): value for name, value in more.items()}
+    assert set(told) == set(LOSS_COLUMNS)
+    return told

@@ -32,6 +32,7 @@ LINES = [
     ("proxyreload --clients ", set(), {"mine.toml"}),
     ("proxyreload compare nginx haproxy:re", {"haproxy:reload", "haproxy:reload-idle"}, {"nginx", "compare"}),
     ("proxyreload compare --ro", {"--rounds"}, {"--plugin"}),
+    ("proxyreload explain ", {"run.json"}, {"mine.toml", "haproxy"}),
     ("proxyreload report ", {"run.json"}, {"mine.toml", "haproxy"}),
     ("proxyreload completion ", {"bash", "zsh", "fish"}, {"run.json"}),
 ]

@@ -1,0 +1,93 @@
+"""What each cause of a loss means, and what cures it: a sentence each."""
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from proxyreload.ledger.cause import Cause
+
+#: The page with a section for each.
+PAGE = "docs/causes.md"
+
+
+@attrs.frozen
+class CauseWords:
+    """One cause."""
+
+    what: str  #: what the proxy, or another, did
+    cure: str
+
+
+_WORDS: Mapping[str, CauseWords] = {
+    Cause.OURS.value: CauseWords(
+        "proxyreload itself could not, or was ended",
+        "no doing of the proxy's: let the run come to its end, and give it more descriptors and ports",
+    ),
+    Cause.KEEP_ALIVE_RACE.value: CauseWords(
+        "the proxy closed a resting connection while a request was on its way to it",
+        "close no connection that rests: say Connection: close with one more answer first, and close then",
+    ),
+    Cause.STALE_GENERATION.value: CauseWords(
+        "an older connection was answered by what the change had replaced",
+        "let the old generation try another backend where one refuses, or keep a removed backend until it is gone",
+    ),
+    Cause.OLD_PROCESS_KILLED.value: CauseWords(
+        "what the change replaced was ended with requests under way",
+        "let the old process finish: end it gracefully, with a time-out longer than the longest request",
+    ),
+    Cause.LISTEN_QUEUE_DROPPED.value: CauseWords(
+        "a connection was opened, and nobody took what was sent over it",
+        "hand the listening socket over to the new process, in place of opening another and closing the old one",
+    ),
+    Cause.NOBODY_LISTENED.value: CauseWords(
+        "no connection could be opened: nobody listened",
+        "let the new process listen before the old one stops, or hand the listening socket over",
+    ),
+    Cause.BACKEND_GONE.value: CauseWords(
+        "the backend that the proxy sent it to was gone, or left with it",
+        "stop a backend when the proxy has nothing more for it, and let the proxy try another where one refuses",
+    ),
+    Cause.REPEAT_REFUSED.value: CauseWords(
+        "a backend failed it, and the proxy would not try another",
+        "allow another try where a backend refuses the connection: that repeats nothing that was carried out",
+    ),
+    Cause.PROXY_REFUSED.value: CauseWords(
+        "the proxy answered by itself, with an error",
+        "its log says why it knew no backend, or would not ask one",
+    ),
+    Cause.PROXY_CUT.value: CauseWords(
+        "the proxy closed a connection with the request, or its answer, under way",
+        "let the change drain: what is under way is finished by what began it",
+    ),
+    Cause.PROXY_STALLED.value: CauseWords(
+        "the proxy said nothing until the client gave up",
+        "let the proxy give a backend up sooner than its clients give it up, and try another",
+    ),
+    Cause.ANSWER_SPOILT.value: CauseWords(
+        "the client got something else than the backend had said",
+        "no setting cures that: it is a defect worth an issue, data.csv quotes what came",
+    ),
+    Cause.REPEATED.value: CauseWords(
+        "the proxy sent it to a backend again, without being asked",
+        "let the proxy try again only where a backend refuses the connection, not once it may have the request",
+    ),
+    Cause.MADE_UP.value: CauseWords(
+        "it came to a backend, and no client had sent it",
+        "no setting cures that: it is a defect worth an issue",
+    ),
+    Cause.UNKNOWN.value: CauseWords(
+        "nothing that was seen tells why",
+        "--loss tells all that is known of one",
+    ),
+}
+
+
+def cause_words(cause: str) -> CauseWords:
+    """Return the words for a cause as it stands in the files; none for one that is not known here."""
+    return _WORDS.get(cause) or CauseWords("", "")
+
+
+def section(cause: str) -> str:
+    """Return where it is explained: ``docs/causes.md#keep-alive-race``."""
+    return f"{PAGE}#{re.sub('[^a-z0-9]+', '-', cause.lower()).strip('-')}"
