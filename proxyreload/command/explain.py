@@ -10,14 +10,14 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Anything, Files
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.explanation.causegroups import grouped
-from proxyreload.explanation.lossrows import LossRow, read_losses
 from proxyreload.explanation.moments import Case
 from proxyreload.explanation.passages import Passage, read_passages
 from proxyreload.explanation.screen import Size, Told, screen
 from proxyreload.explanation.single import company, find_loss, single
 from proxyreload.explanation.sources import Sources, find_sources
 from proxyreload.proxy.registry import choose
-from proxyreload.report.rundata import Record
+from proxyreload.record.lossrows import LossRow, read_losses
+from proxyreload.record.rundata import Record
 from proxyreload.system.bounds import WholeBound
 
 _LOSS = WholeBound(1, 10**9)

@@ -7,7 +7,7 @@ from twisted.python import usage
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files
 from proxyreload.errors import ExitStatus, UsageError
-from proxyreload.report.paths import RunPaths, find, is_comparison
+from proxyreload.record.paths import RunPaths, find, is_comparison
 from proxyreload.report.write import write_matrix, write_report
 from proxyreload.system.claim import Claim
 from proxyreload.system.samefile import require_apart

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.explanation.lossrows import LossRow
+from proxyreload.record.lossrows import LossRow
 
 #: More than there are; a file that has more is none of ours.
 _CAUSES_AT_MOST, _SHAPES_AT_MOST, _CHANGES_AT_MOST = 100, 5000, 100_000

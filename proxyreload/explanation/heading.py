@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from proxyreload.explanation.causewords import section
 from proxyreload.explanation.quantity import counted, listed
 from proxyreload.ledger.cause import Cause
-from proxyreload.report.rundata import Change, Record, Sent
+from proxyreload.record.rundata import Change, Record, Sent
 
 _US_PER_S = 1_000_000
 #: Changes that are named.

@@ -5,14 +5,14 @@ from enum import Enum
 
 import attrs
 
-from proxyreload.explanation.lossrows import LossRow
 from proxyreload.explanation.passages import Passage, RequestRow
 from proxyreload.explanation.quantity import lasted
 from proxyreload.explanation.visits import Visits, visits_of
 from proxyreload.history import failures
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
-from proxyreload.report.rundata import Change
+from proxyreload.record.lossrows import LossRow
+from proxyreload.record.rundata import Change
 
 #: A rest from here on is one.
 _WORTH_SAYING_US = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from proxyreload.explanation.csvlines import Cells, read_rows_of
+from proxyreload.record.csvlines import Cells, read_rows_of
 from proxyreload.system.untrusted import of_cell, printable
 
 _COLUMNS = (

@@ -12,7 +12,7 @@ from proxyreload.explanation.heading import heading, named, nothing_lost
 from proxyreload.explanation.moments import Case, moments
 from proxyreload.explanation.quantity import counted, listed, shares
 from proxyreload.explanation.swimlanes import swimlanes
-from proxyreload.report.rundata import Change, Record
+from proxyreload.record.rundata import Change, Record
 from proxyreload.system.untrusted import line_of
 
 #: Words of one kind stand below each other.

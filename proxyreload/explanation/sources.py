@@ -5,8 +5,8 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.report.paths import beside, is_comparison
-from proxyreload.report.rundata import Record, Sent, read_record
+from proxyreload.record.paths import beside, is_comparison
+from proxyreload.record.rundata import Record, Sent, read_record
 from proxyreload.system.untrusted import printable
 
 

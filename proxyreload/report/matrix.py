@@ -8,7 +8,7 @@ from urllib.parse import quote
 import attrs
 
 from proxyreload.comparison.table import FORMAT
-from proxyreload.report.jsonfile import WORDS_AT_MOST, Table, read_table
+from proxyreload.record.jsonfile import WORDS_AT_MOST, Table, read_table
 from proxyreload.report.template import filled
 from proxyreload.system.untrusted import printable
 

@@ -6,7 +6,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 from markupsafe import Markup
 
-from proxyreload.report.paths import RunPaths
+from proxyreload.record.paths import RunPaths
 from proxyreload.report.section import Budget, Section, section
 from proxyreload.report.story import Story, read_story
 from proxyreload.report.template import filled

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 from bokeh.plotting import figure
 
+from proxyreload.record.rundata import Record
 from proxyreload.report.bins import ANOTHER, instances
 from proxyreload.report.connections import (
     OPEN,
@@ -21,7 +22,6 @@ from proxyreload.report.groups import Group, figures_of, groups, several, volley
 from proxyreload.report.losses import Loss, classes, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
-from proxyreload.report.rundata import Record
 from proxyreload.report.story import Story
 from proxyreload.report.strips import (
     CLIENTS_AT_MOST,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
+from proxyreload.record.paths import RunPaths
+from proxyreload.record.rundata import Change, Record, read_record
 from proxyreload.report.batches import Integers
-from proxyreload.report.paths import RunPaths
 from proxyreload.report.rowfile import Flags, Rows, read_rows
-from proxyreload.report.rundata import Change, Record, read_record
 from proxyreload.system.untrusted import printable
 
 

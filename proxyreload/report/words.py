@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from proxyreload.ledger.fate import LOST
+from proxyreload.record.rundata import KindTold, Record
 from proxyreload.report.groups import Group, GroupFigures, Volley
-from proxyreload.report.rundata import KindTold, Record
 from proxyreload.report.story import Story
 from proxyreload.verdict.judgement import detection_limit
 

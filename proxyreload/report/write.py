@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from proxyreload.errors import ProxyreloadError, UsageError
-from proxyreload.report.paths import RunPaths
+from proxyreload.record.paths import RunPaths
 from proxyreload.system.home import some_home
 from proxyreload.system.untrusted import one_line
 from proxyreload.system.wholefile import write_whole

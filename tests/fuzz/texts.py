@@ -13,9 +13,9 @@ from proxyreload.comparison.table import as_json
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import parse
 from proxyreload.plan.settings import LoadSettings
+from proxyreload.record.rundata import read_record
 from proxyreload.report.matrix import matrix_page, read_matrix
 from proxyreload.report.rowfile import read_rows
-from proxyreload.report.rundata import read_record
 from proxyreload.system import bounds
 from proxyreload.web.api import Api
 from proxyreload.web.archive import FILES, Archive, told_by

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Ended, Phase, Started
+from proxyreload.record.paths import RunPaths
 from proxyreload.record.runfile import RunFile
-from proxyreload.report.paths import RunPaths
 from proxyreload.report.section import Budget, section
 from proxyreload.report.story import read_story
 from proxyreload.system.clock import ns

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyreload.errors import UsageError
-from proxyreload.explanation import csvlines
-from proxyreload.explanation.lossrows import read_losses
 from proxyreload.explanation.passages import AROUND, read_passages
 from proxyreload.explanation.sources import find_sources
+from proxyreload.record import csvlines
 from proxyreload.record.csvfile import COLUMNS as ROW_COLUMNS
 from proxyreload.record.lossfile import COLUMNS
+from proxyreload.record.lossrows import read_losses
 
 from .clocks import some_examples
 from .exits import status_of

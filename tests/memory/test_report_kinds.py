@@ -9,13 +9,13 @@ import pytest
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import parse
+from proxyreload.record.paths import RunPaths
+from proxyreload.record.rundata import read_record
 from proxyreload.report.connections import back_connections, front_changed, front_connections, segments
 from proxyreload.report.curves import measured
 from proxyreload.report.groups import Group, Volley, figures_of, groups, several, volleys
 from proxyreload.report.losses import classes, failed, losses
 from proxyreload.report.page import page
-from proxyreload.report.paths import RunPaths
-from proxyreload.report.rundata import read_record
 from proxyreload.report.section import Budget, Section, section
 from proxyreload.report.story import Story, read_story
 from proxyreload.report.words import kind_lines, limit, missing_text, scenario_toml, sentence

@@ -8,8 +8,8 @@ import pytest
 
 from proxyreload.comparison.table import as_json
 from proxyreload.errors import UsageError
+from proxyreload.record.paths import is_comparison
 from proxyreload.report.matrix import matrix_page, read_matrix
-from proxyreload.report.paths import is_comparison
 
 from .test_comparison import CANNOT, LOSSY, MISSING, SEAMLESS
 

@@ -13,8 +13,8 @@ import pytest
 from proxyreload.command.report import make_report
 from proxyreload.errors import UsageError
 from proxyreload.record.csvfile import COLUMNS, CsvFile
+from proxyreload.record.paths import RunPaths, find
 from proxyreload.report.page import SIZE_LIMIT, page
-from proxyreload.report.paths import RunPaths, find
 from proxyreload.report.rowfile import read_rows
 from proxyreload.report.write import DrawingError, write_report
 from proxyreload.system.claim import Claim

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from proxyreload.errors import UsageError
-from proxyreload.report.paths import RunPaths, find
-from proxyreload.report.rundata import read_record
+from proxyreload.record.paths import RunPaths, find
+from proxyreload.record.rundata import read_record
 
 from .written import change, latency, row, run_content, write_rows, write_run
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from proxyreload.history.events import Exchange, Started
 from proxyreload.record.csvfile import CsvFile
+from proxyreload.record.paths import RunPaths
 from proxyreload.report.bins import ANOTHER, bins, coarse_edges, fine_edges, instances
 from proxyreload.report.connections import back_connections, front_changed, front_connections, segments
 from proxyreload.report.curves import baseline_curve, curve, curves
 from proxyreload.report.losses import classes, failed, losses, thinned
-from proxyreload.report.paths import RunPaths
 from proxyreload.report.rowfile import ANCESTORS
 from proxyreload.report.story import Story, read_story
 from proxyreload.verdict.counts import Counts

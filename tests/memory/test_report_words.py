@@ -7,7 +7,7 @@ import pytest
 
 from proxyreload.errors import ExitStatus
 from proxyreload.plan.scenario import parse
-from proxyreload.report.rundata import Record, read_record
+from proxyreload.record.rundata import Record, read_record
 from proxyreload.report.words import command_line, limit, notes, scenario_toml, sentence
 from proxyreload.verdict.judgement import Verdict
 

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from proxyreload.history.events import OldGeneration
+from proxyreload.record.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
 from proxyreload.record.runfile import FORMATS
-from proxyreload.report.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import printable
 

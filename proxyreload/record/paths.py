@@ -6,8 +6,8 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.report.jsonfile import read_table
-from proxyreload.report.rundata import read_record
+from proxyreload.record.jsonfile import read_table
+from proxyreload.record.rundata import read_record
 from proxyreload.system.wholefile import open_regular
 
 #: A run file begins with this.

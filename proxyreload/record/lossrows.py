@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from proxyreload.explanation.csvlines import LARGEST, Cells, read_rows_of
+from proxyreload.record.csvlines import LARGEST, Cells, read_rows_of
 from proxyreload.record.lossfile import CARRIED_OUT_TWICE, COLUMNS
 from proxyreload.system.untrusted import WORDS_LIMIT, of_cell, printable
 
