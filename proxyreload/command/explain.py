@@ -9,21 +9,18 @@ from twisted.python import usage
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Anything, Files
 from proxyreload.errors import ExitStatus, ProxyreloadError
-from proxyreload.explanation.causegroups import grouped
-from proxyreload.explanation.moments import Case
-from proxyreload.explanation.passages import Passage, read_passages
-from proxyreload.explanation.screen import Size, Told, screen
+from proxyreload.explanation.screen import Size, screen
 from proxyreload.explanation.single import company, find_loss, single
 from proxyreload.explanation.sources import Sources, find_sources
+from proxyreload.explanation.telling import cases, tell
 from proxyreload.proxy.registry import choose
-from proxyreload.record.lossrows import LossRow, read_losses
+from proxyreload.record.lossrows import read_losses
 from proxyreload.record.rundata import Record
 from proxyreload.system.bounds import WholeBound
 
 _LOSS = WholeBound(1, 10**9)
 #: A screen is no narrower, no wider, no lower and no higher than this.
 _WIDTHS, _HEIGHTS = (80, 100), (24, 40)
-_US_PER_MS = 1000
 
 
 class ExplainOptions(Options):
@@ -62,40 +59,14 @@ def explain(words: list[str]) -> int:
 
 
 def _screen(sources: Sources, size: Size) -> list[str]:
-    losses = grouped(read_losses(sources.losses), sources.named)
-    aimed = {name for name, kind in sources.record.kinds.items() if kind.aimed}
-    examples = {group.cause: group.example(aimed) for group in losses.groups}
-    cases = _cases(sources, list(examples.values()))
-    missing = "" if sources.rows is not None else "Its rows (data.csv) are not beside it: what went before is not told."
-    told = Told(
-        sources.record,
-        losses,
-        {cause: cases[example.number] for cause, example in examples.items()},
-        _helps(sources.record),
-        missing if losses.groups else "",
-    )
-    return screen(told, size)
+    return screen(tell(sources, _helps(sources.record)), size)
 
 
 def _single(sources: Sources, number: int, width: int) -> list[str]:
     loss = find_loss(read_losses(sources.losses), number, sources.named)
-    case = _cases(sources, [loss])[loss.number]
+    case = cases(sources, [loss])[loss.number]
     near = company(read_losses(sources.losses), loss)
     return single(case, near, _helps(sources.record), sources.record.title, width)
-
-
-def _cases(sources: Sources, losses: list[LossRow]) -> dict[int, Case]:
-    """Return all that is known around these losses, by their numbers."""
-    wanted = {key for loss in losses if (key := loss.key) is not None}
-    found = read_passages(sources.rows, wanted) if sources.rows is not None else {}
-    return {loss.number: _case(sources, loss, found.get(loss.key) if loss.key else None) for loss in losses}
-
-
-def _case(sources: Sources, loss: LossRow, passage: Passage | None) -> Case:
-    change = next((change for change in sources.record.changes if change.number == loss.change), None)
-    sent = sources.sent(loss.client)
-    away_us = 0 if sent is None else round(sent.rtt_ms * _US_PER_MS / 2)
-    return Case(loss, passage, change, away_us)
 
 
 def _helps(record: Record) -> str:

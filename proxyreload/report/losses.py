@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
+from proxyreload.explanation.fatewords import fate_words
+from proxyreload.record.lossrows import LossRow, read_losses
 from proxyreload.report.batches import OTHER, UNKNOWN, Integers
 from proxyreload.report.story import Story
 
@@ -31,6 +33,9 @@ class Loss:
     front_port: int
     back_port: int
     status: str
+    fate: str = ""  #: in words; empty where it is not known
+    cause: str = ""
+    generation: str = ""
 
     @property
     def named(self) -> str:
@@ -86,6 +91,27 @@ def losses(story: Story, chosen: Integers) -> list[Loss]:
         )
         for row, index, at_closing, begun_us in zip(chosen, change, aimed, opened_us, strict=True)
     ]
+
+
+def explained(story: Story, shown: Sequence[Loss]) -> list[Loss]:
+    """Return them with what the file of losses says of each; raises `UsageError` where that is broken."""
+    if story.file_of_losses is None:
+        return list(shown)
+    wanted = {(loss.client, loss.time_us) for loss in shown}
+    known = {
+        (row.client, row.time_us): row
+        for row in read_losses(story.file_of_losses)
+        if row.failed and (row.client, row.time_us) in wanted
+    }
+    return [_explained(loss, known.get((loss.client, loss.time_us))) for loss in shown]
+
+
+def _explained(loss: Loss, row: LossRow | None) -> Loss:
+    if row is None:
+        return loss
+    return attrs.evolve(
+        loss, fate=fate_words(row.fate).one if row.fate else "", cause=row.cause, generation=row.generation
+    )
 
 
 def thinned(rows: Integers, most: int) -> Integers:

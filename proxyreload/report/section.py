@@ -19,9 +19,10 @@ from proxyreload.report.connections import (
 from proxyreload.report.curves import baseline_curve, curves, measured
 from proxyreload.report.figures import LATENCY_KEYS, seconds_range, windows_of
 from proxyreload.report.groups import Group, figures_of, groups, several, volleys
-from proxyreload.report.losses import Loss, classes, failed, losses, thinned
+from proxyreload.report.losses import Loss, classes, explained, failed, losses, thinned
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
+from proxyreload.report.sequences import CauseTold, sequences
 from proxyreload.report.story import Story
 from proxyreload.report.strips import (
     CLIENTS_AT_MOST,
@@ -102,6 +103,7 @@ class Section:
     scenario: str
     panels: Sequence[Panel]
     kinds: Sequence[KindLine]  #: of the table of kinds, none if there is only one
+    causes: Sequence[CauseTold]  #: with an example of each
     losses: dict[str, Any]  #: the failures' table, for the script
     losses_total: int
     classes: Sequence[tuple[str, int]]
@@ -150,7 +152,8 @@ def section(story: Story, index: int, budget: Budget) -> Section:
         scenario=scenario_toml(record) if record else "",
         kinds=kind_lines(record) if record else (),
         panels=_Panels(story, budget, front, back).all(lost, named) if len(story.rows) else (),
-        losses=_table(losses(story, thinned(lost, budget.losses))),
+        causes=sequences(story.told) if story.told is not None else (),
+        losses=_table(explained(story, losses(story, thinned(lost, budget.losses)))),
         losses_total=len(lost),
         classes=named,
     )
@@ -162,18 +165,17 @@ def _bare_sentence(total: int, failure: int) -> str:
 
 def _table(shown: Sequence[Loss]) -> dict[str, Any]:
     """Return the table's rows, numbers in µs, names by their place in a list."""
-    names = sorted({loss.failure for loss in shown})
-    answered = sorted({loss.instance for loss in shown})
-    sent = sorted({loss.kind for loss in shown})
-    name_at, instance_at, kind_at = ({text: at for at, text in enumerate(texts)} for texts in (names, answered, sent))
+    told = [(each.failure, each.instance, each.kind, each.fate, each.cause, each.generation) for each in shown]
+    names = [sorted(set(column)) for column in zip(*told, strict=True)] or [[]] * 6
+    place_of = [{text: place for place, text in enumerate(texts)} for texts in names]
     rows = [
         (
             *(loss.time_us, loss.since_us, loss.change, loss.client, loss.age_us, loss.carried),
-            *(name_at[loss.failure], instance_at[loss.instance], kind_at[loss.kind]),
+            *(places[text] for places, text in zip(place_of, texts, strict=True)),
         )
-        for loss in shown
+        for loss, texts in zip(shown, told, strict=True)
     ]
-    return {"classes": names, "instances": answered, "kinds": sent, "rows": rows}
+    return {"names": names, "rows": rows}
 
 
 class _Panels:

@@ -1,11 +1,15 @@
 """One run to be told: its rows, and its record if there is one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import attrs
 import numpy as np
 
-from proxyreload.record.paths import RunPaths
+from proxyreload.explanation.screen import Told
+from proxyreload.explanation.sources import Sources
+from proxyreload.explanation.telling import tell
+from proxyreload.record.paths import RunPaths, beside
 from proxyreload.record.rundata import Change, Record, read_record
 from proxyreload.report.batches import Integers
 from proxyreload.report.rowfile import Flags, Rows, read_rows
@@ -19,6 +23,8 @@ class Story:
     name: str  #: of its file
     rows: Rows
     record: Record | None
+    told: Told | None = None  #: of its losses, where there is a file of them
+    file_of_losses: Path | None = None
 
     @property
     def title(self) -> str:
@@ -76,4 +82,6 @@ class Story:
 def read_story(paths: RunPaths) -> Story:
     """Read a run's files; raises `UsageError` where they are not what they should be."""
     record = None if paths.run is None else read_record(paths.run)
-    return Story(printable(str(paths.named)), read_rows(paths.rows), record)
+    losses = beside(paths.run, Path(record.losses)) if paths.run is not None and record and record.losses else None
+    told = None if record is None or losses is None else tell(Sources(record, losses, paths.rows))
+    return Story(printable(str(paths.named)), read_rows(paths.rows), record, told, losses)

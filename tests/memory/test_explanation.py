@@ -388,7 +388,10 @@ def test_files_of_different_runs_are_told_apart(tmp_path: Path, capfd: pytest.Ca
     assert "run.json tells of 3: the files are not of one run" in flat(said(path, capfd=capfd))
 
 
-def test_without_rows_the_story_is_told_as_far_as_it_goes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_rows_the_story_is_told_as_far_as_it_goes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there may be another run's
     path = written(tmp_path, [loss_row()])
     (tmp_path / "data.csv").unlink()
     out = flat(said(path, capfd=capfd))

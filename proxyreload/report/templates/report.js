@@ -102,13 +102,13 @@ const SHOWN_FIRST = 200;
 function listLosses(run) {
   const table = run.querySelector("table.losses");
   if (!table) return;
-  const {classes, instances, kinds, rows} = JSON.parse(run.querySelector(".losses-data").textContent);
+  const {names, rows} = JSON.parse(run.querySelector(".losses-data").textContent);
   const more = run.querySelector(".more"), body = table.tBodies[0];
   const fixed = (per) => (value) => (value === null ? "–" : (value / per).toFixed(3));
   const plain = (value) => (value === null ? "–" : String(value));
   const texts = [
     fixed(1e6), fixed(1e3), (value) => (value || "–"), plain, fixed(1e3), plain,
-    (value) => classes[value], (value) => instances[value] || "–", (value) => kinds[value] || "–",
+    ...names.map((texts) => (value) => texts[value] || "–"),
   ];
   let shown = SHOWN_FIRST;
   const list = () => {
