@@ -174,13 +174,15 @@ class Faults(Runtime):
         self.books.made_up(self._sender(front.client).kind)
 
     def delivered(self, passing: Passing) -> None:
-        """Note whose answer comes over which backend connection."""
+        """Note whose answer comes over which backend connection; a port that is used again, by any kind, is not new."""
         back, client = passing.back, passing.front.client
-        if back is not None and self._sender(client).kind == PLAIN_KIND:
-            key = (back.upstream.instance, back.port)
+        if back is None:
+            return
+        key = (back.upstream.instance, back.port)
+        if self._sender(client).kind == PLAIN_KIND:
             self.expected[PLAIN_KIND, BACK_CHANGED] += key not in self._backs and client in self._answered
             self._answered.add(client)
-            self._backs.add(key)
+        self._backs.add(key)
 
     def pool_of(self, passing: Passing) -> str:
         """Keep those of each kind apart: whose answer is the first over one must not depend on who reads faster."""

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.history import failures
-from proxyreload.proxy.interfaces import Sender
+from proxyreload.proxy.interfaces import BACK_CHANGED, Sender
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.traffic.registry import kinds
 from proxyreload_control import Faults
 from proxyreload_control_books import Books, numbered
 from proxyreload_control_faults import Fault, faults_of
 from proxyreload_control_messages import with_length
-from proxyreload_control_proxy import Front
+from proxyreload_control_proxy import Front, Passing
 
 from .clocks import Readers
 from .kinds import cuts_st
@@ -144,6 +144,20 @@ def test_what_a_backend_had_when_it_died_is_unknown_and_what_came_later_never_ar
     later = len(relayed.talk.exchanges) - 3
     assert relayed.talk.outcomes == ["", "", "status 503", *["status 503"] * later]
     assert relayed.booked == {"answered_once": 2, "lost_unknown": 1, "lost_never_arrived": later}
+
+
+def test_a_backend_connection_is_new_unless_its_port_has_carried_an_answer_of_any_kind() -> None:
+    faults = Faults(cast(Workspace, SimpleNamespace(seed=0)), {0: Sender("get"), 1: Sender("idle")})
+
+    def answers(client: bytes, port: int) -> int:
+        back = SimpleNamespace(upstream=SimpleNamespace(instance=2), port=port)
+        faults.delivered(cast(Passing, SimpleNamespace(back=back, front=SimpleNamespace(client=client))))
+        return faults.expected["get", BACK_CHANGED]
+
+    assert answers(b"0", 50000) == 0  # its first
+    assert answers(b"1", 50001) == 0
+    assert answers(b"0", 50001) == 0  # the kernel gives a port again that is free
+    assert answers(b"0", 50002) == 1
 
 
 def test_a_request_that_meets_the_end_on_its_way_never_arrives() -> None:
