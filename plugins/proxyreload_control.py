@@ -1,7 +1,8 @@
 """A small reverse proxy of our own, to test the instrument by: honest, or with faults that it counts.
 
 ``control:faults`` does to its clients what broken proxies do, to each kind of traffic whatever can befall it, a number
-of times that is drawn from the run's seed, and keeps its own books of what the clients must have seen.
+of times that is drawn from the run's seed, and keeps its own books: of what the clients must have seen, and of what
+became of each request.
 """
 
 import socket
@@ -30,6 +31,7 @@ from proxyreload.proxy.interfaces import (
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.traffic.identity import PLAIN_KIND
+from proxyreload_control_books import NEVER_ARRIVED, Books, numbered
 from proxyreload_control_faults import (
     ALL_FINISHED,
     CLOSED_BEHIND,
@@ -43,7 +45,7 @@ from proxyreload_control_faults import (
     draw,
     faults_of,
 )
-from proxyreload_control_harm import Watched
+from proxyreload_control_harm import Harmed, Watched
 from proxyreload_control_proxy import OUTAGE_S, Front, Passing, Runtime, pause
 
 #: How many requests there are between two faults, and how often each of them comes: of many, and of others.
@@ -84,6 +86,7 @@ class Plan:
 class Faults(Runtime):
     """Injects faults, and keeps the books: by kind and failure class, or ending, how often the clients must see it.
 
+    And by kind and fate how many requests had it; what the end of the run leaves under way has none.
     A client has at most one fault at a time: it is settled when that client asks again, which shows that the one before
     has its outcome.
     """
@@ -91,6 +94,7 @@ class Faults(Runtime):
     def __init__(self, workspace: Workspace, senders: Mapping[int, Sender] | None = None) -> None:
         super().__init__(workspace)
         self.expected: Counter[tuple[str, str]] = Counter()
+        self.books = Books()
         self.finished: Deferred[None] = Deferred()
         self.requests = 0
         self._senders = {b"%d" % number: sender for number, sender in (senders or {}).items()}
@@ -109,6 +113,11 @@ class Faults(Runtime):
         self._asked: set[Front] = set()  # who has asked for something since then
         self._answered: set[bytes] = set()
         self._backs: set[tuple[int, int]] = set()  # backend connections that have carried an answer
+
+    @property
+    def fates(self) -> Mapping[tuple[str, str], int]:
+        """What became of the requests."""
+        return self.books.counts
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Remove it, and let a few requests slip through to it afterwards."""
@@ -134,7 +143,7 @@ class Faults(Runtime):
         planned = self._due(front, sender)
         if planned is not None:
             self._under_way[client] = planned
-            passing: Passing = planned.fault.passing(front, head, self.next_upstream(), planned, chunked=chunked)
+            passing: Watched = planned.fault.passing(front, head, self.next_upstream(), planned, chunked=chunked)
         else:
             passing = Watched(front, head, self._upstream(front, sender), chunked=chunked)
             if self._holds(sender):
@@ -152,14 +161,28 @@ class Faults(Runtime):
         if fault.ending is not None:
             self.expected[kind, fault.ending.value] += 1
 
+    def book(self, front: Front, request_id: bytes, fate: str) -> None:
+        """Write in the books what has become of a client's request."""
+        self.books.book(self._sender(front.client).kind, request_id, fate)
+
+    def again(self, front: Front, request_id: bytes) -> None:
+        """Write that it was carried out once more."""
+        self.books.again(self._sender(front.client).kind, request_id)
+
+    def made_up(self, front: Front) -> None:
+        """Write that one was carried out in a client's name that it has not sent."""
+        self.books.made_up(self._sender(front.client).kind)
+
     def delivered(self, passing: Passing) -> None:
-        """Note whose answer comes over which backend connection."""
+        """Note whose answer comes over which backend connection; a port that is used again, by any kind, is not new."""
         back, client = passing.back, passing.front.client
-        if back is not None and self._sender(client).kind == PLAIN_KIND:
-            key = (back.upstream.instance, back.port)
+        if back is None:
+            return
+        key = (back.upstream.instance, back.port)
+        if self._sender(client).kind == PLAIN_KIND:
             self.expected[PLAIN_KIND, BACK_CHANGED] += key not in self._backs and client in self._answered
             self._answered.add(client)
-            self._backs.add(key)
+        self._backs.add(key)
 
     def pool_of(self, passing: Passing) -> str:
         """Keep those of each kind apart: whose answer is the first over one must not depend on who reads faster."""
@@ -183,8 +206,9 @@ class Faults(Runtime):
             chance = Random(planned.share)  # noqa: S311
             self._doomed.update({each: Planned(chance.choice(IN_VOLLEY), 0.0) for each in others})
 
-    async def outage(self, front: Front, planned: Planned, answer: bytes) -> None:
+    async def outage(self, passing: Harmed, answer: bytes) -> None:
         """Let a client have its answer when nobody listens any more, and listen again when that has befallen it."""
+        front, planned = passing.front, passing.planned
         reactor: Any = self.workspace.reactor
         dummies: list[socket.socket] = []
         refused = planned.fault.failure == failures.REFUSED
@@ -197,6 +221,7 @@ class Faults(Runtime):
             front.finish()
         await pause(reactor, OUTAGE_S if refused else self.workspace.client_timeout_s + OUTAGE_S)
         self.did(front, planned)
+        self.book(front, numbered(passing.request_id, 1), NEVER_ARRIVED)
         if refused:
             self.listen()
         else:
@@ -206,8 +231,8 @@ class Faults(Runtime):
             self.port.startReading()
         self._outage_now = False
         held, self._held = self._held, []
-        for passing in held:
-            passing.begin()
+        for each in held:
+            each.begin()
 
     # Whose turn it is, and with what.
 
@@ -254,6 +279,7 @@ class Faults(Runtime):
 
         Nobody else may: the end was there to be seen.
         """
+        self.book(front, front.request_id, NEVER_ARRIVED)
         if sender.far and front.client not in self._under_way:
             self.expected[sender.kind, Ending.IDLE.value] -= 1
             self.expected[sender.kind, failures.CLOSED_REUSED] += 1

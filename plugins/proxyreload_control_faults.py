@@ -16,9 +16,11 @@ from proxyreload_control_harm import (
     InAnswer,
     InRequest,
     Instead,
+    MadeUp,
     Operated,
     Replaced,
     Swapped,
+    Twice,
     when_read,
 )
 from proxyreload_control_proxy import UNAVAILABLE, Front
@@ -121,6 +123,19 @@ def _on_new() -> list[Fault]:
     ]
 
 
+def _carried_out(kind: str) -> list[Fault]:
+    """Return what lets backends carry out more than was sent."""
+    reset, closed = failures.RESET_REUSED, failures.CLOSED_REUSED
+    if kind == "fresh":
+        reset, closed = failures.RESET_FRESH, failures.CLOSED_FRESH
+    return [
+        Fault("repeated", Twice),
+        Fault("repeated, and reset", _doing(Twice, _reset), reset),
+        Fault("repeated, and closed", _doing(Twice, _finish), closed),
+        Fault("made up", MadeUp),
+    ]
+
+
 def _in_answer(kind: str) -> list[Fault]:
     """Return what happens to an answer on its way."""
     part = {"download": 50_000, "stream": 100}.get(kind, _PART_BYTES)
@@ -194,7 +209,8 @@ def _blocks(*, on_request: bool) -> list[Fault]:
 
 def _in_request(kind: str) -> list[Fault]:
     """Return what happens to a body on its way to a backend."""
-    part = 10 * BLOCK_BYTES if kind == "upload" else BLOCK_BYTES
+    # Of a post there must be some left, or else it would be whole.
+    part = 10 * BLOCK_BYTES if kind == "upload" else BLOCK_BYTES - 1
     return [
         Fault("upload cut", _doing(InRequest, _says(_BAD_GATEWAY)), failures.status_failure(502), bytes=part),
         Fault("reset in the upload", _doing(InRequest, _reset), failures.RESET_REUSED, bytes=part),
@@ -212,7 +228,7 @@ def _in_request(kind: str) -> list[Fault]:
 
 def faults_of(kind: str, *, far: bool = False) -> list[Fault]:
     """Return all that can befall a kind's requests."""
-    faults = _before_answer(kind) + _in_answer(kind)
+    faults = _before_answer(kind) + _in_answer(kind) + _carried_out(kind)
     if kind != "fresh":
         faults += _on_new() + _BEHIND
     own: dict[str, list[Fault]] = {

@@ -1,14 +1,24 @@
 """Requests to which something happens on their way: what broken proxies do, each done once, and told when it is."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.traffic.identity import ID_FIELD
-from proxyreload_control_messages import field_value, framed, with_length
-from proxyreload_control_proxy import OUTAGE_S, Front, Passing, pause
+from proxyreload_control_books import (
+    ANSWERED_ONCE,
+    ANSWERED_TWICE,
+    EXECUTED,
+    EXECUTED_TWICE,
+    NEVER_ARRIVED,
+    UNEXECUTED,
+    UNKNOWN,
+    numbered,
+)
+from proxyreload_control_messages import LAST_CHUNK, framed, with_length
+from proxyreload_control_proxy import OUTAGE_S, Back, Front, Passing, pause
 from proxyreload_control_surgery import Surgery
 
 if TYPE_CHECKING:
@@ -17,16 +27,45 @@ if TYPE_CHECKING:
 
 Action = Callable[[Front], object]
 
+#: The number of a request that is made up is so far beyond those that its client has sent.
+_FAR_BEYOND = 10**9
+
 
 class Watched(Passing):
-    """One to which nothing happens; it is noted whose answer came over which connection."""
+    """One to which nothing happens; it is noted whose answer came over which connection, and what became of it."""
 
     proxy: "Faults"
+    fate = ANSWERED_ONCE  #: once its answer has passed
+
+    def __init__(self, front: Front, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
+        super().__init__(front, head, upstream, chunked=chunked)
+        self.request_id = front.request_id
+
+    def book(self, fate: str) -> None:
+        """Say what has become of it."""
+        self.proxy.book(self.front, self.request_id, fate)
 
     def answer_head_came(self, head: bytes, *, chunked: bool) -> None:
         """Pass it on."""
         self.proxy.delivered(self)
         super().answer_head_came(head, chunked=chunked)
+
+    def answer_end_came(self) -> None:
+        """Pass it on: all is decided."""
+        super().answer_end_came()
+        self.book(self.fate)
+
+    def left(self) -> None:
+        """Learn that the client is gone; in the middle of an answer it has what it needs: it ends with the run."""
+        if self.answering and not self.over:
+            self.book(self.fate)
+        super().left()
+
+    def failed(self) -> None:
+        """Let the client know that a backend is gone, of which nobody knows how far it had come."""
+        if not self.over:
+            self.book(NEVER_ARRIVED if self.back is None else UNKNOWN)
+        super().failed()
 
 
 class Harmed(Watched):
@@ -40,10 +79,15 @@ class Harmed(Watched):
         """Say that it has happened."""
         self.proxy.did(self.front, self.planned)
 
-    def stop(self, action: Action) -> None:
-        """Let nothing pass any more, and do something to the client."""
+    def asking_for(self, request_id: bytes) -> bytes:
+        """Return its head, asking for another request."""
+        return self._head.replace(b": %b\r\n" % self.request_id, b": %b\r\n" % request_id)
+
+    def stop(self, action: Action, fate: str) -> None:
+        """Let nothing pass any more, and do something to the client, which decides what has become of the request."""
         self.give_up()
         action(self.front)
+        self.book(fate)
         self.did()
 
 
@@ -60,7 +104,7 @@ class Instead(Harmed):
 
     def end_came(self) -> None:
         """Do it."""
-        self.stop(self.action)
+        self.stop(self.action, NEVER_ARRIVED)
 
 
 class Partly(Harmed):
@@ -73,20 +117,33 @@ class Partly(Harmed):
         self._left = self.planned.among(self.planned.fault.bytes)
         super().begin()
 
-    def part(self, data: bytes, pass_on: Callable[[bytes], None]) -> None:
-        """Pass on as much of `data` as may pass."""
-        passes, self._left = data[: self._left], self._left - len(data)
-        pass_on(passes)
-        if self._left <= 0:
-            self.stop(self.action)
+    def part(self, data: bytes) -> bytes:
+        """Return as much of `data` as may pass."""
+        passes, self._left = data[: self._left], max(0, self._left - len(data))
+        return passes
 
 
 class InRequest(Partly):
-    """It is the request's."""
+    """It is the request's, of which a backend has the head."""
+
+    def connected(self, back: Back) -> None:
+        """Let pass what had to wait."""
+        super().connected(back)
+        self._look()
 
     def piece_came(self, data: bytes) -> None:
         """Pass a part on."""
-        self.part(data, super().piece_came)
+        super().piece_came(self.part(data))
+        self._look()
+
+    def end_came(self) -> None:
+        """Pass the end on, of what was too short."""
+        if self._left:
+            super().end_came()
+
+    def _look(self) -> None:
+        if not (self._left or self.back is None or self.over):
+            self.stop(self.action, UNEXECUTED)
 
 
 class InAnswer(Partly):
@@ -94,7 +151,9 @@ class InAnswer(Partly):
 
     def answer_piece_came(self, data: bytes) -> None:
         """Pass a part on."""
-        self.part(data, super().answer_piece_came)
+        super().answer_piece_came(self.part(data))
+        if not self._left:
+            self.stop(self.action, EXECUTED)
 
 
 class Operated(Harmed):
@@ -141,23 +200,108 @@ class Operated(Harmed):
 
     def _tell(self, surgery: Surgery) -> None:
         if surgery.done:
+            self.fate = EXECUTED
             self.did()
 
 
 class Swapped(Harmed):
-    """The answer is that to another request."""
+    """The answer is that to the client's request before, which is carried out once more for it."""
 
     def begin(self) -> None:
-        """Ask for the other."""
-        request_id = field_value(self._head, ID_FIELD)
-        other = request_id[:-1] + (b"1" if request_id.endswith(b"0") else b"0")
-        self._head = self._head.replace(b": %b\r\n" % request_id, b": %b\r\n" % other)
+        """Ask for the other, if there is one."""
+        other = numbered(self.request_id, -1)
+        if self.proxy.books.know(other):
+            self.fate = NEVER_ARRIVED
+            self._head = self.asking_for(other)
         super().begin()
 
     def answer_end_came(self) -> None:
         """Say so."""
+        if self.fate == NEVER_ARRIVED:
+            self.proxy.again(self.front, numbered(self.request_id, -1))
+            self.did()
         super().answer_end_came()
-        self.did()
+
+
+class Twice(Harmed):
+    """It is held until it is whole; one backend carries it out, and then another, whose answer passes."""
+
+    fate = ANSWERED_TWICE
+    action: Action | None = None  #: what is done to the client in place of that answer
+
+    def begin(self) -> None:
+        """Wait for all of it."""
+        self._body = b""
+        self._heads = deque([self.first(), self._head])
+
+    def first(self) -> bytes:
+        """Return the head that is sent first."""
+        return self._head
+
+    def piece_came(self, data: bytes) -> None:
+        """Hold it."""
+        self._body += framed(data, chunked=self.request_chunked)
+
+    def end_came(self) -> None:
+        """Let it be carried out."""
+        self.whole = True
+        if self.request_chunked:
+            self._body += LAST_CHUNK
+        self._ask()
+
+    def answer_head_came(self, head: bytes, *, chunked: bool) -> None:
+        """Pass it on, or not."""
+        if self._passes:
+            super().answer_head_came(head, chunked=chunked)
+
+    def answer_piece_came(self, data: bytes) -> None:
+        """Pass it on, or not."""
+        if self._passes:
+            super().answer_piece_came(data)
+
+    def answer_end_came(self) -> None:
+        """Let it be carried out again, or come to its end."""
+        if self._heads:
+            self._ask_another()
+        elif self.action is not None:
+            self.stop(self.action, EXECUTED_TWICE)
+        else:
+            super().answer_end_came()
+            self.did()
+
+    @property
+    def _passes(self) -> bool:
+        return not self._heads and self.action is None
+
+    def _ask(self) -> None:
+        self._head = self._heads.popleft() + self._body
+        super().begin()
+
+    def _ask_another(self) -> None:
+        """Ask the next backend over a connection of its own: the first one is not free before."""
+        first, self.back = self.back, None
+        self.proxy.passed(self)
+        self.upstream = self.proxy.next_upstream()
+        self._ask()
+        if first is not None:
+            first.passing = None
+            first.pool.append(first)
+
+
+class MadeUp(Twice):
+    """What is carried out before it is a request that nobody has sent."""
+
+    fate = ANSWERED_ONCE
+
+    def first(self) -> bytes:
+        """Make one up."""
+        return self.asking_for(numbered(self.request_id, _FAR_BEYOND))
+
+    def answer_end_came(self) -> None:
+        """Say that it was carried out."""
+        if self._heads:
+            self.proxy.made_up(self.front)
+        super().answer_end_came()
 
 
 class Behind(Harmed):
@@ -221,7 +365,7 @@ class BeforeOutage(Harmed):
     def answer_end_came(self) -> None:
         """Let the port go first."""
         super().answer_end_came()
-        Deferred.fromCoroutine(self.proxy.outage(self.front, self.planned, self._held))
+        Deferred.fromCoroutine(self.proxy.outage(self, self._held))
 
 
 def when_read(action: Action) -> Action:

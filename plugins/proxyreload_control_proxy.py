@@ -32,7 +32,7 @@ class Front(Protocol):
 
     def __init__(self, proxy: "Runtime") -> None:
         self.proxy = proxy
-        self.client = b""
+        self.request_id = self.client = b""  # of the latest request
         self.carried = 0
         self.finished = False  # its FIN was sent
         self.passing: Passing | None = None
@@ -51,11 +51,12 @@ class Front(Protocol):
         self.proxy.fronts.discard(self)
         passing, self.passing = self.passing, None
         if passing is not None:
-            passing.give_up()
+            passing.left()
 
     def head_came(self, head: bytes, *, chunked: bool) -> None:
         """Learn whose it is, and let it pass."""
-        self.client = client_of(field_value(head, ID_FIELD))
+        self.request_id = field_value(head, ID_FIELD)
+        self.client = client_of(self.request_id)
         self.carried += 1
         self.passing = self.proxy.asked(self, head, chunked=chunked)
 
@@ -169,6 +170,10 @@ class Passing:
             if self.back is not None:
                 self.back.passing = None
                 self.back.close()
+
+    def left(self) -> None:
+        """Learn that the client is gone."""
+        self.give_up()
 
     def failed(self) -> None:
         """Answer in place of a backend that is gone, or break an answer off that it has begun."""

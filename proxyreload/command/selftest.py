@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from proxyreload.cli.base import Options
 from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.errors import ExitStatus, StartError
+from proxyreload.ledger.fate import Fate
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
 from proxyreload.plan.traffic import Group
@@ -60,8 +61,9 @@ class SelfTestOptions(Options):
     longdesc = (
         "Lets a small proxy of our own do to the clients what broken proxies do: to each kind of traffic whatever can "
         "befall it (an event swallowed, repeated, out of order; a body cut, or changed in its last byte, on either "
-        "way; a connection closed at rest), a known number of times. Compares that with what the instrument found, by "
-        "kind and failure. Exit status: 0 if it found every one and no other, 3 if not."
+        "way; a connection closed at rest; a request repeated, or made up), a known number of times. Compares that "
+        "with what the instrument found, by kind and failure, and what became of every request with its ledger of "
+        "fates. Exit status: 0 if it found every one and no other, 3 if not."
     )
     examples = ("proxyreload selftest --exchanges 20000",)
     optParameters = [  # noqa: RUF012
@@ -177,7 +179,10 @@ def _print(test: SelfTest) -> None:
     }
     print()  # noqa: T201
     _table(f"{'kind':<10} {'exchanges':>9}", kinds)
-    for each in test.findings:
+    print()  # noqa: T201
+    told = {fate.value: [each for each in test.fates if each.name == fate.value] for fate in Fate}
+    _table("fate", {name: findings for name, findings in told.items() if findings})
+    for each in (*test.findings, *test.fates):
         if not each.right:
             print(f"{each.kind}, {each.name}: {each.injected} injected, {each.found} found")  # noqa: T201
     if not test.complete:

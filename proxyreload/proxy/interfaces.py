@@ -101,6 +101,9 @@ class IFaultInjector(Interface):
     expected: Mapping[tuple[str, str], int] = Attribute(
         "what the clients must have seen: by kind of traffic, and failure class, ending or one of the names above"
     )
+    fates: Mapping[tuple[str, str], int] = Attribute(
+        "what must have become of the requests: by kind of traffic, and fate as ``run.json`` has it"
+    )
     finished: Deferred[None] = Attribute("fires when all faults are done")
     requests: int = Attribute("how many requests it has had")
 

@@ -1,4 +1,7 @@
-"""Tests the instrument: a proxy injects faults that it counts, and the run has to find every one and no other."""
+"""Tests the instrument: a proxy injects faults that it counts, and the run has to find every one and no other.
+
+The proxy also knows what became of every request, and the run's ledger has to come to the same.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +12,7 @@ from twisted.internet.defer import Deferred
 from proxyreload.errors import StartError
 from proxyreload.history.events import Ending
 from proxyreload.history.failures import UNSOLICITED
+from proxyreload.ledger.ledger import Ledger
 from proxyreload.proxy.interfaces import BACK_CHANGED, FRONT_CHANGED, STRAGGLERS, IFaultInjector
 from proxyreload.run.run import Run
 from proxyreload.system.waiting import until
@@ -22,7 +26,10 @@ LIMIT_S = 600.0
 
 @attrs.frozen
 class Finding:
-    """How often something was done to the clients of one kind, and how often the instrument says so."""
+    """How often something was done to the clients of one kind, or befell their requests, and what the instrument says.
+
+    ``name`` is a failure class, how a connection ended, or a fate as ``run.json`` has it.
+    """
 
     kind: str
     name: str
@@ -39,7 +46,8 @@ class Finding:
 class SelfTest:
     """What came of it."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...]  #: by failure class, or ending
+    fates: tuple[Finding, ...]  #: of all requests
     exchanges: int
     by_kind: Mapping[str, int]  #: exchanges
     requests: int  #: as the proxy counted them
@@ -49,7 +57,7 @@ class SelfTest:
     @property
     def exact(self) -> bool:
         """Whether everything was found and nothing invented."""
-        same = all(finding.right for finding in self.findings)
+        same = all(finding.right for finding in (*self.findings, *self.fates))
         return same and self.complete
 
 
@@ -80,6 +88,7 @@ async def execute(run: Run, exchanges: int) -> SelfTest:
     complete = ending.called and await ending
     return SelfTest(
         findings=tuple(_compare(injector[0], run.observation)),
+        fates=tuple(compare_fates(injector[0], run.observation.ledger)),
         exchanges=run.observation.counts.total,
         by_kind={kind: tally.exchanges for kind, tally in run.observation.kinds.by_kind.items()},
         requests=injector[0].requests,
@@ -110,4 +119,15 @@ def _compare(injector: IFaultInjector, observation: Observation) -> list[Finding
     return [
         Finding(kind, _SHOWN.get(name, name), injector.expected.get((kind, name), 0), found[kind, name])
         for kind, name in keys
+    ]
+
+
+def compare_fates(injector: IFaultInjector, ledger: Ledger) -> list[Finding]:
+    """Compare what became of all requests, also of those to which nothing was done."""
+    injected = injector.fates
+    found = {(kind, fate.value): number for kind, counts in ledger.counts.items() for fate, number in counts.items()}
+    return [
+        Finding(kind, fate, injected.get((kind, fate), 0), found.get((kind, fate), 0))
+        for kind, fate in sorted({*injected, *found})
+        if injected.get((kind, fate)) or found.get((kind, fate))
     ]

@@ -2,7 +2,7 @@
 
 import select
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,23 +12,26 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from proxyreload.client.volley import Volley
-from proxyreload.history.events import Ending
+from proxyreload.history.events import Ended, Ending, Event, Started
+from proxyreload.history.order import FOREVER_NS
 from proxyreload.proxy.interfaces import Sender
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.run.wiring import Wiring
+from proxyreload.system.clock import ns
 from proxyreload_control import Faults, Plan
 from proxyreload_control_faults import Fault, Planned
 from proxyreload_control_proxy import Back, Front, Passing
 
-from .clocks import Readers
+from .clocks import START_NS, Readers
 from .connections import MemoryTransport, Wire, parts
-from .kinds import Inlet, Talk
+from .kinds import BACK_PORT, Inlet, Talk
 
 #: Long enough to have all the units that are operated on.
 SETTINGS: dict[str, dict[str, object]] = {
     "post": {"gap": [0.1, 0.2]},
     "slow": {"delay": 0.2},
-    "stream": {"every": 0.1, "length": 1.2},
+    "stream": {"every": 0.05, "length": 0.45},
     "download": {"size": 60_000, "rate": 10**7},
     "upload": {"every": 0.1, "length": 1.2},
     "idle": {"gap": [0.1, 0.2]},
@@ -72,12 +75,29 @@ class FaultsInMemory(Faults):
         self._outages = []
         self._plans = {sender: Plan(deque([planned] if planned is not None else []), (1, 1), Random(0))}
         self.backs: list[tuple[Back, MemoryTransport]] = []
+        self.listening = True  # the backend
+        self.opening_s = 0.0  #: how long a connection to it takes to open; each carries one request then
 
     def open(self, passing: Passing, upstream: Upstream, pool: list[Back]) -> None:
-        back, transport = Back(self, upstream, pool), MemoryTransport(50_000 + len(self.backs))
+        if not self.listening:
+            passing.failed()
+            return
+        back, transport = (
+            Back(self, upstream, [] if self.opening_s else pool),
+            MemoryTransport(50_000 + len(self.backs)),
+        )
         self.backs.append((back, transport))
         back.makeConnection(transport)
-        passing.connected(back)
+        if self.opening_s:
+            self.workspace.reactor.callLater(self.opening_s, passing.connected, back)
+        else:
+            passing.connected(back)
+
+    def crash(self) -> None:
+        """Let the backend die."""
+        self.listening = False
+        for back, _transport in self.backs:
+            back.connectionLost()
 
     @property
     def settled(self) -> bool:
@@ -121,6 +141,15 @@ class Relayed:
             self.time.advance(_STEP_S)
         assert left
 
+    def carry_until(self, condition: Callable[[], bool]) -> None:
+        """Carry on until it holds, which it must before long."""
+        for _turn in range(100):
+            self._carry()
+            if condition():
+                return
+            self.time.advance(_STEP_S)
+        raise AssertionError
+
     @property
     def expected(self) -> dict[tuple[str, str], int]:
         """What the proxy's books say."""
@@ -132,6 +161,31 @@ class Relayed:
         endings = [each.ending for each in self.talk.front_closed if each.ending is not Ending.CUT]
         told = [failure for failure in self.talk.outcomes if failure] + [ending.value for ending in endings]
         return dict(Counter((self.kind, name) for name in told))
+
+    @property
+    def booked(self) -> dict[str, int]:
+        """What became of the requests, as the proxy's books say."""
+        assert {kind for kind, _fate in self.faults.fates} == {self.kind}
+        return {fate: number for (_kind, fate), number in self.faults.fates.items() if number}
+
+    @property
+    def settled(self) -> dict[str, int]:
+        """And as the ledger says, of what client and backend tell."""
+        wiring = Wiring(self.time.ns, frozenset())
+        history = wiring.history
+        history.here.publish(Started(START_NS, {"3": self.kind}, hosted=True))
+        told: list[Event] = [*self.talk.exchanges]
+        for inlet in self._inlets:
+            told += inlet.arrivals
+        for event in told:
+            history.here.publish(event)
+        for _step in range(round(self.time.seconds() / _STEP_S)):
+            history.hand_on(START_NS + _step * ns(_STEP_S) + 1)
+        history.here.publish(Ended(self.time.ns()))
+        history.hand_on(FOREVER_NS)
+        assert not wiring.observation.broken
+        counts = wiring.observation.ledger.counts[self.kind]
+        return {fate.value: number for fate, number in counts.items() if number}
 
     def _carry(self) -> None:
         """Carry what there is, but not for ever: some clients send the next request at once."""
@@ -163,7 +217,7 @@ class Relayed:
     def _to_and_from_backend(self, number: int) -> bool:
         back, transport = self.faults.backs[number]
         if number == len(self._inlets):
-            self._inlets.append(Inlet(time=self.time))
+            self._inlets.append(Inlet(time=self.time, transport=MemoryTransport(1033, BACK_PORT + number)))
         inlet = self._inlets[number]
         new = transport.value()
         transport.clear()

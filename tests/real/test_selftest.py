@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from proxyreload.command.selftest import traffic
 from proxyreload.history import failures
 
 from .command import Place
@@ -35,6 +36,16 @@ stream.Heard._told = lambda self, told: ("", "")
 from proxyreload.entry import main
 main()
 """
+#: A proxy that does nothing to anybody.
+CALM = """
+import proxyreload_control as control
+control.faults_of = lambda kind, *, far: []
+control.Faults._drawn_outages = lambda self, chance: []
+from proxyreload.entry import main
+main()
+"""
+#: Each has one request under way.
+CLIENTS = 10 + sum(group.clients for group in traffic())
 KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload"}
 CLASSES = {
     *(failures.REFUSED, failures.CONNECT_TIMEOUT, failures.RESET_FRESH, failures.RESET_REUSED),
@@ -42,6 +53,11 @@ CLASSES = {
     *(failures.TIMEOUT, failures.MALFORMED, failures.WRONG_BODY, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED),
     *("status 502", "status 503", failures.UNSOLICITED, "closed, announced", "closed at rest, unannounced"),
     *("front changed", "back changed", "stragglers"),
+}
+#: All but `lost_unknown`: no backend dies.
+FATES = {
+    *("answered_once", "answered_twice", "lost_never_arrived", "lost_unexecuted", "lost_executed"),
+    *("lost_executed_twice", "never_sent"),
 }
 
 
@@ -59,7 +75,7 @@ def test_every_fault_of_every_kind_is_found_and_no_other(place: Place, more: tup
     kinds = {name.split()[0]: sides for name, sides in found.items() if name.split()[-1].isdigit()}
     classes = {name: sides for name, sides in found.items() if not name.split()[-1].isdigit() or "status" in name}
     assert set(kinds) - {"status"} == KINDS
-    assert set(classes) == CLASSES
+    assert set(classes) == CLASSES | FATES
     assert all(injected == seen > 0 for injected, seen in found.values())
     assert len(result.stdout.splitlines()) < 50
     last = re.fullmatch(r"exact, over (\d+) exchanges", result.stdout.splitlines()[-1])
@@ -95,4 +111,23 @@ def test_a_selftest_that_is_interrupted_is_not_exact(place: Place) -> None:
     result = session.ended()
     assert result.status == 3
     assert not result.stdout.splitlines()[-1].startswith("exact")
+    assert place.left() == []
+
+
+def test_no_more_is_unknown_than_a_killed_backend_can_have_had(place: Place) -> None:
+    words = ("selftest", "--exchanges", "1000000000", "--backend-processes", *place.ports)
+    session = place.start(*words, command=(sys.executable, "-c", CALM))
+    while not [path for path in place.temp.glob("proxyreload-selftest-*/data.csv") if path.stat().st_size > 100_000]:
+        assert session.process.poll() is None
+    [backend] = [each for each in session.children() if each.cmdline()[-2:-1] == ["1"]]
+    backend.kill()
+    result = session.ended()
+    assert (result.status, result.stderr) == (3, "")
+    found = table(result.stdout)
+    answered, _ = found["answered_once"]
+    assert found["answered_once"] == (answered, answered)
+    lost = [sides for name, sides in found.items() if name.startswith("lost_")]
+    assert sum(injected for injected, _ in lost) == sum(seen for _, seen in lost) > 0
+    _injected, unknown = found.get("lost_unknown", (0, 0))
+    assert unknown <= CLIENTS
     assert place.left() == []
