@@ -13,7 +13,7 @@ Visit = tuple[str, int, int]
 
 #: Nothing more is expected of a request after so long: neither of its client, who has its outcome, nor of a proxy that
 #: might repeat it.
-SETTLES_NS = 2 * NS_PER_S
+SETTLES_NS = 5 * NS_PER_S
 
 
 @attrs.define(eq=False)

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from proxyreload.record.paths import find
 from proxyreload.report.page import page
@@ -15,7 +16,7 @@ from .written import loss_row, lost, row, write_rows
 HOSTILE = "</script><script>alert(1)</script>"
 
 
-def raced(folder: Path, **more: object) -> Path:
+def raced(folder: Path, **more: Any) -> Path:
     """Write a run that has lost one request in a race, and return its run file."""
     rows = [
         row(1_000_000, written=999_000, connect=500),
