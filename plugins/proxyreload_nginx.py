@@ -6,7 +6,7 @@ https://nginx.org/en/docs/control.html
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -28,11 +28,13 @@ from proxyreload.proxy.interfaces import (
     Mechanism,
     ProxyPlugin,
 )
+from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 
+CONFIG_FILE = "nginx.conf"
 # Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them.
 CONFIG = """\
 {user}daemon {daemon};
@@ -146,27 +148,25 @@ class Reload:
 
     def _command(self) -> list[str | Path]:
         folder = self.workspace.folder
-        return [self._program(), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "output.log"]
+        return [self._program(), "-p", folder, "-c", folder / CONFIG_FILE, "-e", folder / "output.log"]
 
     def _options(self) -> str:
         return self.OPTIONS
 
     def _servers(self) -> list[str]:
         """Return the lines of the block ``upstream``."""
-        return [f"server {upstream.address};" for upstream in self._upstreams]
+        return _listed(self._upstreams)
 
     def _write_config(self) -> None:
-        servers = "\n".join(f"        {line}" for line in self._servers())
-        text = CONFIG.format(
-            user=_user(),
-            folder=self.workspace.folder,
-            front=self.workspace.front,
-            daemon=self.DAEMON,
-            timeout=f"{self.workspace.idle_timeout_s}s",
-            options=self._options(),
-            servers=servers,
-        )
-        self.workspace.write("nginx.conf", text)
+        workspace = self.workspace
+        how = {"folder": str(workspace.folder), "daemon": self.DAEMON, "options": self._options()}
+        workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, self._servers(), **how))
+
+
+def _configuration(front: str, timeout_s: int, servers: Sequence[str], **how: str) -> str:
+    """Return the text of the configuration; `servers` are the lines of the block ``upstream``."""
+    lines = "\n".join(f"        {line}" for line in servers)
+    return CONFIG.format(user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines, **how)
 
 
 def _user() -> str:
@@ -330,6 +330,21 @@ class Restart(Restarting):
     PROXY = Reload
 
 
+def _listed(upstreams: Sequence[Upstream]) -> list[str]:
+    return [f"server {upstream.address};" for upstream in upstreams]
+
+
+def recipe(mechanism: type[Reload]) -> Recipe:
+    """Return how a reload is made without this plugin: in the folder that nginx is started in."""
+
+    def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+        how = {"folder": ".", "daemon": mechanism.DAEMON, "options": mechanism.OPTIONS}
+        return {CONFIG_FILE: _configuration(front, timeout_s, _listed(upstreams), **how)}
+
+    arguments = ("-p", ".", "-c", CONFIG_FILE, "-e", "output.log")
+    return Recipe("nginx", ("-v",), arguments, configured, signal="SIGHUP")
+
+
 def serving(master: int) -> set[int]:
     """Return the workers of a master that are not on their way out."""
     return {pid for pid in tree.children(master) if tree.title(pid) == SERVING}
@@ -361,12 +376,14 @@ plugin = ProxyPlugin(
             Reload,
             ANNOUNCED,
             CANNOT,
+            recipe=recipe(Reload),
         ),
         Mechanism(
             "reload-min-timeout",
             "SIGHUP with keepalive_min_timeout (nginx 1.27.4 and later)",
             ReloadMinTimeout,
             cannot=CANNOT,
+            recipe=recipe(ReloadMinTimeout),
         ),
         Mechanism(
             "upgrade",

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
@@ -122,7 +123,8 @@ class Mechanism:
 
     ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads and upgrades. ``cannot`` says
     why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why, by their names.
-    One that is ``commanded`` does only what the user has given it a command for.
+    One that is ``commanded`` does only what the user has given it a command for. By its ``recipe`` somebody who has no
+    proxyreload makes the same change.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Mechanism:
     cannot: Mapping[str, str] = attrs.field(factory=dict)
     commanded: bool = False
     carries_not: Mapping[str, str] = attrs.field(factory=dict)
+    recipe: Recipe | None = None
 
     def why_not(self, action: str, commands: Container[str] = ()) -> str:
         """Say why it cannot do `action` with the `commands` there are, empty if it can."""

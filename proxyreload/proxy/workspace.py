@@ -87,7 +87,7 @@ class Workspace:
     @property
     def idle_timeout_s(self) -> int:
         """What a proxy's time-outs between two bytes, or two requests, are: an operator's, but none within a rest."""
-        return max(TIMEOUT_S, ceil(2 * self.quiet_s))
+        return idle_timeout_s(self.quiet_s)
 
     @property
     def whole_timeout_s(self) -> int:
@@ -391,6 +391,11 @@ class Workspace:
     def _exited(self, child: ChildProcess) -> None:
         if child not in self._asked_to_end | self._starting:
             self.on_death(child)
+
+
+def idle_timeout_s(quiet_s: float) -> int:
+    """Return a proxy's time-outs between two bytes, or two requests, where that long nothing comes or goes."""
+    return max(TIMEOUT_S, ceil(2 * quiet_s))
 
 
 class _Reply(Protocol):
