@@ -34,6 +34,7 @@ COMMANDS = (
     Command("compare", "many mechanisms side by side", "compare.run_comparison", "compare.CompareOptions"),
     Command("explain", "why requests were lost, as a story", "explain.explain", "explain.ExplainOptions"),
     Command("report", "the HTML report of a run, or of several", "report.make_report", "report.ReportOptions"),
+    Command("reproduce", "one loss, to be seen again by anybody", "reproduce.reproduce", "reproduce.ReproduceOptions"),
     Command(
         "plugins", "every plugin and mechanism, or what is missing", "plugins.list_plugins", "plugins.PluginsOptions"
     ),

@@ -9,6 +9,7 @@ ClockNs = Callable[[], int]
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_US = 1_000
+US_PER_MS = 1_000
 
 #: The real one. ``reactor.seconds()`` is the wall clock on epoll, so measurements never use it.
 monotonic_ns: ClockNs = time.perf_counter_ns

@@ -34,6 +34,8 @@ LINES = [
     ("proxyreload compare --ro", {"--rounds"}, {"--plugin"}),
     ("proxyreload explain ", {"run.json"}, {"mine.toml", "haproxy"}),
     ("proxyreload report ", {"run.json"}, {"mine.toml", "haproxy"}),
+    ("proxyreload reproduce ", {"run.json"}, {"mine.toml", "haproxy"}),
+    ("proxyreload reproduce --lo", {"--loss"}, {"--into"}),
     ("proxyreload completion ", {"bash", "zsh", "fish"}, {"run.json"}),
 ]
 
