@@ -161,7 +161,7 @@ def _losses(options: dict[str, Any]) -> Path:
         return Path(options["losses"])
     if csv == files.csv or not csv.name:
         return files.losses
-    if csv.exists() and not csv.is_file():
+    if os.path.exists(csv) and not os.path.isfile(csv):  # noqa: PTH110, PTH113  (which raise nothing, whatever it is)
         return Path(os.devnull)
     return csv.with_name(f"{csv.stem}-{files.losses.name}")
 

@@ -48,8 +48,10 @@ def beside(path: Path, written: Path) -> Path | None:
     """Return where the file is that a run file at `path` calls `written`; None if it is nowhere.
 
     That is told relative to where the run was started, which is seldom known: beside its run file is the first guess.
+    A name alone is nowhere else: what is called so where this program was started may be of any run.
     """
-    for there in (path.parent / written, path.parent / written.name, written):
+    elsewhere = [] if written == Path(written.name) else [written]
+    for there in (path.parent / written, path.parent / written.name, *elsewhere):
         if os.path.isfile(there):  # noqa: PTH113  (which raises nothing, however long the name is)
             return there
     return None

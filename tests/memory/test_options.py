@@ -59,6 +59,7 @@ def test_the_defaults_are_what_scripts_rely_on() -> None:
     [
         (["--csv", "mine.csv"], "mine-losses.csv"),
         (["--csv", "there/rows"], "there/rows-losses.csv"),
+        (["--csv", "n" * 300], "n" * 300 + "-losses.csv"),  # which is told when it is to be written
         (["--csv", "/dev/null"], "/dev/null"),
         (["--csv", "."], "losses.csv"),
         (["--csv", "mine.csv", "--losses", "lost.csv"], "lost.csv"),
