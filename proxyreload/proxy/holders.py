@@ -1,8 +1,10 @@
 """Which generation of the proxy's processes holds the other end of each client's connection."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import attrs
+import psutil
 
 from proxyreload.history.events import Held
 from proxyreload.proxy.tree import strangers
@@ -11,8 +13,10 @@ from proxyreload.system.tcptable import inodes, peers
 
 
 def processes() -> list[int]:
-    """Return the pids of all processes of proxies that this program has started, old ones too."""
-    return [process.pid for process in strangers()]
+    """Return the pids of all processes of proxies that this program has started, old ones too; none if none is told."""
+    with suppress(OSError, psutil.Error):  # no descriptor is left for it, say: it is not worth a run
+        return [process.pid for process in strangers()]
+    return []
 
 
 @attrs.define(eq=False)

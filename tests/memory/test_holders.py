@@ -1,12 +1,15 @@
 """Which of the proxy's processes holds which connection."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from proxyreload.history.events import Held
+from proxyreload.proxy import holders
 from proxyreload.proxy.holders import Holders, processes
 from proxyreload.system.tcptable import inodes, peers
 
@@ -48,16 +51,25 @@ def test_of_a_process_that_is_gone_there_is_nothing() -> None:
 
 def test_new_processes_are_another_generation(listening: socket.socket) -> None:
     port, pids = listening.getsockname()[1], [os.getpid()]
-    holders = Holders(port, lambda: START_NS, lambda: pids)
+    looking = Holders(port, lambda: START_NS, lambda: pids)
     with socket.create_connection((HOST, port)) as client, listening.accept()[0]:
         client_port = client.getsockname()[1]
-        assert holders.look() == Held(0, {client_port: 0}, START_NS)
-        assert holders.look() == Held(0, {client_port: 0}, START_NS)
+        assert looking.look() == Held(0, {client_port: 0}, START_NS)
+        assert looking.look() == Held(0, {client_port: 0}, START_NS)
         pids += [2**22 + 1, 2**22 + 2]
-        assert holders.look() == Held(1, {client_port: 0}, START_NS)
+        assert looking.look() == Held(1, {client_port: 0}, START_NS)
         pids.append(2**22 + 3)
-        assert holders.count() == Held(2, {}, START_NS)
+        assert looking.count() == Held(2, {}, START_NS)
 
 
 def test_without_a_proxy_there_are_no_processes() -> None:
     assert processes() == []
+
+
+def test_where_no_descriptor_is_left_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted() -> list[psutil.Process]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(holders, "strangers", exhausted)
+    assert processes() == []
+    assert Holders(1, lambda: START_NS).look() == Held(-1, {}, START_NS)
