@@ -34,7 +34,7 @@ ALLOWED_MB = 20.0
 #: medians this much more is no leak.
 ALLOWED_DESCRIPTORS = 8
 #: With every kind of traffic a proxy opens as many connections to backends as the moment asks for.
-ALLOWED_SHARE_MIXED = 0.05
+ALLOWED_SHARE_MIXED = 0.1
 ALLOWED_CHILDREN = 2
 #: Every kind twice, and twenty clients of `get` more: a million exchanges while 200 changes are made, for most of which
 #: streams must end first.

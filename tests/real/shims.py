@@ -20,7 +20,7 @@ case "$1 $*" in
     *--scenario*) exec {program} "$@" --no-report {ports} ;;
     *--pace*) exec {program} "$@" --repeat 3 --no-report {ports} ;;
     *--repeat*) exec {program} "$@" --repeat 3 --pace 0.2 --no-report {ports} ;;
-    *reload-idle*) exec {program} "$@" --no-report {ports} ;;
+    *reload-idle*|*reload-redispatch*) exec {program} "$@" --no-report {ports} ;;
     *) exec {program} "$@" --duration 4 --no-report {ports} ;;
 esac
 """

@@ -28,7 +28,7 @@ def test_nothing_of_the_mix_is_unexplained(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("plugin", ["haproxy", "haproxy:reload"])
 def test_nothing_grows_with_the_changes(capsys: pytest.CaptureFixture[str], plugin: str) -> None:
-    words = ["--changes", "60", "--settled", "20", "--pace", "0.1", "--rate", "300", "--look", "0.1"]
+    words = ["--changes", "60", "--settled", "20", "--pace", "0.1", "--rate", "100", "--look", "0.1"]
     status = main([*words, "--plugin", plugin])
     said = capsys.readouterr().out
     assert status == 0, said
