@@ -421,11 +421,25 @@ class Place:
         return str(path)
 
     def left(self) -> list[str]:
-        """Say what is left behind: files, listening ports, processes."""
+        """Say what is left behind: files, listening ports, processes.
+
+        A guard, which outlives a command that was ended at once, gives back what that has left: it is waited for.
+        """
+        for session in self._sessions:
+            if session.process.poll() is None:
+                break
+        else:
+            self._outlast_guards()
         left = [f"file {path}" for path in self.temp.rglob("*")]
         left += [f"port {port}" for port in range(self.first_port, self.first_port + 5) if not is_free(port)]
         left += [f"process {process.pid}: {process.name()}" for process in self._processes()]
         return left
+
+    def _outlast_guards(self) -> None:
+        for process in self._processes():
+            with suppress(psutil.Error, ProcessLookupError):
+                if "proxyreload-guard" in process.cmdline():
+                    Exits.of([process]).left()
 
     def close(self) -> None:
         """Give everything back."""
