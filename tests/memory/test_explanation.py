@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxyreload.command import explain
-from proxyreload.explanation.causewords import PAGE, cause_words, section
+from proxyreload.explanation.causewords import cause_words, section
 from proxyreload.explanation.fatewords import fate_words
 from proxyreload.explanation.screen import Size
 from proxyreload.explanation.visits import Visits, visits_of
@@ -230,13 +230,6 @@ def test_every_cause_has_its_story_and_its_words() -> None:
         words = cause_words(cause.value)
         assert words.what, cause
         assert words.cure, cause
-
-
-def test_every_cause_has_its_section() -> None:
-    page = (Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8")
-    sections = {title.strip("`").replace(" ", "-").lower() for title in re.findall("^## (.*)$", page, re.MULTILINE)}
-    for cause in Cause:
-        assert section(cause.value).removeprefix(f"{PAGE}#") in sections
 
 
 def test_the_evidence_is_understood_as_the_ledger_tells_it() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from proxyreload.explanation.causewords import PAGE, section
 from proxyreload.ledger.cause import Cause
+
+pytestmark = pytest.mark.real  # of the checkout: a wheel has no pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 PARTS = ("What it is.", "Whose doing.", "What cures it.", "The words for it.", "To see it.")
@@ -34,3 +37,8 @@ def test_a_section_says_all_of_it(cause: Cause) -> None:
 @pytest.mark.parametrize("page", ["verdicts.md", "comparison.md", "files.md", "README.md", "../README.md"])
 def test_it_is_found_from_where_losses_are_told(page: str) -> None:
     assert "causes.md)" in (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_explain_leads_to_each() -> None:
+    headings = {f"{PAGE}#{name.replace(' ', '-')}" for name in sections()}
+    assert {section(cause.value) for cause in Cause} == headings
