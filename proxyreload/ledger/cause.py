@@ -78,11 +78,6 @@ class Evidence:
         return self.from_before if self.held is None else self.held[0] < self.held[1]
 
     @property
-    def executed(self) -> bool:
-        """Whether a backend has carried it out."""
-        return self.fate in (Fate.LOST_EXECUTED, Fate.LOST_EXECUTED_TWICE)
-
-    @property
     def gone(self) -> Gone | None:
         """The backend that had it, or might have had it, and was gone before its end.
 
@@ -174,7 +169,7 @@ def told(evidence: Evidence) -> str:
     """Return the evidence in a few words: who had it, what was closed when, and who was gone."""
     exchange, request = evidence.exchange, evidence.request
     parts = []
-    if request.opened_ns and 0 < request.opened_ns < evidence.setting.requested_ns:
+    if 0 < request.opened_ns < evidence.setting.requested_ns:
         parts.append("connection from before the change")
     if evidence.held is not None:
         own, newest = evidence.held

@@ -141,11 +141,15 @@ class Ledger:
 
     def _ended_oddly(self, request_id: str, exchange: Exchange, opened_ns: int) -> None:
         request = self._request(request_id)
+        self._note_outcome(request, exchange, opened_ns)
+        self._conclude(request)
+
+    def _note_outcome(self, request: Unsettled, exchange: Exchange, opened_ns: int) -> None:
+        """Note what its client tells, and how long the connection had rested."""
         before = self._last.get(exchange.client)
         request.exchange, request.opened_ns = exchange, opened_ns
         if exchange.carried and before is not None:
             request.rested_ns = exchange.written_ns - before.ended_ns
-        self._conclude(request)
 
     def _came_oddly(self, request_id: str, arrival: Arrival) -> None:
         self._advance(arrival.told_ns)
@@ -263,10 +267,8 @@ class Ledger:
         """Tell of failures where no backend is ours."""
         for e in exchanges:
             if e.failure:
-                request = Unsettled(f"{e.client}-{e.number}", e, opened_ns.get(e, 0))
-                before = self._last.get(e.client)
-                if e.carried and before is not None:
-                    request.rested_ns = e.written_ns - before.ended_ns
+                request = Unsettled(f"{_PROBE_MARK if e.probe else ''}{e.client}-{e.number}")
+                self._note_outcome(request, e, opened_ns.get(e, 0))
                 self._lose(request, e, None)
             self._last[e.client] = e
 
@@ -282,51 +284,39 @@ class Ledger:
                 cause_of(evidence),
                 told(evidence),
                 exchange.ended_ns,
-                None,
-                exchange,
-                request.rested_ns,
                 change,
                 change_ns,
-                held[0] if held is not None else None,
-                _in_order(request),
+                exchange=exchange,
+                rested_ns=request.rested_ns,
+                generation=held[0] if held is not None else None,
             )
         )
 
     def _repeated(self, request: Unsettled, kind: str, fate: Fate, before: _Settled | None) -> None:
         """Tell of one that was carried out again: of that alone, for the rest may have been forgotten by then."""
         again = request.latest_executed
-        change, change_ns, _setting = self.surroundings.at(again.received_ns, again.received_ns)
-        self._losses.append(
-            Loss(
-                request.request_id,
-                kind,
-                fate,
-                Cause.REPEATED,
-                f"carried out again, at backend {again.instance}",
-                again.received_ns,
-                before.fate if before is not None else None,
-                change=change,
-                change_ns=change_ns,
-                visits=(again,),
-            )
-        )
+        evidence, formerly = f"carried out again, at backend {again.instance}", before.fate if before else None
+        self._unwanted(request, kind, fate, Cause.REPEATED, evidence, again.received_ns, formerly)
 
     def _settle_made_up(self, request: Unsettled) -> None:
-        kind, at_ns = self._kind_of(request.request_id), request.told_ns
-        change, change_ns, _setting = self.surroundings.at(at_ns, at_ns)
+        kind, evidence = self._kind_of(request.request_id), "it came to a backend, and no client had sent it"
         self._count(kind, Fate.NEVER_SENT, 1)
+        self._unwanted(request, kind, Fate.NEVER_SENT, Cause.MADE_UP, evidence, request.told_ns)
+
+    def _unwanted(
+        self,
+        request: Unsettled,
+        kind: str,
+        fate: Fate,
+        cause: Cause,
+        evidence: str,
+        at_ns: int,
+        formerly: Fate | None = None,
+    ) -> None:
+        """Tell of what a backend was asked for and no client, by when that was."""
+        change, change_ns, _setting = self.surroundings.at(at_ns, at_ns)
         self._losses.append(
-            Loss(
-                request.request_id,
-                kind,
-                Fate.NEVER_SENT,
-                Cause.MADE_UP,
-                "it came to a backend, and no client had sent it",
-                at_ns,
-                change=change,
-                change_ns=change_ns,
-                visits=_in_order(request),
-            )
+            Loss(request.request_id, kind, fate, cause, evidence, at_ns, change, change_ns, formerly=formerly)
         )
 
     def _count_once(self, kinds: list[str]) -> None:
@@ -352,18 +342,20 @@ class Ledger:
 
     def _is_over(self, request_id: str) -> bool:
         """Whether the request with this id has had its outcome."""
-        prefix, _dash, number = request_id.partition("-")
-        last = self._last.get(self._clients.get(prefix, -1))
-        return last is not None and number.isdecimal() and int(number) <= last.number
+        number = self._number_of(request_id)
+        return number is not None and number < self._next_number(request_id)
 
     def _is_made_up(self, request_id: str) -> bool:
         """Whether no client had got so far: one of them may have been at the number behind its last, at the end."""
+        number = self._number_of(request_id)
+        return number is None or number > self._next_number(request_id)
+
+    def _number_of(self, request_id: str) -> int | None:
+        """Return a request's number among its client's; None if it is none of theirs."""
         prefix, _dash, number = request_id.partition("-")
-        if prefix not in self._clients or not number.isdecimal():
-            return True
-        last = self._last.get(self._clients[prefix])
-        return int(number) > (last.number + 1 if last is not None else 0)
+        return int(number) if prefix in self._clients and number.isdecimal() else None
 
-
-def _in_order(request: Unsettled) -> tuple[Arrival, ...]:
-    return tuple(sorted(request.visits.values(), key=lambda visit: visit.received_ns))
+    def _next_number(self, request_id: str) -> int:
+        """Return the number of the request that its client, which is one of ours, has no outcome of yet."""
+        last = self._last.get(self._clients[request_id.partition("-")[0]])
+        return last.number + 1 if last is not None else 0

@@ -2,7 +2,7 @@
 
 import attrs
 
-from proxyreload.history.events import Arrival, Exchange
+from proxyreload.history.events import Exchange
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 
@@ -17,10 +17,9 @@ class Loss:
     cause: Cause
     evidence: str  #: what the cause was told from
     at_ns: int  #: when its client knew, or when it was carried out again
+    change: int = 0  #: the number of the change that it is charged to, 0 if there was none before it
+    change_ns: int = 0  #: when that was requested
     formerly: Fate | None = None  #: what it was told to be before, of one that had been settled
     exchange: Exchange | None = None  #: None: it had been settled, or there never was one
     rested_ns: int = 0  #: how long its connection had rested before
-    change: int = 0  #: the number of the change that it is charged to, 0 if there was none before it
-    change_ns: int = 0  #: when that was requested
     generation: int | None = None  #: of the proxy's processes that held its connection, None where it is not known
-    visits: tuple[Arrival, ...] = ()  #: at backends, in the order of time

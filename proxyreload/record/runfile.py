@@ -113,9 +113,7 @@ def _service_us(observation: Observation) -> int:
     return observation.steady_and_around()[0].percentile_us(50)
 
 
-def change_as_run(
-    change: ObservedChange, start_ns: int, service_us: int = 0, *, hosted: bool = True
-) -> dict[str, object]:
+def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *, hosted: bool) -> dict[str, object]:
     """Return a change as it stands in the file; `hosted`: backends of ours tell what they see."""
     race = race_of(change, service_us)
     judgement = judge_change(change)

@@ -236,7 +236,10 @@ class Workbench:
             "failures": counts.by_failure,
             "kinds": kinds_as_run(observation),
             "answers_by_instance": shown(observation.answers_by_instance, INSTANCES_AT_MOST),
-            "changes": [change_as_run(each, observation.started_ns) for each in observation.changes[-_CHANGES_TOLD:]],
+            "changes": [
+                change_as_run(each, observation.started_ns, hosted=observation.ledger.hosted)
+                for each in observation.changes[-_CHANGES_TOLD:]
+            ],
         }
 
     def _elapsed_s(self) -> float:

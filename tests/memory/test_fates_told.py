@@ -1,12 +1,18 @@
 """What the terminal says of the fates and causes of what was lost."""
 
-import attrs
+import json
+from pathlib import Path
 
-from proxyreload.history.events import RecordLost
+import attrs
+import pytest
+
+from proxyreload.history.events import Phase, RecordLost
+from proxyreload.ledger.fate import Fate
+from proxyreload.record.runfile import RunFile
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.verdict.judgement import judge
 
-from .happened import exchange, failed
+from .happened import change, exchange, failed
 from .test_ledger import LOST, SENT, STARTED, Told, at, visit
 
 
@@ -38,3 +44,18 @@ def test_of_other_peoples_backends_it_is_said_that_nobody_knows() -> None:
     told = Told.of(LOST, started=attrs.evolve(STARTED, hosted=False))
     assert "fates: not known, for the backends are somebody else's" in lines(told)
     assert "causes: 1 keep-alive race" in lines(told)
+
+
+@pytest.mark.parametrize("hosted", [True, False])
+def test_the_run_file_counts_fates_where_the_backends_are_ours(tmp_path: Path, *, hosted: bool) -> None:
+    events = [change(Phase.REQUESTED, at(0.5)), exchange(number=1, **SENT), visit("0-1", 1.5), LOST]
+    told = Told.of(*events, started=attrs.evolve(STARTED, hosted=hosted))
+    file = RunFile(tmp_path / "run.json")
+    file.open({"proxy_version": "1"})
+    file.finish(told.observation, judge(told.observation))
+    run = json.loads(file.path.read_text(encoding="utf-8"))
+    counted = {fate.value: 0 for fate in Fate} | {"answered_once": 1, "lost_never_arrived": 1}
+    summary, (changed,) = run["summary"], run["changes"]
+    ledgers = [summary["ledger"], summary["kinds"]["get"]["ledger"], changed["kinds"]["get"]["ledger"]]
+    assert ledgers == [counted if hosted else None] * 3
+    assert summary["causes"] == {"keep-alive race": 1}
