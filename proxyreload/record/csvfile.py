@@ -1,12 +1,11 @@
 """``data.csv``: one row for each exchange."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import attrs
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Exchange, Started
+from proxyreload.history.events import Exchange
 from proxyreload.record.wholerows import WholeRows, quoted
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import as_cell, printable
@@ -29,52 +28,21 @@ def status_text(exchange: Exchange) -> str | int:
 
 
 @attrs.define(eq=False)
-class CsvFile:
-    """Writes every exchange, in whole rows (`WholeRows`)."""
+class CsvFile(WholeRows):
+    """Writes every exchange."""
 
-    path: Path
-    _table: WholeRows = attrs.field(init=False)
-    _start_ns: int = attrs.field(default=0, init=False)
+    columns = COLUMNS
+    what = "exchanges"
     _plain: set[str] = attrs.field(factory=lambda: {""}, init=False)  # instances that need no quotes
     _ways: dict[tuple[int, int, int, str, int], str] = attrs.field(factory=dict, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Know the file's columns."""
-        self._table = WholeRows(self.path, COLUMNS)
-
-    @property
-    def rows(self) -> int:
-        """How many were written."""
-        return self._table.number
-
-    def claim(self) -> None:
-        """Claim the file, and leave in it what is there; raises `UsageError` if it cannot be written."""
-        self._table.claim()
-
-    def open(self) -> None:
-        """Begin the file with its head, claimed or not yet; raises `UsageError` if that cannot be done."""
-        self._table.open()
-
     def subscribe(self, bus: EventBus) -> None:
         """Write what `bus` brings."""
-        bus.subscribe(Started, self.started, str(self.path))
-        bus.subscribe(Exchange, self.exchanged, str(self.path))
-
-    def started(self, events: Sequence[Started]) -> None:
-        """Note the zero of all times."""
-        self._start_ns = events[0].at_ns
+        self._take(bus, Exchange, self.exchanged)
 
     def exchanged(self, exchanges: Sequence[Exchange]) -> None:
         """Write a batch of rows."""
-        self._table.write(self._encode(exchanges), len(exchanges))
-
-    def missing(self, exchanges: int) -> str:
-        """Say what keeps the file from being a record of so many exchanges; empty if nothing does."""
-        return self._table.missing(exchanges, "exchanges")
-
-    def close(self) -> None:
-        """Close the file; its rows have all been written."""
-        self._table.close()
+        self._write(self._encode(exchanges), len(exchanges))
 
     def _encode(self, exchanges: Sequence[Exchange]) -> bytes:
         """Return their rows: the plain ones, which are nearly all, formatted here, the others by the csv module.

@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import attrs
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Started
 from proxyreload.ledger.loss import Loss
 from proxyreload.record.wholerows import WholeRows, quoted
 from proxyreload.system.clock import NS_PER_US
@@ -25,46 +23,20 @@ _ID = re.compile(rf"{PROBE_MARK.decode('ascii')}?(\d{{1,9}})-(\d{{1,18}})", re.A
 
 
 @attrs.define(eq=False)
-class LossFile:
-    """Writes every loss, in whole rows (`WholeRows`)."""
+class LossFile(WholeRows):
+    """Writes every loss."""
 
-    path: Path
-    _table: WholeRows = attrs.field(init=False)
-    _start_ns: int = attrs.field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Know the file's columns."""
-        self._table = WholeRows(self.path, COLUMNS)
-
-    def claim(self) -> None:
-        """Claim the file, and leave in it what is there; raises `UsageError` if it cannot be written."""
-        self._table.claim()
-
-    def open(self) -> None:
-        """Begin the file with its head, claimed or not yet; raises `UsageError` if that cannot be done."""
-        self._table.open()
+    columns = COLUMNS
+    what = "losses"
 
     def subscribe(self, bus: EventBus) -> None:
         """Write what `bus` brings."""
-        bus.subscribe(Started, self.started, str(self.path))
-        bus.subscribe(Loss, self.lost, str(self.path))
-
-    def started(self, events: Sequence[Started]) -> None:
-        """Note the zero of all times."""
-        self._start_ns = events[0].at_ns
+        self._take(bus, Loss, self.lost)
 
     def lost(self, losses: Sequence[Loss]) -> None:
         """Write a batch of rows."""
         rows = "".join(quoted(self._row(loss)) for loss in losses)
-        self._table.write(rows.encode("utf-8"), len(losses))
-
-    def missing(self, losses: int) -> str:
-        """Say what keeps the file from being a record of so many losses; empty if nothing does."""
-        return self._table.missing(losses, "losses")
-
-    def close(self) -> None:
-        """Close the file; its rows have all been written."""
-        self._table.close()
+        self._write(rows.encode("utf-8"), len(losses))
 
     def _row(self, loss: Loss) -> tuple[object, ...]:
         """Return a row's cells; what is not known, or does not apply, is empty."""

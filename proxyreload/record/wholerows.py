@@ -1,18 +1,23 @@
-"""A table that is written while a run goes on, in whole rows, whatever the disk does."""
+"""A table of what happens, written while a run goes on, in whole rows, whatever the disk does."""
 
 import csv
 import errno
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import attrs
 
 from proxyreload.errors import UsageError
+from proxyreload.history.bus import EventBus
+from proxyreload.history.events import Started
 from proxyreload.system.claim import Claim
 from proxyreload.system.wholefile import write_all, write_some
+
+E = TypeVar("E")
 
 
 def quoted(fields: Sequence[object]) -> str:
@@ -27,11 +32,14 @@ class WholeRows:
     """Writes whole rows below a head, a batch with one system call.
 
     When the file cannot take a batch (a full disk), what it took is cut back to whole rows, and the error is raised.
+    Whose rows these are says which columns there are, and what they are of.
     """
 
+    columns: ClassVar[tuple[str, ...]]
+    what: ClassVar[str]
     path: Path
-    columns: tuple[str, ...]
-    number: int = attrs.field(default=0, init=False)  #: of rows that were written
+    rows: int = attrs.field(default=0, init=False)  #: that were written
+    _start_ns: int = attrs.field(default=0, init=False)
     _claim: Claim | None = attrs.field(default=None, init=False)
     _descriptor: int = attrs.field(default=-1, init=False)
     _size: int = attrs.field(default=0, init=False)
@@ -58,7 +66,16 @@ class WholeRows:
             raise self._cannot(error) from error
         self._size = len(head)
 
-    def write(self, rows: bytes, number: int) -> None:
+    def started(self, events: Sequence[Started]) -> None:
+        """Note the zero of all times."""
+        self._start_ns = events[0].at_ns
+
+    def _take(self, bus: EventBus, topic: type[E], take: Callable[[Sequence[E]], None]) -> None:
+        """Write what `bus` brings of one topic."""
+        bus.subscribe(Started, self.started, str(self.path))
+        bus.subscribe(topic, take, str(self.path))
+
+    def _write(self, rows: bytes, number: int) -> None:
         """Write so many rows; raises `OSError`."""
         written = 0
         try:
@@ -67,18 +84,18 @@ class WholeRows:
         except OSError as error:
             self._broken = True
             whole = rows.rfind(b"\n", 0, written) + 1
-            self.number += rows.count(b"\n", 0, whole)
+            self.rows += rows.count(b"\n", 0, whole)
             self._cut(self._size + whole)
-            raise OSError(error.errno or errno.EIO, f"{error.strerror}; {self.number} rows were written") from error
+            raise OSError(error.errno or errno.EIO, f"{error.strerror}; {self.rows} rows were written") from error
         self._size += len(rows)
-        self.number += number
+        self.rows += number
 
-    def missing(self, number: int, what: str) -> str:
-        """Say what keeps the file from being a record of so many of `what`; empty if nothing does."""
+    def missing(self, number: int) -> str:
+        """Say what keeps the file from being a record of so many; empty if nothing does."""
         if self._broken or self._claim is None:  # which has been told
             return ""
-        if self.number != number:
-            return f"{self.path} has {self.number} rows of {number} {what}"
+        if self.rows != number:
+            return f"{self.path} has {self.rows} rows of {number} {self.what}"
         size = self._size if self._claim.special else self._claim.size()
         if size < 0:
             return f"{self.path} is not the file that the rows were written to: somebody has moved or removed that"

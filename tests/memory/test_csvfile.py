@@ -1,7 +1,6 @@
 """``data.csv``: one whole row for each exchange, whatever is in it and whatever the disk does."""
 
 import csv
-import errno
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from proxyreload.system.clock import NS_PER_MS
 from proxyreload.system.untrusted import as_cell
 
 from .clocks import START_NS, some_examples
+from .disks import calls_of, cut_short
 from .happened import exchange, exchanges_st, failed
 
 
@@ -208,14 +208,7 @@ def test_a_row_does_not_depend_on_the_rows_around_it(exchanges: list[Exchange]) 
 
 
 def test_a_batch_is_one_system_call(file: CsvFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = list[int]()
-    write = os.write
-
-    def counting(descriptor: int, data: bytes) -> int:
-        calls.append(len(data))
-        return write(descriptor, data)
-
-    monkeypatch.setattr(os, "write", counting)
+    calls = calls_of(monkeypatch)
     file.exchanged([exchange(number=n) for n in range(100)])
     assert len(calls) == 1
 
@@ -340,21 +333,6 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_at_the_start_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="/dev/full cannot be written: No space left on device"):
         CsvFile(Path("/dev/full")).open()
-
-
-def cut_short(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    """Let the disk take so many bytes more."""
-    write = os.write
-
-    def limited(descriptor: int, data: bytes) -> int:
-        nonlocal room
-        if not room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        taken = write(descriptor, data[:room])
-        room -= taken
-        return taken
-
-    monkeypatch.setattr(os, "write", limited)
 
 
 @pytest.mark.parametrize("room", [0, 1, 80, 81, 150, 299])

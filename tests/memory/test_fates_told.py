@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from proxyreload.history.events import Phase, RecordLost
+from proxyreload.history.events import Event, Phase, RecordLost
 from proxyreload.ledger.fate import Fate
 from proxyreload.record.runfile import RunFile
 from proxyreload.terminal.summary import summary_lines
@@ -48,7 +48,7 @@ def test_of_other_peoples_backends_it_is_said_that_nobody_knows() -> None:
 
 @pytest.mark.parametrize("hosted", [True, False])
 def test_the_run_file_counts_fates_where_the_backends_are_ours(tmp_path: Path, *, hosted: bool) -> None:
-    events = [change(Phase.REQUESTED, at(0.5)), exchange(number=1, **SENT), visit("0-1", 1.5), LOST]
+    events: list[Event] = [change(Phase.REQUESTED, at(0.5)), exchange(number=1, **SENT), visit("0-1", 1.5), LOST]
     told = Told.of(*events, started=attrs.evolve(STARTED, hosted=hosted))
     file = RunFile(tmp_path / "run.json")
     file.open({"proxy_version": "1"})

@@ -1,7 +1,6 @@
 """``losses.csv``: one whole row for each loss, whatever is in it and whatever the disk does."""
 
 import csv
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from proxyreload.record.lossfile import CARRIED_OUT_TWICE, COLUMNS, LossFile
 from proxyreload.system.clock import NS_PER_MS
 
 from .clocks import START_NS, some_examples
+from .disks import calls_of, cut_short
 from .happened import exchange, failed
 
 
@@ -212,14 +212,7 @@ def test_it_writes_what_the_bus_brings_while_the_run_goes_on(tmp_path: Path) -> 
 
 
 def test_a_batch_is_one_system_call(file: LossFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = list[int]()
-    write = os.write
-
-    def counting(descriptor: int, data: bytes) -> int:
-        calls.append(len(data))
-        return write(descriptor, data)
-
-    monkeypatch.setattr(os, "write", counting)
+    calls = calls_of(monkeypatch)
     file.lost([loss() for _ in range(100)])
     assert len(calls) == 1
 
@@ -271,17 +264,7 @@ def test_a_file_that_was_moved_is_told(file: LossFile) -> None:
 
 @pytest.mark.parametrize("room", [0, 1, 100, 180, 400])
 def test_a_disk_that_fills_up_leaves_whole_rows(file: LossFile, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    write, left = os.write, room
-
-    def limited(descriptor: int, data: bytes) -> int:
-        nonlocal left
-        if not left:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        taken = write(descriptor, data[:left])
-        left -= taken
-        return taken
-
-    monkeypatch.setattr(os, "write", limited)
+    cut_short(monkeypatch, room)
     with pytest.raises(OSError, match=r"No space left on device; \d rows were written"):
         file.lost([loss() for _ in range(8)])
     monkeypatch.undo()
