@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from proxyreload.explanation.causewords import section
-from proxyreload.explanation.quantity import counted, listed
+from proxyreload.explanation.quantity import counted, listed, times
 from proxyreload.ledger.cause import Cause
 from proxyreload.record.rundata import Change, Record, Sent
 
@@ -46,7 +46,7 @@ def _outcome(record: Record) -> str:
         lost = f"{'; '.join(record.reasons) or 'no reason was recorded'}. {lost[0].upper()}{lost[1:]}"
     if not record.changes:
         return f"{lost}; {record.title} was not changed"
-    told = f"{lost} while {record.title} was changed {_times(len(record.changes))}"
+    told = f"{lost} while {record.title} was changed {times(len(record.changes))}"
     if len(record.changes) <= _NAMED:
         told += f": {', '.join(change.what for change in record.changes)}"
     return told
@@ -92,7 +92,3 @@ def _who_lost(record: Record) -> str:
     said += [f"for proof: {listed(aimed)}"] if aimed else []
     said += [f"no loss: {listed(none, 20)}"] if none else []
     return "; ".join(said)
-
-
-def _times(times: int) -> str:
-    return {1: "once", 2: "twice"}.get(times, f"{times:,} times")

@@ -12,6 +12,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def times(number: int) -> str:
+    """Return ``once``, ``twice`` or ``12,345 times``."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
 def lasted(duration_us: int) -> str:
     """Return how long something took: ``0.3 ms``, ``812 ms``, ``12.3 s``."""
     if abs(duration_us) >= 10 * _S:

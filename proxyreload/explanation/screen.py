@@ -7,11 +7,11 @@ import attrs
 
 from proxyreload.explanation.causegroups import CauseGroup, Losses
 from proxyreload.explanation.causewords import cause_words, section
-from proxyreload.explanation.fatewords import fate_words
 from proxyreload.explanation.heading import heading, named, nothing_lost
 from proxyreload.explanation.moments import Case, moments
 from proxyreload.explanation.quantity import counted, listed, shares
 from proxyreload.explanation.swimlanes import swimlanes
+from proxyreload.ledger.fatewords import fate_words
 from proxyreload.record.rundata import Change, Record
 from proxyreload.system.untrusted import line_of
 

@@ -7,13 +7,13 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.explanation.causewords import cause_words, section
-from proxyreload.explanation.fatewords import fate_words
 from proxyreload.explanation.heading import named
 from proxyreload.explanation.moments import Case, moments
 from proxyreload.explanation.passages import Passage, RequestRow
 from proxyreload.explanation.quantity import counted, lasted, since
 from proxyreload.explanation.screen import advice, labelled, paragraph, whose
 from proxyreload.explanation.swimlanes import swimlanes
+from proxyreload.ledger.fatewords import fate_words
 from proxyreload.record.lossrows import LossRow
 from proxyreload.system.untrusted import line_of
 

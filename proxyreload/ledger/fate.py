@@ -21,26 +21,11 @@ class Fate(Enum):
         return self in (Fate.ANSWERED_ONCE, Fate.ANSWERED_TWICE)
 
     @property
-    def words(self) -> str:
-        """What a number of such requests is said to have met."""
-        return _WORDS[self]
-
-    @property
     def twice(self) -> bool:
         """Whether it was carried out more than once."""
         return self in (Fate.ANSWERED_TWICE, Fate.LOST_EXECUTED_TWICE)
 
 
-_WORDS = {
-    Fate.ANSWERED_ONCE: "were carried out once, and answered",
-    Fate.ANSWERED_TWICE: "were carried out more than once, and answered",
-    Fate.LOST_NEVER_ARRIVED: "never reached a backend (safe to repeat)",
-    Fate.LOST_UNEXECUTED: "reached one, but were not carried out (safe to repeat)",
-    Fate.LOST_EXECUTED: "were carried out (their clients cannot know)",
-    Fate.LOST_EXECUTED_TWICE: "were carried out more than once",
-    Fate.LOST_UNKNOWN: "nobody knows: a backend died before it had told",
-    Fate.NEVER_SENT: "had been sent by nobody",
-}
 #: Of requests whose clients had no answer.
 LOST = tuple(fate for fate in Fate if not fate.answered and fate is not Fate.NEVER_SENT)
 

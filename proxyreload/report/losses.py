@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from proxyreload.explanation.fatewords import fate_words
+from proxyreload.ledger.fatewords import fate_words
 from proxyreload.record.lossrows import LossRow, read_losses
 from proxyreload.report.batches import OTHER, UNKNOWN, Integers
 from proxyreload.report.story import Story

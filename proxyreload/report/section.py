@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 from bokeh.plotting import figure
 
+from proxyreload.explanation.quantity import counted
 from proxyreload.record.rundata import Record
 from proxyreload.report.bins import ANOTHER, instances
 from proxyreload.report.connections import (
@@ -38,7 +39,6 @@ from proxyreload.report.timeline import latency_figure, losses_figure, rate_figu
 from proxyreload.report.words import (
     KindLine,
     command_line,
-    counted,
     group_words,
     kind_lines,
     limit,

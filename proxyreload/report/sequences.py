@@ -6,10 +6,10 @@ import attrs
 
 from proxyreload.explanation.causegroups import CauseGroup
 from proxyreload.explanation.causewords import cause_words, section
-from proxyreload.explanation.fatewords import fate_words
 from proxyreload.explanation.moments import Lane, moments
 from proxyreload.explanation.quantity import shares, since
 from proxyreload.explanation.screen import Told, whose
+from proxyreload.ledger.fatewords import fate_words
 
 #: The rarer ones have their numbers in the sentence above.
 CAUSES_AT_MOST = 8

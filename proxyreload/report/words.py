@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from proxyreload.explanation.quantity import counted, times
 from proxyreload.ledger.fate import LOST
+from proxyreload.ledger.fatewords import fate_words
 from proxyreload.record.rundata import KindTold, Record
 from proxyreload.report.groups import Group, GroupFigures, Volley
 from proxyreload.report.story import Story
@@ -23,15 +25,10 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def counted(value: int, noun: str) -> str:
-    """Return ``1 failure`` or ``12,345 failures``."""
-    return f"{number(value)} {noun}{'' if value == 1 else 's'}"
-
-
 def sentence(record: Record) -> str:
     """Say what the run means to somebody who reads nothing else."""
     total = counted(record.exchanges, "request")
-    when = f"while {_proxy(record)} was changed {_times(len(record.changes))}" if record.changes else "in this run"
+    when = f"while {_proxy(record)} was changed {times(len(record.changes))}" if record.changes else "in this run"
     if record.verdict == "seamless":
         return f"No client noticed anything: all {total} were answered, over connections that stayed open, {when}."
     if record.verdict == "graceful":
@@ -81,7 +78,11 @@ def limit(record: Record) -> str:
 def notes(record: Record) -> list[str]:
     """Say what became of the requests that were lost and why, and whether the end of old processes was seen."""
     told = []
-    fates = [f"{number(record.fates[fate.value])} {fate.words}" for fate in LOST if record.fates.get(fate.value)]
+    fates = [
+        f"{number(record.fates[fate.value])} {fate_words(fate.value).listed}"
+        for fate in LOST
+        if record.fates.get(fate.value)
+    ]
     if fates:
         told.append(f"Of the requests that were lost, {', '.join(fates)}.")
     if record.causes:
@@ -192,10 +193,6 @@ def missing_text(story: Story, front_changed: int, back_changed: int) -> str:
 
 def _proxy(record: Record) -> str:
     return record.url if record.title == record.url else record.title.partition(":")[0]
-
-
-def _times(times: int) -> str:
-    return {1: "once", 2: "twice"}.get(times, f"{number(times)} times")
 
 
 def _list(reasons: Sequence[str]) -> str:

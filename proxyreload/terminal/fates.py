@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from proxyreload.ledger.fate import LOST
+from proxyreload.ledger.fatewords import fate_words
 from proxyreload.verdict.observation import Observation
 
 
@@ -12,7 +13,7 @@ def fate_lines(observation: Observation) -> Iterator[str]:
     if not causes:
         return
     total = ledger.total
-    fates = ", ".join(f"{total[fate]} {fate.words}" for fate in LOST if total[fate])
+    fates = ", ".join(f"{total[fate]} {fate_words(fate.value).listed}" for fate in LOST if total[fate])
     if not ledger.hosted:
         yield "fates: not known, for the backends are somebody else's"
     elif fates:

@@ -9,13 +9,13 @@ import pytest
 
 from proxyreload.command import explain
 from proxyreload.explanation.causewords import cause_words, section
-from proxyreload.explanation.fatewords import fate_words
 from proxyreload.explanation.screen import Size
 from proxyreload.explanation.visits import Visits, visits_of
 from proxyreload.history.events import Arrival
 from proxyreload.ledger import cause as ledger_cause
 from proxyreload.ledger.cause import Cause, Evidence, Gone, Setting
 from proxyreload.ledger.fate import Fate
+from proxyreload.ledger.fatewords import fate_words
 from proxyreload.ledger.unsettled import Unsettled, Visit
 from proxyreload.proxy.registry import choose
 from proxyreload.record.lossfile import COLUMNS
