@@ -2,12 +2,11 @@
 
 import shutil
 import sys
-from pathlib import Path
 
 from twisted.python import usage
 
-from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Anything, Files
+from proxyreload.command.onerun import LOSS, OneRunOptions
 from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.explanation.screen import Size, screen
 from proxyreload.explanation.single import company, find_loss, single
@@ -16,14 +15,12 @@ from proxyreload.explanation.telling import cases, tell
 from proxyreload.proxy.registry import choose
 from proxyreload.record.lossrows import read_losses
 from proxyreload.record.rundata import Record
-from proxyreload.system.bounds import WholeBound
 
-_LOSS = WholeBound(1, 10**9)
 #: A screen is no narrower, no wider, no lower and no higher than this.
 _WIDTHS, _HEIGHTS = (80, 100), (24, 40)
 
 
-class ExplainOptions(Options):
+class ExplainOptions(OneRunOptions):
     """proxyreload explain [run.json]."""
 
     synopsis = "proxyreload explain [options] [run.json]"
@@ -32,25 +29,19 @@ class ExplainOptions(Options):
         "of each cause as a sequence in time, and what cures it. It takes a run.json, the one here if none is named, "
         "whose losses and rows are looked for beside it."
     )
+    right = "proxyreload explain run.json"
     examples = ("proxyreload explain", "proxyreload explain run.json --loss 1")
     optParameters = [  # noqa: RUF012
         ["loss", None, None, "Tell one in full: the number of its row in losses.csv, from 1"]
     ]
     compData = usage.Completions(optActions={"loss": Anything()}, extraActions=[Files("*.json")])
 
-    def parseArgs(self, *files: str) -> None:
-        """Take the run's file; raises `UsageError`."""
-        if len(files) > 1:
-            msg = "name one run: proxyreload explain run.json"
-            raise usage.UsageError(msg)
-        self["file"] = Path(files[0] if files else "run.json")
-
 
 def explain(words: list[str]) -> int:
     """Tell it."""
     options = ExplainOptions()
     options.parseOptions(words)
-    number = None if options["loss"] is None else _LOSS.parse("--loss", options["loss"])
+    number = None if options["loss"] is None else LOSS.parse("--loss", options["loss"])
     sources = find_sources(options["file"])
     size = _size()
     for line in _screen(sources, size) if number is None else _single(sources, number, size.width):

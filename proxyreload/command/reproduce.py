@@ -4,21 +4,18 @@ from pathlib import Path
 
 from twisted.python import usage
 
-from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Anything, Files, Folders
+from proxyreload.command.onerun import LOSS, OneRunOptions
 from proxyreload.command.outputs import cannot
 from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.explanation.sources import find_sources
 from proxyreload.reproduction.bundle import SCRIPT, files_of, write_bundle
 from proxyreload.reproduction.case import case_of
 from proxyreload.reproduction.knownloss import read_loss
-from proxyreload.system.bounds import WholeBound
 from proxyreload.system.untrusted import line_of
 
-_LOSS = WholeBound(1, 10**9)
 
-
-class ReproduceOptions(Options):
+class ReproduceOptions(OneRunOptions):
     """proxyreload reproduce [run.json]."""
 
     synopsis = "proxyreload reproduce [options] [run.json]"
@@ -28,6 +25,7 @@ class ReproduceOptions(Options):
         "seen the loss, the request that was lost as text and as packets, and a README for the issue. It takes a "
         "run.json, the one here if none is named, whose losses and rows are looked for beside it."
     )
+    right = "proxyreload reproduce run.json --loss 1"
     examples = ("proxyreload reproduce run.json --loss 1",)
     optParameters = [  # noqa: RUF012
         ["loss", None, "1", "Which one: the number of its row in losses.csv, from 1"],
@@ -35,19 +33,12 @@ class ReproduceOptions(Options):
     ]
     compData = usage.Completions(optActions={"loss": Anything(), "into": Folders()}, extraActions=[Files("*.json")])
 
-    def parseArgs(self, *files: str) -> None:
-        """Take the run's file; raises `UsageError`."""
-        if len(files) > 1:
-            msg = "name one run: proxyreload reproduce run.json --loss 1"
-            raise usage.UsageError(msg)
-        self["file"] = Path(files[0] if files else "run.json")
-
 
 def reproduce(words: list[str]) -> int:
     """Make the folder and its archive."""
     options = ReproduceOptions()
     options.parseOptions(words)
-    number = _LOSS.parse("--loss", options["loss"])
+    number = LOSS.parse("--loss", options["loss"])
     sources = find_sources(options["file"])
     case = case_of(sources, read_loss(sources.losses, number))
     folder = Path(options["into"]) / f"proxyreload-loss-{number}"
