@@ -120,14 +120,10 @@ def judge_closures(closures: Closures, *, by_change: bool = True) -> Judgement:
 def judge_kind(tally: Tally, *, by_change: bool = True) -> Judgement:
     """Judge what became of one kind of traffic; `by_change`: as `judge_closures` has it."""
     closures = judge_closures(Closures(tally.front), by_change=by_change)
+    alone = Tallies({"": tally})  # of which it is not said which kind it is
     reasons = [f"{counted(tally.lost, 'failure')}: {by_class(tally.failures)}"] if tally.failures else []
-    reasons += oddly_carried_out(Tallies({"": tally}))
-    verdicts = [closures.verdict]
-    if tally.failures or tally.wrong:
-        verdicts.append(Verdict.LOSSY)
-    elif tally.repeated:
-        verdicts.append(Verdict.GRACEFUL)
-    return Judgement(worst(verdicts), (*reasons, *closures.reasons))
+    verdict = Verdict.LOSSY if tally.failures else closures.verdict
+    return Judgement(worst([verdict, by_fates(alone)]), (*reasons, *oddly_carried_out(alone), *closures.reasons))
 
 
 def judge_kinds(observation: Observation) -> dict[str, Judgement]:
@@ -143,21 +139,22 @@ def judge_kinds(observation: Observation) -> dict[str, Judgement]:
 
 def oddly_carried_out(tallies: Tallies) -> list[str]:
     """Say what was carried out twice, or though nobody had sent it, and of which kinds it was."""
-    told = []
-    for what, wrong, number_of in (
-        ("carried out twice", True, lambda tally: tally.repeated if tally.unsafe else 0),
-        ("that nobody had sent", True, lambda tally: tally.made_up),
-        ("carried out twice by the proxy, which may repeat them", False, lambda tally: tally.repeated),
-    ):
-        numbers = {
-            kind: number_of(tally)
-            for kind, tally in tallies.by_kind.items()
-            if number_of(tally) and (wrong or not tally.unsafe)
-        }
-        if numbers:
-            kinds = ", ".join(filter(None, numbers))
-            told.append(f"{counted(sum(numbers.values()), 'request')} {what}{f' ({kinds})' if kinds else ''}")
-    return told
+    kinds = tallies.by_kind.items()
+    told = (
+        ("carried out twice", {kind: tally.repeated for kind, tally in kinds if tally.unsafe}),
+        ("that nobody had sent", {kind: tally.made_up for kind, tally in kinds}),
+        (
+            "carried out twice by the proxy, which may repeat them",
+            {kind: tally.repeated for kind, tally in kinds if not tally.unsafe},
+        ),
+    )
+    return [_of_kinds(numbers, what) for what, numbers in told if any(numbers.values())]
+
+
+def _of_kinds(numbers: Mapping[str, int], what: str) -> str:
+    """Return ``3 requests carried out twice (post, upload)``."""
+    kinds = ", ".join(kind for kind, number in numbers.items() if number and kind)
+    return f"{counted(sum(numbers.values()), 'request')} {what}{f' ({kinds})' if kinds else ''}"
 
 
 def who_lost(tallies: Tallies, judgements: Mapping[str, Judgement] | None = None) -> str:
@@ -197,8 +194,7 @@ def judge_change(change: ObservedChange) -> Judgement:
     closures = judge_closures(change.closures)
     losses = sum(change.failures.values())
     kinds = who_lost(change.kinds)
-    reasons = (*([kinds] if kinds else []), *closures.reasons)
-    reasons = (*oddly_carried_out(change.kinds), *reasons)
+    reasons = (*oddly_carried_out(change.kinds), *([kinds] if kinds else []), *closures.reasons)
     if losses:
         reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *outdated(change.outdated), *reasons)
     if not effective:
@@ -237,10 +233,9 @@ def judge(observation: Observation) -> Judgement:
     if schedule is not None and schedule.missed:
         reason = f"{schedule.never_sent} of {counted(schedule.requests, 'request')} that were due were never sent"
         return Judgement(Verdict.INVALID, (reason, *_losses(counts)))
-    verdicts = [judge_change(change).verdict for change in observation.changes]
+    verdicts = [by_fates(observation.kinds), *(judge_change(change).verdict for change in observation.changes)]
     kinds = who_lost(observation.kinds, judge_kinds(observation))
     replaced = outdated(sum(change.outdated for change in observation.changes))
-    verdicts.append(by_fates(observation.kinds))
     reasons = (*_losses(counts), *replaced, *oddly_carried_out(observation.kinds), *([kinds] if kinds else []))
     if not observation.changes:
         closures = judge_closures(observation.before, by_change=False)

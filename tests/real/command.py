@@ -425,10 +425,7 @@ class Place:
 
         A guard, which outlives a command that was ended at once, gives back what that has left: it is waited for.
         """
-        for session in self._sessions:
-            if session.process.poll() is None:
-                break
-        else:
+        if all(session.process.poll() is not None for session in self._sessions):
             self._outlast_guards()
         left = [f"file {path}" for path in self.temp.rglob("*")]
         left += [f"port {port}" for port in range(self.first_port, self.first_port + 5) if not is_free(port)]
