@@ -191,7 +191,3 @@ def _changes(changes: Sequence[Change], group: CauseGroup) -> str:
     return "; ".join(
         [*told[:_CHANGES], *([f"and {len(told) - _CHANGES} more changes"] if len(told) > _CHANGES else [])]
     )
-
-
-#: Changes that are named.
-_CHANGES = 4
