@@ -62,10 +62,10 @@ def test_systemd_calls_the_unit_confined() -> None:
 
 @needs_root
 def test_what_the_unit_starts_runs_confined_and_ends_in_order(place: Place) -> None:
-    state = place.folder / "state"
+    # pytest's folders are open to nobody but their owner, and so again whenever another pytest begins.
+    state = place.temp / "state"
     state.mkdir()
     os.chown(state, 65534, 65534)
-    # pytest's folders are open to nobody but their owner.
     for folder in [state, *state.parents]:
         folder.chmod(folder.stat().st_mode | 0o011)
     control = place.start("--plugin", "control", "--duration", "3600", *place.ports)
