@@ -24,7 +24,7 @@ test: check coverage
 
 # The tests in memory, and how much of the code they reach: not less than before (pyproject.toml).
 coverage: $(VENV)/installed-tests
-	$(BIN)/pytest tests/memory --cov --cov-report=term:skip-covered
+	$(BIN)/pytest tests/memory -n 2 --cov --cov-report=term:skip-covered
 
 # Each target for some seconds: a minute in all.
 FUZZ_SECONDS ?= 8

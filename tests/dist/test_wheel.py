@@ -45,7 +45,7 @@ def test_the_tests_in_memory_pass_on_it(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip: list[str | Path] = [tmp_path / "venv" / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:"]
     # Of the extra "ads" without the proxy that is its other part.
-    subprocess.run([*pip, f"{wheel}[report,web]", "grpcio", "pytest", "hypothesis"], check=True)
+    subprocess.run([*pip, f"{wheel}[report,web]", "grpcio", "pytest", "pytest-xdist", "hypothesis"], check=True)
     tests = shutil.copytree(CHECKOUT / "tests" / "memory", tmp_path / "tests" / "memory")
     words: list[str | Path] = [
         tmp_path / "venv" / "bin" / "python",
@@ -53,6 +53,8 @@ def test_the_tests_in_memory_pass_on_it(wheel: Path, tmp_path: Path) -> None:
         "-m",
         "pytest",
         "-q",
+        "-n",
+        "2",
         "-c",
         "/dev/null",
         tests,
