@@ -1,5 +1,7 @@
 """What the end of a proxy's old processes does to clients, seconds after the change, is seen and charged to it."""
 
+import shutil
+
 import pytest
 
 from .command import Place, Result
@@ -25,6 +27,12 @@ at = 2
 reload = true
 """
 QUIET = ("--clients", "2", "--rate", "50")
+#: HAProxy as somebody has it who gives old processes two seconds.
+HARD_STOP = """\
+#!/bin/sh
+sed -i 's/hard-stop-after .*/hard-stop-after 2s/' haproxy.cfg
+exec {program} "$@"
+"""
 
 
 def reloaded(place: Place, mechanism: str, *words: str, more: str = "") -> Result:
@@ -46,6 +54,18 @@ def test_a_run_goes_on_until_the_race_that_a_setting_has_moved(place: Place, mec
     assert result.summary["kinds"]["aimed"]["verdict"] == "lossy"
     assert change["failures"] == result.summary["failures"]
     assert "until the old generation was gone" in result.stdout
+
+
+def test_a_hard_stop_is_waited_for_and_ends_what_has_rested_until_then(place: Place) -> None:
+    program = shutil.which("haproxy")
+    assert program is not None
+    wrapper = place.write("haproxy-of-two-seconds", HARD_STOP.format(program=program), mode=0o755)
+    result = reloaded(place, "haproxy:reload-idle", "--binary", wrapper)
+    old, (change,) = result.summary["old_generation"], result.changes
+    assert (old["processes"], old["left"], old["unknown"]) == (1, 0, None)
+    assert change["verdict"] == "lossy"
+    assert set(result.summary["causes"]) == {"keep-alive race"}
+    assert change["applied_us"] + 1_500_000 < min(row.time for row in result.rows if row.failure)
 
 
 def test_what_the_old_process_loses_before_the_next_change_can_begin_is_the_one_befores(place: Place) -> None:
