@@ -47,6 +47,10 @@ class Front(Protocol):
         self._messages.feed(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        """Learn that the client is gone."""
+        self.gone()
+
+    def gone(self) -> None:
         """Be known no more, and give up what is under way."""
         self.proxy.fronts.discard(self)
         passing, self.passing = self.passing, None
@@ -338,6 +342,7 @@ class Runtime:
             await maybeDeferred(self.port.stopListening)
         for front in tuple(self.fronts):
             front.close()
+            front.gone()  # its client, whose end a busy machine may not have told yet
         for pool in self._pools.values():
             for back in tuple(pool):
                 back.close()

@@ -26,7 +26,7 @@ import psutil
 
 HOST = "127.0.0.1"
 #: A safety net: whatever is waited for comes long before, or never.
-TIMEOUT_S = 240.0
+TIMEOUT_S = 900.0
 
 PROXYRELOAD = (sys.executable, "-m", "proxyreload")
 TWISTD = (str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "proxyreload")

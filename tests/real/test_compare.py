@@ -12,7 +12,7 @@ from .command import PROXYRELOAD, Exits, Place
 
 pytestmark = pytest.mark.real
 
-SHORT = ("--repeat", "3", "--pace", "0.2", "--rate", "1000")
+SHORT = ("--repeat", "3", "--pace", "0.2", "--rate", "100")
 
 
 def compared(place: Place) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def test_mechanisms_stand_side_by_side_and_one_that_fails_does_not_keep_the_othe
         runs = [json.loads((place.folder / trial["run"]).read_text(encoding="utf-8")) for trial in row["trials"]]
         assert sum(run["summary"]["exchanges"] for run in runs) == row["exchanges"]
         assert sum(run["summary"]["failure"] for run in runs) == sum(row["failures"].values())
-        assert {run["options"]["rate"] for run in runs} == {1000}
+        assert {run["options"]["rate"] for run in runs} == {100}
     # Two rounds, each with all of them.
     told = [line.split(": ")[1] for line in result.stderr.splitlines()]
     assert [sorted(told[:3]), sorted(told[3:])] == [sorted(names)] * 2

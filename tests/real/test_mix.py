@@ -106,12 +106,12 @@ def test_compare_sends_it_too(place: Place) -> None:
 
 
 def test_compare_sends_what_it_is_told(place: Place) -> None:
-    words = ("compare", "haproxy:runtime", "--repeat", "1", "--traffic", "get=4,idle=2")
+    words = ("compare", "haproxy:runtime", "--repeat", "1", "--traffic", "get=4,idle=2", "--rate", "100")
     result = place.run(*words, *place.ports)
     assert result.status == 0, result.stderr
     told = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))
     assert [(group["kind"], group["clients"]) for group in told["traffic"]] == [("get", 4), ("idle", 2), ("fresh", 1)]
-    assert ", get=4, idle=2; get 2000 requests/s, 1 round, " in told["what"]
+    assert ", get=4, idle=2; get 100 requests/s, 1 round, " in told["what"]
 
 
 DRAINING = """

@@ -19,7 +19,21 @@ OUTCOME = Outcome(status=0, rows=1000, exchanges=1000, changes=40, alive=(), ver
 
 
 def test_nothing_of_the_mix_is_unexplained(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--mix", "--changes", "8", "--settled", "2", "--exchanges", "500", "--pace", "0.5", "--look", "0.1"]
+    words = [
+        "--mix",
+        "--changes",
+        "8",
+        "--settled",
+        "2",
+        "--exchanges",
+        "500",
+        "--pace",
+        "0.5",
+        "--look",
+        "0.1",
+        "--rate",
+        "50",
+    ]
     status = main(words)
     said = capsys.readouterr().out
     assert status == 0, said
