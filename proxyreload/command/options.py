@@ -13,6 +13,7 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.scenarios import (
     CHANGES,
+    NEVER,
     clients_asked,
     files_read,
     killed_after_s,
@@ -183,6 +184,9 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             raise errors.UsageError(msg)
     if options["no-backends"] and options["kill-removed"] is not None:
         msg = "--kill-removed kills backends that are hosted here: it does not go with --no-backends"
+        raise errors.UsageError(msg)
+    if options["no-backends"] and "stop-removed" in asked and options["stop-removed"] != NEVER:
+        msg = "--stop-removed lets backends leave that are hosted here: it does not go with --no-backends"
         raise errors.UsageError(msg)
     backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends, front=url is None)

@@ -21,8 +21,8 @@ class CauseWords:
 
 _WORDS: Mapping[str, CauseWords] = {
     Cause.OURS.value: CauseWords(
-        "proxyreload itself could not, or was ended",
-        "no doing of the proxy's: let the run come to its end, and give it more descriptors and ports",
+        "proxyreload itself could not, stood still, or was ended",
+        "no doing of the proxy's: let the run come to its end, and give it more descriptors, ports and CPU",
     ),
     Cause.KEEP_ALIVE_RACE.value: CauseWords(
         "the proxy closed a resting connection while a request was on its way to it",

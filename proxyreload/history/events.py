@@ -305,6 +305,14 @@ class BaselineTaken:
 
 
 @attrs.frozen
+class StoodStill:
+    """The instrument stood still from ``since_ns`` to ``at_ns``: it heard nobody, and its backends answered nobody."""
+
+    since_ns: int
+    at_ns: int
+
+
+@attrs.frozen
 class Stalled:
     """The longest that the instrument itself stood still, told at the end."""
 
@@ -440,6 +448,7 @@ Event = (
     | OldGeneration
     | Held
     | BaselineTaken
+    | StoodStill
     | Stalled
     | ScheduleKept
     | FarKept

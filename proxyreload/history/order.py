@@ -38,6 +38,7 @@ from proxyreload.history.events import (
     Skipped,
     Stalled,
     Started,
+    StoodStill,
     Stopping,
     Unproved,
 )
@@ -66,6 +67,7 @@ _SINGLE: tuple[type, ...] = (
         BaselineTaken,
         Started,
         RateChanged,
+        StoodStill,
         Held,
         Change,
         Unproved,

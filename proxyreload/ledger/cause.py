@@ -60,11 +60,17 @@ class Evidence:
     fate: Fate | None  #: None: the backends tell nothing
     setting: Setting
     held: tuple[int, int] | None = None  #: the generation that held its connection, and the newest by then
+    stood_ns: int = 0  #: for how long of its time the instrument itself stood still
 
     @property
     def failure(self) -> str:
         """Its class."""
         return self.exchange.failure
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether the instrument, and its backends with it, stood still for most of the time that its client waited."""
+        return 2 * self.stood_ns > self.exchange.ended_ns - self.exchange.sent_ns
 
     @property
     def from_before(self) -> bool:
@@ -94,6 +100,12 @@ def _is_own_answer(evidence: Evidence) -> bool:
     """Whether the proxy answered by itself: with an error, and no backend's name."""
     status = evidence.exchange.status
     return bool(status) and evidence.failure == failures.status_failure(status) and not evidence.exchange.instance
+
+
+def _nobody_was_there(evidence: Evidence) -> bool:
+    """Whether client or proxy gave up what the instrument, standing still, neither answered nor heard."""
+    gave_up = evidence.failure in _GIVEN_UP or _is_own_answer(evidence)
+    return gave_up and evidence.stood_still
 
 
 def _never_arrived(evidence: Evidence) -> bool:
@@ -140,11 +152,13 @@ def _cut_with_backend(evidence: Evidence) -> bool:
 _FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)
 _CUT = (*_FRESH, *failures.RACES, failures.RESET_MID_RESPONSE, failures.TRUNCATED)
 _SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED)
+_GIVEN_UP = (failures.TIMEOUT, failures.CONNECT_TIMEOUT)
 _NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
 
 #: The first that holds names the cause.
 _RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (
     (Cause.OURS, _of(failures.OWN_LIMIT, failures.ABORTED)),
+    (Cause.OURS, _nobody_was_there),
     (Cause.KEEP_ALIVE_RACE, _is_race),
     (Cause.NOBODY_LISTENED, _of(*_NO_CONNECTION)),
     (Cause.LISTEN_QUEUE_DROPPED, _had_nothing),
@@ -178,6 +192,8 @@ def told(evidence: Evidence) -> str:
         parts.append(f"it had carried {exchange.carried} and rested for {request.rested_ns / NS_PER_MS:.1f} ms")
     if exchange.written_ns:
         parts.append(f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending")
+    if evidence.stood_still:
+        parts.append(f"for {evidence.stood_ns / NS_PER_MS:.1f} ms of that proxyreload itself stood still")
     if evidence.fate is not None and not request.visits:
         parts.append("no backend received it")
     for visit in request.visits.values():

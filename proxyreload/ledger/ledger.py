@@ -275,7 +275,8 @@ class Ledger:
     def _lose(self, request: Unsettled, exchange: Exchange, fate: Fate | None) -> None:
         change, change_ns, setting = self.surroundings.at(exchange.charged_ns, exchange.ended_ns)
         held = self.surroundings.generation(exchange.front_port, request.opened_ns, exchange.ended_ns)
-        evidence = Evidence(exchange, request, fate, setting, held)
+        stood_ns = self.surroundings.stood_ns(exchange.sent_ns, exchange.ended_ns)
+        evidence = Evidence(exchange, request, fate, setting, held, stood_ns)
         self._losses.append(
             Loss(
                 request.request_id,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Held, Phase
+from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Held, Phase, StoodStill
 from proxyreload.ledger.cause import Gone, Setting
 
 #: Each says of all connections that there are: of what is not settled yet, the latest is enough.
 _LOOKS_KEPT = 16
+#: Likewise: of the longest exchange there are none older, unless this host is of no use at all.
+_STALLS_KEPT = 1000
 
 
 @attrs.define
@@ -30,6 +32,7 @@ class Surroundings:
     _removed_ns: dict[str, int] = attrs.field(factory=dict)
     _gone: dict[str, list[Gone]] = attrs.field(factory=dict)
     _held: deque[Held] = attrs.field(factory=lambda: deque(maxlen=_LOOKS_KEPT))
+    _stood: deque[StoodStill] = attrs.field(factory=lambda: deque(maxlen=_STALLS_KEPT))
     _back_ns: dict[str, list[int]] = attrs.field(factory=dict)  # when one was added again
 
     def changed(self, events: Sequence[Change]) -> None:
@@ -48,6 +51,14 @@ class Surroundings:
     def held(self, events: Sequence[Held]) -> None:
         """Note who holds the clients' connections."""
         self._held += events
+
+    def stood(self, events: Sequence[StoodStill]) -> None:
+        """Note when the instrument itself stood still."""
+        self._stood += events
+
+    def stood_ns(self, since_ns: int, until_ns: int) -> int:
+        """Return for how long of a stretch the instrument itself stood still."""
+        return sum(max(0, min(each.at_ns, until_ns) - max(each.since_ns, since_ns)) for each in self._stood)
 
     def generation(self, front_port: int, opened_ns: int, ended_ns: int) -> tuple[int, int] | None:
         """Return the generation that held a connection when that was last looked at, and the newest by its end.

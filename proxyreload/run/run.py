@@ -223,7 +223,7 @@ class Run:
         self.play = Play(self.reactor, self.clock_ns, self.settings.scenario, self.operations, here, self._proved)
         set_apart()
         history.start(self.reactor)
-        stall = StallWatch(self.clock_ns)
+        stall = StallWatch(self.clock_ns, here.publish)
         stall.start(self.reactor)
         start_ns = self.clock_ns()
         here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, self.settings.backends.hosted))

@@ -1,12 +1,12 @@
 """Notices when this program itself stands still: a machine too busy, a suspended process."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from proxyreload.history.events import Broken, FarKept, ScheduleKept, Stalled
+from proxyreload.history.events import Broken, FarKept, ScheduleKept, Stalled, StoodStill
 from proxyreload.history.order import History
 from proxyreload.system.clock import ClockNs, ns, seconds
 
@@ -20,6 +20,7 @@ class StallWatch:
     """Looks at the clock every `INTERVAL_S`; ``peak_ns`` is by how much it came too late at most."""
 
     clock_ns: ClockNs
+    tell: Callable[[StoodStill], None]  #: is told what is worth saying
     peak_ns: int = attrs.field(default=0, init=False)
     _due_ns: int = attrs.field(default=0, init=False)
     _ticking: LoopingCall | None = attrs.field(default=None, init=False)
@@ -40,6 +41,8 @@ class StallWatch:
     def _tick(self) -> None:
         now_ns = self.clock_ns()
         self.peak_ns = max(self.peak_ns, now_ns - self._due_ns)
+        if now_ns - self._due_ns >= WORTH_SAYING_NS:
+            self.tell(StoodStill(self._due_ns, now_ns))
         self._due_ns = now_ns + ns(INTERVAL_S)
 
 

@@ -96,6 +96,7 @@ CLIENTS = WholeBound(1, 10_000)
 BACKENDS = WholeBound(1, 1000)
 INSTANCE = WholeBound(0, 10**9)
 PORT = WholeBound(1, 65535)
+FREE_PORT = WholeBound(0, 65535)  #: 0: any that is free
 SEED = WholeBound(0, 2**63 - 1)
 REPEAT = WholeBound(1, 100_000)
 ROUNDS = WholeBound(1, 1000)

@@ -8,6 +8,7 @@ import attrs
 from proxyreload.errors import ExitStatus
 from proxyreload.history.events import Ending
 from proxyreload.history.failures import ABORTED, OWN_LIMIT
+from proxyreload.ledger.cause import Cause
 from proxyreload.system.clock import seconds
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.observation import Observation
@@ -212,16 +213,9 @@ def by_fates(tallies: Tallies) -> Verdict:
 
 def judge(observation: Observation) -> Judgement:
     """Judge the whole run: by the worst of its changes, and every loss, whenever it was."""
-    counts = observation.counts
-    aborted = counts.by_failure.get(ABORTED)
-    if aborted:
-        return Judgement(Verdict.INVALID, (f"the run was ended with {counted(aborted, 'exchange')} under way",))
-    if observation.broken:
-        return Judgement(Verdict.INVALID, tuple(observation.broken))
-    own_limit = counts.by_failure.get(OWN_LIMIT)
-    if own_limit:
-        reason = f"proxyreload itself had no descriptor, port or memory left for {counted(own_limit, 'exchange')}"
-        return Judgement(Verdict.INVALID, (reason,))
+    counts, own_trouble = observation.counts, _own_trouble(observation)
+    if own_trouble:
+        return Judgement(Verdict.INVALID, own_trouble)
     if not counts.success:
         return Judgement(Verdict.INVALID, (f"not one of {counted(counts.total, 'exchange')} succeeded",))
     if observation.skipped:
@@ -243,6 +237,24 @@ def judge(observation: Observation) -> Judgement:
     if counts.failure:
         verdicts.append(Verdict.LOSSY)
     return Judgement(worst(verdicts), reasons)
+
+
+def _own_trouble(observation: Observation) -> tuple[str, ...]:
+    """Say what broke, and what was lost, by the instrument's own doing; empty if nothing was."""
+    counts = observation.counts
+    aborted = counts.by_failure.get(ABORTED)
+    if aborted:
+        return (f"the run was ended with {counted(aborted, 'exchange')} under way",)
+    if observation.broken:
+        return tuple(observation.broken)
+    own_limit = counts.by_failure.get(OWN_LIMIT)
+    if own_limit:
+        return (f"proxyreload itself had no descriptor, port or memory left for {counted(own_limit, 'exchange')}",)
+    unheard = observation.causes[Cause.OURS]
+    if unheard:
+        reason = f"proxyreload itself stood still while {counted(unheard, 'exchange')} waited, which failed by that"
+        return (reason, *_losses(counts))
+    return ()
 
 
 def _losses(counts: Counts) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from proxyreload.history.events import (
     Skipped,
     Stalled,
     Started,
+    StoodStill,
     Stopping,
     Unproved,
 )
@@ -111,6 +112,7 @@ class Observation:
             Unproved: self.unproved.extend,
             OldGeneration: self._outlasted,
             Held: self.ledger.surroundings.held,
+            StoodStill: self.ledger.surroundings.stood,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
             EndedEarly: self._ended_early,
             Stopping: self._stopping,

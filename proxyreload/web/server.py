@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerE
 from twisted.web.resource import Resource
 
 from proxyreload.errors import StartError, UsageError
+from proxyreload.system import bounds
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import printable
 from proxyreload.web.api import Api
@@ -23,6 +24,7 @@ from proxyreload.web.workbench import Workbench
 
 _INTERFACES = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tls": "127.0.0.1", "tcp6": r"\:\:1"}
 _WITHIN_TLS = ("ssl", "tls")
+_PORT = re.compile(r"(?:tcp6?|ssl|tls):(?:port=)?(\d+)", re.ASCII)
 
 
 def narrowed(description: str) -> str:
@@ -45,8 +47,12 @@ def narrowed(description: str) -> str:
 
 def endpoint(reactor: IReactor, description: str) -> IStreamServerEndpoint:
     """Return the endpoint; raises `UsageError` if it is none."""
+    narrow = narrowed(description)
+    port = _PORT.match(narrow)
+    if port is not None:
+        bounds.FREE_PORT.parse("--web", port[1])
     try:
-        return cast(IStreamServerEndpoint, serverFromString(reactor, narrowed(description)))
+        return cast(IStreamServerEndpoint, serverFromString(reactor, narrow))
     except Exception as error:
         msg = f"--web takes a port or a server endpoint like tcp:8090, not {description!r} ({error})"
         raise UsageError(msg) from error

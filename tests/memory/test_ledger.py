@@ -21,6 +21,7 @@ from proxyreload.history.events import (
     Phase,
     RecordLost,
     Started,
+    StoodStill,
 )
 from proxyreload.history.order import FOREVER_NS, History
 from proxyreload.ledger import ledger as ledger_module
@@ -391,6 +392,29 @@ def test_who_held_the_connection_is_evidence(held: list[Event], cause: Cause, to
     assert (loss.cause, loss.generation) == (cause, told[0])
     assert told[1] in loss.evidence
     assert told[1] or "held by" not in loss.evidence
+
+
+@pytest.mark.parametrize(
+    ("failure", "stood", "cause"),
+    [
+        ({"failure": "timeout"}, [(2500, 9000)], Cause.OURS),
+        ({"failure": "timeout"}, [(2500, 4500), (5000, 8000)], Cause.OURS),
+        ({"failure": "connect timeout", "written_ns": 0, "connect_ns": 7 * NS_PER_S}, [(2500, 9000)], Cause.OURS),
+        (UNAVAILABLE, [(2500, 9000)], Cause.OURS),  # by a backend of ours, which stood still too
+        ({"failure": "timeout"}, [(2500, 4500)], Cause.PROXY_STALLED),  # it had time enough besides
+        ({"failure": "timeout"}, [(100, 1900), (9100, 20_000)], Cause.PROXY_STALLED),
+        ({"failure": "truncated"}, [(2500, 9000)], Cause.PROXY_CUT),  # nobody had to hear of that
+    ],
+)
+def test_what_nobody_was_there_to_hear_is_no_doing_of_the_proxys(
+    failure: dict[str, Any], stood: list[tuple[int, int]], cause: Cause
+) -> None:
+    still = [StoodStill(at(since), at(until)) for since, until in stood]
+    told = Told.of(visit("0-0", 1599), NEW, *still, lost(**{**failure, "ended_ns": at(9000)}), visit("0-1", 2000.2))
+    assert told.causes == [cause]
+    assert cause is not Cause.OURS or " ms of that proxyreload itself stood still" in told.losses[0].evidence
+    reasons = " ".join(judge(told.observation).reasons)
+    assert ("stood still while 1 exchange waited, which failed by that" in reasons) is (cause is Cause.OURS)
 
 
 def test_a_backend_that_has_been_added_again_is_gone_no_more() -> None:

@@ -109,6 +109,13 @@ def test_what_somebody_else_hosts_is_not_killed() -> None:
     assert wrong("--plugin", "fake", "--no-backends", "--kill-removed", "1").startswith("--kill-removed kills backends")
 
 
+def test_nor_does_it_leave() -> None:
+    somebody_elses = ("--plugin", "fake", "--no-backends")
+    assert wrong(*somebody_elses, "--stop-removed", "2").startswith("--stop-removed lets backends leave")
+    for words in (somebody_elses, (*somebody_elses, "--stop-removed", "never")):
+        assert settings(*words).backends.stop_removed_s is None
+
+
 def test_a_plugin_alone_means_its_recommended_mechanism() -> None:
     choice = settings("--plugin", "fake").choice
     assert choice is not None

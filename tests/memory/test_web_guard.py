@@ -2,19 +2,22 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from proxyreload.errors import UsageError
+from proxyreload.system.reactor import IReactor
 from proxyreload.web.guard import BODY_LIMIT, BoundedRequest, Guarded, Rules
 from proxyreload.web.place import WebSettings
-from proxyreload.web.server import narrowed
+from proxyreload.web.server import endpoint, narrowed
 
 HERE = IPv4Address("TCP", "127.0.0.1", 8090)
 EVERYWHERE = IPv4Address("TCP", "0.0.0.0", 8090)
@@ -255,3 +258,14 @@ def test_two_origins_are_one_too_many() -> None:
 )
 def test_the_interface_is_the_loopback_unless_another_is_named(given: str, taken: str) -> None:
     assert narrowed(given) == taken
+
+
+@pytest.mark.parametrize("given", ["65536", "99999", "tcp:65536", "tcp:port=70000", "tcp6:99999", "9" * 5000])
+def test_a_port_beyond_all_bounds_is_wrong_usage(given: str) -> None:
+    with pytest.raises(UsageError, match=r"^--web takes a whole number from 0 to 65535, not '[0-9]{5}"):
+        endpoint(cast(IReactor, Clock()), given)
+
+
+@pytest.mark.parametrize("given", ["0", "8090", "tcp:65535", "tcp:0:interface=::1"])
+def test_any_other_port_is_taken(given: str) -> None:
+    assert endpoint(cast(IReactor, Clock()), given.replace("::", r"\:\:")) is not None
