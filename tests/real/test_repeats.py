@@ -51,8 +51,9 @@ delay = {delay}
 at = {dies}
 remove = 0
 """
-#: What is under way is the first over each connection; or what follows, when those to the backends have served before.
+#: What is under way is mostly the first over each connection, or for sure; or others, when they all have served before.
 FIRST = DIES.format(delay=1.1, dies=1, until=2.1)
+NONE_BEFORE = DIES.format(delay=4, dies=1, until=1.5)
 LATER = DIES.format(delay=0.4, dies=2.1, until=2.6)
 #: Whoever runs the proxy has not told it that the backend is gone.
 CHANGED_BY_NOBODY = ("--plugin", "external", "--remove-command", "true", "--kill-removed", "0.001")
@@ -110,7 +111,7 @@ ROWS = {
         "envoy", of_envoy("reset-before-request,connect-failure,refused-stream")
     ),
     "sozu, by default, over connections that have served before": Row("sozu", {}, get=True, dies=LATER),
-    "sozu, by default, over new connections": Row("sozu", {}),
+    "sozu, by default, over new connections": Row("sozu", {}, dies=NONE_BEFORE),
 }
 
 
