@@ -45,12 +45,12 @@ _WORDS: Mapping[str, CauseWords] = {
         "let the new process listen before the old one stops, or hand the listening socket over",
     ),
     Cause.BACKEND_GONE.value: CauseWords(
-        "the backend that the proxy sent it to was gone, or left with it",
+        "the proxy asked a backend that had been removed and was gone, or one was killed within its answer",
         "stop a backend when the proxy has nothing more for it, and let the proxy try another where one refuses",
     ),
     Cause.REPEAT_REFUSED.value: CauseWords(
         "a backend failed it, and the proxy would not try another",
-        "allow another try where a backend refuses the connection: that repeats nothing that was carried out",
+        "end a backend when what it has is done, and allow another try where one refuses: that repeats nothing",
     ),
     Cause.PROXY_REFUSED.value: CauseWords(
         "the proxy answered by itself, with an error",

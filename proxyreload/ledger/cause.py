@@ -21,7 +21,7 @@ class Cause(Enum):
     OLD_PROCESS_KILLED = "old process killed"  #: what a change has replaced was cut off with what it still had
     LISTEN_QUEUE_DROPPED = "listen queue dropped"  #: the connection was opened, and nobody took what was sent on it
     NOBODY_LISTENED = "nobody listened"  #: it could not be opened
-    BACKEND_GONE = "backend gone"  #: the proxy sent it to a backend that had been removed, or killed
+    BACKEND_GONE = "backend gone"  #: the proxy sent it to one that had been removed, or its answer ended with one
     REPEAT_REFUSED = "repeat refused"  #: a backend failed it, and the proxy would not try another
     PROXY_REFUSED = "proxy refused"  #: the proxy answered by itself, 4xx or 5xx
     PROXY_CUT = "proxy cut it"  #: the proxy closed the connection with the request, or its answer, under way
@@ -95,6 +95,16 @@ class Evidence:
         left = [each for each in candidates if each.gone_ns <= ended_ns]
         return max(left, key=lambda each: each.gone_ns) if left else None
 
+    @property
+    def killed_with(self) -> bool:
+        """Whether a backend was killed with it under way, that had got it while it was behind the proxy by right."""
+        under_way = [each for each in self.request.visits.values() if not (each.answered_ns or each.given_up_ns)]
+        return any(
+            gone.killed and not 0 < gone.removed_ns < visit.received_ns
+            for visit in under_way
+            if (gone := self.setting.gone.get(visit.instance)) is not None
+        )
+
 
 def _is_own_answer(evidence: Evidence) -> bool:
     """Whether the proxy answered by itself: with an error, and no backend's name."""
@@ -125,6 +135,14 @@ def _had_nothing(evidence: Evidence) -> bool:
     return evidence.failure in _FRESH and _never_arrived(evidence)
 
 
+def _died_with_its_backend(evidence: Evidence) -> bool:
+    """Whether the proxy, which had sent it where it should and had no part of an answer yet, did not send it elsewhere.
+
+    Whichever generation that is: what was under way before a removal goes by nothing that this has replaced.
+    """
+    return evidence.killed_with and (_is_own_answer(evidence) or evidence.failure in _UNANSWERED)
+
+
 def _by_what_was_replaced(evidence: Evidence) -> bool:
     return _is_own_answer(evidence) and evidence.replaced
 
@@ -150,7 +168,8 @@ def _cut_with_backend(evidence: Evidence) -> bool:
 
 
 _FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)
-_CUT = (*_FRESH, *failures.RACES, failures.RESET_MID_RESPONSE, failures.TRUNCATED)
+_UNANSWERED = (*_FRESH, *failures.RACES)
+_CUT = (*_UNANSWERED, failures.RESET_MID_RESPONSE, failures.TRUNCATED)
 _SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED)
 _GIVEN_UP = (failures.TIMEOUT, failures.CONNECT_TIMEOUT)
 _NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
@@ -162,6 +181,7 @@ _RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (
     (Cause.KEEP_ALIVE_RACE, _is_race),
     (Cause.NOBODY_LISTENED, _of(*_NO_CONNECTION)),
     (Cause.LISTEN_QUEUE_DROPPED, _had_nothing),
+    (Cause.REPEAT_REFUSED, _died_with_its_backend),
     (Cause.STALE_GENERATION, _by_what_was_replaced),
     (Cause.BACKEND_GONE, _removed_was_asked),
     (Cause.REPEAT_REFUSED, _not_repeated),

@@ -69,6 +69,7 @@ _ENDED: Mapping[Cause, Way] = {
     Cause.OLD_PROCESS_KILLED: UNDER_WAY,
     Cause.PROXY_CUT: UNDER_WAY,
     Cause.BACKEND_GONE: UNDER_WAY,
+    Cause.REPEAT_REFUSED: UNDER_WAY,
 }
 
 

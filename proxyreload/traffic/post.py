@@ -9,9 +9,12 @@ from proxyreload.traffic.content import Digest, content, digested, whose
 from proxyreload.traffic.get import answer_fields
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Short, Values
 
+#: So that a body that is whole, and acted on, can be in flight over the change too.
+DELAY = Key(0.0, Bound(0, 3600), "seconds until the backend answers, once it has the body")
 KEYS = {
     "size": Key(1000, WholeBound(0, 16_000_000), "bytes of the body"),
     "gap": Key((0.0, 0.0), Bound(0, 3600), "seconds of rest between two, drawn from this range"),
+    "delay": DELAY,
 }
 
 
@@ -26,8 +29,9 @@ class Post(ClientEnd):
     method = "POST"
 
     def __init__(self, values: Values) -> None:
-        """Send bodies of `size` bytes, with rests drawn from `gap`."""
+        """Send bodies of `size` bytes, with rests drawn from `gap`, and wait `delay` for each answer."""
         self._size = int(values["size"])  # type: ignore[arg-type]
+        self.quiet_s = self.lasts_s = float(values["delay"])  # type: ignore[arg-type]
         gap = values["gap"]
         assert isinstance(gap, tuple)  # noqa: S101
         self.rest_s = gap if gap[1] else None
@@ -64,13 +68,15 @@ class Receiving:
     """A backend that says what it had."""
 
     def __init__(self, values: Values) -> None:
-        """Take any."""
+        """Take `delay` for an answer."""
+        self._delay_s = float(values["delay"])  # type: ignore[arg-type]
 
     def reply(self, request: Received) -> Reply:
         """Give a receipt."""
         return Reply(
             answer_fields(request.instance, request.request_id, request.source_port),
             receipt(request.instance, request.request_id, request.length, request.digest),
+            delay_s=self._delay_s,
         )
 
 

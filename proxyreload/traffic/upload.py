@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from proxyreload.system.bounds import Bound
 from proxyreload.traffic.content import Digest, content
 from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
-from proxyreload.traffic.post import Receipt, Receiving
+from proxyreload.traffic.post import DELAY, Receipt, Receiving
 
 KEYS = {
     "every": Key(0.1, Bound(0.001, 3600), "seconds between two pieces"),
     "length": Key(5.0, Bound(0.001, 86_400), "seconds that an upload lasts"),
+    "delay": DELAY,
 }
 #: Of one piece.
 PIECE_BYTES = 1000
@@ -23,9 +24,10 @@ class Upload(ClientEnd):
     fields = ((b"Transfer-Encoding", b"chunked"), (b"Content-Type", b"application/octet-stream"))
 
     def __init__(self, values: Values) -> None:
-        """Send a piece `every` so often, over `length`."""
-        self._every_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
-        self.quiet_s = self._every_s
+        """Send a piece `every` so often, over `length`, and wait `delay` for the answer."""
+        self._every_s, self._length_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
+        delay_s = float(values["delay"])  # type: ignore[arg-type]
+        self.quiet_s, self.lasts_s = max(self._every_s, delay_s), self._length_s + delay_s
         self._sent = Digest()
 
     def pieces(self, request_id: bytes) -> Iterator[tuple[float, bytes]]:
@@ -47,7 +49,7 @@ class Upload(ClientEnd):
         return self._sent
 
     def _chunks(self, request_id: bytes, sent: Digest) -> Iterator[tuple[float, bytes]]:
-        for number in range(max(1, round(self.lasts_s / self._every_s))):
+        for number in range(max(1, round(self._length_s / self._every_s))):
             piece = content(b"%b %d" % (request_id, number), PIECE_BYTES)
             sent.take(piece)
             yield (self._every_s if number else 0.0), b"%x\r\n%b\r\n" % (len(piece), piece)

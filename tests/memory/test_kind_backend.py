@@ -80,6 +80,20 @@ def test_a_slow_answer_comes_after_its_delay(inlet: Inlet) -> None:
     assert (arrival.received_ns, arrival.executed_ns, arrival.answered_ns) == (START_NS, START_NS, START_NS + ns(2))
 
 
+@pytest.mark.parametrize("kind", [b"post size=3 delay=2", b"upload every=1 delay=2"])
+def test_a_receipt_may_take_a_while_from_when_the_body_is_whole(inlet: Inlet, kind: bytes) -> None:
+    whole = request(b"3-7", kind, b"abc", method=b"POST")
+    inlet.hears(whole[:-1])
+    inlet.time.advance(5)
+    inlet.hears(whole[-1:])
+    inlet.time.advance(1.999)
+    assert inlet.said() == b""
+    assert inlet.stages == of("3-7", "received", "executed")
+    inlet.time.advance(0.001)
+    assert bodies(inlet.said()) == [b"backend 3 had 3 bytes %b of 3-7\n" % digest(b"abc")]
+    assert inlet.stages == of("3-7", "received", "executed", "answered")
+
+
 def test_pieces_come_at_their_times_as_chunks(inlet: Inlet) -> None:
     inlet.hears(request(b"3-7", STREAM))
     head, _, first = inlet.said().partition(b"\r\n\r\n")

@@ -425,8 +425,9 @@ def test_and_for_the_whole_it_is_three_times_as_long_as_the_kind_takes_and_the_t
     assert 3 * 5 + 2 <= talk.time.seconds() <= 3 * 5 + 2 + 0.125
 
 
-def test_a_slow_answer_has_its_delay_and_the_timeout() -> None:
-    talk = Talk("slow", {"delay": 3}, timeout_s=1)
+@pytest.mark.parametrize("name", ["slow", "post"])
+def test_a_slow_answer_has_its_delay_and_the_timeout(name: str) -> None:
+    talk = Talk(name, {"delay": 3}, timeout_s=1)
     talk.client.start()
     talk.time.pump([0.125] * 31)
     assert talk.outcomes == []
@@ -440,6 +441,16 @@ def test_an_upload_has_its_time_from_its_latest_piece() -> None:
     talk.time.pump([0.125] * 8 * 8)  # the last piece, at 6
     assert talk.outcomes == []
     talk.time.pump([0.125] * 8 + [0.125] * 2)
+    assert talk.outcomes == [failures.TIMEOUT]
+
+
+def test_an_upload_whose_answer_is_slow_has_its_delay_besides() -> None:
+    talk = Talk("upload", {"every": 1, "length": 2, "delay": 3}, timeout_s=1)
+    talk.client.start()
+    talk.time.pump([0.125] * 8 * 2)  # the last piece, at 2
+    talk.time.pump([0.125] * 31)
+    assert talk.outcomes == []
+    talk.time.pump([0.125] * 2)
     assert talk.outcomes == [failures.TIMEOUT]
 
 

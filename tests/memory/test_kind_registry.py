@@ -187,7 +187,7 @@ def test_a_field_can_be_read() -> None:
     kind = kind_named("stream")
     assert field_of(kind, values_of(kind, ())) == b"stream every=0.1 length=5"
     kind = kind_named("post")
-    assert field_of(kind, values_of(kind, kind.quiet[1].items())) == b"post size=1000 gap=0.3~0.7"
+    assert field_of(kind, values_of(kind, kind.quiet[1].items())) == b"post size=1000 gap=0.3~0.7 delay=0"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in kinds().values() if kind.backend is not None], ids=lambda k: k.name)

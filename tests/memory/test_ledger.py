@@ -330,6 +330,12 @@ REMOVED: list[Event] = [
     BackendLeaving("0", at(1150)),
 ]
 KILLED = BackendKilled("0", at(2000.5))
+#: The same, of one that had its last request before it was removed.
+KILLED_WITH_IT: list[Event] = [
+    change(Phase.REQUESTED, at(1990), "remove", "0"),
+    change(Phase.APPLIED, at(2000.4), "remove", "0"),
+    KILLED,
+]
 AFTER = {"written_ns": at(2000), "ended_ns": at(2001)}
 UNAVAILABLE: dict[str, Any] = {"failure": "status 503", "status": 503}
 #: By their connections: one opened before the change, one after it.
@@ -358,6 +364,23 @@ def lost(failure: str, **more: Any) -> Exchange:
             [NEW, lost(**UNAVAILABLE), visit("0-1", 2000.2, "received", given_up_ns=at(2000.5))],
             Cause.REPEAT_REFUSED,
         ),
+        ([NEW, *KILLED_WITH_IT, lost(**UNAVAILABLE), visit("0-1", 2000.2, "executed")], Cause.REPEAT_REFUSED),
+        ([NEW, *KILLED_WITH_IT, lost(**UNAVAILABLE), visit("0-1", 2000.2, "received")], Cause.REPEAT_REFUSED),
+        ([NEW, KILLED, lost(**UNAVAILABLE), visit("0-1", 2000.2, "executed")], Cause.REPEAT_REFUSED),
+        (
+            [NEW, *KILLED_WITH_IT, lost("closed before response, reused"), visit("0-1", 2000.2, "executed")],
+            Cause.REPEAT_REFUSED,
+        ),
+        ([NEW, *KILLED_WITH_IT, lost("truncated"), visit("0-1", 2000.2, "executed")], Cause.BACKEND_GONE),
+        # It had its answer, or had been given up: that it was killed later is another story.
+        ([NEW, *KILLED_WITH_IT, lost(**UNAVAILABLE), visit("0-1", 2000.2)], Cause.STALE_GENERATION),
+        (
+            [NEW, *KILLED_WITH_IT, lost(**UNAVAILABLE), visit("0-1", 2000.2, "executed", given_up_ns=at(2000.4))],
+            Cause.STALE_GENERATION,
+        ),
+        # It was sent to one that had been removed.
+        ([NEW, *REMOVED[:2], lost(**UNAVAILABLE), visit("0-1", 2000.2, "executed"), KILLED], Cause.BACKEND_GONE),
+        ([OLD, *REMOVED[:2], lost(**UNAVAILABLE), visit("0-1", 2000.2, "executed"), KILLED], Cause.STALE_GENERATION),
         ([NEW, lost("status 503", status=503, instance="1"), visit("0-1", 2000.2)], Cause.UNKNOWN),
         ([NEW, *REMOVED[:2], lost("truncated"), visit("0-1", 2000.2, "executed"), KILLED], Cause.BACKEND_GONE),
         ([NEW, *REMOVED, lost("truncated"), visit("0-1", 2000.2, "executed")], Cause.PROXY_CUT),  # it ends that first

@@ -216,7 +216,8 @@ def test_its_traffic_goes_to_a_proxy_of_somebody_elses_too(tmp_path: Path) -> No
     made = settings(URL, "--scenario", str(path), "--traffic", "get=4,post=2")
     assert (made.load.clients, made.scenario.duration_s) == (4, 9.0)
     told = [(group.kind.name, group.clients, dict(group.values), group.rtt_s) for group in made.load.groups]
-    assert told == [("post", 2, {"size": 1000, "gap": (0.0, 0.0)}, 0.0), ("idle", 3, {"gap": (2, 4)}, 0.02)]
+    post = {"size": 1000, "gap": (0.0, 0.0), "delay": 0.0}
+    assert told == [("post", 2, post, 0.0), ("idle", 3, {"gap": (2, 4)}, 0.02)]
 
 
 @pytest.mark.parametrize(

@@ -393,3 +393,6 @@ def test_every_way_counts_what_is_the_same_loss() -> None:
     cut = lost_by(Cause.PROXY_CUT, "reset mid-response")
     assert way_of(cut) is UNDER_WAY
     assert "truncated" in counts_as(cut, UNDER_WAY)
+    assert way_of(lost_by(Cause.REPEAT_REFUSED, "closed before response, reused")) is UNDER_WAY
+    with pytest.raises(UsageError, match=r"no script knows how to bring about: repeat refused \(status 502\)"):
+        way_of(lost_by(Cause.REPEAT_REFUSED, "status 502"))

@@ -8,6 +8,9 @@ import pytest
 from proxyreload.explanation.causewords import PAGE, section
 from proxyreload.ledger.cause import Cause
 
+from .command import Place
+from .test_repeats import ROWS
+
 pytestmark = pytest.mark.real  # of the checkout: a wheel has no pages
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,3 +45,28 @@ def test_it_is_found_from_where_losses_are_told(page: str) -> None:
 def test_explain_leads_to_each() -> None:
     headings = {f"{PAGE}#{name.replace(' ', '-')}" for name in sections()}
     assert {section(cause.value) for cause in Cause} == headings
+
+
+def test_who_repeats_what_is_told_as_it_is_tried() -> None:
+    def times(*, twice: bool) -> str:
+        return "**twice**" if twice else "once"
+
+    often = r" \| (?:once|\*\*twice\*\*)"
+    told = re.findall(rf"^\| (\w+ \| .*{often * 3}) \|$", sections()[Cause.REPEATED.value], re.MULTILINE)
+    tried = [
+        f"{name.replace(', ', ' | ', 1)} | {times(twice=row.get)} | {times(twice=row.post)} | {times(twice=row.chunked)}"
+        for name, row in ROWS.items()
+    ]
+    assert told == tried
+
+
+@pytest.mark.parametrize(
+    "cause", [Cause.BACKEND_GONE, Cause.REPEAT_REFUSED, Cause.REPEATED], ids=lambda cause: cause.value
+)
+def test_it_is_seen_by_what_the_section_says(place: Place, cause: Cause) -> None:
+    text = sections()[cause.value].partition("**To see it.** `proxyreload ")[2].partition("`")[0]
+    result = place.run(*text.split(), "--duration", "6", *place.ports)
+    assert result.stderr == ""
+    result.assert_complete()
+    assert result.summary["causes"][cause.value] > 0
+    assert place.left() == []
