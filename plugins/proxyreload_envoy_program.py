@@ -47,6 +47,9 @@ static_resources:
           common_http_protocol_options: {{idle_timeout: {timeout}}}
 """  # noqa: E501
 
+CONFIG_FILE = "envoy.yaml"
+LOGGING = ("--log-level", "warning", "--log-format", "%l: %v")
+
 
 @attrs.define
 class Envoy:
@@ -89,14 +92,14 @@ class Envoy:
         https://www.envoyproxy.io/docs/envoy/latest/operations/cli
         """
         workspace = self.workspace
-        config = CONFIG.format(
-            admin=workspace.path(admin),
-            front_host=workspace.front_host,
-            front_port=workspace.front_port,
-            timeout=f"{workspace.idle_timeout_s}s",
-        )
-        path = workspace.write("envoy.yaml", config + source)
-        return [workspace.binary, "--config-path", path, "--log-level", "warning", "--log-format", "%l: %v"]
+        config = configuration(workspace.front, workspace.idle_timeout_s, str(workspace.path(admin)), source)
+        return [workspace.binary, "--config-path", workspace.write(CONFIG_FILE, config), *LOGGING]
+
+
+def configuration(front: str, timeout_s: int, admin: str, source: str) -> str:
+    """Return the text of the configuration, which goes on with `source`."""
+    host, _colon, port = front.rpartition(":")
+    return CONFIG.format(admin=admin, front_host=host, front_port=port, timeout=f"{timeout_s}s") + source
 
 
 def assignment(upstreams: Sequence[Upstream]) -> dict[str, Any]:

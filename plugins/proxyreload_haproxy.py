@@ -24,6 +24,7 @@ from proxyreload.system.child import ChildProcess
 # HAProxy runs in the workspace's folder, so file names are enough.
 CONFIG_FILE, SOCKET, MASTER_SOCKET, PROGRAM = "haproxy.cfg", "api.sock", "master.sock", "haproxy"
 ARGUMENTS = ("-db", "-f", CONFIG_FILE)
+MASTER_ARGUMENTS = ("-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG_FILE)
 CONFIG = """\
 global
     maxconn 2000
@@ -315,7 +316,7 @@ class MasterWorker(Reload):
         await super()._start(servers)
 
     def _program(self) -> list[str | Path]:
-        return [self.workspace.path(PROGRAM), "-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG_FILE]
+        return [self.workspace.path(PROGRAM), *MASTER_ARGUMENTS]
 
     async def _replaced(self, old: set[str], failed_before: int) -> None:
         """Wait until ``show proc`` has none but new workers; raises `ChangeError` if it counts another failure."""
@@ -365,14 +366,18 @@ ALIVE = Cure(
 
 
 def recipe(mechanism: type[Reload]) -> Recipe:
-    """Return how a reload is made without this plugin: in the folder that HAProxy is started in."""
+    """Return how a change is made without this plugin: in the folder that HAProxy is started in."""
 
     def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
         servers = {upstream.name: upstream.address for upstream in upstreams}
         return {CONFIG_FILE: _configuration(front, timeout_s, servers, mechanism.OPTIONS)}
 
-    successor = ("-x", SOCKET, mechanism.FINISH, PID)
-    return Recipe("haproxy", ("-v",), ARGUMENTS, configured, successor=successor)
+    return Recipe("haproxy", ("-v",), ARGUMENTS, configured)
+
+
+def taking_over(mechanism: type[Reload]) -> Recipe:
+    """Return how another process does."""
+    return attrs.evolve(recipe(mechanism), successor=("-x", SOCKET, mechanism.FINISH, PID))
 
 
 def packaged() -> str | None:
@@ -394,22 +399,30 @@ plugin = ProxyPlugin(
     mechanisms=(
         Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE),
         Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots, IDLE),
-        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE, recipe=recipe(Reload)),
+        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE, recipe=taking_over(Reload)),
         Mechanism(
             "reload-idle",
             "a new process (-sf) and option idle-close-on-response",
             ReloadIdle,
             REDISPATCH,
-            recipe=recipe(ReloadIdle),
+            recipe=taking_over(ReloadIdle),
         ),
         Mechanism(
             "reload-redispatch",
             "as reload-idle, and option redispatch 1",
             ReloadRedispatch,
-            recipe=recipe(ReloadRedispatch),
+            recipe=taking_over(ReloadRedispatch),
         ),
-        Mechanism("master-worker", "a new worker (-W), with HAProxy's defaults", MasterWorker, IDLE),
-        Mechanism("hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL, recipe=recipe(Hard)),
-        Mechanism("restart", "stop and start", Restart, ALIVE),
+        Mechanism(
+            "master-worker",
+            "a new worker (-W), with HAProxy's defaults",
+            MasterWorker,
+            IDLE,
+            recipe=attrs.evolve(recipe(MasterWorker), arguments=MASTER_ARGUMENTS, signal="SIGUSR2"),
+        ),
+        Mechanism(
+            "hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL, recipe=taking_over(Hard)
+        ),
+        Mechanism("restart", "stop and start", Restart, ALIVE, recipe=attrs.evolve(recipe(Reload), stop="SIGUSR1")),
     ),
 )

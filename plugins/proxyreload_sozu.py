@@ -4,7 +4,7 @@ https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md
 """
 
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.recipe import HOSTNAME, Command, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -31,7 +32,7 @@ pid_file_path = "{folder}/sozu.pid"
 command_buffer_size = 16384
 max_command_buffer_size = 163840
 ctl_command_timeout = 10000
-worker_count = 2
+worker_count = {workers}
 worker_automatic_restart = true
 handle_process_affinity = false
 max_connections = 500
@@ -55,7 +56,9 @@ backends = [
 {backends}
 ]
 """
-CLUSTER = "app"
+CONFIG_FILE, CLUSTER = "sozu.toml", "app"
+#: Worker processes; their ids are the numbers from 0, and those of their successors the next ones.
+WORKERS = 2
 
 
 @implementer(IReloads)
@@ -109,19 +112,18 @@ class Sozu:
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> None:
         workspace, self._upstreams = self.workspace, list(upstreams)
-        backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
-        text = CONFIG.format(
-            folder=workspace.folder,
-            front=workspace.front,
-            timeout=workspace.idle_timeout_s,
-            hostname=workspace.hostname,
-            backends=backends,
-        )
-        workspace.write(self._config.name, text)
+        how = {"folder": str(workspace.folder), "hostname": workspace.hostname}
+        workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, upstreams, **how))
 
     @property
     def _config(self) -> Path:
-        return self.workspace.path("sozu.toml")
+        return self.workspace.path(CONFIG_FILE)
+
+
+def _configuration(front: str, timeout_s: int, upstreams: Sequence[Upstream], **how: str) -> str:
+    """Return the text of the configuration."""
+    backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
+    return CONFIG.format(front=front, timeout=timeout_s, workers=WORKERS, backends=backends, **how)
 
 
 @implementer(IReloads, IUpgrades)
@@ -240,6 +242,28 @@ class Restart(Restarting):
     PROXY = Sozu
 
 
+def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+    """Return what sozu needs in a folder."""
+    return {CONFIG_FILE: _configuration(front, timeout_s, upstreams, folder=".", hostname=HOSTNAME)}
+
+
+def commanded(*more: Sequence[str]) -> Recipe:
+    """Return how a change is made without this plugin: by sozu's own commands, with `more` that follow."""
+
+    def steps(before: Sequence[Upstream], after: Sequence[Upstream]) -> Sequence[Command]:
+        commands: list[Sequence[str]] = [
+            ("backend", "remove", "--id", CLUSTER, "--backend-id", each.name, "--address", each.address)
+            for each in before
+            if each not in after
+        ]
+        if not commands:
+            commands = [("reload", "--file", CONFIG_FILE)]  # adds what is new; `backend add` gives it no weight
+        return [Command((*words, "--config", CONFIG_FILE, "--timeout", "30000")) for words in (*commands, *more)]
+
+    return attrs.evolve(RECIPE, steps=steps)
+
+
+RECIPE = Recipe("sozu", ("--version",), ("start", "-c", CONFIG_FILE), configured)
 IN_PLACE = Cure(
     "changing the backends of the running workers, as in sozu:runtime",
     "https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md",
@@ -249,9 +273,21 @@ plugin = ProxyPlugin(
     name="sozu",
     binary=Binary("sozu", how_to_get="make sozu (or cargo install --locked sozu)"),
     mechanisms=(
-        Mechanism("runtime", "the command socket: add backend, remove backend", Runtime),
-        Mechanism("upgrade", "the same, and then sozu upgrade: a new main process and new workers", Upgrade, IN_PLACE),
-        Mechanism("upgrade-workers", "the same, and then new workers, one by one", UpgradeWorkers, IN_PLACE),
-        Mechanism("restart", "stop and start", Restart, IN_PLACE),
+        Mechanism("runtime", "the command socket: add backend, remove backend", Runtime, recipe=commanded()),
+        Mechanism(
+            "upgrade",
+            "the same, and then sozu upgrade: a new main process and new workers",
+            Upgrade,
+            IN_PLACE,
+            recipe=commanded(("upgrade",)),
+        ),
+        Mechanism(
+            "upgrade-workers",
+            "the same, and then new workers, one by one",
+            UpgradeWorkers,
+            IN_PLACE,
+            recipe=commanded(*(("upgrade", "--worker", str(worker)) for worker in range(WORKERS))),
+        ),
+        Mechanism("restart", "stop and start", Restart, IN_PLACE, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
     ),
 )

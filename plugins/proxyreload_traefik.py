@@ -25,15 +25,18 @@ from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.ports import free_port
+from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
+from proxyreload.proxy.workspace import TIMEOUT_S, Workspace
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
 WORDS_LIMIT = 600
 #: The folder that the file provider watches.
 FOLDER = "dynamic"
+#: The static configuration, and in that folder what is provided.
+CONFIG_FILE, PROVIDED = "traefik.yml", "app.yml"
 
 # readTimeout is for a whole request, also one that is sent over a while.
 # The throttle is 2 s by default: the least time between two configurations.
@@ -60,6 +63,11 @@ providers:
 # but for requests with a header that is drawn for each run: without it the answer is 404.
 SECRET_FIELD = "X-Proxyreload-Secret"  # noqa: S105
 SECRET_BYTES = 24
+
+
+def static(front: str, whole_timeout_s: int, idle_timeout_s: int, **how: str) -> str:
+    """Return the text of the static configuration."""
+    return STATIC.format(front=front, whole=f"{whole_timeout_s}s", idle=f"{idle_timeout_s}s", **how)
 
 
 def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
@@ -159,7 +167,7 @@ class File:
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         """Hand a configuration to the provider."""
-        self._place("app.yml", dynamic(upstreams))
+        self._place(PROVIDED, dynamic(upstreams))
 
     def _spawn(self) -> ChildProcess:
         return self.workspace.spawn(*self._command(), environment=self.workspace.homes)
@@ -169,15 +177,10 @@ class File:
         workspace = self.workspace
         admin = f"{workspace.front_host}:{free_port(workspace.front_host)}"
         self._admin = Admin(workspace.reactor, f"http://{admin}", headers={SECRET_FIELD: self._secret})
-        text = STATIC.format(
-            front=workspace.front,
-            whole=f"{workspace.whole_timeout_s}s",
-            idle=f"{workspace.idle_timeout_s}s",
-            admin=admin,
-            files=workspace.path(FOLDER),
-            provider=self._settings(),
-        )
-        config = workspace.write("traefik.yml", text)
+        files = str(workspace.path(FOLDER))
+        timeouts_s = (workspace.whole_timeout_s, workspace.idle_timeout_s)
+        text = static(workspace.front, *timeouts_s, admin=admin, files=files, provider=self._settings())
+        config = workspace.write(CONFIG_FILE, text)
         return [workspace.binary, f"--configFile={config}"]
 
     async def _change(self, upstreams: list[Upstream]) -> None:
@@ -318,6 +321,14 @@ class Restart(Restarting):
     PROXY = File
 
 
+def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+    """Return what Traefik needs in a folder; its API answers nobody."""
+    how = {"admin": f"{front.partition(':')[0]}:0", "files": FOLDER, "provider": ""}
+    provided = {f"{FOLDER}/{PROVIDED}": json.dumps(dynamic(upstreams))}
+    return {CONFIG_FILE: static(front, TIMEOUT_S, timeout_s, **how), **provided}
+
+
+RECIPE = Recipe("traefik", ("version",), (f"--configFile={CONFIG_FILE}",), configured)
 NO_RELOAD = {"reload": "Traefik has nothing to reload: its providers watch, and the rest is read at its start only"}
 
 FOLLOWED = Cure(
@@ -333,9 +344,11 @@ plugin = ProxyPlugin(
         version_args=("version",),
     ),
     mechanisms=(
-        Mechanism("file", "the file provider: a configuration renamed into place", File, cannot=NO_RELOAD),
+        Mechanism(
+            "file", "the file provider: a configuration renamed into place", File, cannot=NO_RELOAD, recipe=RECIPE
+        ),
         Mechanism("rest", "the REST provider: PUT of the whole configuration", Rest, cannot=NO_RELOAD),
         Mechanism("http", "the HTTP provider: Traefik asks a server of ours every 200 ms", Http, cannot=NO_RELOAD),
-        Mechanism("restart", "stop and start", Restart, FOLLOWED),
+        Mechanism("restart", "stop and start", Restart, FOLLOWED, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
     ),
 )

@@ -1,4 +1,4 @@
-"""How a proxy is run and changed by anybody: from files, arguments and signals, with no code of ours."""
+"""How a proxy is run and changed by anybody: from files, arguments, signals and requests, with no code of ours."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,22 +8,55 @@ from proxyreload.proxy.upstream import Upstream
 
 #: In an argument: the pid of the process that was started before.
 PID = "{pid}"
+#: What the requests of a script call the proxy.
+HOSTNAME = "proxyreload.test"
 #: The texts of the configuration's files, by their names in the proxy's folder, for ``host:port`` of the front, the
 #: seconds of its time-outs and its backends.
 Configured = Callable[[str, int, Sequence[Upstream]], Mapping[str, str]]
 
 
 @attrs.frozen
+class Command:
+    """The program is run with these words, in its folder, and ends with status 0 when it has done what they say."""
+
+    words: Sequence[str]
+
+
+@attrs.frozen
+class Ask:
+    """An HTTP request to a Unix socket of the proxy's, which is answered with 200 when it is done."""
+
+    socket: str  #: its name in the folder
+    method: str
+    path: str
+    body: str = ""  #: what is sent; or
+    file: str = ""  #: the name of the file that is
+    fields: Mapping[str, str] = attrs.field(factory=dict)  #: more of the head
+
+
+def no_steps(_before: Sequence[Upstream], _after: Sequence[Upstream]) -> Sequence[Command | Ask]:
+    """Return what is to be done besides, for the backends before and after a change: nothing."""
+    return ()
+
+
+@attrs.frozen
 class Recipe:
     """What one mechanism does, as far as it can be written down.
 
-    The program is started in a folder that has its configuration, with ``arguments``, and stays in the foreground. A
-    reload is a signal to that process, or with ``successor`` another process, started with ``arguments`` and these.
+    The program is started in a folder that has its configuration, with ``arguments``, and stays in the foreground. For
+    a change the files are put in place, and then one of these is done, or none where the proxy follows its files:
+
+    - it is ended by the signal ``stop`` before, and started anew after that;
+    - it is sent the signal ``signal``;
+    - another process is started with ``arguments`` and ``successor``, and takes over;
+    - ``steps`` are taken, one after another.
     """
 
     program: str  #: its name on PATH
     version: Sequence[str]  #: makes it tell its version
     arguments: Sequence[str]
     configured: Configured
-    signal: str = ""  #: the name of the one that makes it reload
+    stop: str = ""
+    signal: str = ""
     successor: Sequence[str] = ()
+    steps: Callable[[Sequence[Upstream], Sequence[Upstream]], Sequence[Command | Ask]] = no_steps

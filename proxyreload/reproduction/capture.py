@@ -50,8 +50,9 @@ def _tell(case: Case, conversation: Conversation) -> None:
 
 def _end(case: Case, conversation: Conversation) -> None:
     loss, ended_us = case.among.loss, case.example.times.ended_us
-    if loss.status:
-        answer = f"HTTP/1.1 {loss.status} \r\n\r\n".encode("ascii")
+    status = 200 if loss.answered else loss.status
+    if status:
+        answer = f"HTTP/1.1 {status} \r\n\r\n".encode("ascii")
         conversation.answer(ended_us, answer, "of this answer the record has the status alone: the rest is made up")
     elif loss.failure in _RESETS:
         conversation.reset(ended_us, loss.failure)

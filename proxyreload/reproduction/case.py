@@ -1,6 +1,6 @@
 """One loss with all that it takes to see it again, from the files of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import attrs
@@ -8,7 +8,7 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.explanation.sources import Sources
 from proxyreload.plan.traffic import Group
-from proxyreload.proxy.recipe import Recipe
+from proxyreload.proxy.recipe import Ask, Command, Recipe
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import idle_timeout_s
@@ -47,10 +47,18 @@ class Case:
         instances = sorted({*self.turn.before, *self.turn.after})
         return {instance: self.first_port + instance for instance in instances}
 
+    @property
+    def steps(self) -> Sequence[Command | Ask]:
+        """What the change is, besides files and processes."""
+        return self.recipe.steps(self._upstreams(self.turn.before), self._upstreams(self.turn.after))
+
     def configured(self, instances: tuple[int, ...]) -> Mapping[str, str]:
         """Return the proxy's configuration with these backends, as its plugin writes it."""
-        upstreams = [Upstream(instance, HOST, self.ports[instance]) for instance in instances]
-        return self.recipe.configured(f"{HOST}:{self.front_port}", _idle_timeout_s(self.record), upstreams)
+        front, timeout_s = f"{HOST}:{self.front_port}", _idle_timeout_s(self.record)
+        return self.recipe.configured(front, timeout_s, self._upstreams(instances))
+
+    def _upstreams(self, instances: tuple[int, ...]) -> list[Upstream]:
+        return [Upstream(instance, HOST, self.ports[instance]) for instance in instances]
 
 
 def case_of(sources: Sources, among: Among) -> Case:
@@ -60,9 +68,9 @@ def case_of(sources: Sources, among: Among) -> Case:
     again.
     """
     record, loss = sources.record, among.loss
-    way = way_of(loss)
     killed_s, stopped_s = (_seconds(record, key, bounds.STOP_AFTER_S) for key in ("kill_removed", "stop_removed"))
     leaves_s = stopped_s if killed_s is None else killed_s
+    way = way_of(loss, killed=killed_s is not None)
     turn = turn_of(record, loss, way, leaves_s)
     choice = choose(turn.change.mechanism)
     recipe = choice.mechanism.recipe

@@ -40,6 +40,7 @@ class Example:
     chunked: bool
     times: Times
     whole: bool  #: whether `request` is all that was to be sent
+    rtt_ms: float  #: how far away its client was, as far as that is known
 
 
 def example_of(sources: Sources, loss: KnownLoss, requested_us: int) -> Example:
@@ -68,7 +69,8 @@ def example_of(sources: Sources, loss: KnownLoss, requested_us: int) -> Example:
     whole = len(data) <= REQUEST_KEPT and pieces is None
     kept, told = data[:REQUEST_KEPT], request_id.decode("ascii")
     times = _times(sources, loss, requested_us)
-    return Example(loss, told, kept, end.method, body, pieces is not None, times, whole)
+    rtt_ms = 0.0 if group is None else group.rtt_ms
+    return Example(loss, told, kept, end.method, body, pieces is not None, times, whole, rtt_ms)
 
 
 def _prepared(coroutine: Coroutine[Any, Any, PreparedRequest]) -> PreparedRequest:

@@ -48,6 +48,11 @@ class KnownLoss:
         found = _STATUS.fullmatch(self.failure)
         return int(found[1]) if found is not None else 0
 
+    @property
+    def answered(self) -> bool:
+        """Whether its client had a right answer: it was carried out again all the same."""
+        return self.fate is not None and self.fate.answered
+
 
 @attrs.frozen
 class Among:

@@ -6,20 +6,33 @@ Into the literal go numbers, words of ours and what the plugin itself says; noth
 from importlib.resources import files
 from pprint import pformat
 
+import attrs
+
+from proxyreload.proxy.recipe import Ask, Command
 from proxyreload.reproduction.case import Case
 from proxyreload.reproduction.ways import counts_as
 
-_TEMPLATE, _PLACE, _WIDTH = "reproduce.py.txt", "CASE = {}  # what was recorded stands here", 110
+_PARTS = ("head", "backends", "clients", "proxy", "packets", "trial", "main")
+_PLACE, _WIDTH = "CASE = {}  # what was recorded stands here", 110
 #: Seconds that it waits at most, and bytes of a body that it sends: it is bounded in time.
 _WAIT_AT_MOST_S, _BODY_AT_MOST = 60.0, 16_384
+#: And a client is as far away as this at most, there and back.
+_AWAY_AT_MOST_MS, MS_PER_S = 1000.0, 1000.0
 
 
 def script(case: Case) -> str:
     """Return the script for a case."""
-    template = files("proxyreload.reproduction").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    folder = files("proxyreload.reproduction").joinpath("template")
+    template = "\n\n".join(folder.joinpath(f"{part}.py.txt").read_text(encoding="utf-8") for part in _PARTS)
     before, place, after = template.partition(_PLACE)
     assert place  # noqa: S101
     return f"{before}CASE = {pformat(_literal(case), sort_dicts=False, width=_WIDTH)}{after}"
+
+
+def _step(step: Command | Ask) -> dict[str, object]:
+    if isinstance(step, Command):
+        return {"command": list(step.words)}
+    return {**attrs.asdict(step), "fields": dict(step.fields)}
 
 
 def _literal(case: Case) -> dict[str, object]:
@@ -30,8 +43,10 @@ def _literal(case: Case) -> dict[str, object]:
         "program": recipe.program,
         "version": list(recipe.version),
         "arguments": list(recipe.arguments),
+        "stop": recipe.stop,
         "signal": recipe.signal,
         "successor": list(recipe.successor),
+        "steps": [_step(step) for step in case.steps],
         "front": case.front_port,
         "backends": case.ports,
         "change": turn.name,
@@ -45,5 +60,6 @@ def _literal(case: Case) -> dict[str, object]:
         "body": min(example.body_bytes, _BODY_AT_MOST),
         "chunked": example.chunked,
         "connections": case.way.connections,
+        "away_s": min(example.rtt_ms, _AWAY_AT_MOST_MS) / 2 / MS_PER_S,
         "lost": counts_as(case.among.loss, case.way),
     }

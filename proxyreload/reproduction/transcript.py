@@ -57,6 +57,8 @@ def _sent(case: Case) -> Iterator[str]:
 
 
 def _came_back(loss: KnownLoss) -> str:
+    if loss.answered:
+        return "its client had an answer all the same; when which backend carried it out is not in the record"
     if loss.status:
         return f"the answer is {loss.status}; its bytes are not in the record"
     return "what came of an answer is not in the record" if "mid-response" in loss.failure else "nothing came back"

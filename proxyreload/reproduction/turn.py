@@ -48,7 +48,8 @@ def turn_of(record: Record, loss: KnownLoss, way: Way, leaves_s: float | None) -
     """Return the change that a loss is the doing of; raises `UsageError` if there is none, or none that can be made.
 
     Mostly that is the change whose window it is in. What rests across a removal until the backend has gone, `leaves_s`
-    after it was applied, is lost in the window of whatever change has come meanwhile.
+    after it was applied, is lost in the window of whatever change has come meanwhile; what was under way at a backend
+    that is killed then may have been sent in the window of a change before.
     """
     turns = _turns(record)
     turn = next((turn for turn in turns if turn.change.number == loss.change), None)
@@ -56,7 +57,13 @@ def turn_of(record: Record, loss: KnownLoss, way: Way, leaves_s: float | None) -
         msg = f"loss {loss.number} is no change's doing: there is nothing to make again"
         raise UsageError(msg)
     if way is REST:
-        turn = _removal(turns, turn, loss, leaves_s) or turn
+        turn = _removal(turns[: turns.index(turn) + 1], turn, loss, leaves_s) or turn
+    if way.killed:  # with what was sent before its removal, too
+        killed = _removal(turns, turn, loss, leaves_s)
+        if killed is None:
+            msg = f"loss {loss.number} cannot be reproduced yet: no change had taken its backend away by then"
+            raise UsageError(msg)
+        turn = killed
     if turn.change.action not in _ACTIONS:
         action = turn.change.action
         msg = f"change {turn.change.number} cannot be reproduced yet: a script can {', '.join(_ACTIONS)}, not {action}"
@@ -68,12 +75,13 @@ def turn_of(record: Record, loss: KnownLoss, way: Way, leaves_s: float | None) -
 
 
 def _removal(turns: Sequence[Turn], charged: Turn, loss: KnownLoss, leaves_s: float | None) -> Turn | None:
-    """Return the latest removal, up to the change that is charged, whose backend had gone when a request was lost."""
-    for turn in reversed(turns[: turns.index(charged) + 1]):
+    """Return the latest removal of some whose backend had gone when a request was lost."""
+    for turn in reversed(turns):
         applied_us = turn.change.applied_us
         if turn.removed is None or applied_us is None or leaves_s is None:
             continue
-        if applied_us + leaves_s * 1e6 <= loss.ended_us and turn.removed not in charged.after:
+        back = turn.change.number < charged.change.number and turn.removed in charged.after
+        if applied_us + leaves_s * 1e6 <= loss.ended_us and not back:
             return attrs.evolve(turn, charged_us=charged.charged_us)
     return None
 

@@ -7,9 +7,14 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.history import failures
 from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.fate import Fate
 from proxyreload.reproduction.knownloss import KnownLoss
 
 _RFC = "https://www.rfc-editor.org/rfc/rfc9112"
+_SEMANTICS = "https://www.rfc-editor.org/rfc/rfc9110"
+
+
+_FRESH = frozenset({failures.RESET_FRESH, failures.CLOSED_FRESH})
 
 
 @attrs.frozen
@@ -21,6 +26,7 @@ class Way:
     done: str  #: what the script does, for whoever reads of it
     expected: str  #: what should happen in place of the loss, Markdown
     alike: frozenset[str] = frozenset()  #: failures that differ by chance alone
+    killed: bool = False  #: the removed backend is killed with what it has: the loss is by that
 
 
 RACE = Way(
@@ -28,7 +34,8 @@ RACE = Way(
     200,
     "It lets idle connections rest, makes the change, and at the first FIN that it sees on any of them sends a request "
     "over all the others. Each looks at its own connection right before it sends: where the end has been seen, nothing "
-    "is sent, so that a connection known to be closed never counts.",
+    "is sent, so that a connection known to be closed never counts. Its clients are as far away as the run's: what "
+    "they send and see waits for half a round trip.",
     "A proxy may close an idle connection at any time, and a client has to be ready for that "
     f"([RFC 9112, 9.3.1]({_RFC}#section-9.3.1), [9.5]({_RFC}#section-9.5)). A request that was on its way meanwhile is "
     "lost all the same, and by itself a client may only repeat it if its method is idempotent. What spares it: "
@@ -57,25 +64,73 @@ UNDER_WAY = Way(
     f"`Connection: close` ([RFC 9112, 9.6]({_RFC}#section-9.6)). An answer that is cut is incomplete "
     f"([8]({_RFC}#section-8)), and whether a request without an answer was carried out the client cannot know "
     f"([9.3.1]({_RFC}#section-9.3.1)).",
-    frozenset({*failures.RACES, failures.RESET_MID_RESPONSE, failures.TRUNCATED}),
+    frozenset({*failures.RACES, *_FRESH, failures.RESET_MID_RESPONSE, failures.TRUNCATED}),
 )
-#: By the cause, where a status was the failure, and where the connection ended.
-_ANSWERED: Mapping[Cause, Way] = {
-    Cause.STALE_GENERATION: REST,
-    Cause.BACKEND_GONE: REST,
-}
-_ENDED: Mapping[Cause, Way] = {
+AT_KILLED = attrs.evolve(
+    UNDER_WAY,
+    done="It sends a request over each of its connections, which backends answer after a while, makes the change "
+    "meanwhile, and kills the removed backend with those that it has.",
+    expected="A backend that is killed takes what it had with it. What the proxy had sent to it may have been carried "
+    f"out, so that it must not send it again if its method is not idempotent ([RFC 9110, 9.2.2]({_SEMANTICS}"
+    "#section-9.2.2)); a GET another backend can have, and in place of an answer that did not come a client should "
+    f"hear 502 ([15.6.3]({_SEMANTICS}#section-15.6.3)), not the end of its connection.",
+    killed=True,
+)
+TWICE = attrs.evolve(
+    AT_KILLED,
+    expected="A proxy must not by itself repeat a request whose method is not idempotent, and may repeat others "
+    f"([RFC 9110, 9.2.2]({_SEMANTICS}#section-9.2.2)): for a GET this is no error, but whoever counts what is carried "
+    "out should know of it.",
+    alike=frozenset(),
+)
+_NEW_CONNECTIONS = (
+    "It has requests sent over new connections, one after another by each of its clients, from before the change until "
+    "the traffic shows it."
+)
+REFUSED = Way(
+    "fresh",
+    20,
+    _NEW_CONNECTIONS,
+    "There is somebody who listens at every moment: a successor starts before its predecessor ends, on the same "
+    "socket, or beside it with `SO_REUSEPORT`.",
+    frozenset({failures.REFUSED, failures.CONNECT_ERROR, failures.CONNECT_TIMEOUT}),
+)
+DROPPED = attrs.evolve(
+    REFUSED,
+    connections=100,
+    expected="What has been opened and waits to be accepted is accepted by somebody: a listening socket is handed on, "
+    "or its queue is emptied before it is closed ([listen(2)](https://man7.org/linux/man-pages/man2/listen.2.html)).",
+    alike=_FRESH,
+)
+NEW = attrs.evolve(
+    REFUSED,
+    expected="A proxy that listens can serve, and knows the backends that it is to serve from: each of these "
+    "connections was opened for this request. What an answer of its own says: "
+    f"[RFC 9110, 15.5]({_SEMANTICS}#section-15.5), [15.6]({_SEMANTICS}#section-15.6).",
+    alike=frozenset(),
+)
+#: By the cause alone.
+_BY_CAUSE: Mapping[Cause, Way] = {
     Cause.KEEP_ALIVE_RACE: RACE,
+    Cause.STALE_GENERATION: REST,
     Cause.OLD_PROCESS_KILLED: UNDER_WAY,
     Cause.PROXY_CUT: UNDER_WAY,
-    Cause.BACKEND_GONE: UNDER_WAY,
-    Cause.REPEAT_REFUSED: UNDER_WAY,
+    Cause.LISTEN_QUEUE_DROPPED: DROPPED,
+    Cause.NOBODY_LISTENED: REFUSED,
+    Cause.PROXY_REFUSED: NEW,
 }
+#: Where a backend was killed with the request, by the cause.
+_BY_KILL: Mapping[Cause, Way] = {
+    Cause.BACKEND_GONE: AT_KILLED,
+    Cause.REPEAT_REFUSED: AT_KILLED,
+    Cause.REPEATED: TWICE,
+}
+_ARRIVED = (Fate.LOST_UNEXECUTED, Fate.LOST_EXECUTED, Fate.LOST_EXECUTED_TWICE, Fate.ANSWERED_TWICE, Fate.LOST_UNKNOWN)
 
 
-def way_of(loss: KnownLoss) -> Way:
-    """Return how it can be seen again; raises `UsageError` if no way is known."""
-    way = (_ANSWERED if loss.status else _ENDED).get(loss.cause)
+def way_of(loss: KnownLoss, *, killed: bool) -> Way:
+    """Return how it can be seen again; `killed`: removed backends were. Raises `UsageError` if no way is known."""
+    way = _way_of(loss, killed=killed)
     if way is None:
         what = f"{loss.cause.value} ({loss.failure})"
         msg = f"loss {loss.number} cannot be reproduced yet: no script knows how to bring about: {what}"
@@ -83,8 +138,17 @@ def way_of(loss: KnownLoss) -> Way:
     return way
 
 
+def _way_of(loss: KnownLoss, *, killed: bool) -> Way | None:
+    arrived = loss.fate in _ARRIVED
+    if killed and arrived and loss.cause in _BY_KILL:
+        return _BY_KILL[loss.cause]
+    if loss.cause is Cause.BACKEND_GONE:
+        return REST if loss.status else UNDER_WAY
+    if loss.cause is Cause.PROXY_STALLED:
+        return UNDER_WAY if arrived else REST if loss.carried else NEW
+    return _BY_CAUSE.get(loss.cause)
+
+
 def counts_as(loss: KnownLoss, way: Way) -> list[str]:
     """Return the failures that are this loss again."""
-    if loss.failure in way.alike or not loss.status:
-        return sorted(way.alike | {loss.failure})
-    return [loss.failure]
+    return sorted(way.alike) if loss.failure in way.alike else [loss.failure]

@@ -12,10 +12,6 @@ import pytest
 
 from proxyreload.command.reproduce import reproduce
 from proxyreload.errors import UsageError
-from proxyreload.ledger.cause import Cause
-from proxyreload.ledger.fate import Fate
-from proxyreload.reproduction.knownloss import KnownLoss
-from proxyreload.reproduction.ways import RACE, REST, UNDER_WAY, counts_as, way_of
 
 from .lost import STALE, loss, run_of, write_losses, write_lossy_run
 from .written import change, lost, row, write_rows
@@ -303,8 +299,8 @@ def test_rows_that_are_none(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_does_not_say_how(tmp_path: Path) -> None:
-    text = refused(tmp_path, content=run_of("caddy:load"))
-    assert text == ("caddy:load cannot be reproduced yet: its plugin does not say how anybody else makes its changes")
+    text = refused(tmp_path, content=run_of("caddy:dns"))
+    assert text == ("caddy:dns cannot be reproduced yet: its plugin does not say how anybody else makes its changes")
 
 
 def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
@@ -315,8 +311,12 @@ def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
     ("told", "why"),
     [
         (
-            {"cause": "proxy stalled", "failure": "timeout"},
-            "no script knows how to bring about: proxy stalled (timeout)",
+            {"cause": "answer spoilt", "failure": "wrong body"},
+            "no script knows how to bring about: answer spoilt (wrong body)",
+        ),
+        (
+            {"cause": "repeat refused", "failure": "status 504", "fate": "lost_executed"},
+            "no script knows how to bring about: repeat refused (status 504)",
         ),
         (
             {"cause": "repeated by the proxy", "failure": "carried out twice"},
@@ -379,20 +379,82 @@ def test_a_folder_in_which_nothing_can_be_made(tmp_path: Path) -> None:
         reproduce([str(file), "--into", str(tmp_path / "nowhere")])
 
 
-def test_every_way_counts_what_is_the_same_loss() -> None:
+#: What was carried out twice when the backend that had it was killed.
+REPEATED = loss(
+    time=6_000_000,
+    kind="slow",
+    failure="carried out twice",
+    cause="repeated by the proxy",
+    fate="answered_twice",
+    since_change_us=-200_000,
+)
 
-    def lost_by(cause: Cause, failure: str) -> KnownLoss:
-        return KnownLoss(1, 1, 1, "get", 1, failure, 1, 1, 1, 1, Fate.LOST_NEVER_ARRIVED, cause, 1, 1, "")
 
-    race = lost_by(Cause.KEEP_ALIVE_RACE, "reset before response, reused")
-    assert way_of(race) is RACE
-    assert counts_as(race, RACE) == ["closed before response, reused", "reset before response, reused"]
-    stale = lost_by(Cause.BACKEND_GONE, "status 502")
-    assert way_of(stale) is REST
-    assert counts_as(stale, REST) == ["status 502"]
-    cut = lost_by(Cause.PROXY_CUT, "reset mid-response")
-    assert way_of(cut) is UNDER_WAY
-    assert "truncated" in counts_as(cut, UNDER_WAY)
-    assert way_of(lost_by(Cause.REPEAT_REFUSED, "closed before response, reused")) is UNDER_WAY
-    with pytest.raises(UsageError, match=r"no script knows how to bring about: repeat refused \(status 502\)"):
-        way_of(lost_by(Cause.REPEAT_REFUSED, "status 502"))
+def killing(**more: object) -> dict[str, Any]:
+    """Return a run whose removed backends are killed at once."""
+    content = run_of("nginx:reload", action="remove", instance="0", **more)
+    content["options"]["kill_removed"] = 0.001
+    return content
+
+
+def test_a_request_that_was_under_way_is_the_doing_of_the_removal_that_came_after_it(tmp_path: Path) -> None:
+    changes = [
+        change(1, 2_000_000, action="add", instance="2", mechanism="nginx:reload"),
+        change(2, 3_000_000, action="remove", instance="0", mechanism="nginx:reload"),
+    ]
+    folder = made(tmp_path, killing(changes=changes), REPEATED)
+    known = case(folder)
+    assert (known["way"], known["lost"], known["killed"]) == ("under way", ["carried out twice"], True)
+    assert (known["change"], known["removed"]) == ("remove backend 0", 0)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "# nginx:reload: a request is carried out twice when the proxy is changed (remove backend 0)" in text
+    assert "- fate: it was answered, and **backends carried it out more than once**" in text
+    assert "carried out twice: its client had an answer all the same" in (folder / "example.txt").read_text()
+    assert b"HTTP/1.1 200" in (folder / "example.pcapng").read_bytes()
+
+
+def test_a_backend_that_was_killed_by_no_change(tmp_path: Path) -> None:
+    content = killing(changes=[change(1, 2_000_000, action="add", instance="2", mechanism="nginx:reload")])
+    text = refused(tmp_path, content=content, rows=[REPEATED])
+    assert text == "loss 1 cannot be reproduced yet: no change had taken its backend away by then"
+
+
+def test_a_client_is_as_far_away_as_it_was(tmp_path: Path) -> None:
+    traffic = [{"kind": "get", "clients": 10, "rate": None, "rtt_ms": 20.0}]
+    folder = made(tmp_path, run_of("nginx:reload", traffic=traffic))
+    assert case(folder)["away_s"] == 0.01
+    assert (
+        "- lost: a request of kind `get`, of a client 20 ms away: closed before" in (folder / "README.md").read_text()
+    )
+
+
+def test_a_client_on_the_moon_is_not_waited_for(tmp_path: Path) -> None:
+    traffic = [{"kind": "get", "clients": 10, "rate": None, "rtt_ms": 1e9}]
+    assert case(made(tmp_path, run_of("nginx:reload", traffic=traffic)))["away_s"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "words"),
+    [
+        ("nginx:restart", "in its place: the proxy is ended before by SIGQUIT, and started anew after that. It "),
+        ("nginx:reload", "in its place: it is sent SIGHUP. It "),
+        ("haproxy:hard", "another process is started with `haproxy -db -f haproxy.cfg -x api.sock -st {pid}`. It "),
+        ("caddy:load", "in its place: `POST /load` with `caddy.json` at its socket `admin-0.sock`. It "),
+        ("sozu:upgrade", "--timeout 30000`, then `sozu upgrade --config sozu.toml --timeout 30000`. It "),
+        ("traefik:file", "in its place: the proxy follows its files. It "),
+    ],
+)
+def test_the_readme_says_how_the_change_is_made(tmp_path: Path, mechanism: str, words: str) -> None:
+    assert words in (made(tmp_path, run_of(mechanism)) / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_the_script_does_besides_is_a_literal(tmp_path: Path) -> None:
+    (step,) = case(made(tmp_path, run_of("caddy:api")))["steps"]
+    assert step.pop("fields") == {"Content-Type": "application/json"}
+    assert step == {
+        "socket": "admin-0.sock",
+        "method": "POST",
+        "path": "/id/app/upstreams",
+        "body": '{"dial": "127.0.0.1:1032"}',
+        "file": "",
+    }

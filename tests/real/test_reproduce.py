@@ -5,8 +5,10 @@ This is what docs/reproducing.md shows.
 
 import json
 import os
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tarfile
@@ -16,7 +18,7 @@ from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -24,16 +26,37 @@ import pytest
 from proxyreload.record.lossfile import COLUMNS
 
 from .command import HOST, TIMEOUT_S, Place
-from .proxies import binary
+from .proxies import SOZU, binary
 
 RACE = {"failure": "closed before response, reused", "cause": "keep-alive race"}
 STALE = {"failure": "status 503", "cause": "stale generation", "kind": "idle", "time": 7_000_000}
-CUT = {"failure": "closed before response, reused", "cause": "old process killed", "kind": "slow"}
+CUT = {"failure": "truncated", "cause": "old process killed", "kind": "slow", "fate": "lost_executed"}
+REFUSED = {"failure": "refused", "cause": "nobody listened", "kind": "fresh"}
+TWICE = {
+    "failure": "carried out twice",
+    "cause": "repeated by the proxy",
+    "kind": "slow",
+    "fate": "answered_twice",
+    "time": 7_000_000,
+}
+GONE = {"failure": "status 502", "cause": "backend gone", "kind": "slow", "fate": "lost_executed", "time": 7_000_000}
+#: What the script says of such fates.
+FATES = {"answered_twice": "carried out 2 times", "lost_executed": "carried out once"}
+#: Who is 20 ms away can know of no end when he sends.
+NEAR, FAR, KILLED = {"rtt_ms": 0.0}, {"rtt_ms": 20.0}, {"kill_removed": 0.001}
 #: A loss that is seen in nearly every change is seen in one of so many.
 TIMES = "20"
 
 
-def bundle(place: Place, mechanism: str, action: str, told: Mapping[str, object]) -> Path:
+def bundle(
+    place: Place,
+    mechanism: str,
+    action: str,
+    told: Mapping[str, object],
+    *,
+    rtt_ms: float = 0.0,
+    kill_removed: float | None = None,
+) -> Path:
     """Write a run with a loss, and return the folder that is made of it."""
     change: dict[str, Any] = {
         "number": 1,
@@ -62,10 +85,10 @@ def bundle(place: Place, mechanism: str, action: str, told: Mapping[str, object]
             "first_port": place.first_port,
             "timeout": 5.0,
             "stop_removed": 1.0,
-            "kill_removed": None,
+            "kill_removed": kill_removed,
         },
         "scenario": {"backends": [0, 1]},
-        "traffic": [{"kind": "get", "clients": 10}],
+        "traffic": [{"kind": "get", "clients": 10, "rtt_ms": rtt_ms}],
         "proxy_version": "as told",
         "changes": [change],
         "summary": {**dict.fromkeys(counts, 9), "verdict": "lossy", "latency": {}},
@@ -137,23 +160,30 @@ def left(place: Place) -> tuple[Sequence[str], Sequence[str]]:
 
 
 @pytest.mark.parametrize(
-    ("mechanism", "action", "told"),
+    ("mechanism", "action", "told", "how"),
     [
-        ("nginx:reload", "add", RACE),
-        ("haproxy:reload", "add", RACE),
-        ("haproxy:reload-idle", "remove", STALE),
-        ("haproxy:hard", "remove", CUT),
+        ("nginx:reload", "remove", TWICE, KILLED),
+        ("nginx:restart", "add", REFUSED, NEAR),
+        ("haproxy:reload", "add", RACE, FAR),
+        ("haproxy:reload-idle", "remove", STALE, NEAR),
+        ("haproxy:hard", "remove", CUT, NEAR),
+        ("haproxy:master-worker", "add", RACE, FAR),
+        ("caddy:api", "remove", RACE, FAR),
+        ("caddy:load", "add", RACE, FAR),
+        pytest.param("sozu:upgrade", "add", RACE, FAR, marks=SOZU.marks),
+        ("traefik:file", "remove", GONE, KILLED),
+        ("envoy:file", "remove", {**GONE, "failure": "status 503"}, KILLED),
     ],
 )
-def test_a_loss_is_seen_again(place: Place, mechanism: str, action: str, told: Mapping[str, object]) -> None:
-    folder = bundle(place, mechanism, action, told)
+def test_a_loss_is_seen_again(
+    place: Place, mechanism: str, action: str, told: Mapping[str, object], how: Mapping[str, float]
+) -> None:
+    folder = bundle(place, mechanism, action, told, **how)
     plugin = mechanism.partition(":")[0]
     status, said, errors = run(place, folder, binary(plugin), "--times", TIMES)
     assert (status, errors) == (1, ""), said
-    assert str(told["failure"]).partition(" ")[0] in said or "reset" in said
+    assert FATES.get(str(told.get("fate")), "never arrived") in said
     assert said.splitlines()[-1].startswith("seen in change ")
-    if told is not CUT:
-        assert "never arrived" in said
 
 
 def test_a_loss_of_a_run_is_seen_again(place: Place) -> None:
@@ -185,20 +215,103 @@ def test_with_what_helps_it_is_not_seen(
 
 
 def test_a_post_is_carried_out_by_nobody_either(place: Place) -> None:
-    folder = bundle(place, "nginx:reload", "remove", {**RACE, "kind": "post"})
+    folder = bundle(place, "nginx:reload", "remove", {**RACE, "kind": "post"}, rtt_ms=20.0)
     status, said, errors = run(place, folder, binary("nginx"), "--times", TIMES)
     assert (status, errors) == (1, ""), said
 
 
+def may_capture() -> bool:
+    """Say whether whoever runs these tests may hear packets: root, mostly."""
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except PermissionError:
+        return False
+    return True
+
+
+NOT_PERMITTED = "reproduce.py: --capture: Operation not permitted; it takes root, or the capability CAP_NET_RAW\n"
+
+
+def test_the_packets_of_the_change_are_kept_by_who_may_hear_them(place: Place) -> None:
+    folder, file = bundle(place, "nginx:reload", "add", RACE, rtt_ms=20.0), place.folder / "kept.pcapng"
+    status, said, errors = run(place, folder, binary("nginx"), "--times", TIMES, "--capture", str(file))
+    if not may_capture():
+        assert (status, errors, file.exists()) == (2, NOT_PERMITTED, False)
+        return
+    assert (status, errors) == (1, ""), said
+    found = re.search(r"the first: .* from port (\d+) ", said)
+    assert found is not None, said
+    port = int(found[1])
+    packets = [packet for packet in packets_in(file) if port in (packet.source, packet.destination)]
+    sent = [packet for packet in packets if packet.source == port]
+    assert sum(packet.flags == SYN for packet in sent) == 1  # nothing is there twice
+    (at_rest, lost) = [packet for packet in sent if packet.data.startswith(b"GET / HTTP/1.1\r\n")]
+    assert at_rest.data.startswith(lost.data[:16])
+    assert b"Reproduce-Request: " in lost.data
+    ends = [packet for packet in packets if packet.destination == port and packet.flags & (FIN | RST)]
+    assert ends
+    assert not any(packet.data for packet in packets[packets.index(lost) :] if packet.destination == port)
+    assert [packet.at_ns for packet in packets] == sorted(packet.at_ns for packet in packets)
+
+
+FIN, SYN, RST = 1, 2, 4
+
+
+class Packet(NamedTuple):
+    """One TCP segment over IPv4."""
+
+    at_ns: int
+    source: int
+    destination: int
+    flags: int
+    data: bytes
+
+
+def packets_in(file: Path) -> list[Packet]:
+    """Read a file of packets: blocks of sections, interfaces and packets, with their length before and after them."""
+    content, packets, at = file.read_bytes(), [], 0
+    while at < len(content):
+        kind, length = struct.unpack_from("<II", content, at)
+        assert content[at + length - 4 : at + length] == content[at + 4 : at + 8]
+        if kind == 6:
+            high, low, size = struct.unpack_from("<III", content, at + 12)
+            frame = content[at + 28 : at + 28 + size]
+            segment = 14 + 4 * (frame[14] & 15)
+            source, destination = struct.unpack_from(">HH", frame, segment)
+            data = frame[segment + 4 * (frame[segment + 12] >> 4) :]
+            packets.append(Packet(high << 32 | low, source, destination, frame[segment + 13], data))
+        at += length
+    assert packets
+    return packets
+
+
+#: Python that gives up the right to hear packets, and goes on with other words.
+WITHOUT_THE_RIGHT = (
+    "import ctypes, os, sys; "
+    "ctypes.CDLL(None).prctl(24, 13, 0, 0, 0); "  # PR_CAPBSET_DROP, CAP_NET_RAW: with it goes what an exec gives root
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+def test_who_may_not_hear_packets_is_told_so_before_anything_starts(place: Place) -> None:
+    folder, file = bundle(place, "nginx:reload", "add", RACE), place.folder / "kept.pcapng"
+    words = ["-I", "-S", str(folder / "reproduce.py"), "--program", str(binary("nginx")), "--capture", str(file)]
+    command = [sys.executable, "-c", WITHOUT_THE_RIGHT, *words]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert (result.returncode, result.stderr, file.exists()) == (2, NOT_PERMITTED, False)
+    assert result.stdout.count("\n") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_whatever_ends_it_ends_what_it_has_started(place: Place, number: int) -> None:
-    folder = bundle(place, "nginx:reload-min-timeout", "add", RACE)
-    process = start(place, folder, binary("nginx"))
+    folder, file = bundle(place, "nginx:reload-min-timeout", "add", RACE), place.folder / "kept.pcapng"
+    process = start(place, folder, binary("nginx"), *(["--capture", str(file)] if may_capture() else []))
     try:
         until(place, lambda: any("nginx: " in each for each in left(place)[0]))
         process.send_signal(number)
         assert process.wait(TIMEOUT_S) == (-number if number == signal.SIGKILL else 130)
         until_nothing_is_left(place)
+        assert number == signal.SIGKILL or not file.exists()
     finally:
         process.kill()
         process.communicate()
