@@ -72,7 +72,8 @@ def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int
     return {
         # Up to 2.6 a request to a Unix socket must name no host, unless there is one to name.
         "admin": {"listen": f"unix/{admin}", "origins": ["127.0.0.1"], "config": {"persist": False}},
-        "logging": {"logs": {"default": {"level": "INFO"}}},
+        # What is asked of the admin API, a few times for each change, would stand between what is news.
+        "logging": {"logs": {"default": {"level": "INFO", "exclude": ["admin.api"]}}},
         "apps": {"http": {"servers": {"front": server}}},
     }
 

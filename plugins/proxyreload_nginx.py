@@ -40,7 +40,7 @@ CONFIG = """\
 {user}daemon {daemon};
 worker_processes 2;
 pid {folder}/nginx.pid;
-error_log {folder}/error.log notice;
+error_log {folder}/output.log notice;
 
 events {{ worker_connections 1024; }}
 http {{
@@ -250,7 +250,7 @@ class Upgrade(Reload):
 
     async def _successor(self, old: ChildProcess) -> ChildProcess:
         """Send SIGUSR2 and return the new master once its workers serve."""
-        said = self.workspace.said_from_now("error.log")
+        said = self.workspace.said_from_now()
         old.signal(signal.SIGUSR2)
 
         async def taken_over() -> bool:

@@ -3,6 +3,7 @@
 import errno
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -16,7 +17,7 @@ from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnec
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import KindRequest, PreparedRequest
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.history.events import CutExchange, Ending, Exchange, FrontClosed
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.system.untrusted import printable
@@ -196,7 +197,11 @@ class Client:
 
     def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
         """Record the failure and go on with another connection."""
-        self._record(connection, pending, self.clock_ns(), failure, message)
+        made: Callable[..., Exchange] = Exchange
+        if pending.last_state is not None:
+            size = len(self.prepared.encode(pending.request_id)) + pending.added
+            made = partial(CutExchange, size=size, last_state=pending.last_state)
+        self._record(connection, pending, self.clock_ns(), failure, message, made)
         self._lost(connection, Ending.CUT, failure)
         self._proceed(PAUSE_AFTER_FAILED_CONNECTION_S if connection.carried == 1 else 0.0)
 
@@ -328,7 +333,13 @@ class Client:
         )
 
     def _record(
-        self, connection: IConnection | None, pending: Pending, ended_ns: int, failure: str, message: str
+        self,
+        connection: IConnection | None,
+        pending: Pending,
+        ended_ns: int,
+        failure: str,
+        message: str,
+        made: Callable[..., Exchange] = Exchange,
     ) -> None:
         if connection is None:
             exchange = Exchange(
@@ -356,7 +367,7 @@ class Client:
         else:
             written_ns = pending.written_ns
             carried = pending.carried if written_ns else connection.carried
-            exchange = Exchange(
+            exchange = made(
                 self.number,
                 pending.number,
                 pending.due_ns or written_ns or ended_ns,

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.delayline import DelayLine
+from proxyreload.system.tcpinfo import LastState, last_state
 
 #: So many bytes at most are on their way to the client, or wait for it to read them, as in the window of a TCP without
 #: scaling (RFC 9293, 3.1): without a bound a whole download would be there before the first of it made the client rest.
@@ -124,6 +125,7 @@ class NearTransport:
     def write(self, data: bytes) -> None:
         """Send; nothing once the end has been heard."""
         if not self._end.over:
+            self._end.unwritten += len(data)
             self._end.line.after(partial(self._end.write, data))
 
     def loseConnection(self) -> None:
@@ -147,6 +149,10 @@ class NearTransport:
 
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001
         """It is."""
+
+    def last_state(self) -> LastState | None:
+        """Return what the kernel knows of the socket, whose end the client hears now."""
+        return self._end.last_state()
 
     def getHost(self) -> IAddress:
         """Return the socket's own address."""
@@ -173,6 +179,9 @@ class FarEnd(Protocol):
         self._resting = False  # as the client wishes
         self._come: deque[bytes] = deque()  # what has come to the client, which does not read
         self._come_end: Failure | None = None  # and the end behind it
+        self.unwritten = 0  # bytes that the client has sent, and that the kernel has not taken, or not yet
+        self._fin = False  # which the socket has read
+        self._last_state: LastState | None = None  # of a socket that is closed
         self._reading = True
         self._forsaken = False  # the client has given it up before it heard that it is open
         self._descriptor = -1  # in the line's group
@@ -214,10 +223,13 @@ class FarEnd(Protocol):
     def ended(self, reason: Failure) -> None:
         """Let the client hear of the end that the group has read: a FIN leaves the way to the proxy open."""
         self._descriptor = -1
-        if reason.check(ConnectionDone) is not None:
+        self._fin = reason.check(ConnectionDone) is not None
+        if self._fin:
             self.readConnectionLost()
         else:
             transport: Any = self.transport
+            if self._send is not None:
+                self._last_state = last_state(transport.getHandle(), fin=False)
             transport.connectionLost(reason)
 
     def readConnectionLost(self) -> None:
@@ -258,10 +270,21 @@ class FarEnd(Protocol):
                 pass
             except OSError:
                 return  # the kernel knows that the connection is gone, and the reactor will say so
+            self.unwritten -= taken
             if taken < len(data):  # all that follows goes the same way: the rest of this must not be overtaken
                 self._send = None
         if taken < len(data) and self.transport is not None:
             self.transport.write(data[taken:])
+
+    def last_state(self) -> LastState | None:
+        """Return what the kernel knows, or knew of a socket that is closed; what is on its way has not come there.
+
+        None where it had no room for all that was written.
+        """
+        told, transport = self._last_state, cast(Any, self.transport)
+        if told is None and self._fin and self._send is not None:
+            told = last_state(transport.getHandle(), fin=True)
+        return attrs.evolve(told, unacknowledged=told.unacknowledged + self.unwritten) if told is not None else None
 
     def lose(self) -> None:
         """Close the socket."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -20,6 +20,7 @@ from proxyreload.history import failures
 from proxyreload.history.events import Ending
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.tcpinfo import LastState, last_state
 from proxyreload.system.untrusted import printable
 
 #: So many bytes of an answer, interim ones included, have to end its head, and as many more have to bring some of its
@@ -80,6 +81,8 @@ class HTTP11Connection(Protocol):
         self._socket_send: Callable[[bytes], int] | None = None
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._buffered = False
+        self._refused = False  # the kernel has not taken a request
+        self._told_last: Callable[[], LastState | None] | None = None  # by who reads the socket in its place
         self._to_transmit: Callable[[int, HTTP11Connection], None] | None = None  # with the others of its group
 
     @property
@@ -99,6 +102,7 @@ class HTTP11Connection(Protocol):
         secure: bool = ISSLTransport.providedBy(transport)
         get_handle = getattr(transport.transport if secure else transport, "getHandle", None)
         if get_handle is None:  # a transport in memory, or what the socket knows is half a round trip away
+            self._told_last = None if secure else getattr(transport, "last_state", None)
             return
         handle = get_handle()
         group = None if secure else self._group
@@ -157,6 +161,10 @@ class HTTP11Connection(Protocol):
     def ended(self, reason: Failure) -> None:
         """Let the transport end as if it had read the end itself."""
         transport: Any = self.transport
+        pending = self._pending
+        if pending is not None and not (self._buffered or self._refused or self._ends_with_connection(pending)):
+            fin = reason.check(ConnectionDone) is not None
+            pending.last_state = last_state(transport.getHandle(), fin=fin)
         transport.connectionLost(reason)
 
     def transmit(self, *, readable: bool) -> None:
@@ -179,6 +187,7 @@ class HTTP11Connection(Protocol):
         except OSError:
             # Nothing was written: the kernel knows that the connection is gone, and the reactor will say so. A
             # connection that was never good for anything fails its request; one that has idled only is replaced.
+            self._refused = True
             if self.carried > 1:
                 self._pending = None
                 self.carried -= 1
@@ -195,6 +204,8 @@ class HTTP11Connection(Protocol):
         self._forget_socket()
         if self._silenced:
             return
+        if pending is not None and self._told_last is not None:
+            pending.last_state = self._told_last()
         self._silenced = True
         reset = reason.check(ConnectionLost) is not None
         if pending is None:
@@ -205,10 +216,10 @@ class HTTP11Connection(Protocol):
         elif reset:
             message = printable(reason.getErrorMessage())
             self._owner.broken(self, pending, failures.RESET_MID_RESPONSE, message)
-        elif self._head_complete and not self._framed:
+        elif self._ends_with_connection(pending):
             pending.last_byte_ns = self._clock_ns()
             pending.keep_alive = False
-            self._owner.answered(self, pending)  # a body that ends with the connection (RFC 9112, 6.3)
+            self._owner.answered(self, pending)
         else:
             self._owner.broken(self, pending, failures.TRUNCATED, "the connection was closed in the answer")
 
@@ -226,6 +237,7 @@ class HTTP11Connection(Protocol):
     def more(self, payload: bytes) -> None:
         """Write more of the request under way."""
         if self._pending is not None and not self._silenced:
+            self._pending.added += len(payload)
             self._write(payload)
 
     def rest(self) -> None:
@@ -403,6 +415,10 @@ class HTTP11Connection(Protocol):
     def _has_come(self) -> bool:
         """Whether something has come that has not been read yet."""
         return self._poll is not None and bool(self._poll(0))
+
+    def _ends_with_connection(self, pending: Pending) -> bool:
+        """Whether the answer's body has no other end (RFC 9112, 6.3)."""
+        return bool(pending.first_byte_ns) and self._head_complete and not self._framed
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from proxyreload.system.tcpinfo import LastState
+
 
 class Pending:
     """One exchange that is not over: its id, its stamps, its deadline and as much of an answer as there is.
@@ -27,6 +29,8 @@ class Pending:
     body = b""  #: its first bytes where it is longer than is kept
     take: "Callable[[bytes], None] | None" = None  #: takes the body as it comes; None: it is short, `body` is all of it
     heard_ns = 0  #: when the latest bytes of the answer were read, if not all came at once
+    added = 0  #: bytes of the request that were written after its first ones
+    last_state: LastState | None = None  #: what the kernel knew of its connection, where that ended with it under way
     keep_alive = True  #: whether the answer lets the connection persist
 
     def __init__(self, number: int, request_id: bytes, due_ns: int = 0) -> None:

@@ -90,7 +90,12 @@ _OLD = (Cause.STALE_GENERATION.value, Cause.OLD_PROCESS_KILLED.value)
 
 def moments(case: Case, *, full: bool = False) -> list[Moment]:
     """Return the sequence in the order of time; `full`: with what is no part of the cause, too."""
-    told = [*_of_change(case, full=full), *_of_connection(case, full=full), *_of_request(case)]
+    told = [
+        *_of_change(case, full=full),
+        *_of_connection(case, full=full),
+        *_of_proxy(case, full=full),
+        *_of_request(case),
+    ]
     return sorted(told, key=lambda moment: moment.at_us)
 
 
@@ -128,6 +133,14 @@ def _of_connection(case: Case, *, full: bool) -> Iterator[Moment]:
         yield Moment(last.time_us, Lane.TOLD, f"request {last.number} answered{by}")
 
 
+def _of_proxy(case: Case, *, full: bool) -> Iterator[Moment]:
+    """Tell what it said itself, the nearest line where not all is told."""
+    said = visits_of(case.loss.evidence).said
+    told = said if full else sorted(said, key=lambda each: abs(each[1]))[:1]
+    for text, after_us in told:
+        yield Moment(max(0, case.loss.time_us + after_us), Lane.PROXY, f"proxy says: {text}")
+
+
 def _of_request(case: Case) -> Iterator[Moment]:
     loss, sent_us, seen = case.loss, case.sent_us, visits_of(case.loss.evidence)
     for text, gone_us in seen.gone:
@@ -143,13 +156,20 @@ def _of_request(case: Case) -> Iterator[Moment]:
     elif loss.failure in failures.RACES and case.away_us and sent_us is not None and seen.none:
         # At the latest: what a client far away hears has been on its way for as long at least.
         yield Moment(loss.time_us - case.away_us, Lane.PROXY, "the proxy has closed the connection")
+        yield from _of_kernel(seen, loss.time_us)
         yield Moment(loss.time_us, Lane.TOLD, _ending(case))
     elif not seen.again:
+        yield from _of_kernel(seen, loss.time_us)
         yield from _end(case)
     if seen.none and sent_us is not None:
         # In a race it is what came of it; of what the proxy had it is what the proxy made of it.
         at_us = loss.time_us if loss.failure in failures.RACES else min(loss.time_us, sent_us + case.away_us)
         yield Moment(at_us, Lane.NOWHERE, "no backend received it", timed=False)
+
+
+def _of_kernel(seen: Visits, at_us: int) -> Iterator[Moment]:
+    if seen.kernel:
+        yield Moment(at_us, Lane.PROXY, seen.kernel, timed=False)
 
 
 def _at_backends(case: Case, seen: Visits) -> Iterator[Moment]:

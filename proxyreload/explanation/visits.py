@@ -1,4 +1,4 @@
-"""What a loss's evidence says: which process held the connection, which backends had the request, which were gone."""
+"""What a loss's evidence says: which backends had the request, which were gone, what kernel and proxy say of it."""
 
 import re
 
@@ -8,6 +8,8 @@ _VISIT = re.compile(r"backend (\S{1,60}): (answered|carried out|received in part
 _GONE = re.compile(r"backend (\S{1,60}) was (removed, and gone|gone) for (\d{1,9}(?:\.\d{1,9})?) s")
 _HELD = re.compile(r"held by generation (\d{1,9}), the newest was (\d{1,9})")
 _AGAIN = re.compile(r"carried out again, at (.{1,80})")
+_KERNEL = re.compile(r"(?:FIN was sent before|FIN came, and|no FIN came, and) [a-zA-Z0-9, ]{1,80}")
+_SAID = re.compile(r"(\d{1,9}\.\d) ms (before|after) the proxy said: (.{1,400})")
 _NONE = "no backend received it"
 
 _HOW_FAR = {
@@ -26,11 +28,13 @@ class Visits:
     gone: tuple[tuple[str, int], ...]  #: what is said of each that was gone, and for how many µs
     again: str  #: where it was carried out once more
     held: str = ""  #: by which generation its connection was held, where there was a newer one
+    kernel: str = ""  #: what the kernel knew of the connection's end
+    said: tuple[tuple[str, int], ...] = ()  #: what the proxy said, and how many µs after the loss
 
 
 def visits_of(evidence: str) -> Visits:
     """Return what the parts of it say, each understood by itself or not at all."""
-    none, again, held, told, gone = False, "", "", [], []
+    none, again, held, kernel, told, gone, said = False, "", "", "", [], [], []
     for part in evidence.split("; "):
         if part == _NONE:
             none = True
@@ -42,6 +46,11 @@ def visits_of(evidence: str) -> Visits:
             gone.append((f"backend {found[1]}{removed}", round(float(found[3]) * 1_000_000)))
         elif found := _HELD.fullmatch(part):
             held = f"generation {found[1]} has the connection, the newest is {found[2]}"
+        elif _KERNEL.fullmatch(part):
+            kernel = part
+        elif found := _SAID.fullmatch(part):
+            after_us = round(float(found[1]) * 1000)
+            said.append((found[3], after_us if found[2] == "after" else -after_us))
         elif found := _AGAIN.fullmatch(part):
             again = found[1]
-    return Visits(none, tuple(told), tuple(gone), again, held)
+    return Visits(none, tuple(told), tuple(gone), again, held, kernel, tuple(said))

@@ -13,6 +13,7 @@ import attrs
 
 from proxyreload.history.failures import TIMEOUT
 from proxyreload.system.clock import NS_PER_US, seconds
+from proxyreload.system.tcpinfo import LastState
 
 if TYPE_CHECKING:
     from attrs import frozen as frequent
@@ -70,6 +71,14 @@ class Exchange:
     def latency_ns(self) -> int:
         """From when the request was due (without a rate: written) to its outcome."""
         return self.ended_ns - self.due_ns
+
+
+@frequent
+class CutExchange(Exchange):
+    """One that failed with its connection, where the kernel could be asked about that: one in thousands."""
+
+    size: int = 0  #: how many bytes of the request were written
+    last_state: LastState | None = None  #: of the connection
 
 
 @attrs.define(eq=False)
@@ -279,6 +288,14 @@ class Held:
 
 
 @attrs.frozen
+class Said:
+    """A line of the proxy's own log, or of what it wrote to its standard output or standard error."""
+
+    text: str  #: printable and bounded
+    at_ns: int  #: when it was read, right after it was written
+
+
+@attrs.frozen
 class KindTaken:
     """What a client of one kind measured there."""
 
@@ -447,6 +464,7 @@ Event = (
     | Unproved
     | OldGeneration
     | Held
+    | Said
     | BaselineTaken
     | StoodStill
     | Stalled

@@ -1,15 +1,14 @@
 """Why a request was lost: one cause of a closed list, told by ordered rules from evidence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 import attrs
 
 from proxyreload.history import failures
-from proxyreload.history.events import Exchange
+from proxyreload.history.events import CutExchange, Exchange, Said
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.unsettled import Unsettled
-from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 
 
 class Cause(Enum):
@@ -61,6 +60,7 @@ class Evidence:
     setting: Setting
     held: tuple[int, int] | None = None  #: the generation that held its connection, and the newest by then
     stood_ns: int = 0  #: for how long of its time the instrument itself stood still
+    said: Sequence[Said] = ()  #: what the proxy said around it
 
     @property
     def failure(self) -> str:
@@ -71,6 +71,18 @@ class Evidence:
     def stood_still(self) -> bool:
         """Whether the instrument, and its backends with it, stood still for most of the time that its client waited."""
         return 2 * self.stood_ns > self.exchange.ended_ns - self.exchange.sent_ns
+
+    @property
+    def cut(self) -> CutExchange | None:
+        """The same, where the kernel was asked about the end of its connection."""
+        return self.exchange if isinstance(self.exchange, CutExchange) else None
+
+    @property
+    def never_came(self) -> bool:
+        """Whether nothing of it can have come to the proxy's host, before whose FIN nothing of it was acknowledged."""
+        cut = self.cut
+        last = cut.last_state if cut is not None else None
+        return cut is not None and last is not None and last.fin and 0 < cut.size <= last.unacknowledged
 
     @property
     def from_before(self) -> bool:
@@ -119,7 +131,8 @@ def _nobody_was_there(evidence: Evidence) -> bool:
 
 
 def _never_arrived(evidence: Evidence) -> bool:
-    return evidence.fate in (Fate.LOST_NEVER_ARRIVED, None)
+    unknown = evidence.fate is Fate.LOST_UNKNOWN and evidence.never_came
+    return evidence.fate in (Fate.LOST_NEVER_ARRIVED, None) or unknown
 
 
 def _of(*classes: str) -> Callable[[Evidence], bool]:
@@ -197,31 +210,3 @@ _RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (
 def cause_of(evidence: Evidence) -> Cause:
     """Return why it was lost."""
     return next((cause for cause, holds in _RULES if holds(evidence)), Cause.UNKNOWN)
-
-
-def told(evidence: Evidence) -> str:
-    """Return the evidence in a few words: who had it, what was closed when, and who was gone."""
-    exchange, request = evidence.exchange, evidence.request
-    parts = []
-    if 0 < request.opened_ns < evidence.setting.requested_ns:
-        parts.append("connection from before the change")
-    if evidence.held is not None:
-        own, newest = evidence.held
-        parts.append(f"held by generation {own}" + (f", the newest was {newest}" if newest > own else ""))
-    if exchange.carried:
-        parts.append(f"it had carried {exchange.carried} and rested for {request.rested_ns / NS_PER_MS:.1f} ms")
-    if exchange.written_ns:
-        parts.append(f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending")
-    if evidence.stood_still:
-        parts.append(f"for {evidence.stood_ns / NS_PER_MS:.1f} ms of that proxyreload itself stood still")
-    if evidence.fate is not None and not request.visits:
-        parts.append("no backend received it")
-    for visit in request.visits.values():
-        how_far = "answered" if visit.answered_ns else "carried out" if visit.executed_ns else "received in part"
-        parts.append(f"backend {visit.instance}: {how_far}{', given up' if visit.given_up_ns else ''}")
-    gone = evidence.gone
-    if gone is not None:
-        since_s = (exchange.ended_ns - gone.gone_ns) / NS_PER_S
-        what = "removed, and gone" if gone.removed_ns else "gone"
-        parts.append(f"backend {gone.instance} was {what} for {since_s:.2f} s")
-    return "; ".join(parts)

@@ -11,7 +11,8 @@ from heapq import heappop, heappush
 import attrs
 
 from proxyreload.history.events import Arrival, BackendKilled, Exchange, RecordLost, Started
-from proxyreload.ledger.cause import Cause, Evidence, cause_of, told
+from proxyreload.ledger.cause import Cause, Evidence, cause_of
+from proxyreload.ledger.evidencewords import told
 from proxyreload.ledger.fate import Fate, fate_of
 from proxyreload.ledger.loss import Loss
 from proxyreload.ledger.surroundings import Surroundings
@@ -276,7 +277,8 @@ class Ledger:
         change, change_ns, setting = self.surroundings.at(exchange.charged_ns, exchange.ended_ns)
         held = self.surroundings.generation(exchange.front_port, request.opened_ns, exchange.ended_ns)
         stood_ns = self.surroundings.stood_ns(exchange.sent_ns, exchange.ended_ns)
-        evidence = Evidence(exchange, request, fate, setting, held, stood_ns)
+        said = self.surroundings.said_around(exchange.sent_ns, exchange.ended_ns)
+        evidence = Evidence(exchange, request, fate, setting, held, stood_ns, said)
         self._losses.append(
             Loss(
                 request.request_id,

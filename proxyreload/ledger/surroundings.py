@@ -1,4 +1,4 @@
-"""What else was going on when a request was lost: changes, and backends that are gone."""
+"""What else was going on when a request was lost: changes, backends that are gone, what the proxy said."""
 
 from bisect import bisect_right
 from collections import deque
@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Held, Phase, StoodStill
+from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Held, Phase, Said, StoodStill
 from proxyreload.ledger.cause import Gone, Setting
+from proxyreload.system.clock import NS_PER_S
 
 #: Each says of all connections that there are: of what is not settled yet, the latest is enough.
 _LOOKS_KEPT = 16
 #: Likewise: of the longest exchange there are none older, unless this host is of no use at all.
 _STALLS_KEPT = 1000
+#: As many lines as a proxy says in many times as long as a loss waits to be settled: a hundred a second at most.
+_LINES_KEPT = 2000
+#: What it said so long before a request was sent, or after it was lost, may be about that.
+_NEAR_NS = NS_PER_S
 
 
 @attrs.define
@@ -33,6 +38,7 @@ class Surroundings:
     _gone: dict[str, list[Gone]] = attrs.field(factory=dict)
     _held: deque[Held] = attrs.field(factory=lambda: deque(maxlen=_LOOKS_KEPT))
     _stood: deque[StoodStill] = attrs.field(factory=lambda: deque(maxlen=_STALLS_KEPT))
+    _said: deque[Said] = attrs.field(factory=lambda: deque(maxlen=_LINES_KEPT))
     _back_ns: dict[str, list[int]] = attrs.field(factory=dict)  # when one was added again
 
     def changed(self, events: Sequence[Change]) -> None:
@@ -68,6 +74,14 @@ class Surroundings:
         looks = [held for held in self._held if opened_ns <= held.at_ns <= ended_ns]
         seen = [held.generations[front_port] for held in looks if front_port in held.generations]
         return (seen[-1], looks[-1].newest) if seen and opened_ns else None
+
+    def said(self, events: Sequence[Said]) -> None:
+        """Note what the proxy has said."""
+        self._said += events
+
+    def said_around(self, sent_ns: int, ended_ns: int) -> list[Said]:
+        """Return what it said from a second before one moment to a second after the other."""
+        return [said for said in self._said if sent_ns - _NEAR_NS <= said.at_ns <= ended_ns + _NEAR_NS]
 
     def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
         """Note that a backend is gone."""

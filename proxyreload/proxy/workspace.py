@@ -95,6 +95,11 @@ class Workspace:
         return max(TIMEOUT_S, ceil(2 * self.lasts_s))
 
     @property
+    def log(self) -> Path:
+        """Where all goes that its processes write to standard output and error; a plugin lets them log there, too."""
+        return self.path("output.log")
+
+    @property
     def homes(self) -> Mapping[str, str]:
         """An environment in which whatever a process keeps for its user is below the folder."""
         kept = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
@@ -128,9 +133,8 @@ class Workspace:
 
     def spawn(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> ChildProcess:
         """Start a process that is to run until it is stopped; raises `StartError` if it cannot be started."""
-        log = self.path("output.log")
         try:
-            child = self._spawn(arguments, log, environment)
+            child = self._spawn(arguments, self.log, environment)
         except OSError as error:
             msg = f"{arguments[0]} cannot be started: {error.strerror}"
             raise StartError(msg) from error
@@ -144,7 +148,7 @@ class Workspace:
         Raises `ChangeError` if there is none.
         """
         try:
-            child = ChildProcess.adopt(self.reactor, pid, name, self.path("output.log"))
+            child = ChildProcess.adopt(self.reactor, pid, name, self.log)
         except OSError as error:
             msg = f"{name} (pid {pid}) is gone: {error.strerror}; it said:\n{self.last_words()}"
             raise ChangeError(msg) from error
@@ -329,11 +333,11 @@ class Workspace:
 
     def last_words(self, lines: int = 5) -> str:
         """Return the last lines of what the proxy said."""
-        return tail(self.path("output.log"), lines)
+        return tail(self.log, lines)
 
-    def said_from_now(self, name: str = "output.log") -> Callable[[], list[str]]:
-        """Return what returns the whole lines that the proxy has said since in a log: bounded, but as they are."""
-        log = self.path(name)
+    def said_from_now(self) -> Callable[[], list[str]]:
+        """Return what returns the whole lines that the proxy has said since: bounded, but as they are."""
+        log = self.log
         so_far = log.stat().st_size
 
         def said() -> list[str]:

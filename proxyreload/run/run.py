@@ -36,6 +36,7 @@ from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.hosting import Hosting
 from proxyreload.run.oldprocesses import OldProcesses
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
+from proxyreload.run.proxywords import ProxyWords
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch, tell_own_share
 from proxyreload.run.wiring import Wiring
@@ -214,8 +215,16 @@ class Run:
             self._give_back.later(stack, self.operations.stop)
         crowds = Crowds(connector, settings.target)
         self._give_back.later(stack, crowds.close)
+        self._listen(stack)
         self._give_back.later(stack, put_back)
         await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.groups)), crowds)
+
+    def _listen(self, stack: AsyncExitStack) -> None:
+        """Hear what a proxy of ours says from now on: it is evidence where something is lost."""
+        if self._workspace is not None and self.settings.is_ours:
+            words = ProxyWords(self._wiring.history.here, self.clock_ns)
+            words.listen(self.reactor, self._workspace.log)
+            self._give_back.later(stack, words.close)
 
     async def _traffic(self, load: Load, crowds: Crowds) -> None:
         history, here = self._wiring.history, self._wiring.history.here

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from proxyreload.command import explain
 from proxyreload.explanation.causewords import cause_words, section
 from proxyreload.explanation.screen import Size
 from proxyreload.explanation.visits import Visits, visits_of
-from proxyreload.history.events import Arrival
-from proxyreload.ledger import cause as ledger_cause
+from proxyreload.history.events import Arrival, CutExchange, Said
+from proxyreload.ledger import evidencewords
 from proxyreload.ledger.cause import Cause, Evidence, Gone, Setting
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.fatewords import fate_words
@@ -20,6 +21,7 @@ from proxyreload.ledger.unsettled import Unsettled, Visit
 from proxyreload.proxy.registry import choose
 from proxyreload.record.lossfile import COLUMNS
 from proxyreload.system.clock import NS_PER_S
+from proxyreload.system.tcpinfo import LastState
 
 from .clocks import START_NS
 from .exits import status_of
@@ -106,6 +108,30 @@ def test_a_race_is_told_from_the_change_to_what_no_backend_received(
     ]
     assert "(docs/causes.md#keep-alive-race)" in out
     assert out.splitlines()[-1] == "one loss in full: the same with --loss 1"
+
+
+def test_what_the_kernel_and_the_proxy_say_is_part_of_the_sequence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evidence = (
+        "FIN was sent before any of its 118 bytes had come, then RST; no backend received it; "
+        "0.9 ms before the proxy said: [notice] 7#7: exiting; 40.0 ms after the proxy said: [notice] 7#7: exit"
+    )
+    rows = [lost(2_101_200, request=7, written=2_100_000, carried=7, failure="closed before response, reused")]
+    path = written(tmp_path, [loss_row(time=2_101_200, evidence=evidence)], rows)
+    sequence = [line.strip() for line in said(path, capfd=capfd).splitlines() if "|" in line]
+    assert sequence[2:] == [
+        "+0.1000 s    |------->|        |     request 7 sent after 80.0 ms of rest",
+        "+0.1003 s    |        o        |     proxy says: [notice] 7#7: exiting",
+        "|        o        |     FIN was sent before any of its 118 bytes",
+        "|        |        |     had come, then RST",
+        "+0.1012 s    |<-------|        |     FIN from the proxy, 1.2 ms after sending",
+        "|        |---x    |     no backend received it",
+    ]
+    full = said(path, "--loss", "1", capfd=capfd)
+    assert "+0.1412 s    |        o        |     proxy says: [notice] 7#7: exit\n" in full
+    assert "proxy says: [notice] 7#7: exiting\n" in full
+    assert "had come, then RST; no backend" in flat(full)
 
 
 def test_no_verdict_without_its_traffic(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -240,10 +266,21 @@ def test_the_evidence_is_understood_as_the_ledger_tells_it() -> None:
 
     def seen(fate: Fate, visited: dict[Visit, Arrival], left: dict[str, Gone]) -> Visits:
         evidence = Evidence(lost_one, Unsettled("0-0", lost_one, visits=visited), fate, Setting(gone=left))
-        return visits_of(ledger_cause.told(evidence))
+        return visits_of(evidencewords.told(evidence))
 
     held = Evidence(lost_one, Unsettled("0-0", lost_one), Fate.LOST_NEVER_ARRIVED, Setting(), held=(1, 3))
-    assert visits_of(ledger_cause.told(held)).held == "generation 1 has the connection, the newest is 3"
+    assert visits_of(evidencewords.told(held)).held == "generation 1 has the connection, the newest is 3"
+
+    said = [Said("first; then", START_NS + NS_PER_S), Said("second", START_NS + 3 * NS_PER_S + 1_500_000)]
+    words = attrs.evolve(held, said=said)
+    assert visits_of(evidencewords.told(words)).said == (("first, then", -2_000_000), ("second", 1500))
+    for fin in (True, False):
+        for gone_ in (True, False):
+            for unacknowledged in (0, 5, 118):
+                last = LastState(fin, gone_, unacknowledged)
+                cut = CutExchange(**attrs.asdict(lost_one), size=118, last_state=last)
+                kernel = visits_of(evidencewords.told(attrs.evolve(held, exchange=cut))).kernel
+                assert "FIN" in kernel, last
 
     assert seen(Fate.LOST_NEVER_ARRIVED, {}, {"0": gone["0"]}) == Visits(
         none=True, told=(), gone=(("backend 0, removed before, leaves", 2_000_000),), again=""

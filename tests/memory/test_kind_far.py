@@ -18,6 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from proxyreload.client import far as far_module
 from proxyreload.client.client import Client
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.delayline import DelayLine
@@ -34,6 +35,7 @@ from proxyreload.run.crowds import Crowds
 from proxyreload.system.alarm import ReactorAlarm
 from proxyreload.system.clock import ns
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.tcpinfo import LastState
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.registry import kind_named
 
@@ -588,6 +590,45 @@ def test_a_group_reads_and_stamps_what_crosses_a_line_and_its_end(*, reset: bool
     far.time.advance(0.125)
     assert far.owner.heard[1:] == [("closed", "idle", "reset" if reset else "")]
     assert transport.near.fileno() >= 0 or reset  # what is on its way to the proxy can be written still
+    group.close()
+    far.line.close()
+    transport.release()
+
+
+@pytest.mark.parametrize(
+    ("reset", "sent_s", "on_way"),
+    [(False, 0.125, False), (False, -0.25, True), (True, 0.5, False), (True, 0.125, True)],
+)
+def test_what_is_on_its_way_when_the_end_is_heard_has_not_come_either(
+    monkeypatch: pytest.MonkeyPatch, *, reset: bool, sent_s: float, on_way: bool
+) -> None:
+    """It is sent so long before its socket reads the end, which the client hears half a second later."""
+
+    def told(handle: socket.socket, *, fin: bool) -> LastState:
+        assert handle.fileno() >= 0
+        return LastState(fin, gone=False, unacknowledged=7)
+
+    monkeypatch.setattr(far_module, "last_state", told)
+    far = Far(Readers())
+    group = SocketGroup.on(far.time, far.time.ns)
+    assert group is not None
+    far.line.group = group
+    far.line._alarm = ReactorAlarm(far.time, far.line._ring)
+    transport = kernels(far)
+    transport.protocol = far.end
+    pending = pending_of(far.connections[0]) if sent_s > 0 else None
+    far.time.advance(max(0, sent_s))
+    if reset:
+        far.end.ended(Failure(ConnectionLost()))
+    else:
+        transport.far.shutdown(socket.SHUT_WR)
+        group.doRead()
+    far.time.advance(max(0, -sent_s))
+    pending = pending or pending_of(far.connections[0])
+    far.time.advance(HALF_S)
+    assert far.owner.failures == [failures.RESET_FRESH if reset else failures.CLOSED_FRESH]
+    unacknowledged = 7 + (len(b"GET 3-0!\n") if on_way else 0)
+    assert pending.last_state == LastState(not reset, gone=False, unacknowledged=unacknowledged)
     group.close()
     far.line.close()
     transport.release()

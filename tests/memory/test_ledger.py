@@ -14,22 +14,27 @@ from proxyreload.history.events import (
     BackendKilled,
     BackendLeaving,
     Change,
+    CutExchange,
     Ended,
     Event,
     Exchange,
     Held,
     Phase,
     RecordLost,
+    Said,
     Started,
     StoodStill,
 )
 from proxyreload.history.order import FOREVER_NS, History
 from proxyreload.ledger import ledger as ledger_module
+from proxyreload.ledger import surroundings as surroundings_module
 from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.evidencewords import EVIDENCE_LIMIT, LINE_LIMIT
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.loss import Loss
 from proxyreload.ledger.unsettled import SETTLES_NS
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S
+from proxyreload.system.tcpinfo import LastState
 from proxyreload.verdict.judgement import Verdict, judge
 from proxyreload.verdict.observation import Observation
 
@@ -303,9 +308,12 @@ def _fate(stages: Sequence[str], *, answered: bool) -> Fate:
     return Fate.LOST_UNEXECUTED if stages else Fate.LOST_NEVER_ARRIVED
 
 
-@given(truths(), st.lists(st.floats(0, 60_000), max_size=8))
-def test_every_fate_is_exact_in_whatever_pieces_it_is_told(requests: list[Truth], until_ms: list[float]) -> None:
+@given(truths(), st.lists(st.floats(0, 60_000), max_size=8), st.lists(st.floats(0, 60_000), max_size=8))
+def test_every_fate_is_exact_in_whatever_pieces_it_is_told(
+    requests: list[Truth], until_ms: list[float], said_ms: list[float]
+) -> None:
     events = [event for truth in requests for event in truth.events]
+    events += [Said(f"line {number}", at(ms)) for number, ms in enumerate(said_ms)]
     whole, split = Told.of(*events), Told.of(*events, until_ms=until_ms)
     expected = Counter(truth.fate for truth in requests)
     assert +whole.observation.ledger.total == expected
@@ -455,6 +463,107 @@ def test_the_evidence_is_kept_with_it() -> None:
     )
     assert (loss.change, loss.change_ns, loss.rested_ns) == (1, at(100), 1989 * NS_PER_MS)
     assert told.observation.causes == {Cause.STALE_GENERATION: 1}
+
+
+# What the kernel and the proxy say of it.
+
+
+def cut(last_state: LastState | None, size: int = 118, **more: Any) -> CutExchange:
+    """Return the same as `lost`, of whose connection's end the kernel was asked."""
+    plain = lost("closed before response, reused", **more)
+    return CutExchange(**attrs.asdict(plain), size=size, last_state=last_state)
+
+
+@pytest.mark.parametrize(
+    ("fin", "gone", "unacknowledged", "told"),
+    [
+        (True, False, 118, "FIN was sent before any of its 118 bytes had come"),
+        (True, True, 118, "FIN was sent before any of its 118 bytes had come, then RST"),
+        (True, True, 500, "FIN was sent before any of its 118 bytes had come, then RST"),
+        (True, False, 18, "FIN was sent before 18 of its 118 bytes had come"),
+        (True, False, 0, "FIN came, and all its 118 bytes were acknowledged"),
+        (False, True, 118, "no FIN came, and none of its 118 bytes was acknowledged"),
+        (False, True, 18, "no FIN came, and 18 of its 118 bytes were not acknowledged"),
+        (False, True, 0, "no FIN came, and all its 118 bytes were acknowledged"),
+    ],
+)
+def test_what_the_kernel_knew_is_evidence(told: str, unacknowledged: int, *, fin: bool, gone: bool) -> None:
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, cut(LastState(fin, gone, unacknowledged))).losses
+    assert f"reused 1.0 ms after sending; {told}; no backend received it" in loss.evidence
+    begun = cut(LastState(fin, gone, unacknowledged), first_byte_ns=at(2000.5))
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, begun).losses
+    assert (told in loss.evidence) is bool(unacknowledged)  # who has begun to answer has taken it
+
+
+@pytest.mark.parametrize("exchange_", [cut(None), cut(LastState(fin=True, gone=True, unacknowledged=0), size=0)])
+def test_what_it_did_not_know_is_not_told(exchange_: CutExchange) -> None:
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, exchange_).losses
+    assert "FIN" not in loss.evidence
+
+
+@pytest.mark.parametrize(
+    ("fin", "unacknowledged", "cause"),
+    [(True, 118, Cause.KEEP_ALIVE_RACE), (True, 18, Cause.PROXY_CUT), (False, 118, Cause.PROXY_CUT)],
+)
+def test_what_cannot_have_come_is_a_race_whatever_a_backend_has_not_told(
+    unacknowledged: int, cause: Cause, *, fin: bool
+) -> None:
+    unknown = RecordLost("1", at(1999), at(2002))
+    told = Told.of(visit("0-0", 10.2), OLD, cut(LastState(fin, gone=True, unacknowledged=unacknowledged)), unknown)
+    assert (told.causes, told.losses[0].fate) == ([cause], Fate.LOST_UNKNOWN)
+
+
+def lines(*said: Said, **more: Any) -> list[str]:
+    """Return the parts of a loss's evidence that the proxy has said."""
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, *said, lost("closed before response, reused", **more)).losses
+    assert len(loss.evidence) <= EVIDENCE_LIMIT
+    return [part for part in loss.evidence.split("; ") if "the proxy said" in part]
+
+
+def test_the_two_nearest_lines_are_told_in_their_order() -> None:
+    said = [Said("long before", at(999)), Said("first", at(1990)), Said("second", at(2000.9)), Said("later", at(3001))]
+    assert lines(*said) == ["11.0 ms before the proxy said: first", "0.1 ms before the proxy said: second"]
+    assert lines(*said, Said("too late", at(3001.5)))[1:] == ["0.1 ms before the proxy said: second"]
+    assert lines(said[0], said[3]) == ["1000.0 ms after the proxy said: later"]
+    assert lines(said[0], Said("just in time", at(1000))) == ["1001.0 ms before the proxy said: just in time"]
+    assert lines() == []
+
+
+def test_a_line_with_the_clients_port_is_told_before_a_nearer_one() -> None:
+    said = [Said(f"line {number}", at(2001 + number)) for number in range(3)]
+    named = Said("127.0.0.1:40000 SC--", at(2500))
+    assert lines(*said, named) == [
+        "0.0 ms before the proxy said: line 0",
+        "499.0 ms after the proxy said: " + named.text,
+    ]
+    assert lines(*said, Said("pid 140000 or 400001", at(2500)))[1:] == ["1.0 ms after the proxy said: line 1"]
+    assert lines(*said, Said("port 0", at(2500)), front_port=0)[1:] == ["1.0 ms after the proxy said: line 1"]
+
+
+def test_a_line_divides_no_parts_and_is_cut_where_there_is_no_room() -> None:
+    assert lines(Said("no; backend 0: answered", at(2001))) == ["0.0 ms before the proxy said: no, backend 0: answered"]
+    first, second = lines(Said("x" * 200, at(2001)), Said("y" * 200, at(2002)))
+    assert first.partition(": ")[2] == "x" * (LINE_LIMIT - 1) + "…"
+    assert "yyy…" in second
+    assert lines(Said("x" * LINE_LIMIT, at(2001)))[0].endswith("said: " + "x" * LINE_LIMIT)
+    crowd = [visit("0-1", 2000.2, "received", instance=f"backend {number:03}") for number in range(7)]
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, Said("x" * 200, at(2001)), lost("truncated"), *crowd).losses
+    assert loss.evidence.endswith("received in part")
+
+
+def test_what_a_proxy_says_without_end_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings_module, "_LINES_KEPT", 5)
+    surroundings = surroundings_module.Surroundings()
+    for number in range(20):
+        surroundings.said([Said(f"line {number}", at(number))])
+    assert [said.text for said in surroundings.said_around(at(0), at(0))] == [f"line {n}" for n in range(15, 20)]
+
+
+def test_of_other_peoples_backends_what_was_said_until_then_is_told() -> None:
+    events: list[Event] = [Said("before", at(1)), LOST, Said("after", at(2.5))]
+    for until_ms in ((), (1.5,), (2.1, 50)):
+        told = Told.of(*events, started=attrs.evolve(STARTED, hosted=False), until_ms=until_ms)
+        assert told.losses[0].evidence.endswith("1.0 ms before the proxy said: before")
 
 
 def test_it_is_told_when_nothing_more_is_expected_of_it() -> None:

@@ -9,15 +9,17 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from proxyreload.client import http11
 from proxyreload.client.client import Client
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
 from proxyreload.client.pending import Pending
 from proxyreload.history import failures
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.history.events import CutExchange, Ending, Exchange, FrontClosed
 from proxyreload.system import sockets
 from proxyreload.system.clock import ns
 from proxyreload.system.sockets import SocketGroup
+from proxyreload.system.tcpinfo import LastState
 from proxyreload.traffic.get import from_numbered_backend
 
 from .clocks import START_NS, Readers, result_of
@@ -309,6 +311,101 @@ def test_a_request_that_was_met_by_a_reset_is_the_keep_alive_race(desk: Desk, ow
     transport.far.close()  # with the request unread
     desk.group.doRead()
     assert owner.failures == [failures.RESET_REUSED]
+
+
+# What the kernel is asked of a connection that ends.
+
+
+@pytest.fixture(name="asked")
+def _asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let the kernel say the same each time it is asked; return of which ends it was."""
+    asked = list[bool]()
+
+    def told(handle: socket.socket, *, fin: bool) -> LastState:
+        assert handle.fileno() >= 0  # it is open still
+        asked.append(fin)
+        return LastState(fin, gone=False, unacknowledged=7)
+
+    monkeypatch.setattr(http11, "last_state", told)
+    return asked
+
+
+@pytest.mark.parametrize("fin", [True, False])
+def test_with_a_request_under_way_the_kernel_is_asked_before_the_socket_is_closed(
+    desk: Desk, owner: Owner, asked: list[bool], *, fin: bool
+) -> None:
+    wire, transport = idle(desk, owner)
+    wire.send(b"GET 1!\n")
+    if fin:
+        transport.arrived()
+    transport.far.close()
+    desk.group.doRead()
+    assert owner.failures == [failures.CLOSED_REUSED if fin else failures.RESET_REUSED]
+    assert wire.pending.last_state == LastState(fin, gone=False, unacknowledged=7)
+    assert asked == [fin]
+
+
+def test_of_a_connection_that_rested_it_is_not_asked(desk: Desk, owner: Owner, asked: list[bool]) -> None:
+    _wire, transport = idle(desk, owner)
+    transport.far.close()
+    desk.group.doRead()
+    assert owner.heard[1:] == [("closed", "idle", "")]
+    assert asked == []
+
+
+def test_of_an_answer_that_ends_with_its_connection_it_is_not_asked(
+    desk: Desk, owner: Owner, asked: list[bool]
+) -> None:
+    wire, transport = desk.open(owner)
+    wire.send()
+    transport.arrived()
+    transport.far.send(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+    transport.far.close()
+    desk.group.doRead()
+    desk.group.doRead()
+    assert owner.heard == [("answered",)]
+    assert asked == []
+
+
+@pytest.mark.parametrize("how", ["refused", "in part"])
+def test_of_what_the_kernel_has_not_taken_it_is_not_asked(
+    desk: Desk, owner: Owner, asked: list[bool], how: str
+) -> None:
+    wire, transport = desk.open(owner)
+    if how == "refused":
+        transport.near.shutdown(socket.SHUT_WR)
+    wire.send(b"x" * 8_000_000)
+    transport.far.close()
+    desk.group.doRead()
+    assert len(owner.failures) == 1
+    assert asked == []
+    assert wire.pending.last_state is None
+
+
+def test_what_it_knew_is_told_with_the_failure_and_how_long_the_request_was(desk: Desk, asked: list[bool]) -> None:
+    transport = KernelTransport()
+    desk.transports.append(transport)
+
+    class Grouped(Front):
+        def _open(self, owner: IConnectionOwner) -> IConnection:
+            self.wires.append(Wire.open(owner, desk.reactor, transport, group=desk.group))
+            transport.protocol = self.wire.connection
+            return self.wire.connection
+
+    bus = EventBus()
+    events = record(bus)
+    front = Grouped(desk.reactor)
+    client = Client(3, desk.reactor, front, PREPARED, from_numbered_backend, bus, desk.tick, ns(1), open_loop=True)
+    client.due(1)
+    assert transport.arrived() == b"GET 3-0!\n"
+    front.wire.connection.more(b"and more")
+    transport.far.close()
+    desk.group.doRead()
+    bus.flush()
+    (exchange,) = [event for event in events if isinstance(event, Exchange)]
+    assert isinstance(exchange, CutExchange)
+    assert exchange.last_state == LastState(asked[0], gone=False, unacknowledged=7)
+    assert exchange.size == len(b"GET 3-0!\nand more")
 
 
 def test_while_a_request_waits_for_its_turn_to_be_written_there_is_no_room_for_another(desk: Desk) -> None:

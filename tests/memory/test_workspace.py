@@ -236,9 +236,9 @@ def test_one_that_dies_after_it_has_started_is_a_death(takeover: Takeover) -> No
 
 
 def test_what_is_said_from_now_on_is_told_in_whole_lines(takeover: Takeover) -> None:
-    log = takeover.workspace.path("error.log")
+    log = takeover.workspace.log
     log.write_text("before\n", encoding="utf-8")
-    said = takeover.workspace.said_from_now("error.log")
+    said = takeover.workspace.said_from_now()
     assert said() == []
     with log.open("a", encoding="utf-8") as file:
         file.write("one\ntwo\nthr")

@@ -37,4 +37,12 @@ def test_the_losses_of_a_reload_are_told_as_its_files_have_them(place: Place) ->
     assert (full.status, full.stderr) == (0, "")
     assert f"client {loss['client']} of {loss['kind']}" in full.stdout
     assert re.search(rf"^  -> +{loss['request']} .*  {loss['failure']}$", full.stdout, re.MULTILINE)
+    number = next(
+        number
+        for number, each in enumerate(losses, 1)
+        if "FIN was sent before" in each["evidence"] and "the proxy said: [notice]" in each["evidence"]
+    )
+    full = place.run("explain", "run.json", "--loss", str(number))
+    assert re.search(r"\| +proxy says: \[notice\] ", full.stdout)
+    assert re.search(r"\| +FIN was sent before any of its ", full.stdout)
     assert place.left() == []

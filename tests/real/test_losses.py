@@ -45,6 +45,9 @@ def test_each_loss_of_a_reload_has_a_fate_and_a_cause(place: Place) -> None:
     lost = {fate.value: result.summary["ledger"][fate.value] for fate in Fate if not fate.answered}
     assert {fate: number for fate, number in lost.items() if number} == fates
     assert "0" in {row["generation"] for row in told if row["change"] == "1"}
+    assert any("; FIN was sent before any of its " in row["evidence"] for row in told)
+    assert any(" the proxy said: [notice] " in row["evidence"] for row in told)
+    assert max(len(row["evidence"]) for row in told) <= 400
     for change in result.changes:
         charged = [row for row in told if row["change"] == str(change["number"])]
         assert len(charged) == sum(change["failures"].values())
