@@ -9,6 +9,7 @@ from proxyreload.history import failures
 from proxyreload.history.events import CutExchange, Exchange, Said
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.unsettled import Unsettled
+from proxyreload.system.clock import NS_PER_S
 
 
 class Cause(Enum):
@@ -126,8 +127,9 @@ def _is_own_answer(evidence: Evidence) -> bool:
 
 def _nobody_was_there(evidence: Evidence) -> bool:
     """Whether client or proxy gave up what the instrument, standing still, neither answered nor heard."""
-    gave_up = evidence.failure in _GIVEN_UP or _is_own_answer(evidence)
-    return gave_up and evidence.stood_still
+    if evidence.failure in _GIVEN_UP:
+        return evidence.stood_still
+    return _is_own_answer(evidence) and evidence.stood_still and evidence.stood_ns >= _PROXY_WAITS_NS
 
 
 def _never_arrived(evidence: Evidence) -> bool:
@@ -186,6 +188,9 @@ _CUT = (*_UNANSWERED, failures.RESET_MID_RESPONSE, failures.TRUNCATED)
 _SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED)
 _GIVEN_UP = (failures.TIMEOUT, failures.CONNECT_TIMEOUT)
 _NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
+
+#: A backend that took the connection is given up by no proxy sooner: what comes after a shorter stall is about another.
+_PROXY_WAITS_NS = NS_PER_S
 
 #: The first that holds names the cause.
 _RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (

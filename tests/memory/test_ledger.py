@@ -448,6 +448,12 @@ def test_what_nobody_was_there_to_hear_is_no_doing_of_the_proxys(
     assert ("stood still while 1 exchange waited, which failed by that" in reasons) is (cause is Cause.OURS)
 
 
+def test_what_the_proxy_refused_at_once_and_was_heard_late_is_its_own_doing() -> None:
+    still = StoodStill(at(2000.5), at(2900))
+    told = Told.of(visit("0-0", 1599), NEW, still, lost(**{**UNAVAILABLE, "ended_ns": at(2901)}))
+    assert told.causes == [Cause.PROXY_REFUSED]
+
+
 def test_a_backend_that_has_been_added_again_is_gone_no_more() -> None:
     back = change(Phase.REQUESTED, at(1300), "add", "0", number=2)
     told = Told.of(visit("0-0", 1599), NEW, *REMOVED, back, lost(**UNAVAILABLE))

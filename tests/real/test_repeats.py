@@ -54,7 +54,7 @@ remove = 0
 #: What is under way is mostly the first over each connection, or for sure; or others, when they all have served before.
 FIRST = DIES.format(delay=1.1, dies=1, until=2.1)
 NONE_BEFORE = DIES.format(delay=4, dies=1, until=1.5)
-LATER = DIES.format(delay=0.4, dies=2.1, until=2.6)
+LATER = DIES.format(delay=1.1, dies=3.3, until=4.4)
 #: Whoever runs the proxy has not told it that the backend is gone.
 CHANGED_BY_NOBODY = ("--plugin", "external", "--remove-command", "true", "--kill-removed", "0.001")
 MAY_BE_REPEATED = "carried out twice by the proxy, which may repeat them"
