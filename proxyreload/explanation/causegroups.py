@@ -32,7 +32,7 @@ class CauseGroup:
         shape = loss.kind, loss.fate, loss.failure
         self._shapes[shape] += 1
         told = self._told.setdefault(shape, loss)
-        if (loss.rested_us or 0) > (told.rested_us or 0):
+        if _telling(loss) > _telling(told):
             self._told[shape] = loss
 
     @property
@@ -51,7 +51,7 @@ class CauseGroup:
         return self._by(1)
 
     def example(self, aimed: Collection[str]) -> LossRow:
-        """Return the one, of those that are most alike, whose connection had rested longest.
+        """Return the one, of those that are most alike, that tells most.
 
         One of what was `aimed` only where there are no others.
         """
@@ -63,6 +63,11 @@ class CauseGroup:
         for shape, number in self._shapes.items():
             counts[shape[place]] += number
         return counts
+
+
+def _telling(loss: LossRow) -> tuple[bool, int]:
+    """Return how much it tells: of a known process more than of others, after a long rest more than after a short one."""
+    return bool(loss.generation), loss.rested_us or 0
 
 
 @attrs.define

@@ -29,8 +29,8 @@ _WORDS: Mapping[str, CauseWords] = {
         "close no connection that rests: say Connection: close with one more answer first, and close then",
     ),
     Cause.STALE_GENERATION.value: CauseWords(
-        "an older connection was answered by what the change had replaced",
-        "let the old generation try another backend where one refuses, or keep a removed backend until it is gone",
+        "the proxy's old process, or configuration, answered by itself over an older connection",
+        "let the old process try another backend where one does not answer, or keep a removed backend until the old process is gone",
     ),
     Cause.OLD_PROCESS_KILLED.value: CauseWords(
         "what the change replaced was ended with requests under way",

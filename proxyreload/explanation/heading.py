@@ -10,6 +10,8 @@ from proxyreload.record.rundata import Change, Record, Sent
 _US_PER_S = 1_000_000
 #: Changes that are named.
 _NAMED = 3
+#: Of the proxy's own words, some of which tell when it was built too, and where it lives.
+_VERSION_WORDS = 3
 
 
 def heading(record: Record) -> Iterator[str]:
@@ -60,7 +62,9 @@ def _traffic(record: Record) -> str:
             by_rtt_ms.setdefault(sent.rtt_ms, []).append(_group(sent))
     told = [f"{f'{rtt_ms:g} ms away: ' if rtt_ms else ''}{listed(who, 20)}" for rtt_ms, who in by_rtt_ms.items()]
     who = "; ".join(told) or "whose is not recorded"
-    return f"{who}; for {record.duration_us / _US_PER_S:,.1f} s"
+    words = " ".join(record.version.split()[:_VERSION_WORDS])
+    version = f", through {words}" if words else ""
+    return f"{who}; for {record.duration_us / _US_PER_S:,.1f} s{version}"
 
 
 def _group(sent: Sent) -> str:

@@ -34,7 +34,7 @@ class Company:
         """Say it."""
         total = sum(self.counts.values())
         if not total:
-            return f"nothing else befell a request within {lasted(NEAR_US)} of it"
+            return f"no other request was lost within {lasted(NEAR_US)} of it"
         most = sorted(self.counts.items(), key=lambda item: -item[1])
         told = [f"{number:,} {kind}, {cause}" for (cause, kind), number in most[:_NAMED]]
         told += [f"and {len(most) - _NAMED} more sorts"] if len(most) > _NAMED else []

@@ -5,7 +5,7 @@ import re
 import attrs
 
 _VISIT = re.compile(r"backend (\S{1,60}): (answered|carried out|received in part)(, given up)?")
-_GONE = re.compile(r"backend (\S{1,60}) was (removed, and gone|gone) for (\d{1,9}(?:\.\d{1,9})?) s")
+_GONE = re.compile(r"backend (\S{1,60}) was (removed, and gone|gone) for (\d{1,9}(?:\.\d{1,9})?) s(?: by its end)?")
 _HELD = re.compile(r"held by generation (\d{1,9}), the newest was (\d{1,9})")
 _AGAIN = re.compile(r"carried out again, at (.{1,80})")
 _KERNEL = re.compile(r"(?:FIN was sent before|FIN came, and|no FIN came, and) [a-zA-Z0-9, ]{1,80}")
@@ -42,7 +42,7 @@ def visits_of(evidence: str) -> Visits:
             given_up = "; the proxy gives it up there" if found[3] else ""
             told.append(f"backend {found[1]} {_HOW_FAR[found[2]]}{given_up}")
         elif found := _GONE.fullmatch(part):
-            removed = ", removed before, leaves" if found[2] != "gone" else " is gone"
+            removed = ", which has been removed, stops" if found[2] != "gone" else " is gone"
             gone.append((f"backend {found[1]}{removed}", round(float(found[3]) * 1_000_000)))
         elif found := _HELD.fullmatch(part):
             held = f"generation {found[1]} has the connection, the newest is {found[2]}"

@@ -68,7 +68,7 @@ def _backends(evidence: Evidence) -> Iterator[str]:
     if gone is not None:
         since_s = (exchange.ended_ns - gone.gone_ns) / NS_PER_S
         what = "removed, and gone" if gone.removed_ns else "gone"
-        yield f"backend {gone.instance} was {what} for {since_s:.2f} s"
+        yield f"backend {gone.instance} was {what} for {since_s:.2f} s by its end"
 
 
 def _with_lines(text: str, evidence: Evidence) -> str:

@@ -173,7 +173,7 @@ STORIES: Mapping[Cause, tuple[Row, Row | None, tuple[str, ...]]] = {
         lost(4_000_000, request=7, written=2_100_000, failure="status 503", status=503),
         (
             "+0.0010 s | o | change 1 is applied | o | generation 0 has the connection, the newest is 1",
-            "+0.5000 s | | o backend 0, removed before, leaves",
+            "+0.5000 s | | o backend 0, which has been removed, stops",
             "the proxy itself answers 503, 1,900 ms after sending",
         ),
     ),
@@ -283,7 +283,7 @@ def test_the_evidence_is_understood_as_the_ledger_tells_it() -> None:
                 assert "FIN" in kernel, last
 
     assert seen(Fate.LOST_NEVER_ARRIVED, {}, {"0": gone["0"]}) == Visits(
-        none=True, told=(), gone=(("backend 0, removed before, leaves", 2_000_000),), again=""
+        none=True, told=(), gone=(("backend 0, which has been removed, stops", 2_000_000),), again=""
     )
     assert seen(Fate.LOST_EXECUTED, visits, gone) == Visits(
         none=False,

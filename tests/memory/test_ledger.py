@@ -465,7 +465,7 @@ def test_the_evidence_is_kept_with_it() -> None:
     (loss,) = told.losses
     assert loss.evidence == (
         "connection from before the change; it had carried 1 and rested for 1989.0 ms; "
-        "status 503 1.0 ms after sending; no backend received it; backend 0 was removed, and gone for 0.85 s"
+        "status 503 1.0 ms after sending; no backend received it; backend 0 was removed, and gone for 0.85 s by its end"
     )
     assert (loss.change, loss.change_ns, loss.rested_ns) == (1, at(100), 1989 * NS_PER_MS)
     assert told.observation.causes == {Cause.STALE_GENERATION: 1}
