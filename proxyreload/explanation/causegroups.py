@@ -66,7 +66,7 @@ class CauseGroup:
 
 
 def _telling(loss: LossRow) -> tuple[bool, int]:
-    """Return how much it tells: of a known process more than of others, after a long rest more than after a short one."""
+    """Return how much it tells: of a known process more than of others, and more after a longer rest."""
     return bool(loss.generation), loss.rested_us or 0
 
 

@@ -30,7 +30,8 @@ _WORDS: Mapping[str, CauseWords] = {
     ),
     Cause.STALE_GENERATION.value: CauseWords(
         "the proxy's old process, or configuration, answered by itself over an older connection",
-        "let the old process try another backend where one does not answer, or keep a removed backend until the old process is gone",
+        "let the old process try another backend where one does not answer, "
+        "or keep a removed backend until the old process is gone",
     ),
     Cause.OLD_PROCESS_KILLED.value: CauseWords(
         "what the change replaced was ended with requests under way",
