@@ -58,10 +58,11 @@ def test_what_rested_across_a_reload_is_lost_when_the_removed_backend_has_left(p
     assert added["verdict"] == "graceful"
     lost = removed["failures"]
     assert set(lost) == {"status 503"}
-    assert removed["outdated"] == lost["status 503"] >= 1
+    # What was connected while a busy machine took its time with the change is at the old process too.
+    assert 1 <= removed["outdated"] <= lost["status 503"]
     assert kinds(result)["idle"]["failures"] == {"status 503": kinds(result)["idle"]["failures"]["status 503"]}
     (sentence,) = [line for line in result.stdout.splitlines() if line.startswith("verdict: lossy (")]
-    assert f"{lost['status 503']} answered after the change over " in sentence
+    assert f"{removed['outdated']} answered after the change over " in sentence
     assert "what helps: option redispatch 1, as in haproxy:reload-redispatch, https://" in result.stdout
 
 
