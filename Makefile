@@ -20,7 +20,7 @@ run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
 
 test: check coverage
-	$(BIN)/pytest tests/real -n 3 --dist worksteal
+	$(BIN)/pytest tests/real -n 4 --dist worksteal
 
 # The tests in memory, and how much of the code they reach: not less than before (pyproject.toml).
 coverage: $(VENV)/installed-tests
