@@ -11,6 +11,7 @@ from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 EVIDENCE_LIMIT = 400
 #: Lines of the proxy's, and how much of each; what has no room for so much is left out.
 LINES_AT_MOST, LINE_LIMIT, LINE_AT_LEAST = 2, 110, 60
+_NUMBERS = re.compile(r"\d+")
 
 
 def told(evidence: Evidence) -> str:
@@ -90,7 +91,9 @@ def _with_lines(text: str, evidence: Evidence) -> str:
 
 def _telling(said: Sequence[Said], front_port: int, ended_ns: int) -> list[Said]:
     """Return the lines, first those that have the client's port among their numbers, then the nearest."""
-    port = re.compile(rf"(?<!\d){front_port}(?!\d)")
-    return sorted(
-        said, key=lambda each: (not (front_port and port.search(each.text)), abs(each.at_ns - ended_ns), each.at_ns)
-    )
+    port = str(front_port)
+
+    def has_port(text: str) -> bool:
+        return bool(front_port) and port in text and port in _NUMBERS.findall(text)
+
+    return sorted(said, key=lambda each: (not has_port(each.text), abs(each.at_ns - ended_ns), each.at_ns))

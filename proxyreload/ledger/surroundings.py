@@ -16,6 +16,8 @@ _LOOKS_KEPT = 16
 _STALLS_KEPT = 1000
 #: As many lines as a proxy says in many times as long as a loss waits to be settled: a hundred a second at most.
 _LINES_KEPT = 2000
+#: Thousands may be lost in a second: of the lines before, and after, no more are looked at for each.
+_LINES_NEAR = 20
 #: What it said so long before a request was sent, or after it was lost, may be about that.
 _NEAR_NS = NS_PER_S
 
@@ -38,7 +40,7 @@ class Surroundings:
     _gone: dict[str, list[Gone]] = attrs.field(factory=dict)
     _held: deque[Held] = attrs.field(factory=lambda: deque(maxlen=_LOOKS_KEPT))
     _stood: deque[StoodStill] = attrs.field(factory=lambda: deque(maxlen=_STALLS_KEPT))
-    _said: deque[Said] = attrs.field(factory=lambda: deque(maxlen=_LINES_KEPT))
+    _said: list[Said] = attrs.field(factory=list)  # in their order
     _back_ns: dict[str, list[int]] = attrs.field(factory=dict)  # when one was added again
 
     def changed(self, events: Sequence[Change]) -> None:
@@ -64,7 +66,12 @@ class Surroundings:
 
     def stood_ns(self, since_ns: int, until_ns: int) -> int:
         """Return for how long of a stretch the instrument itself stood still."""
-        return sum(max(0, min(each.at_ns, until_ns) - max(each.since_ns, since_ns)) for each in self._stood)
+        stood_ns = 0
+        for each in reversed(self._stood):
+            if each.at_ns <= since_ns:
+                break
+            stood_ns += max(0, min(each.at_ns, until_ns) - max(each.since_ns, since_ns))
+        return stood_ns
 
     def generation(self, front_port: int, opened_ns: int, ended_ns: int) -> tuple[int, int] | None:
         """Return the generation that held a connection when that was last looked at, and the newest by its end.
@@ -78,10 +85,16 @@ class Surroundings:
     def said(self, events: Sequence[Said]) -> None:
         """Note what the proxy has said."""
         self._said += events
+        if len(self._said) > 2 * _LINES_KEPT:
+            del self._said[:-_LINES_KEPT]
 
     def said_around(self, sent_ns: int, ended_ns: int) -> list[Said]:
-        """Return what it said from a second before one moment to a second after the other."""
-        return [said for said in self._said if sent_ns - _NEAR_NS <= said.at_ns <= ended_ns + _NEAR_NS]
+        """Return what it said from a second before one moment to a second after the other, the nearest to that one."""
+        first, ended, last = (
+            bisect_right(self._said, at_ns, key=lambda said: said.at_ns)
+            for at_ns in (sent_ns - _NEAR_NS - 1, ended_ns, ended_ns + _NEAR_NS)
+        )
+        return self._said[max(first, ended - _LINES_NEAR) : min(last, ended + _LINES_NEAR)]
 
     def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
         """Note that a backend is gone."""

@@ -1,6 +1,11 @@
-"""What is collected where there is no checkout: a wheel has no benchmarks."""
+"""What is collected where there is no checkout, for a wheel has no benchmarks; and that a busy machine makes no test red."""
 
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 collect_ignore = (
     []

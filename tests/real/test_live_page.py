@@ -173,12 +173,12 @@ def test_the_kinds_of_traffic_are_shown_apart(place: Place, chromium: Browser) -
 
 
 def test_the_load_is_set_stopped_and_started_again(place: Place, chromium: Browser) -> None:
-    page = serve(place, chromium, "--rate", "200")
-    page.browser.ask("document.querySelector('#rate').value = 800")
+    page = serve(place, chromium, "--rate", "20")
+    page.browser.ask("document.querySelector('#rate').value = 80")
     page.click("#rate-form button")
-    page.until("seen.state.rate === 800 && models.slices.data.total.at(-1) > 700")
+    page.until("seen.state.rate === 80 && models.slices.data.total.at(-1) > 70")
     page.click("#closed-loop")
-    page.until("seen.state.rate === null && seen.slices.at(-1).counts[0] > 2000")
+    page.until("seen.state.rate === null && seen.slices.at(-1).counts[0] > 200")
     page.click("#stop")
     page.until("seen.state.state === 'idle'")
     page.click("#start")
@@ -186,8 +186,8 @@ def test_the_load_is_set_stopped_and_started_again(place: Place, chromium: Brows
     assert page.browser.complaints() == []
     page.ended(signal.SIGINT)
     first, second = page.runs()
-    assert [each["rate"] for each in first["summary"]["rates"]] == [800, None]
-    assert (first["options"]["rate"], second["options"]["rate"]) == (200, None)
+    assert [each["rate"] for each in first["summary"]["rates"]] == [80, None]
+    assert (first["options"]["rate"], second["options"]["rate"]) == (20, None)
     assert [each["summary"]["exit_status"] for each in (first, second)] == [0, 0]
 
 
