@@ -83,6 +83,7 @@ def serve(
     session = place.start(*served, *words, *place.ports, command=command, report=report)
     found = re.search(r"http://\S+", session.until("the page is http://127.0.0.1:"))
     assert found is not None
+    chromium.driver.get("about:blank")  # the page before goes on asking for its events, in vain
     chromium.complaints()
     chromium.driver.get(found[0])
     page = Page(place, session, chromium, found[0])
