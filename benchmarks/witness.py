@@ -15,7 +15,7 @@ import attrs
 from benchmarks.peer import PATIENCE_S, Job, Measured, Peer
 from benchmarks.peers import K6, Hey, Oha, Wrk, find
 from benchmarks.processes import BenchmarkError, pinned, run
-from proxyreload.plan.settings import HOSTNAME
+from proxyreload.proxy.recipe import HOSTNAME
 
 
 @attrs.frozen

@@ -334,7 +334,7 @@ def _listed(upstreams: Sequence[Upstream]) -> list[str]:
     return [f"server {upstream.address};" for upstream in upstreams]
 
 
-def recipe(mechanism: type[Reload], *, stop: str = "", signal: str = "") -> Recipe:
+def recipe(mechanism: type[Reload]) -> Recipe:
     """Return how a change is made without this plugin: in the folder that nginx is started in."""
 
     def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
@@ -342,7 +342,7 @@ def recipe(mechanism: type[Reload], *, stop: str = "", signal: str = "") -> Reci
         return {CONFIG_FILE: _configuration(front, timeout_s, _listed(upstreams), **how)}
 
     arguments = ("-p", ".", "-c", CONFIG_FILE, "-e", "output.log")
-    return Recipe("nginx", ("-v",), arguments, configured, stop, signal)
+    return Recipe("nginx", ("-v",), arguments, configured)
 
 
 def serving(master: int) -> set[int]:
@@ -376,14 +376,14 @@ plugin = ProxyPlugin(
             Reload,
             ANNOUNCED,
             CANNOT,
-            recipe=recipe(Reload, signal="SIGHUP"),
+            recipe=attrs.evolve(recipe(Reload), signal="SIGHUP"),
         ),
         Mechanism(
             "reload-min-timeout",
             "SIGHUP with keepalive_min_timeout (nginx 1.27.4 and later)",
             ReloadMinTimeout,
             cannot=CANNOT,
-            recipe=recipe(ReloadMinTimeout, signal="SIGHUP"),
+            recipe=attrs.evolve(recipe(ReloadMinTimeout), signal="SIGHUP"),
         ),
         Mechanism(
             "upgrade",
@@ -397,6 +397,8 @@ plugin = ProxyPlugin(
             UpgradeMinTimeout,
         ),
         Mechanism("dns", "SRV records that nginx resolves again (nginx 1.27.3 and later)", Dns, ANNOUNCED, CANNOT),
-        Mechanism("restart", "stop it and start it", Restart, ANNOUNCED, recipe=recipe(Reload, stop="SIGQUIT")),
+        Mechanism(
+            "restart", "stop it and start it", Restart, ANNOUNCED, recipe=attrs.evolve(recipe(Reload), stop="SIGQUIT")
+        ),
     ),
 )

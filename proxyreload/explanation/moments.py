@@ -90,16 +90,17 @@ _OLD = (Cause.STALE_GENERATION.value, Cause.OLD_PROCESS_KILLED.value)
 
 def moments(case: Case, *, full: bool = False) -> list[Moment]:
     """Return the sequence in the order of time; `full`: with what is no part of the cause, too."""
+    seen = visits_of(case.loss.evidence)
     told = [
-        *_of_change(case, full=full),
+        *_of_change(case, seen, full=full),
         *_of_connection(case, full=full),
-        *_of_proxy(case, full=full),
-        *_of_request(case),
+        *_of_proxy(case, seen, full=full),
+        *_of_request(case, seen),
     ]
     return sorted(told, key=lambda moment: moment.at_us)
 
 
-def _of_change(case: Case, *, full: bool) -> Iterator[Moment]:
+def _of_change(case: Case, seen: Visits, *, full: bool) -> Iterator[Moment]:
     change = case.change
     if change is None:
         return
@@ -107,10 +108,9 @@ def _of_change(case: Case, *, full: bool) -> Iterator[Moment]:
     yield Moment(change.requested_us, Lane.PROXY, f"{named}, {change.what}, is requested")
     if change.applied_us is not None and change.applied_us <= case.loss.time_us:
         yield Moment(change.applied_us, Lane.PROXY, f"{named} is applied")
-    held = visits_of(case.loss.evidence).held
-    if held and (full or case.loss.cause in _OLD):
+    if seen.held and (full or case.loss.cause in _OLD):
         at_us = change.requested_us if change.applied_us is None else min(change.applied_us, case.loss.time_us)
-        yield Moment(at_us, Lane.PROXY, held, timed=False)
+        yield Moment(at_us, Lane.PROXY, seen.held, timed=False)
 
 
 def _of_connection(case: Case, *, full: bool) -> Iterator[Moment]:
@@ -133,16 +133,15 @@ def _of_connection(case: Case, *, full: bool) -> Iterator[Moment]:
         yield Moment(last.time_us, Lane.TOLD, f"request {last.number} answered{by}")
 
 
-def _of_proxy(case: Case, *, full: bool) -> Iterator[Moment]:
+def _of_proxy(case: Case, seen: Visits, *, full: bool) -> Iterator[Moment]:
     """Tell what it said itself, the nearest line where not all is told."""
-    said = visits_of(case.loss.evidence).said
-    told = said if full else sorted(said, key=lambda each: abs(each[1]))[:1]
+    told = seen.said if full else sorted(seen.said, key=lambda each: abs(each[1]))[:1]
     for text, after_us in told:
         yield Moment(max(0, case.loss.time_us + after_us), Lane.PROXY, f"proxy says: {text}")
 
 
-def _of_request(case: Case) -> Iterator[Moment]:
-    loss, sent_us, seen = case.loss, case.sent_us, visits_of(case.loss.evidence)
+def _of_request(case: Case, seen: Visits) -> Iterator[Moment]:
+    loss, sent_us = case.loss, case.sent_us
     for text, gone_us in seen.gone:
         yield Moment(max(0, loss.time_us - gone_us), Lane.BACKEND, text)
     if sent_us is not None:

@@ -75,7 +75,7 @@ class Evidence:
 
     @property
     def cut(self) -> CutExchange | None:
-        """The same, where the kernel was asked about the end of its connection."""
+        """Its exchange, where the kernel was asked about the end of the connection."""
         return self.exchange if isinstance(self.exchange, CutExchange) else None
 
     @property

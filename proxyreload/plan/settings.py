@@ -11,14 +11,13 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
 from proxyreload.plan.traffic import Group
+from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
 from proxyreload.traffic import get
 from proxyreload.traffic.identity import PROBE_KIND
 
-#: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
-HOSTNAME = "proxyreload.test"
 FRONT_HOST = "127.0.0.1"
 #: The probe's gentle rate.
 PROBE_RATE_PER_S = 10.0

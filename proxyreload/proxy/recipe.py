@@ -8,7 +8,7 @@ from proxyreload.proxy.upstream import Upstream
 
 #: In an argument: the pid of the process that was started before.
 PID = "{pid}"
-#: What the requests of a script call the proxy.
+#: The name that clients ask for where the proxy is ours; ``.test`` never resolves anywhere (RFC 6761).
 HOSTNAME = "proxyreload.test"
 #: The texts of the configuration's files, by their names in the proxy's folder, for ``host:port`` of the front, the
 #: seconds of its time-outs and its backends.

@@ -8,7 +8,7 @@ from pprint import pformat
 
 import attrs
 
-from proxyreload.proxy.recipe import Ask, Command
+from proxyreload.proxy.recipe import HOSTNAME, Ask, Command
 from proxyreload.reproduction.case import Case
 from proxyreload.reproduction.ways import counts_as
 
@@ -17,7 +17,7 @@ _PLACE, _WIDTH = "CASE = {}  # what was recorded stands here", 110
 #: Seconds that it waits at most, and bytes of a body that it sends: it is bounded in time.
 _WAIT_AT_MOST_S, _BODY_AT_MOST = 60.0, 16_384
 #: And a client is as far away as this at most, there and back.
-_AWAY_AT_MOST_MS, MS_PER_S = 1000.0, 1000.0
+_AWAY_AT_MOST_MS, _MS_PER_S = 1000.0, 1000.0
 
 
 def script(case: Case) -> str:
@@ -47,6 +47,7 @@ def _literal(case: Case) -> dict[str, object]:
         "signal": recipe.signal,
         "successor": list(recipe.successor),
         "steps": [_step(step) for step in case.steps],
+        "hostname": HOSTNAME,
         "front": case.front_port,
         "backends": case.ports,
         "change": turn.name,
@@ -60,6 +61,6 @@ def _literal(case: Case) -> dict[str, object]:
         "body": min(example.body_bytes, _BODY_AT_MOST),
         "chunked": example.chunked,
         "connections": case.way.connections,
-        "away_s": min(example.rtt_ms, _AWAY_AT_MOST_MS) / 2 / MS_PER_S,
+        "away_s": min(example.rtt_ms, _AWAY_AT_MOST_MS) / 2 / _MS_PER_S,
         "lost": counts_as(case.among.loss, case.way),
     }

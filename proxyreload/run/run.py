@@ -18,11 +18,12 @@ from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Started, Stopping
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
-from proxyreload.plan.settings import HOSTNAME, Settings
+from proxyreload.plan.settings import Settings
 from proxyreload.plan.traffic import brief
 from proxyreload.proxy.foreign import Calling, asked
 from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy
+from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace

@@ -4,10 +4,8 @@ The reactor's own timers end with ``epoll_wait``, which counts whole millisecond
 would be late by more than its answers take. A timer that is a file descriptor (timerfd_create(2), Linux) is not.
 """
 
-import ctypes
 import os
 import struct
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -17,12 +15,12 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from proxyreload.system.clock import NS_PER_S
+from proxyreload.system.libc import LIBC
 
 _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK = os.O_NONBLOCK
 _TFD_CLOEXEC = os.O_CLOEXEC
 _ITIMERSPEC = struct.Struct("@4l")  # interval and value, each seconds and nanoseconds
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class IAlarm(Interface):
@@ -37,8 +35,8 @@ class IAlarm(Interface):
 
 def alarm(reactor: IReactorTime, ring: Callable[[], None]) -> IAlarm:
     """Return the most exact alarm that this reactor and this system have."""
-    if _libc is not None and IReactorFDSet.providedBy(reactor):
-        descriptor = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
+    if LIBC is not None and IReactorFDSet.providedBy(reactor):
+        descriptor = LIBC.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if descriptor >= 0:
             return TimerAlarm(reactor, ring, descriptor)
     return ReactorAlarm(reactor, ring)
@@ -85,8 +83,8 @@ class TimerAlarm:
     def set(self, delay_ns: int) -> None:
         """Ring in `delay_ns`; 0 would disarm the timer, so it is one."""
         seconds, nanoseconds = divmod(max(1, delay_ns), NS_PER_S)
-        assert _libc is not None  # noqa: S101
-        _libc.timerfd_settime(self._descriptor, 0, _ITIMERSPEC.pack(0, 0, seconds, nanoseconds), None)
+        assert LIBC is not None  # noqa: S101
+        LIBC.timerfd_settime(self._descriptor, 0, _ITIMERSPEC.pack(0, 0, seconds, nanoseconds), None)
 
     def close(self) -> None:
         """Give the timer back."""

@@ -4,9 +4,7 @@ The kernel tells when it is written to (inotify(7), Linux), so that whoever writ
 once; one who writes without end is read now and then, and never whole.
 """
 
-import ctypes
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from proxyreload.system.libc import LIBC
 from proxyreload.system.reactor import IReactor
 
 #: After a look it is left alone for so long.
@@ -27,7 +26,6 @@ READ_AT_ONCE = 64 * 1024
 LINE_BYTES = 4096
 _MODIFIED = 0x2  # IN_MODIFY
 _EVENTS_BYTES = 4096
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 @implementer(IReadDescriptor)
@@ -45,15 +43,15 @@ class Growing:
     @classmethod
     def of(cls, reactor: IReactor, path: Path, take: Callable[[Sequence[bytes]], None]) -> "Growing | None":
         """Watch a file, which is made if there is none; return None where the system cannot watch one (more)."""
-        if _libc is None:
+        if LIBC is None:
             return None
         try:
             path.touch()
             file = path.open("rb")
         except OSError:
             return None
-        descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if descriptor < 0 or _libc.inotify_add_watch(descriptor, os.fsencode(path), _MODIFIED) < 0:
+        descriptor = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if descriptor < 0 or LIBC.inotify_add_watch(descriptor, os.fsencode(path), _MODIFIED) < 0:
             file.close()
             if descriptor >= 0:
                 os.close(descriptor)

@@ -1,21 +1,18 @@
 """What the kernel does for processes and their children: prctl(2), Linux. Elsewhere these do nothing."""
 
-import ctypes
 import os
 import signal
-import sys
+
+from proxyreload.system.libc import LIBC
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-# Loaded beforehand: a child that is about to run another program may do nothing but call it.
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
 
 def become_subreaper() -> None:
     """Let orphans of our children become ours, so that they can be ended and reaped."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if LIBC is not None:
+        LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent(number: int = signal.SIGTERM, parent: int | None = None) -> None:
@@ -23,7 +20,7 @@ def die_with_parent(number: int = signal.SIGTERM, parent: int | None = None) -> 
 
     Whoever knows its `parent` is ended also if that was gone before this was called.
     """
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if LIBC is not None:
+        LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if parent is not None and os.getppid() != parent:
         os._exit(128 + number)

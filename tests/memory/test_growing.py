@@ -152,9 +152,9 @@ def test_what_cannot_be_watched_is_not(tmp_path: Path, monkeypatch: pytest.Monke
         def inotify_init1(self, _flags: int) -> int:
             return -1
 
-    monkeypatch.setattr(growing_module, "_libc", Libc())
+    monkeypatch.setattr(growing_module, "LIBC", Libc())
     assert Growing.of(reactor, tmp_path / "output.log", lambda _lines: None) is None
-    monkeypatch.setattr(growing_module, "_libc", None)
+    monkeypatch.setattr(growing_module, "LIBC", None)
     assert Growing.of(reactor, tmp_path / "output.log", lambda _lines: None) is None
 
 

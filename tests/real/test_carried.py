@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from proxyreload.plan.settings import HOSTNAME
+from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import choose, installed, load
 from proxyreload.traffic.registry import kinds
 
