@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar, cast
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
@@ -15,7 +15,7 @@ from proxyreload.system.clock import NS_PER_S
 START_NS = 1000 * NS_PER_S
 
 #: For property-based tests: few examples, and no limit on how long one takes.
-some_examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some_examples = settings(max_examples=60)
 
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ KINDS = tuple(kinds())
 SENDERS = {number: Sender(kind) for number, kind in enumerate(KINDS)}
 EACH = [(kind, fault) for kind in KINDS for fault in faults_of(kind)]
 
-few_examples = settings(max_examples=8, deadline=None)
+few_examples = settings(max_examples=8)
 
 
 def plan(seed: int) -> list[tuple[str, str, float]]:

@@ -16,7 +16,7 @@ from .connections import KernelTransport, MemoryTransport, parts
 from .kinds import BACK_PORT, Inlet, ids_st, unchunked
 from .test_kind_registry import HOSTILE
 
-few_examples = settings(max_examples=40, deadline=None)
+few_examples = settings(max_examples=40)
 SLOW, STREAM = b"slow delay=2", b"stream every=0.5 length=1"
 
 

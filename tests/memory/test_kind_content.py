@@ -14,7 +14,7 @@ from .connections import parts
 from .kinds import INSTANCE, ids_st
 from .test_kind_ends import Said
 
-few_examples = settings(max_examples=60, deadline=None)
+few_examples = settings(max_examples=60)
 
 
 @few_examples

@@ -19,7 +19,7 @@ from .clocks import START_NS, Readers, waits
 from .connections import KernelTransport, answer_bytes
 from .kinds import INSTANCE, Hosted, Talk, small
 
-few_examples = settings(max_examples=40, deadline=None)
+few_examples = settings(max_examples=40)
 
 
 def chunk(data: bytes) -> bytes:
@@ -564,4 +564,4 @@ GIVEN: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("name", GIVEN)
 def test_whatever_happens_each_request_has_one_exchange(name: str) -> None:
     machine = type("Machine", (Whatever,), {"name": name, "given": GIVEN[name]})
-    run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=15, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=15))

@@ -332,7 +332,7 @@ def deeds_of(draw: st.DrawFn) -> dict[float, str]:
     return {draw(st.integers(0, 90)) * TICK_S + TICK_S / 2 ** (number + 1): deed for number, deed in enumerate(drawn)}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(script=st.lists(answerings, min_size=1, max_size=6).map(tuple), deeds=deeds_of(), fresh=st.booleans())
 def test_a_client_on_a_delay_line_meets_what_one_behind_a_delaying_relay_meets(
     script: tuple[Answering, ...], deeds: dict[float, str], *, fresh: bool

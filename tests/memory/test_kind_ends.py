@@ -27,7 +27,7 @@ SHORT: dict[str, dict[str, object]] = {
 KINDS = tuple(kinds())
 WRONG = {failures.WRONG_BODY, failures.TRUNCATED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED}
 
-few_examples = settings(max_examples=20, deadline=None)
+few_examples = settings(max_examples=20)
 any_kind = pytest.mark.parametrize("name", KINDS)
 
 

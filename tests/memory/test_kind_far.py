@@ -43,7 +43,7 @@ from .clocks import Readers, Time, error_of, result_of, waits
 from .connections import PREPARED, KernelTransport, MemoryTransport, Owner, answer_bytes
 from .happened import record
 
-few_examples = settings(max_examples=60, deadline=None)
+few_examples = settings(max_examples=60)
 #: A round trip is a second, in numbers that a float holds exactly.
 HALF_S = 0.5
 
@@ -564,35 +564,54 @@ def test_what_is_due_on_a_socket_that_is_gone_is_lost(far: Far) -> None:
     transport.release()
 
 
-@pytest.mark.parametrize("reset", [False, True])
-def test_a_group_reads_and_stamps_what_crosses_a_line_and_its_end(*, reset: bool) -> None:
+@attrs.frozen
+class Grouped:
+    """A far connection over a socket of the kernel's, which a group reads."""
+
+    far: Far
+    group: SocketGroup
+    transport: KernelTransport
+
+    def reads_the_end(self, *, reset: bool) -> None:
+        """Let the group read a FIN, or the reactor's loss of the connection."""
+        if reset:
+            self.far.end.ended(Failure(ConnectionLost()))
+        else:
+            self.transport.far.shutdown(socket.SHUT_WR)
+            self.group.doRead()
+
+
+@pytest.fixture(name="grouped")
+def _grouped() -> Iterator[Grouped]:
     far = Far(Readers())
     group = SocketGroup.on(far.time, far.time.ns)
     assert group is not None
     far.line.group = group
     far.line._alarm = ReactorAlarm(far.time, far.line._ring)
     transport = kernels(far)
-    assert not transport.reading
+    transport.protocol = far.end
+    yield Grouped(far, group, transport)
+    group.close()
+    far.line.close()
+    transport.release()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_group_reads_and_stamps_what_crosses_a_line_and_its_end(grouped: Grouped, *, reset: bool) -> None:
+    far = grouped.far
+    assert not grouped.transport.reading
     pending = pending_of(far.connections[0])
     far.time.advance(HALF_S)
-    transport.far.send(answer_bytes(b"3-0"))
-    group.doRead()
+    grouped.transport.far.send(answer_bytes(b"3-0"))
+    grouped.group.doRead()
     far.time.advance(0.125)
-    transport.protocol = far.end
-    if reset:
-        far.end.ended(Failure(ConnectionLost()))
-    else:
-        transport.far.shutdown(socket.SHUT_WR)
-        group.doRead()
+    grouped.reads_the_end(reset=reset)
     far.time.advance(HALF_S - 0.125)
     assert far.owner.heard == [("answered",)]
     assert pending.last_byte_ns - pending.written_ns == ns(1)
     far.time.advance(0.125)
     assert far.owner.heard[1:] == [("closed", "idle", "reset" if reset else "")]
-    assert transport.near.fileno() >= 0 or reset  # what is on its way to the proxy can be written still
-    group.close()
-    far.line.close()
-    transport.release()
+    assert grouped.transport.near.fileno() >= 0 or reset  # what is on its way to the proxy can be written still
 
 
 @pytest.mark.parametrize(
@@ -600,7 +619,7 @@ def test_a_group_reads_and_stamps_what_crosses_a_line_and_its_end(*, reset: bool
     [(False, 0.125, False), (False, -0.25, True), (True, 0.5, False), (True, 0.125, True)],
 )
 def test_what_is_on_its_way_when_the_end_is_heard_has_not_come_either(
-    monkeypatch: pytest.MonkeyPatch, *, reset: bool, sent_s: float, on_way: bool
+    grouped: Grouped, monkeypatch: pytest.MonkeyPatch, *, reset: bool, sent_s: float, on_way: bool
 ) -> None:
     """It is sent so long before its socket reads the end, which the client hears half a second later."""
 
@@ -609,29 +628,16 @@ def test_what_is_on_its_way_when_the_end_is_heard_has_not_come_either(
         return LastState(fin, gone=False, unacknowledged=7)
 
     monkeypatch.setattr(far_module, "last_state", told)
-    far = Far(Readers())
-    group = SocketGroup.on(far.time, far.time.ns)
-    assert group is not None
-    far.line.group = group
-    far.line._alarm = ReactorAlarm(far.time, far.line._ring)
-    transport = kernels(far)
-    transport.protocol = far.end
+    far = grouped.far
     pending = pending_of(far.connections[0]) if sent_s > 0 else None
     far.time.advance(max(0, sent_s))
-    if reset:
-        far.end.ended(Failure(ConnectionLost()))
-    else:
-        transport.far.shutdown(socket.SHUT_WR)
-        group.doRead()
+    grouped.reads_the_end(reset=reset)
     far.time.advance(max(0, -sent_s))
     pending = pending or pending_of(far.connections[0])
     far.time.advance(HALF_S)
     assert far.owner.failures == [failures.RESET_FRESH if reset else failures.CLOSED_FRESH]
     unacknowledged = 7 + (len(b"GET 3-0!\n") if on_way else 0)
     assert pending.last_state == LastState(not reset, gone=False, unacknowledged=unacknowledged)
-    group.close()
-    far.line.close()
-    transport.release()
 
 
 # Whose clients are not far away.

@@ -15,7 +15,7 @@ from proxyreload.traffic.download import Serving
 from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
 from proxyreload.traffic.registry import FIELD_LIMIT, backend_end, field_of, kind_named, kinds, values_of
 
-few_examples = settings(max_examples=60, deadline=None)
+few_examples = settings(max_examples=60)
 
 
 @attrs.frozen

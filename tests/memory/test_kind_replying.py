@@ -11,7 +11,7 @@ from proxyreload.traffic.interfaces import Reply
 
 from .clocks import Time
 
-few_examples = settings(max_examples=60, deadline=None)
+few_examples = settings(max_examples=60)
 
 
 @attrs.define(eq=False)

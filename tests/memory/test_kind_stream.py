@@ -13,7 +13,7 @@ from .connections import parts
 from .kinds import Ends, cuts_st, ids_st
 from .test_kind_ends import Said
 
-few_examples = settings(max_examples=40, deadline=None)
+few_examples = settings(max_examples=40)
 ID, COUNT = b"3-7", 12
 
 

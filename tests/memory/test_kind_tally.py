@@ -26,7 +26,7 @@ from .happened import change, exchange, failed
 from .observing import observed
 
 KINDS = ("get", "idle", "post", "stream")
-few_examples = settings(max_examples=60, deadline=None)
+few_examples = settings(max_examples=60)
 
 
 @st.composite

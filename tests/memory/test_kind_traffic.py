@@ -38,7 +38,7 @@ from proxyreload.traffic.registry import kind_named, kinds
 from .clocks import Time, result_of
 from .connections import Front
 
-few_examples = settings(max_examples=60, deadline=None)
+few_examples = settings(max_examples=60)
 
 
 def told(groups: tuple[Group, ...]) -> list[tuple[str, int, float]]:

@@ -17,7 +17,7 @@ from .test_kind_ends import Said
 GIVEN: dict[str, object] = {"every": 0.5, "length": 2}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(request_id=ids_st, drawn=st.integers(0, 4))
 def test_a_receipt_for_what_was_sent_so_far_is_right_and_no_other(request_id: bytes, drawn: int) -> None:
     upload = Ends("upload", GIVEN).client

@@ -65,7 +65,7 @@ REPLIES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(REPLIES, min_size=1, max_size=12))
 def test_an_answer_that_is_known_is_taken_as_the_parser_takes_it(replies: list[Reply]) -> None:
     for reply in [*replies, *replies]:

@@ -7,6 +7,19 @@ import pytest
 from proxyreload.errors import ProxyreloadError
 from proxyreload.proxy.registry import choose
 
+#: What all of the tests' own configurations have of HAProxy, and of nginx.
+HAPROXY_DEFAULTS = """\
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+"""
+NGINX_FOLDERS = """\
+    client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
+    uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+"""
+
 
 def binary(name: str) -> Path:
     """Return the program of the plugin `name`."""

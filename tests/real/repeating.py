@@ -12,20 +12,17 @@ from contextlib import contextmanager
 
 import attrs
 
-from proxyreload.plan.settings import HOSTNAME
+from proxyreload.proxy.recipe import HOSTNAME
 
 from .command import TIMEOUT_S, Place
-from .proxies import binary
+from .proxies import HAPROXY_DEFAULTS, NGINX_FOLDERS, binary
 
 #: What is said at some places of a configuration.
 Setting = Mapping[str, str]
 
-HAPROXY = """\
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 60s
-    timeout server 60s
+HAPROXY = (
+    HAPROXY_DEFAULTS
+    + """\
 frontend front
     bind 127.0.0.1:{front}
     default_backend app
@@ -34,15 +31,18 @@ backend app
     server backend0 127.0.0.1:{first}
     server backend1 127.0.0.1:{second}
 """
-NGINX = """\
+)
+NGINX = (
+    """\
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
-    uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+"""
+    + NGINX_FOLDERS
+    + """\
     upstream app {{ server 127.0.0.1:{first}{of_server}; server 127.0.0.1:{second}{of_server}; }}
     server {{
         listen 127.0.0.1:{front};
@@ -50,6 +50,7 @@ http {{
     }}
 }}
 """
+)
 CADDY = """\
 {{
     admin off

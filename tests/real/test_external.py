@@ -12,19 +12,18 @@ import pytest
 
 from .command import EXIT_STATUS, HOST, TIMEOUT_S, TRAFFIC, Exits, Place, Result, is_free
 from .mechanisms import assert_shown
-from .proxies import binary
+from .proxies import HAPROXY_DEFAULTS, NGINX_FOLDERS, binary
 
 pytestmark = pytest.mark.real
 
-HAPROXY = """\
+HAPROXY = (
+    """\
 global
     stats socket unix@api.sock mode 600 level admin expose-fd listeners
     pidfile proxy.pid
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 60s
-    timeout server 60s
+"""
+    + HAPROXY_DEFAULTS
+    + """\
 frontend front
     bind 127.0.0.1:{front}
     default_backend app
@@ -33,15 +32,18 @@ backend app
     server backend0 127.0.0.1:{first}
     server backend1 127.0.0.1:{second}
 """
+)
 
-NGINX = """\
+NGINX = (
+    """\
 pid {folder}/proxy.pid;
 error_log {folder}/error.log;
 events {{ }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
-    uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
+"""
+    + NGINX_FOLDERS
+    + """\
     upstream app {{ server 127.0.0.1:{first}; server 127.0.0.1:{second}; keepalive 16; }}
     server {{
         listen 127.0.0.1:{front};
@@ -49,6 +51,7 @@ http {{
     }}
 }}
 """
+)
 
 # Tells HAProxy each of its arguments.
 TELL = """\

@@ -14,18 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from .command import HOST, TIMEOUT_S, Place
-from .proxies import binary
+from .proxies import HAPROXY_DEFAULTS, binary
 
 pytestmark = pytest.mark.real
 
-CONFIG = """\
+CONFIG = (
+    """\
 global
     nbthread 1
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 60s
-    timeout server 60s
+"""
+    + HAPROXY_DEFAULTS
+    + """\
 frontend front
     bind fd@{descriptor} ssl crt {certificate}
     default_backend app
@@ -33,6 +32,7 @@ backend app
     http-reuse always
     server s0 {host}:{port}
 """
+)
 
 
 def certificate(folder: Path) -> Path:

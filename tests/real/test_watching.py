@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from .command import HOST, SIGNALS, TIMEOUT_S, TRAFFIC, Place
-from .proxies import binary
+from .proxies import HAPROXY_DEFAULTS, binary
 
 pytestmark = pytest.mark.real
 
 # With more threads than one HAProxy now and then closes a connection to a backend of its own accord.
-CONFIG = """\
+CONFIG = (
+    """\
 global
     nbthread 1
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 60s
-    timeout server 60s
+"""
+    + HAPROXY_DEFAULTS
+    + """\
 frontend front
     bind fd@{descriptor}
     default_backend app
@@ -31,6 +30,7 @@ backend app
     default-server pool-max-conn 100 pool-purge-delay 10m
 {servers}
 """
+)
 
 StartProxy = Callable[..., "subprocess.Popen[bytes]"]
 
