@@ -69,6 +69,12 @@ class Evidence:
         return self.exchange.failure
 
     @property
+    def own_answer(self) -> bool:
+        """Whether the proxy answered by itself: with an error, and no backend's name."""
+        status = self.exchange.status
+        return bool(status) and self.failure == failures.status_failure(status) and not self.exchange.instance
+
+    @property
     def stood_still(self) -> bool:
         """Whether the instrument, and its backends with it, stood still for most of the time that its client waited."""
         return 2 * self.stood_ns > self.exchange.ended_ns - self.exchange.sent_ns
@@ -119,17 +125,11 @@ class Evidence:
         )
 
 
-def _is_own_answer(evidence: Evidence) -> bool:
-    """Whether the proxy answered by itself: with an error, and no backend's name."""
-    status = evidence.exchange.status
-    return bool(status) and evidence.failure == failures.status_failure(status) and not evidence.exchange.instance
-
-
 def _nobody_was_there(evidence: Evidence) -> bool:
     """Whether client or proxy gave up what the instrument, standing still, neither answered nor heard."""
     if evidence.failure in _GIVEN_UP:
         return evidence.stood_still
-    return _is_own_answer(evidence) and evidence.stood_still and evidence.stood_ns >= _PROXY_WAITS_NS
+    return evidence.own_answer and evidence.stood_still and evidence.stood_ns >= _PROXY_WAITS_NS
 
 
 def _never_arrived(evidence: Evidence) -> bool:
@@ -155,11 +155,11 @@ def _died_with_its_backend(evidence: Evidence) -> bool:
 
     Whichever generation that is: what was under way before a removal goes by nothing that this has replaced.
     """
-    return evidence.killed_with and (_is_own_answer(evidence) or evidence.failure in _UNANSWERED)
+    return evidence.killed_with and (evidence.own_answer or evidence.failure in _UNANSWERED)
 
 
 def _by_what_was_replaced(evidence: Evidence) -> bool:
-    return _is_own_answer(evidence) and evidence.replaced
+    return evidence.own_answer and evidence.replaced
 
 
 def _was_killed(evidence: Evidence) -> bool:
@@ -168,13 +168,13 @@ def _was_killed(evidence: Evidence) -> bool:
 
 
 def _removed_was_asked(evidence: Evidence) -> bool:
-    return _is_own_answer(evidence) and evidence.gone is not None and bool(evidence.gone.removed_ns)
+    return evidence.own_answer and evidence.gone is not None and bool(evidence.gone.removed_ns)
 
 
 def _not_repeated(evidence: Evidence) -> bool:
     """Whether the proxy gave up where a backend had failed the request."""
     given_up = any(visit.given_up_ns for visit in evidence.request.visits.values())
-    return _is_own_answer(evidence) and (evidence.gone is not None or given_up)
+    return evidence.own_answer and (evidence.gone is not None or given_up)
 
 
 def _cut_with_backend(evidence: Evidence) -> bool:
@@ -203,7 +203,7 @@ _RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (
     (Cause.STALE_GENERATION, _by_what_was_replaced),
     (Cause.BACKEND_GONE, _removed_was_asked),
     (Cause.REPEAT_REFUSED, _not_repeated),
-    (Cause.PROXY_REFUSED, _is_own_answer),
+    (Cause.PROXY_REFUSED, lambda evidence: evidence.own_answer),
     (Cause.BACKEND_GONE, _cut_with_backend),
     (Cause.OLD_PROCESS_KILLED, _was_killed),
     (Cause.PROXY_CUT, _of(*_CUT)),

@@ -35,6 +35,8 @@ def _ending(evidence: Evidence) -> Iterator[str]:
     exchange, cut = evidence.exchange, evidence.cut
     if exchange.written_ns:
         yield f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending"
+    if evidence.own_answer and exchange.message:
+        yield f"its page: {_undivided(exchange.message)}"
     if evidence.stood_still:
         yield f"for {evidence.stood_ns / NS_PER_MS:.1f} ms of that proxyreload itself stood still"
     if cut is not None:
@@ -72,6 +74,11 @@ def _backends(evidence: Evidence) -> Iterator[str]:
         yield f"backend {gone.instance} was {what} for {since_s:.2f} s by its end"
 
 
+def _undivided(text: str) -> str:
+    """Return words of others without what divides the parts."""
+    return text.replace("; ", ", ")
+
+
 def _with_lines(text: str, evidence: Evidence) -> str:
     """Add the lines of the proxy's that say most, in the order in which they were said, as far as there is room."""
     ended_ns = evidence.exchange.ended_ns
@@ -82,7 +89,7 @@ def _with_lines(text: str, evidence: Evidence) -> str:
         begin = f"; {abs(said.at_ns - ended_ns) / NS_PER_MS:.1f} ms {side} the proxy said: "
         limit = min(LINE_LIMIT, room - len(begin))
         if limit >= LINE_AT_LEAST:
-            line = said.text.replace("; ", ", ")  # which divides the parts
+            line = _undivided(said.text)
             line = line if len(line) <= limit else f"{line[: limit - 1]}…"
             chosen.append((said.at_ns, begin + line))
             room -= len(begin) + len(line)

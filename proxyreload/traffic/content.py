@@ -4,8 +4,9 @@ import hashlib
 
 import attrs
 
-from proxyreload.history.failures import WRONG_BODY, status_failure
+from proxyreload.history.failures import WRONG_BODY
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.errorpage import refused
 from proxyreload.traffic.interfaces import Answer
 
 OK = 200
@@ -49,7 +50,7 @@ def digest(data: bytes) -> bytes:
 def whose(answer: Answer, request_id: bytes) -> tuple[str, str]:
     """Judge what all kinds expect of an answer's head: 200, from a backend of ours, to this very request."""
     if answer.status != OK:
-        return status_failure(answer.status), ""
+        return refused(answer)
     if answer.echoed_id and answer.echoed_id != request_id:
         return WRONG_BODY, f"the answer to request {printable(answer.echoed_id)}"
     if not answer.instance:

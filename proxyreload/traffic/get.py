@@ -1,7 +1,8 @@
 """The kind `get`: a small GET, answered by the backend's number and the request's own id."""
 
-from proxyreload.history.failures import WRONG_BODY, status_failure
+from proxyreload.history.failures import WRONG_BODY
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.errorpage import refused
 from proxyreload.traffic.identity import BACK_PORT_FIELD, ID_FIELD, INSTANCE_FIELD
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Kind, Received, Reply, Values
 
@@ -49,7 +50,7 @@ def from_numbered_backend(answer: Answer, request_id: bytes) -> tuple[str, str]:
     Truncated, corrupted and swapped answers, and pages that the proxy made up itself, are found by it.
     """
     if answer.status != OK:
-        return status_failure(answer.status), ""
+        return refused(answer)
     if answer.body == numbered_body(answer.instance, request_id) and answer.instance:
         return SUCCESS
     if answer.echoed_id and answer.echoed_id != request_id:
@@ -62,7 +63,7 @@ def from_numbered_backend(answer: Answer, request_id: bytes) -> tuple[str, str]:
 def from_anyone(answer: Answer, request_id: bytes) -> tuple[str, str]:  # noqa: ARG001
     """Expect 200 with a whole body, whatever it is: the backends are somebody else's."""
     if answer.status != OK:
-        return status_failure(answer.status), ""
+        return refused(answer)
     return SUCCESS
 
 

@@ -471,6 +471,14 @@ def test_the_evidence_is_kept_with_it() -> None:
     assert told.observation.causes == {Cause.STALE_GENERATION: 1}
 
 
+def test_what_the_proxys_own_page_says_is_evidence() -> None:
+    page = {**UNAVAILABLE, "message": "503 No server; try again"}
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, lost(**page)).losses
+    assert "after sending; its page: 503 No server, try again; no backend received it" in loss.evidence
+    (loss,) = Told.of(visit("0-0", 10.2), OLD, lost("wrong body", status=200, message="not ours")).losses
+    assert "page" not in loss.evidence
+
+
 # What the kernel and the proxy say of it.
 
 

@@ -61,6 +61,8 @@ def test_what_rested_across_a_reload_is_lost_when_the_removed_backend_has_left(p
     # What was connected while a busy machine took its time with the change is at the old process too.
     assert 1 <= removed["outdated"] <= lost["status 503"]
     assert kinds(result)["idle"]["failures"] == {"status 503": kinds(result)["idle"]["failures"]["status 503"]}
+    rows = (place.folder / "losses.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert all("its page: 503 Service Unavailable No server is available to handle" in row for row in rows)
     (sentence,) = [line for line in result.stdout.splitlines() if line.startswith("verdict: lossy (")]
     assert f"{removed['outdated']} answered after the change over " in sentence
     assert "what helps: option redispatch 1, as in haproxy:reload-redispatch, https://" in result.stdout
