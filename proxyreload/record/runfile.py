@@ -87,7 +87,7 @@ class RunFile:
 
 
 def _versions(ran: Mapping[str, object]) -> dict[str, object]:
-    packages = {name: version(name) for name in ("twisted", "treq", "httptools")}
+    packages = {name: version(name) for name in ("twisted", "treq", "httptools", "jh2")}
     return {
         "proxyreload": proxyreload.__version__,
         "python": platform.python_version(),

@@ -14,6 +14,7 @@ PACKAGE = Path(proxyreload.__file__).parent
 MAY_IMPORT = {
     "system": set(),
     "history": {"system"},
+    "http2": {"system"},
     "traffic": {"history", "system"},
     "ledger": {"history", "system", "traffic"},
     "verdict": {"history", "ledger", "system"},
