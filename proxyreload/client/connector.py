@@ -45,7 +45,7 @@ class HTTP11Connector:
             return cast(Deferred[IConnection], endpoint.connect(_factory(connection)))
         from proxyreload.client.tls import over_tls
 
-        secure = over_tls(self.connection)(owner, self.clock_ns, started_ns)
+        secure = over_tls(cast(type[HTTP11Connection], self.connection))(owner, self.clock_ns, started_ns)
         opening = wrapClientTLS(self.tls, endpoint).connect(_factory(secure))
         opening.addCallback(lambda _protocol: secure.secured)
         return cast(Deferred[IConnection], opening)

@@ -4,7 +4,6 @@ import select
 from collections.abc import Callable
 from typing import Any, cast
 
-import attrs
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -14,6 +13,7 @@ from zope.interface import implementer
 from proxyreload.client.fields import BACK_PORT, ECHOED_ID, INSTANCE, field_of, spellings
 from proxyreload.client.interfaces import IConnection, IManyOwner
 from proxyreload.client.memo import VALUE_KEPT
+from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history import failures
 from proxyreload.history.events import Ending
@@ -27,22 +27,6 @@ from proxyreload.system.untrusted import printable
 #: How much of a body is kept for checking.
 BODY_KEPT = 64 * 1024
 _DIGITS_OF_STATUS = 3
-
-
-@attrs.frozen
-class Parting:
-    """A GOAWAY (RFC 9113, 6.8), with what it meant for the streams that were open."""
-
-    last_stream: int
-    code: str  #: its name
-    open: int  #: streams under way, those that it turns away not counted
-    turned_away: int  #: streams above the last one
-    debug: str  #: what the proxy says of it, printable and bounded
-
-    @property
-    def words(self) -> str:
-        """Return ``GOAWAY NO_ERROR, last stream 17``."""
-        return f"GOAWAY {self.code}, last stream {self.last_stream}"
 
 
 @implementer(IConnection)
@@ -60,11 +44,9 @@ class HTTP2Connection(Protocol):
     #: As `HTTP11Connection.careful`.
     careful = False
 
-    def __init__(
-        self, owner: IManyOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
-    ) -> None:
-        """Report to `owner`; the connection was begun at `started_ns`, and its socket is read by `group`."""
-        self._owner = owner
+    def __init__(self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None) -> None:
+        """Report to `owner`, an `IManyOwner`; begun at `started_ns`, its socket is read by `group`."""
+        self._owner = IManyOwner(owner)
         self._clock_ns = clock_ns
         self._started_ns = started_ns
         self._group = group
@@ -80,6 +62,15 @@ class HTTP2Connection(Protocol):
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self._takes: dict[type, Callable[[Any, int], None]] = {
+            Head: self._head,
+            Data: self._data,
+            Trailers: self._trailers,
+            Reset: self._reset,
+            Malformed: self._malformed,
+            GoAway: self._go_away,
+            Wrong: self._went_wrong,
+        }
 
     @property
     def room(self) -> int:
@@ -122,9 +113,9 @@ class HTTP2Connection(Protocol):
         self._working = True
         try:
             for event in self._http2.received(data):
-                take = _TAKES.get(type(event))
+                take = self._takes.get(type(event))
                 if take is not None:
-                    take(self, event, at_ns)
+                    take(event, at_ns)
                 if self._silenced:
                     return
         finally:
@@ -171,7 +162,7 @@ class HTTP2Connection(Protocol):
     # The owner's side.
 
     def send(self, payload: bytes, pending: Pending) -> None:
-        """Write one whole request, once: its block of header fields."""
+        """Write one whole request, once: its block of header fields, and behind it its content."""
         self._queue.append((payload, pending))
         if self._working:
             return
@@ -324,7 +315,10 @@ class HTTP2Connection(Protocol):
 
     def _opened(self, payload: bytes, pending: Pending, now_ns: int) -> bytes:
         """Open a stream for a request, and return its bytes."""
-        stream, written = self._http2.open(payload, end=True)
+        content = pending.content
+        stream, written = self._http2.open(payload, end=not content)
+        if content:
+            written += self._http2.data(stream, content, end=True)
         self._under_way[stream] = pending
         self._stream_of[pending] = stream
         pending.carried = self.carried
@@ -372,17 +366,6 @@ class HTTP2Connection(Protocol):
             self._group.remove(self._descriptor)
             self._descriptor = -1
         self._socket_send = self._poll = None
-
-
-_TAKES: dict[type, Callable[[HTTP2Connection, Any, int], None]] = {
-    Head: HTTP2Connection._head,
-    Data: HTTP2Connection._data,
-    Trailers: HTTP2Connection._trailers,
-    Reset: HTTP2Connection._reset,
-    Malformed: HTTP2Connection._malformed,
-    GoAway: HTTP2Connection._go_away,
-    Wrong: HTTP2Connection._went_wrong,
-}
 
 
 def _cut(pending: Pending, *, reset: bool, going: bool) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history.events import Ending
 
@@ -60,13 +61,13 @@ class IConnectionOwner(Interface):
 class IManyOwner(IConnectionOwner):
     """Who hears of a connection with room for many.
 
-    ``closed`` comes once, behind ``broken`` for each exchange that was under way, and tells with `Ending.CUT` that there
-    were some. An exchange that the connection was given and has not written (``written_ns`` is 0) is told of by neither:
-    it is the owner's again, as it is behind a GOAWAY.
+    ``closed`` comes once, behind ``broken`` for each exchange that was under way, and tells with `Ending.CUT` that
+    there were some. An exchange that the connection was given and has not written (``written_ns`` is 0) is told of by
+    neither: it is the owner's again, as it is behind a GOAWAY.
     """
 
-    def parting(connection: IConnection, parting: object) -> None:
-        """Learn of a GOAWAY (`proxyreload.client.http2.Parting`): nothing more is sent on this connection.
+    def parting(connection: IConnection, parting: Parting) -> None:
+        """Learn of a GOAWAY: nothing more is sent on this connection.
 
         Exchanges that it turns away are told of one by one, behind it.
         """

@@ -2,6 +2,7 @@
 
 from collections import deque
 from random import Random
+from typing import cast
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -11,9 +12,10 @@ from zope.interface import implementer
 
 from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.client.dialogue import WHOLE_FACTOR
-from proxyreload.client.http2 import HTTP2Connection, Parting
-from proxyreload.client.interfaces import IConnector, IManyOwner
+from proxyreload.client.http2 import HTTP2Connection
+from proxyreload.client.interfaces import IConnection, IConnector, IManyOwner
 from proxyreload.client.outcome import connection_failure, outcome
+from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import HTTP2Request
 from proxyreload.history import failures
@@ -40,9 +42,9 @@ class Lane:
 class Multiplexed:
     """Sends up to ``end.streams`` requests at once, and publishes exactly one `Exchange` for each.
 
-    Each lane is a closed loop, with the rests of its kind, unless a schedule says when (`open_loop`). When the proxy says
-    GOAWAY nothing more is sent on that connection: what is under way there goes on, and the next request opens another.
-    One that is turned away is recorded as that, and never repeated.
+    Each lane is a closed loop, with the rests of its kind, unless a schedule says when (`open_loop`). When the proxy
+    says GOAWAY nothing more is sent on that connection: what is under way there goes on, and the next request opens
+    another. One that is turned away is recorded as that, and never repeated.
     """
 
     number: int
@@ -72,9 +74,9 @@ class Multiplexed:
     _last_look: Pending | None = attrs.field(default=None, init=False)  # for which sockets were looked at once more
     _backlog: deque[int] = attrs.field(factory=deque, init=False)
     _connection: HTTP2Connection | None = attrs.field(default=None, init=False)  # the one that is sent on
-    _numbers: dict[HTTP2Connection, int] = attrs.field(factory=dict, init=False)  # of all that there are
+    _numbers: dict[IConnection, int] = attrs.field(factory=dict, init=False)  # of all that there are
     _connections: int = attrs.field(default=0, init=False)
-    _connecting: "Deferred[HTTP2Connection] | None" = attrs.field(default=None, init=False)
+    _connecting: Deferred[IConnection] | None = attrs.field(default=None, init=False)
     _connecting_ns: int = attrs.field(default=0, init=False)
     _waiting: bool = attrs.field(default=False, init=False)  # for room on the connection
     _alarm: IDelayedCall | None = attrs.field(default=None, init=False)
@@ -138,7 +140,7 @@ class Multiplexed:
 
     # IManyOwner
 
-    def answered(self, connection: HTTP2Connection, pending: Pending) -> None:
+    def answered(self, connection: IConnection, pending: Pending) -> None:
         """Judge and record an answer, and go on."""
         lane = self._lane_of[pending]
         if lane.incoming is None:
@@ -148,14 +150,14 @@ class Multiplexed:
         self._record(lane, connection, pending.last_byte_ns, failure, message)
         self._proceed(lane)
 
-    def broken(self, connection: HTTP2Connection, pending: Pending, failure: str, message: str) -> None:
+    def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
         """Record the failure, and go on, over another connection where this one is gone."""
         lane = self._lane_of[pending]
         self._record(lane, connection, self.clock_ns(), failure, message)
         # A proxy that turns all away is not asked again at once.
         self._proceed(lane, PAUSE_AFTER_FAILED_CONNECTION_S if failure == failures.TURNED_AWAY else 0.0)
 
-    def parting(self, connection: HTTP2Connection, parting: Parting) -> None:
+    def parting(self, connection: IConnection, parting: Parting) -> None:
         """Send nothing more on it: what has not been written yet goes over another."""
         at_ns = self.clock_ns()
         self.sink.publish(
@@ -178,11 +180,11 @@ class Multiplexed:
             self._tell_closed(connection, Ending.ANNOUNCED, parting.words)
             self._send_elsewhere(connection)
 
-    def drained(self, connection: HTTP2Connection) -> None:
+    def drained(self, connection: IConnection) -> None:
         """Forget a connection that has done what it had to."""
         self._numbers.pop(connection, None)
 
-    def closed(self, connection: HTTP2Connection, ending: Ending, message: str) -> None:
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """Open another connection if a request waits for one."""
         if self._connection is connection:
             self._connection = None
@@ -197,6 +199,7 @@ class Multiplexed:
         self._sent = number + 1
         pending = lane.pending = Pending(number, self._prefix + b"%d" % number, due_ns)
         self._lane_of[pending] = lane
+        pending.content = self.end.body(pending.request_id)
         lane.incoming = self.end.incoming(pending.request_id)
         if lane.incoming is not None:
             pending.take = lane.incoming.take
@@ -231,7 +234,7 @@ class Multiplexed:
             if lane.connection is None:
                 self._send_on(connection, lane, pending)
 
-    def _send_elsewhere(self, connection: HTTP2Connection) -> None:
+    def _send_elsewhere(self, connection: IConnection) -> None:
         """Send what was given to a connection, and was not written, over another."""
         for pending, lane in list(self._lane_of.items()):
             if lane.connection is connection and not pending.written_ns:
@@ -244,9 +247,9 @@ class Multiplexed:
             connecting = self._connecting = self.connector.connect(self, self.timeout_ns / NS_PER_S)
             connecting.addCallbacks(self._connected, self._not_connected)
 
-    def _connected(self, connection: HTTP2Connection) -> None:
+    def _connected(self, connection: IConnection) -> None:
         self._connecting = None
-        self._connection = connection
+        self._connection = cast(HTTP2Connection, connection)
         self._numbers[connection] = self._connections
         self._connections += 1
         self._send_waiting()
@@ -345,7 +348,7 @@ class Multiplexed:
         if connection is not None:
             connection.give_up(pending)
         self._record(lane, connection, self.clock_ns(), failure, message)
-        if connection is not None and connection is self._connection and connection.heard_ns < pending.written_ns:
+        if connection is not None and connection is self._connection and connection.heard_ns <= pending.written_ns:
             self._connection = None
             self._tell_closed(connection, Ending.CUT, failure)
             self._send_elsewhere(connection)
@@ -354,7 +357,7 @@ class Multiplexed:
 
     # What it tells.
 
-    def _tell_closed(self, connection: HTTP2Connection, ending: Ending, message: str) -> None:
+    def _tell_closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         self.sink.publish(
             FrontClosed(
                 client=self.number,
@@ -369,9 +372,7 @@ class Multiplexed:
             )
         )
 
-    def _record(
-        self, lane: Lane, connection: HTTP2Connection | None, ended_ns: int, failure: str, message: str
-    ) -> None:
+    def _record(self, lane: Lane, connection: IConnection | None, ended_ns: int, failure: str, message: str) -> None:
         pending = lane.pending
         assert pending is not None  # noqa: S101
         del self._lane_of[pending]

@@ -9,9 +9,9 @@ from typing import Protocol
 import attrs
 
 from proxyreload.client.dialogue import Dialogue
-from proxyreload.client.http2 import HTTP2Connection, Parting
 from proxyreload.client.interfaces import IConnection
 from proxyreload.client.multiplexed import Lane, Multiplexed
+from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history.events import Ending
 
@@ -116,7 +116,7 @@ class AimedStreams(Multiplexed):
         self.volley.clients.append(self)
 
     def fire(self) -> int:
-        """Send now, on all lanes that rest, over the connection that rests; 0 if it is none, or its end is seen first."""
+        """Send now, on all lanes that rest; 0 if there is no connection, or its end is seen first."""
         if self._connection is None or self._stopped is not None:
             return 0
         resting = [lane for lane in self._lanes if lane.pause is not None]
@@ -126,13 +126,13 @@ class AimedStreams(Multiplexed):
             self._begin(lane, 0)
         return sum(lane.pending is not None and bool(lane.pending.written_ns) for lane in resting)
 
-    def parting(self, connection: HTTP2Connection, parting: Parting) -> None:
+    def parting(self, connection: IConnection, parting: Parting) -> None:
         """See a GOAWAY, and tell the others."""
         super().parting(connection, parting)
         self._arm()
         self.volley.fire()
 
-    def closed(self, connection: HTTP2Connection, ending: Ending, message: str) -> None:
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """See an end, and tell the others."""
         super().closed(connection, ending, message)
         self._arm()
@@ -152,6 +152,6 @@ class AimedStreams(Multiplexed):
                 if lane.pause.getTime() > self.reactor.seconds() + within_s:
                     lane.pause.reset(within_s)
 
-    def _connected(self, connection: HTTP2Connection) -> None:
+    def _connected(self, connection: IConnection) -> None:
         self.opened_ns = self.clock_ns()
         super()._connected(connection)

@@ -4,15 +4,20 @@ Nothing that is encoded here is to be kept in the peer's table, so that the byte
 sent before: a request's block is bytes around its id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from jh2.hpack import Decoder, HPACKError
+# As jh2 itself has it: what it calls public is written in Python, and takes six times as long.
+from jh2._hazmat import Decoder, HPACKError, OversizedHeaderListError
 
 from proxyreload.http2.frames import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, WrongFrames
 from proxyreload.system.untrusted import printable
 
 #: So many bytes may all names and values of a block have, and the block itself: more is no answer and no request.
 LIST_LIMIT = 64 * 1024
+
+#: The module of the exception, no `Exception`, that a decoder raises which has met what it did not expect: a block that
+#: ends where a string should begin.
+_PANICS = "pyo3_runtime"
 
 #: A name, a value, and whether it is one of those that must never be in a table.
 Field = tuple[bytes, bytes, bool]
@@ -52,14 +57,22 @@ class FieldDecoder:
 
     def __init__(self) -> None:
         """Begin with an empty table."""
-        self._decode = Decoder(LIST_LIMIT).decode
+        self._decode: Callable[[bytes], list[Field]] = Decoder(LIST_LIMIT).decode
 
     def decode(self, block: bytes) -> list[Field]:
         """Return the fields of a whole block; raises `WrongFrames`, and then nothing more can be decoded."""
         try:
             return self._decode(block)
-        except HPACKError as error:
-            raise WrongFrames(COMPRESSION_ERROR, f"a header block: {printable(str(error))}") from error
+        except (HPACKError, OversizedHeaderListError) as error:
+            raise _no_block(error) from error
+        except BaseException as error:
+            if type(error).__module__ != _PANICS:
+                raise
+            raise _no_block(error) from error
+
+
+def _no_block(error: BaseException) -> WrongFrames:
+    return WrongFrames(COMPRESSION_ERROR, f"a header block: {printable(str(error))}")
 
 
 def too_long() -> WrongFrames:

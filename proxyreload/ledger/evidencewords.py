@@ -41,7 +41,8 @@ def _ending(evidence: Evidence) -> Iterator[str]:
     if exchange.failure in _OF_STREAMS and exchange.message:
         yield _undivided(exchange.message)
     for parting in evidence.partings:
-        yield f"{parting.words}, with {parting.open} open, {(exchange.ended_ns - parting.at_ns) / NS_PER_MS:.1f} ms before"
+        before_ms = (exchange.ended_ns - parting.at_ns) / NS_PER_MS
+        yield f"{parting.words}, with {parting.open} open, {before_ms:.1f} ms before"
     if evidence.own_answer and exchange.message:
         yield f"its page: {_undivided(exchange.message)}"
     if evidence.stood_still:

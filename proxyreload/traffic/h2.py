@@ -28,6 +28,6 @@ kind = Kind(
     Streams,
     keys=KEYS,
     anyone=True,
-    quiet=(2, {"streams": 5, "gap": [0.5, 1.5]}),
-    brief={"streams": 2, "gap": [0.05, 0.1]},
+    quiet=(2, {"streams": 5, "gap": (0.5, 1.5)}),
+    brief={"streams": 2, "gap": (0.05, 0.1)},
 )

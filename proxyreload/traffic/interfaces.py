@@ -69,7 +69,7 @@ class ClientEnd:
     ``rest_s`` is drawn between an outcome and the next request; ``fresh``: a connection for each request; ``aimed``: it
     rests until connections are being closed. ``quiet_s`` is the longest that nothing comes or goes by the kind's own
     doing, ``lasts_s`` how long an exchange takes by itself; ``read_per_s`` are the bytes of an answer that are read in
-    a second at most; ``streams``: so many exchanges at once over one HTTP/2 connection, 0: one at a time, over HTTP/1.1.
+    a second at most; ``streams``: so many exchanges at once over one HTTP/2 connection, 0: one at a time, HTTP/1.1.
     """
 
     method = "GET"

@@ -90,7 +90,11 @@ class Counts:
         else:
             self.failure += 1
             self.by_failure[failure] = self.by_failure.get(failure, 0) + 1
-        opened_ns = exchange.sent_ns - connect_ns if connect_ns else self._opened_ns.get((exchange.client, exchange.connection), 0)
+        opened_ns = (
+            exchange.sent_ns - connect_ns
+            if connect_ns
+            else self._opened_ns.get((exchange.client, exchange.connection), 0)
+        )
         self.failed.append((exchange, opened_ns))
 
     def _look_closer(self, exchange: Exchange) -> ConnectionChanged | None:

@@ -47,9 +47,7 @@ class Tally:
     def ledger(self) -> dict[str, int]:
         """Return how many requests had which fate, by its key in ``run.json``."""
         told = {fate.value: self.fates[fate] for fate in Fate}
-        told[Fate.ANSWERED_ONCE.value] = (
-            self.exchanges - self.lost - self.turned_away - self.fates[Fate.ANSWERED_TWICE]
-        )
+        told[Fate.ANSWERED_ONCE.value] = self.exchanges - self.lost - self.turned_away - self.fates[Fate.ANSWERED_TWICE]
         return told
 
 

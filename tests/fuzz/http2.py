@@ -69,7 +69,8 @@ def _frame_each() -> list[bytes]:
         frames.headers(3, kept, end=False) + frames.frame(frames.DATA, 1, 3, b"hi"),
         frames.headers(1, kept + b"\xbe", end=False) + frames.headers(1, encoded([(b"grpc-status", b"0")]), end=True),
         frames.headers(5, encoded([(b":status", b"100")]), end=False) + frames.headers(5, b"\x20" + head, end=True),
-        frames.headers(5, encoded([*OK, (b"content-length", b"2")]), end=False) + frames.frame(frames.DATA, 9, 5, b"\0hi"),
+        frames.headers(5, encoded([*OK, (b"content-length", b"2")]), end=False)
+        + frames.frame(frames.DATA, 9, 5, b"\0hi"),
         frames.frame(frames.HEADERS, 0x20, 1, bytes(5) + b"\x88") + frames.frame(frames.CONTINUATION, 4, 1, b"\xbe"),
         frames.rst_stream(3, 8) + frames.goaway(1, 0, b"bye") + frames.goaway(2**31 - 1, 0),
         frames.window_update(5, 70_000) + frames.window_update(0, 70_000),

@@ -36,7 +36,7 @@ class StreamWire:
     _read: int = 0
     _reader: FrameReader = attrs.field(factory=FrameReader)
     _decode: Any = attrs.field(factory=lambda: hpack.FieldDecoder().decode)
-    frames: list[frames.Frame] = attrs.field(factory=list)
+    sent: list[frames.Frame] = attrs.field(factory=list)  #: by the client
     ids: dict[int, bytes] = attrs.field(factory=dict)  #: of the requests, by stream, in their order
 
     def look(self) -> "StreamWire":
@@ -47,7 +47,7 @@ class StreamWire:
             written = written[len(PREFACE) :]
         self._read = len(self.transport.value())
         for frame in self._reader.take(written):
-            self.frames.append(frame)
+            self.sent.append(frame)
             kind, _flags, stream, payload = frame
             if kind == frames.HEADERS:
                 fields = {name: value for name, value, _never in self._decode(payload)}
@@ -110,6 +110,7 @@ class StreamFront:
         connection = HTTP2Connection(owner, self.time.ns, self.time.ns())
         connection.makeConnection(transport)
         self.wires.append(StreamWire(connection, transport))
+        self.wire.greets()
         return succeed(connection)
 
     @property

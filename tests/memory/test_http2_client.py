@@ -58,7 +58,9 @@ def test_a_get_is_answered() -> None:
 
 @some_examples
 @given(draw=st.data(), cuts=cuts_st, number=st.integers(1, 6))
-def test_streams_that_are_answered_in_any_order_are_told_apart(draw: st.DataObject, cuts: list[int], number: int) -> None:
+def test_streams_that_are_answered_in_any_order_are_told_apart(
+    draw: st.DataObject, cuts: list[int], number: int
+) -> None:
     pair = Pair.client()
     client: Any = pair.ours
     for each in range(number):

@@ -152,7 +152,9 @@ def test_what_is_reset_again_and_again_before_it_is_answered_ends_the_connection
     server = greeted()
     for number in range(3000):  # answered ones do not count
         stream = 2 * number + 1
-        assert len(server.received(asks(stream) + (frames.rst_stream(stream, 8) if number % 2 else b""))) == 1 + number % 2
+        assert (
+            len(server.received(asks(stream) + (frames.rst_stream(stream, 8) if number % 2 else b""))) == 1 + number % 2
+        )
         server.head(stream, OK, end=True)
     rapid = b"".join(asks(stream) + frames.rst_stream(stream, 8) for stream in range(6001, 9001, 2))
     last = server.received(rapid)[-1]

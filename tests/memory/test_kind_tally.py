@@ -401,7 +401,6 @@ def test_a_row_ends_with_its_kind(tmp_path: Path) -> None:
     assert [line.rpartition(",")[2] for line in lines] == list(KINDS)
 
 
-
 def test_what_is_turned_away_is_neither_a_success_nor_a_loss() -> None:
     at_ns = START_NS + ns(3)
     observation = observe(

@@ -119,7 +119,7 @@ def test_behind_a_goaway_what_was_promised_goes_on_and_the_rest_is_turned_away(b
     assert bench.failures == [failures.TURNED_AWAY, "", ""]
     (parting,) = bench.partings
     assert (parting.last_stream, parting.code, parting.open, parting.turned_away) == (3, "NO_ERROR", 2, 1)
-    assert parting.message == "bye "
+    assert parting.message == "bye\\n"
     assert wire.transport.closed
     bench.time.advance(2)
     assert len(bench.front.wires) == 2
@@ -193,7 +193,7 @@ def test_a_late_stream_is_given_up_alone(bench: StreamBench) -> None:
     bench.time.advance(0)
 
     assert bench.failures == ["", "", failures.TIMEOUT]
-    reset = [frame for frame in wire.look().frames if frame[0] == frames.RST_STREAM]
+    reset = [frame for frame in wire.look().sent if frame[0] == frames.RST_STREAM]
     assert [frame[2] for frame in reset] == [5]
     assert len(bench.front.wires) == 1
 
