@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.fields import BACK_PORT, ECHOED_ID, INSTANCE, field_of, spellings
-from proxyreload.client.interfaces import IConnection, IManyOwner
+from proxyreload.client.interfaces import IConnection, IConnectionOwner, IManyOwner
 from proxyreload.client.memo import VALUE_KEPT
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
@@ -44,7 +44,9 @@ class HTTP2Connection(Protocol):
     #: As `HTTP11Connection.careful`.
     careful = False
 
-    def __init__(self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None) -> None:
+    def __init__(
+        self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
+    ) -> None:
         """Report to `owner`, an `IManyOwner`; begun at `started_ns`, its socket is read by `group`."""
         self._owner = IManyOwner(owner)
         self._clock_ns = clock_ns
