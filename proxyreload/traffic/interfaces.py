@@ -111,6 +111,8 @@ class Received:
     source_port: int
     length: int  #: of the body, in bytes
     digest: bytes  #: of the body (`traffic.content.digest`)
+    path: bytes = b""  #: of a request that says what it wants by that
+    message: bytes = b""  #: the first bytes of the body of such a request
 
 
 @attrs.frozen
@@ -121,6 +123,8 @@ class Reply:
     body: bytes = b""
     pieces: Iterable[tuple[float, bytes]] | None = None  #: seconds after the one before, and the bytes
     delay_s: float = 0.0  #: before the first byte
+    trailers: tuple[tuple[bytes, bytes], ...] = ()  #: behind the body, where the protocol has such
+    endless: bool = False  #: its pieces end only with the client, or when the backend leaves
 
 
 class BackendEnd(Protocol):

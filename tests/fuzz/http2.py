@@ -31,17 +31,17 @@ def _made_of(begin: Callable[[], Streams], pieces: Sequence[bytes]) -> tuple[lis
     """Return what an end hears, and all that it answers; a server answers every request, with a body and trailers."""
     end = begin()
     events: list[object] = []
-    answers: dict[str, bytes] = {"all": b""}
+    answers = b""
     for piece in pieces:
         heard = end.received(piece)
         events += heard
-        answers["all"] += end.answers()
+        answers += end.answers()
         if isinstance(end, ServerStreams):
             for each in heard:
                 if isinstance(each, Request):
                     end.head(each.stream, OK, end=False)
                     end.data(each.stream, bytes(5), end=False)
-    return events, answers["all"]
+    return events, answers
 
 
 def _take(begin: Callable[[], Streams]) -> Callable[[bytes], None]:
