@@ -267,9 +267,7 @@ class HTTP2Connection(SocketConnection):
         body = asked.body
         instance = self.site.resource.instance
         reply = end.reply(
-            Received(
-                instance, asked.request_id, self.source_port, body.length, body.told(), asked.path, asked.message
-            )
+            Received(instance, asked.request_id, self.source_port, body.length, body.told(), asked.path, asked.message)
         )
         form = StreamForm(self._streams, asked.stream, reply.trailers, asked.head_only)
         asked.replying = Replying(self.site.reactor, reply, form, self._say, partial(self._replied, asked))

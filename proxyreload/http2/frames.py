@@ -1,6 +1,7 @@
 """The frames of HTTP/2 (RFC 9113, 4 and 6): read out of bytes however they are cut, and written."""
 
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -81,7 +82,7 @@ def headers(stream: int, block: bytes, *, end: bool) -> bytes:
     )
 
 
-def settings(values: dict[int, int]) -> bytes:
+def settings(values: Mapping[int, int]) -> bytes:
     """Return SETTINGS."""
     return frame(SETTINGS, 0, 0, b"".join([_SETTING.pack(*each) for each in values.items()]))
 

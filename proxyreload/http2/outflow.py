@@ -98,7 +98,7 @@ class Outflow:
 
     def _release(self, stream: int, held: _Held) -> list[bytes]:
         """Return the frames that a stream may send of what it holds."""
-        frames = []
+        frames: list[bytes] = []
         ends = held.end and not held.trailers
         while held.data:
             size = min(len(held.data), self._window, self.windows[stream], FRAME_SIZE)

@@ -1,4 +1,4 @@
-"""What both ends of a connection do alike (RFC 9113): settings, windows, header blocks, bodies, and what is an error."""
+"""What both ends of a connection do alike (RFC 9113): settings, windows, header blocks, bodies; and what is wrong."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Final
@@ -89,7 +89,7 @@ class Streams:
                 else:
                     self._take_other(kind, flags, stream, payload)
             if self._reader.wrong is not None:
-                raise self._reader.wrong  # noqa: TRY301
+                raise self._reader.wrong
         except WrongFrames as wrong:
             self._over = True
             self._answers.append(frames.goaway(self._last_of_peer, wrong.code, wrong.message.encode("utf-8")))
@@ -244,7 +244,8 @@ class Streams:
 
     def _take_trailers(self, stream: int, fields: list[Field], left: int, *, end: bool) -> None:
         if not end:
-            raise NotWellFormed("a second head")
+            msg = "a second head"
+            raise NotWellFormed(msg)
         look_at_trailers(fields)
         if left > 0:
             self._malformed(stream, f"a body that ends {left} bytes before its content-length", short=True)

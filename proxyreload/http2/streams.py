@@ -69,7 +69,8 @@ class ClientStreams(Streams):
         length = answer_length(fields)
         if fields[0][1].startswith(INTERIM):
             if end or fields[0][1] == b"101":
-                raise NotWellFormed(f"status {fields[0][1].decode('ascii')} as an answer")
+                msg = f"status {fields[0][1].decode('ascii')} as an answer"
+                raise NotWellFormed(msg)
             return
         if end:  # an answer to HEAD has a length, and no body
             del self._in[stream]

@@ -43,12 +43,15 @@ def request_length(fields: Sequence[Field]) -> int:
         if name[:1] != b":":
             break
         if name not in _KNOWN or name in given or (name != b":authority" and not value):
-            raise NotWellFormed(f"{printable(name, 40)} that may not be there")
+            msg = f"{printable(name, 40)} that may not be there"
+            raise NotWellFormed(msg)
         given[name] = value
     if given.get(b":method") == b"CONNECT":
-        raise NotWellFormed("CONNECT")
+        msg = "CONNECT"
+        raise NotWellFormed(msg)
     if not given.keys() >= _NEEDED:
-        raise NotWellFormed("method, scheme or path are missing")
+        msg = "method, scheme or path are missing"
+        raise NotWellFormed(msg)
     return _length(fields, len(given))
 
 
@@ -73,14 +76,17 @@ def _length(fields: Sequence[Field], begin: int) -> int:
 
 def _length_of(value: bytes, before: int) -> int:
     if not _LENGTH.fullmatch(value) or before not in (UNTOLD, int(value)):
-        raise NotWellFormed(f"content-length {printable(value, 40)}")
+        msg = f"content-length {printable(value, 40)}"
+        raise NotWellFormed(msg)
     return int(value)
 
 
 def _look_at(name: bytes, value: bytes) -> None:
     if not _NAME.fullmatch(name) or name in _OF_HTTP11:
-        raise NotWellFormed(f"a field {printable(name, 40)}")
+        msg = f"a field {printable(name, 40)}"
+        raise NotWellFormed(msg)
     if name == b"te" and value != b"trailers":
-        raise NotWellFormed(f"te {printable(value, 40)}")
+        msg = f"te {printable(value, 40)}"
+        raise NotWellFormed(msg)
     if name != b"te" and len(_plain) < _NAMES_KEPT:
         _plain.add(name)

@@ -75,7 +75,7 @@ class Pair:
     def body_they_heard(self, stream: int) -> bytes:
         """Return all of a body that h2 has got."""
         return b"".join(
-            event.data or b""
+            getattr(event, "data", b"")
             for event in self.they_heard
             if type(event).__name__ == "DataReceived" and getattr(event, "stream_id", 0) == stream
         )

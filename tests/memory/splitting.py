@@ -70,7 +70,9 @@ def requests_made_of(pieces: Sequence[bytes], end: str = "") -> tuple[Any, ...]:
         if not transport.disconnecting:
             (transport.protocol or connection).dataReceived(piece)
     if end:
-        (transport.protocol or connection).connectionLost(Failure(ConnectionDone() if end == "closes" else ConnectionLost()))
+        (transport.protocol or connection).connectionLost(
+            Failure(ConnectionDone() if end == "closes" else ConnectionLost())
+        )
     bus.flush()
     told: dict[int, list[Arrival]] = {}
     for arrival in arrivals:

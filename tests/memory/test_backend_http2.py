@@ -8,7 +8,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.backend.http2 import HTTP2Connection
@@ -172,8 +172,8 @@ def test_a_body_is_received_executed_and_answered_with_its_digest(proxy: Proxy) 
     assert {each.carried for each in proxy.inlet.arrivals} == {0}
 
 
-@some_examples
-@given(size=st.integers(0, 300_000))
+@settings(max_examples=10)
+@given(size=st.integers(0, 200_000))
 def test_a_large_body_comes_whole_through_the_windows_of_both(size: int) -> None:
     proxy = Proxy()
     sent = content(b"3-7", size)
@@ -223,6 +223,7 @@ def test_what_is_reset_or_lost_with_its_connection_is_given_up(kind: bytes, clos
     assert proxy.inlet.stages == of("3-7", "executed", "given up")
     assert not proxy.inlet.time.getDelayedCalls()
     if not closes:
+        proxy.theirs.increment_flow_control_window(100_000)  # what came of the other one has used it up
         proxy.asks(3, b"3-8")
         proxy.talks()
         assert proxy.ended(3)
@@ -342,12 +343,16 @@ def test_a_group_reads_and_writes_it_and_what_the_kernel_does_not_take_is_told_l
 def test_nothing_is_read_while_too_much_waits_to_be_written(kernel: Kernel) -> None:
     kernel.hears(frames.PREFACE + frames.settings({}))
     kernel.transport.fill()
-    ping = frames.frame(frames.PING, 0, 0, bytes(8)) * 500
-    for _round in range(200):  # more than a MiB of answers, if all were read
-        kernel.hears(ping + frames.headers(1, encoded(GET), end=True)[:0])
+    connection: Any = kernel.transport.protocol
+    pings = frames.frame(frames.PING, 0, 0, bytes(8)) * 500
+    number = 0
+    while not connection._resting:
+        kernel.hears(pings + frames.headers(2 * number + 1, encoded(GET), end=True))
+        number += 1
     waiting = len(kernel.inlet.said())
-    assert 2**20 < waiting < 2**20 + 20_000
-    assert not kernel.transport.disconnecting
+    assert 2**20 < waiting + 10_000 < 2**20 + 30_000
+    kernel.hears(pings)
+    assert kernel.inlet.said() == b""
     kernel.drains()
     kernel.group.doRead()
-    assert len(kernel.inlet.said()) > 0
+    assert kernel.inlet.said()
