@@ -42,6 +42,8 @@ class _Whole:
 
     @staticmethod
     def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
+        if at >= len(block):
+            raise hpack.HPACKError
         block += bytes(9)
         value, most = block[at] & ((1 << bits) - 1), (1 << bits) - 1
         if value < most:
