@@ -28,7 +28,7 @@ def built_in(program: str) -> str:
 
 def packages() -> dict[str, str]:
     """Return the packages under proxyreload that decide its speed."""
-    return {name: version(name) for name in ("twisted", "treq", "httptools", "attrs", "hdrhistogram")}
+    return {name: version(name) for name in ("twisted", "treq", "httptools", "jh2", "attrs", "hdrhistogram")}
 
 
 def machine(cores: Cores) -> str:

@@ -4,16 +4,15 @@
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import httptools
-from twisted.internet.interfaces import IAddress, IPullProducer, ITCPTransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
 
+from proxyreload.backend.connection import SocketConnection
+from proxyreload.backend.http2 import HTTP2Connection
 from proxyreload.backend.replying import Replying, Turn
 from proxyreload.backend.served import BackendSite
 from proxyreload.history.events import Arrival
@@ -29,11 +28,12 @@ HEAD_LIMIT = 256 * 1024
 _KIND_FIELD = KIND_FIELD.lower()
 #: What answers a small GET that comes behind a request whose answer takes a while.
 BEHIND_OTHERS = Answering()
+#: A connection that begins with it speaks HTTP/2 (RFC 9113, 3.3): no request of HTTP/1.1 does.
+_PREFACE = b"PRI * HTTP/2.0\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@implementer(IPullProducer)
-class BackendConnection(Protocol):
+class BackendConnection(SocketConnection):
     """One connection of a proxy to a backend.
 
     How far each request comes, and what is answered, depends on the bytes alone, not on the pieces in which they are
@@ -42,13 +42,8 @@ class BackendConnection(Protocol):
 
     def __init__(self, site: BackendSite) -> None:
         """Belong to `site`."""
-        self.site = site
-        self._log = site.log
-        self._instance = site.log.instance
-        self.source_port = 0
-        self.carried = 0
-        self.probe_only = True
-        self.ours = False
+        super().__init__(site)
+        self._first: bytes | None = b""  # what has come as long as that may be the preface
         self._parser = httptools.HttpRequestParser(self)
         self._request_id = b""
         self._kind = b""  # as the request names it; empty: a small GET
@@ -59,45 +54,20 @@ class BackendConnection(Protocol):
         self._received_ns = 0  # of the request that is not whole yet, 0 if there is none
         self._partly = False  # that has been told
         self._answers: list[bytes] = []
-        self._unanswered: list[Arrival] = []  # executed, their answers not with the kernel yet
-        self._executed_told = 0  # of those, how many have been told of
         self._pieces: dict[int, list[bytes]] = {}
         self._pieces_s = 0
         self._keep_alive = True
         self._refused = False  # what came behind them is no request
-        self._at_ns = 0
         self._heard = 0  # bytes since the last look at what they have come to
         self._body_bytes = 0
         self._come_to = (0, False, 0)  # requests, whether a head is whole, and bytes of bodies
-        self._descriptor = -1
-        self._socket_send: Callable[[bytes], int] | None = None
-        self._gone = False  # the kernel knows already that nobody hears us
-        self._buffered = False
-        self._draining = False
-
-    def connectionMade(self) -> None:
-        """Learn the proxy's port and the way to the socket."""
-        transport: Any = self.transport
-        transport.setTcpNoDelay(True)
-        self.source_port = transport.getPeer().port
-        self.site.connections.add(self)
-        get_handle = getattr(transport, "getHandle", None)  # a transport in memory has none
-        if self.site.group is not None and get_handle is not None:
-            handle = get_handle()
-            transport.stopReading()
-            self._descriptor = handle.fileno()
-            self._socket_send = handle.send
-            self.site.group.add(handle, self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take what the transport has read."""
-        self.received(data, self._log.clock_ns())
-        self.transmit(readable=False)
 
     # The socket group's side.
 
     def received(self, data: bytes, at_ns: int) -> None:
         """Parse, and make the answers to every request that is whole."""
+        if self._first is not None:
+            data = self._decide(self._first + data, at_ns)
         self._at_ns = at_ns
         self._heard += len(data)
         while self._heard >= HEAD_LIMIT and self._keep_alive:
@@ -114,11 +84,6 @@ class BackendConnection(Protocol):
         if self._answers and self._socket_send is not None and self.site.group is not None:
             self.site.group.to_transmit(self._descriptor, self)
 
-    def ended(self, reason: Failure) -> None:
-        """Let the transport end as if it had read the end itself."""
-        transport: Any = self.transport
-        transport.connectionLost(reason)
-
     def transmit(self, *, readable: bool) -> None:  # noqa: ARG002
         """Write the answers."""
         if self._answers:
@@ -126,23 +91,29 @@ class BackendConnection(Protocol):
             if not self._keep_alive:
                 self._end()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Say that the proxy closed it, and what it gave up with it."""
-        self._forget_socket()
-        self._unanswered += self._stop_replying()
-        self.site.gone(self)
-        self._tell_given_up()
-        if not self.ours:
-            self._log.closed(self.source_port, self.carried, probe_only=self.probe_only)
+    def _decide(self, data: bytes, at_ns: int) -> bytes:
+        """Return what is HTTP/1.1 of the first bytes; a connection that speaks HTTP/2 goes on as that."""
+        if data.startswith(_PREFACE):
+            self._become_http2(data, at_ns)
+            return b""
+        if _PREFACE.startswith(data):
+            self._first = data
+            return b""
+        self._first = None
+        return data
 
-    def close(self) -> None:
-        """Close at once from this side, which is no news; what was executed has been told."""
-        self.ours = True
-        self._unanswered.clear()
-        self._received_ns = 0
-        self._stop_replying()
+    def _become_http2(self, data: bytes, at_ns: int) -> None:
+        """Leave socket, transport and place among the backend's connections to one that speaks it."""
+        transport: Any = self.transport
+        in_group = self._socket_send is not None
         self._forget_socket()
-        cast(ITCPTransport, self.transport).abortConnection()
+        other = HTTP2Connection(self.site)
+        transport.protocol = other
+        other.makeConnection(transport)
+        self.site.connections.discard(self)
+        other.received(data, at_ns)
+        if not in_group:
+            other.transmit(readable=False)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser; what stands behind the last request of a connection is nobody's."""
@@ -311,12 +282,6 @@ class BackendConnection(Protocol):
             else:
                 self._tell_executed()
 
-    def _end(self) -> None:
-        """Close from this side, behind the last answer."""
-        self.ours = True
-        self._forget_socket()
-        cast(ITCPTransport, self.transport).loseConnection()
-
     def _pieces_around(self, id_length: int) -> list[bytes]:
         """Return the bytes of the answer around the request's id, for ids of this length, made anew each second."""
         now_s = int(time.time())
@@ -330,85 +295,22 @@ class BackendConnection(Protocol):
             pieces = self._pieces[id_length] = answer.split(placeholder) if placeholder else [answer]
         return pieces
 
-    def _forget_socket(self) -> None:
-        if self.site.group is not None and self._descriptor >= 0:
-            self.site.group.remove(self._descriptor)
-            self._descriptor = -1
-        self._socket_send = None
-
-    def _write(self, data: bytes) -> bool:
-        """Write to the socket; what it does not take, and all that follows, goes through the transport.
-
-        Returns whether the kernel has it all, or whoever is below a transport without a socket.
-        """
-        if self._socket_send is not None and not self._buffered:
-            try:
-                taken = self._socket_send(data)
-            except BlockingIOError:
-                taken = 0
-            except OSError:
-                self._gone = True  # the reactor will say so, too
-                return False
-            if taken == len(data):
-                return True
-            data = data[taken:]
-            self._buffered = True
-            transport: Any = self.transport
-            transport.write(data)
-            transport.registerProducer(self, streaming=False)
-            return False
-        cast(ITCPTransport, self.transport).write(data)
-        return not self._buffered
-
-    # IPullProducer: the transport asks for more when the kernel has all that it had.
-
-    def resumeProducing(self) -> None:
-        """Say that what was buffered is with the kernel; the first time is when this is registered."""
-        if not self._draining:
-            self._draining = True
-            return
-        self._draining = self._buffered = False
-        transport: Any = self.transport
-        transport.unregisterProducer()
-        self._tell_answered()
-        if self.site.leaving is not None:
-            self.leave()
-
-    def stopProducing(self) -> None:
-        """Nothing more is wanted: the connection is lost, which is told as well."""
-
     # What it tells.
 
     def _incomplete(self) -> Arrival:
         """Return the request that is not whole."""
         return self._log.received(self.source_port, self._request_id, self.carried, self._received_ns)
 
-    def _tell_answered(self) -> None:
-        unanswered, told = self._unanswered, self._log.told
-        now_ns = self._log.clock_ns()
-        for arrival in unanswered:
-            arrival.answered_ns = now_ns
-            told(arrival)
-        unanswered.clear()
-        self._executed_told = 0
-
-    def _tell_executed(self) -> None:
-        """Tell of those whose answers wait for the kernel, which may take long."""
-        new, self._executed_told = self._unanswered[self._executed_told :], len(self._unanswered)
-        for arrival in new:
-            self._log.told(attrs.evolve(arrival))
-            arrival.again = True
+    def _forget_requests(self) -> None:
+        super()._forget_requests()
+        self._received_ns = 0
 
     def _tell_given_up(self) -> None:
-        log, given_up = self._log, self._unanswered
         if self._received_ns:
             arrival = self._incomplete()
             arrival.again = self._partly
-            given_up.append(arrival)
-        for arrival in given_up:
-            arrival.given_up_ns = log.clock_ns()
-            log.told(arrival)
-        given_up.clear()
+            self._unanswered.append(arrival)
+        super()._tell_given_up()
 
 
 class BackendFactory(BackendSite, Factory):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from functools import partial
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,13 +24,52 @@ class Turn:
     head_only: bool  #: whether it was a HEAD
 
 
+class Form(Protocol):
+    """How a reply is written: each method returns what is to be written now."""
+
+    def whole(self, reply: Reply) -> bytes:
+        """Head and body."""
+
+    def head(self, reply: Reply) -> bytes:
+        """The head of a reply in pieces."""
+
+    def piece(self, piece: bytes) -> bytes:
+        """One of them, which is not empty."""
+
+    def last(self) -> bytes:
+        """What ends them."""
+
+
+@attrs.frozen
+class Chunks:
+    """As HTTP/1.1 writes it: a body of known length, or chunks (RFC 9112, 7.1)."""
+
+    made: bytes  #: the head, made before: what stands in it is known when the request is
+
+    def whole(self, reply: Reply) -> bytes:
+        """Return head and body."""
+        return self.made + reply.body
+
+    def head(self, reply: Reply) -> bytes:  # noqa: ARG002
+        """Return the head."""
+        return self.made
+
+    def piece(self, piece: bytes) -> bytes:
+        """Return a chunk."""
+        return _chunk(piece)
+
+    def last(self) -> bytes:
+        """Return the last one."""
+        return _LAST_CHUNK
+
+
 @attrs.define(eq=False)
 class Replying:
-    """Writes a reply, and says when its last byte has been written (RFC 9112, 7.1, for pieces)."""
+    """Writes a reply, and says when its last byte has been written."""
 
     reactor: IReactorTime
     reply: Reply
-    head: bytes  #: made before: what stands in it is known when the request is
+    form: Form
     write: Callable[[bytes], object]
     done: Callable[[], None]  #: called once, with the last byte
     _pieces: Iterator[tuple[float, bytes]] | None = None
@@ -50,7 +90,7 @@ class Replying:
         head = head_of(reply, close=close)
         if turn.head_only:
             reply = attrs.evolve(reply, body=b"", pieces=None)
-        return cls(reactor, reply, head, write, done)
+        return cls(reactor, reply, Chunks(head), write, done)
 
     def start(self) -> None:
         """Begin."""
@@ -65,13 +105,19 @@ class Replying:
             self._call.cancel()
             self._call = None
 
+    def finish(self) -> None:
+        """End a reply whose pieces have no end, now."""
+        self.stop()
+        self.write(self.form.last())
+        self.done()
+
     def _begin(self) -> None:
         if self.reply.pieces is None:
-            self.write(self.head + self.reply.body)
+            self.write(self.form.whole(self.reply))
             self.done()
             return
         self._pieces = iter(self.reply.pieces)
-        self.write(self.head)
+        self.write(self.form.head(self.reply))
         self._next()
 
     def _next(self) -> None:
@@ -82,7 +128,7 @@ class Replying:
                 self._later(after_s, partial(self._piece, piece))
                 return
             self._say(piece)
-        self.write(_LAST_CHUNK)
+        self.write(self.form.last())
         self.done()
 
     def _piece(self, piece: bytes) -> None:
@@ -92,7 +138,7 @@ class Replying:
     def _say(self, piece: bytes) -> None:
         """Write a piece; an empty chunk would be the last."""
         if piece:
-            self.write(_chunk(piece))
+            self.write(self.form.piece(piece))
 
     def _later(self, after_s: float, work: Callable[[], None]) -> None:
         def due() -> None:

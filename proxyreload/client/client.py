@@ -1,77 +1,32 @@
 """One client: a request, its outcome, the next request, over one connection at a time."""
 
-import errno
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError  # noqa: A004
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
+from proxyreload.client.outcome import connection_failure, outcome
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import KindRequest, PreparedRequest
 from proxyreload.history import failures
 from proxyreload.history.events import CutExchange, Ending, Exchange, FrontClosed
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
-from proxyreload.system.untrusted import printable
-from proxyreload.traffic.identity import id_prefix, port_number
+from proxyreload.traffic.identity import id_prefix
 from proxyreload.traffic.interfaces import Expectation
 
 #: Without a rate, a client waits so long after a connection that came to nothing: a port where nobody listens answers
 #: in microseconds.
 PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
 
-#: What connect(2) and socket(2) fail with when this host, or this process, has no more to give.
-_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
-
 #: In place of a due time: without a schedule a request is due when it is written.
 _AS_WRITTEN_NS = 0
-
-_VALUES_KEPT = 4096
-T = TypeVar("T")
-
-
-class Values(dict[bytes, T]):
-    """What is made of a header's values, each time once. Bounded: a proxy could invent them.
-
-    A dictionary, for nearly all have been seen before, and a call costs more than to look them up.
-    """
-
-    def __init__(self, make: Callable[[bytes], T]) -> None:
-        """Let `make` make it."""
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, value: bytes) -> T:
-        made = self._make(value)
-        if len(self) < _VALUES_KEPT:
-            self[value] = made
-        return made
-
-
-#: A ``Backend-Id`` as text that can be shown, a ``Source-Port`` as a number.
-instances = Values(lambda value: printable(value, 64))
-ports = Values(port_number)
-
-
-def connection_failure(reason: Failure) -> tuple[str, str]:
-    """Return the class and the message of a connection that could not be opened."""
-    if reason.check(ConnectionRefusedError) is not None:
-        return failures.REFUSED, ""
-    if reason.check(TimeoutError) is not None:
-        return failures.CONNECT_TIMEOUT, ""
-    error = reason.value
-    if (error.errno if isinstance(error, OSError) else getattr(error, "osError", None)) in _OWN_LIMITS:
-        return failures.OWN_LIMIT, printable(reason.getErrorMessage())
-    name = "" if reason.check(ConnectError) is not None else f"{type(reason.value).__name__}: "
-    return failures.CONNECT_ERROR, name + printable(reason.getErrorMessage())
 
 
 @implementer(IConnectionOwner)
@@ -341,52 +296,5 @@ class Client:
         message: str,
         made: Callable[..., Exchange] = Exchange,
     ) -> None:
-        if connection is None:
-            exchange = Exchange(
-                client=self.number,
-                number=pending.number,
-                due_ns=pending.due_ns or pending.begun_ns,
-                written_ns=0,
-                first_byte_ns=0,
-                ended_ns=ended_ns,
-                connect_ns=ended_ns - pending.begun_ns,
-                connection=-1,
-                carried=0,
-                front_port=0,
-                status=0,
-                failure=failure,
-                message=message,
-                instance="",
-                back_port=0,
-                announced=False,
-                probe=self.probe,
-                kind=self.kind,
-                plain=self.plain,
-                long=self.long,
-            )
-        else:
-            written_ns = pending.written_ns
-            carried = pending.carried if written_ns else connection.carried
-            exchange = made(
-                self.number,
-                pending.number,
-                pending.due_ns or written_ns or ended_ns,
-                written_ns,
-                pending.first_byte_ns,
-                ended_ns,
-                0 if carried else connection.connect_ns,
-                self._connections - 1,
-                carried,
-                connection.local_port,
-                pending.status,
-                failure,
-                message,
-                instances[pending.instance],
-                ports[pending.back_port],
-                not pending.keep_alive,
-                self.probe,
-                self.kind,
-                self.plain,
-                self.long,
-            )
-        self.sink.exchanged(exchange)
+        number = self._connections - 1
+        self.sink.exchanged(outcome(self, connection, number, pending, ended_ns, failure, message, made))

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from proxyreload.client.delayline import DelayLine
 from proxyreload.client.far import FarEndpoint, LastAckLater
+from proxyreload.client.http2 import HTTP2Connection
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
 from proxyreload.system.clock import ClockNs
@@ -20,14 +21,14 @@ from proxyreload.system.sockets import SocketGroup
 @implementer(IConnector)
 @attrs.frozen
 class HTTP11Connector:
-    """Opens HTTP/1.1 connections to one address, in the clear or over TLS."""
+    """Opens connections to one address, in the clear or over TLS: of HTTP/1.1, or of HTTP/2 with prior knowledge."""
 
     reactor: IReactorTCP
     address: str  #: an IP address: names are resolved once, before the clients start
     port: int
     clock_ns: ClockNs
     tls: IOpenSSLClientConnectionCreator | None = None
-    connection: type[HTTP11Connection] = HTTP11Connection
+    connection: type[HTTP11Connection] | type[HTTP2Connection] = HTTP11Connection
     group: SocketGroup | None = None
     careful: bool = False  #: as `HTTP11Connection.careful`
     line: DelayLine | None = None  #: for clients that are far away
@@ -44,7 +45,7 @@ class HTTP11Connector:
             return cast(Deferred[IConnection], endpoint.connect(_factory(connection)))
         from proxyreload.client.tls import over_tls
 
-        secure = over_tls(self.connection)(owner, self.clock_ns, started_ns)
+        secure = over_tls(cast(type[HTTP11Connection], self.connection))(owner, self.clock_ns, started_ns)
         opening = wrapClientTLS(self.tls, endpoint).connect(_factory(secure))
         opening.addCallback(lambda _protocol: secure.secured)
         return cast(Deferred[IConnection], opening)

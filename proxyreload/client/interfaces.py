@@ -3,6 +3,7 @@
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history.events import Ending
 
@@ -57,8 +58,26 @@ class IConnectionOwner(Interface):
         """Learn that the connection went away while no request was under way (`message`: what is odd about it)."""
 
 
+class IManyOwner(IConnectionOwner):
+    """Who hears of a connection with room for many.
+
+    ``closed`` comes once, behind ``broken`` for each exchange that was under way, and tells with `Ending.CUT` that
+    there were some. An exchange that the connection was given and has not written (``written_ns`` is 0) is told of by
+    neither: it is the owner's again, as it is behind a GOAWAY.
+    """
+
+    def parting(connection: IConnection, parting: Parting) -> None:
+        """Learn of a GOAWAY: nothing more is sent on this connection.
+
+        Exchanges that it turns away are told of one by one, behind it.
+        """
+
+    def drained(connection: IConnection) -> None:
+        """Learn that a connection which was told to go has ended all that was on it, and is closed from here."""
+
+
 class IConnector(Interface):
-    """Opens connections of one class: HTTP/1.1 in the clear, over TLS, one day HTTP/2."""
+    """Opens connections of one class: HTTP/1.1 in the clear or over TLS, or HTTP/2."""
 
     def connect(owner: IConnectionOwner, timeout_s: float) -> Deferred[IConnection]:
         """Open one connection; fails with the reasons of `twisted.internet.error`."""

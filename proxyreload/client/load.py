@@ -11,9 +11,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from proxyreload.client.client import Client
 from proxyreload.client.dialogue import Dialogue
 from proxyreload.client.interfaces import IConnector
-from proxyreload.client.request import KindRequest, PreparedRequest
+from proxyreload.client.multiplexed import Multiplexed
+from proxyreload.client.request import HTTP2Request, KindRequest, PreparedRequest
 from proxyreload.client.schedule import Schedule
-from proxyreload.client.volley import Aimer, Volley
+from proxyreload.client.volley import AimedStreams, Aimer, Volley
 from proxyreload.history.events import ScheduleKept
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
@@ -36,7 +37,7 @@ class Crowd:
     kind: str
     clients: int
     end: Callable[[], ClientEnd]  #: makes one client's end
-    prepared: PreparedRequest | KindRequest
+    prepared: PreparedRequest | KindRequest | HTTP2Request
     connector: IConnector
     rate_per_s: float | None = None
 
@@ -61,7 +62,7 @@ class Load:
     mark: bytes = b""
     crowds: Sequence[Crowd] = ()
     seed: int = 0
-    _clients: list[Client] = attrs.field(factory=list, init=False)
+    _clients: list[Client | Multiplexed] = attrs.field(factory=list, init=False)
     #: Of the persistent clients, once there is a rate.
     _schedule: Schedule | None = attrs.field(default=None, init=False)
     _probe_schedule: Schedule | None = attrs.field(default=None, init=False)
@@ -109,6 +110,17 @@ class Load:
         return frozenset(crowd.kind for crowd in self.crowds if crowd.end().aimed)
 
     @property
+    def many(self) -> dict[int, int]:
+        """How many exchanges the clients have at once that have several, by their numbers."""
+        told, first = {}, self.clients
+        for crowd in self.crowds:
+            streams = crowd.end().streams
+            if streams:
+                told.update(dict.fromkeys(range(first, first + crowd.clients), streams))
+            first += crowd.clients
+        return told
+
+    @property
     def unsafe(self) -> frozenset[str]:
         """The kinds whose requests are not idempotent (RFC 9110, 9.2.2)."""
         return frozenset(crowd.kind for crowd in self.crowds if crowd.end().method not in IDEMPOTENT)
@@ -117,7 +129,7 @@ class Load:
         """Go on at another rate; None: in a closed loop. Requests that were due already keep their due times."""
         if not self.sending:
             return
-        persistent, before = self._clients[: self.clients], self.rate_per_s
+        persistent, before = self._plain, self.rate_per_s
         self.rate_per_s = rate_per_s
         if rate_per_s is None:
             if self._schedule is not None:
@@ -148,7 +160,7 @@ class Load:
     def _gather(self, crowd: Crowd) -> None:
         """Make a crowd's clients."""
         volley, first = Volley(), len(self._clients)
-        clients: list[Client] = []
+        clients: list[Client | Multiplexed] = []
         for number in range(first, first + crowd.clients):
             end = crowd.end()
             common: dict[str, Any] = {
@@ -170,7 +182,8 @@ class Load:
                 "random": Random(f"{self.seed} {number}"),  # noqa: S311
             }
             self._begins_s[number] = (number - first) / crowd.clients * BEGIN_WITHIN_S
-            clients.append(Aimer(**common, volley=volley) if end.aimed else Dialogue(**common))
+            made = _CLIENTS[bool(end.streams), end.aimed]
+            clients.append(made(**common, volley=volley) if end.aimed else made(**common))
         self._clients += clients
         if crowd.rate_per_s is not None:
             self._others.append(Schedule(self.reactor, self.clock_ns, clients, crowd.rate_per_s))
@@ -186,7 +199,7 @@ class Load:
 
     def punctuality(self) -> ScheduleKept | None:
         """Say how well the open loop was kept; None if there was no rate."""
-        schedule, clients = self._schedule, self._clients[: self.clients]
+        schedule, clients = self._schedule, self._plain
         if schedule is None:
             return None
         return ScheduleKept(
@@ -203,6 +216,11 @@ class Load:
         """End every exchange that is under way as aborted."""
         for client in self._clients:
             client.abort()
+
+    @property
+    def _plain(self) -> list[Client]:
+        """The clients that were asked for by number."""
+        return [client for client in self._clients[: self.clients] if isinstance(client, Client)]
 
     @property
     def _schedules(self) -> list[Schedule]:
@@ -224,6 +242,15 @@ class Load:
             kind=PROBE_KIND if probe else PLAIN_KIND,
             mark=PROBE_MARK if probe else self.mark,
         )
+
+
+#: Whether a kind's clients have many exchanges at once, and whether they are aimed.
+_CLIENTS: dict[tuple[bool, bool], Callable[..., Client | Multiplexed]] = {
+    (False, False): Dialogue,
+    (False, True): Aimer,
+    (True, False): Multiplexed,
+    (True, True): AimedStreams,
+}
 
 
 def _stopped(outcomes: list[tuple[bool, None]], dropping: IDelayedCall) -> list[tuple[bool, None]]:

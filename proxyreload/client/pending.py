@@ -1,6 +1,6 @@
 """One request under way, and in the end its answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proxyreload.system.tcpinfo import LastState
 
@@ -27,6 +27,8 @@ class Pending:
     back_port = b""  #: the proxy's port towards it, as it says itself
     echoed_id = b""  #: the request's id as the answer has it
     body = b""  #: its first bytes where it is longer than is kept
+    content = b""  #: of HTTP/2: the request's body
+    trailers: "Sequence[tuple[bytes, bytes, bool]]" = ()  #: of HTTP/2: behind the body, or the head itself
     take: "Callable[[bytes], None] | None" = None  #: takes the body as it comes; None: it is short, `body` is all of it
     heard_ns = 0  #: when the latest bytes of the answer were read, if not all came at once
     added = 0  #: bytes of the request that were written after its first ones

@@ -1,6 +1,6 @@
 """What a client sends: prepared once by treq, repeated with a new id each time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from proxyreload.http2 import hpack
 from proxyreload.traffic.identity import ID_FIELD
 
 _STAND_IN = "stand-in.invalid"
@@ -39,6 +40,32 @@ class KindRequest:
     def encode(self, request_id: bytes) -> bytes:
         """Return the request's first bytes with this id."""
         return self.head.encode(request_id) + self.body(request_id)
+
+
+@attrs.frozen
+class HTTP2Request:
+    """A request's block of header fields for HTTP/2, whole but for its id; nothing in it depends on a table."""
+
+    before: bytes
+    after: bytes
+
+    @classmethod
+    def of(cls, method: str, url: str, fields: Iterable[tuple[bytes, bytes]]) -> "HTTP2Request":
+        """Return a request (RFC 9113, 8.3.1)."""
+        parts = urlsplit(url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        pseudo = (
+            (b":method", method.encode("ascii")),
+            (b":scheme", parts.scheme.encode("ascii")),
+            (b":authority", parts.netloc.rpartition("@")[2].encode("ascii")),
+            (b":path", path.encode("ascii")),
+        )
+        others = [(name.lower(), value) for name, value in fields]
+        return cls(hpack.encoded([*pseudo, *others]) + hpack.literal(ID_FIELD.lower()), b"")
+
+    def encode(self, request_id: bytes) -> bytes:
+        """Return the block with this id."""
+        return self.before + hpack.string(request_id) + self.after
 
 
 @implementer(IConsumer)

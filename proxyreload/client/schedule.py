@@ -1,11 +1,11 @@
 """When requests are due in an open loop."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from proxyreload.client.client import Client
 from proxyreload.history.events import SLIP_NS
 from proxyreload.system.alarm import IAlarm, alarm
 from proxyreload.system.clock import NS_PER_S, ClockNs
@@ -14,6 +14,13 @@ from proxyreload.system.clock import NS_PER_S, ClockNs
 _AT_ONCE = 256
 #: And so many when it ends: after a stall, what was due meanwhile.
 _LAST = 16_384
+
+
+class Scheduled(Protocol):
+    """A client that sends when a schedule says so."""
+
+    def due(self, due_ns: int) -> None:
+        """Send a request that is due then."""
 
 
 @attrs.define(eq=False)
@@ -27,7 +34,7 @@ class Schedule:
 
     reactor: IReactorTime
     clock_ns: ClockNs
-    clients: Sequence[Client]
+    clients: Sequence[Scheduled]
     rate_per_s: float
     made_due: int = attrs.field(default=0, init=False)
     slipped: int = attrs.field(default=0, init=False)  #: requests made due later than `SLIP_NS`

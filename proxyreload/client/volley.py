@@ -4,10 +4,14 @@ What they lose is lost for real: each looks at its own connection right before i
 already never counts.
 """
 
+from typing import Protocol
+
 import attrs
 
 from proxyreload.client.dialogue import Dialogue
 from proxyreload.client.interfaces import IConnection
+from proxyreload.client.multiplexed import Lane, Multiplexed
+from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history.events import Ending
 
@@ -15,11 +19,20 @@ from proxyreload.history.events import Ending
 ARMED_WITHIN_S = (0.1, 0.4)
 
 
+class Aiming(Protocol):
+    """A client of a volley."""
+
+    opened_ns: int
+
+    def fire(self) -> int:
+        """Send now what can be sent, and return how much that was."""
+
+
 @attrs.define(eq=False)
 class Volley:
     """Makes all the clients of a group send when the first of them sees that connections are being closed."""
 
-    clients: "list[Aimer]" = attrs.field(factory=list)
+    clients: list[Aiming] = attrs.field(factory=list)
     fired: int = attrs.field(default=0, init=False)  #: requests sent by it
     _firing: bool = attrs.field(default=False, init=False)
 
@@ -47,14 +60,14 @@ class Aimer(Dialogue):
         super().__attrs_post_init__()
         self.volley.clients.append(self)
 
-    def fire(self) -> bool:
-        """Send now, over the connection that rests; False if it does not, or its end is seen first."""
+    def fire(self) -> int:
+        """Send now, over the connection that rests; 0 if it does not, or its end is seen first."""
         if self._pause is None or self._connection is None or self._stopped is not None:
-            return False
+            return 0
         self._pause.cancel()
         self._pause = None
         self._begin(0)
-        return self._pending is not None and bool(self._pending.written_ns)
+        return int(self._pending is not None and bool(self._pending.written_ns))
 
     def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
         """See it, and tell the others; a request that waits for a connection of its own is sent all the same."""
@@ -84,6 +97,60 @@ class Aimer(Dialogue):
             within_s = self.random.uniform(*ARMED_WITHIN_S)
             if self._pause.getTime() > self.reactor.seconds() + within_s:
                 self._pause.reset(within_s)
+
+    def _connected(self, connection: IConnection) -> None:
+        self.opened_ns = self.clock_ns()
+        super()._connected(connection)
+
+
+@attrs.define(eq=False)
+class AimedStreams(Multiplexed):
+    """Rests on an HTTP/2 connection, and sends on all its lanes when somebody of its volley sees a closing."""
+
+    volley: Volley = attrs.field(factory=Volley, kw_only=True)
+    opened_ns: int = attrs.field(default=0, init=False)  #: when its connection was
+
+    def __attrs_post_init__(self) -> None:
+        """Be one of them."""
+        super().__attrs_post_init__()
+        self.volley.clients.append(self)
+
+    def fire(self) -> int:
+        """Send now, on all lanes that rest; 0 if there is no connection, or its end is seen first."""
+        if self._connection is None or self._stopped is not None:
+            return 0
+        resting = [lane for lane in self._lanes if lane.pause is not None]
+        for lane in resting:
+            self._cancel_pause(lane)
+        for lane in resting:
+            self._begin(lane, 0)
+        return sum(lane.pending is not None and bool(lane.pending.written_ns) for lane in resting)
+
+    def parting(self, connection: IConnection, parting: Parting) -> None:
+        """See a GOAWAY, and tell the others."""
+        super().parting(connection, parting)
+        self._arm()
+        self.volley.fire()
+
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
+        """See an end, and tell the others."""
+        super().closed(connection, ending, message)
+        self._arm()
+        self.volley.fire()
+
+    def _proceed(self, lane: Lane, pause_s: float = 0.0) -> None:
+        super()._proceed(lane, pause_s)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Rest not for long without a connection, as `Aimer` does."""
+        if self._connection is not None:
+            return
+        for lane in self._lanes:
+            if lane.pause is not None:
+                within_s = self.random.uniform(*ARMED_WITHIN_S)
+                if lane.pause.getTime() > self.reactor.seconds() + within_s:
+                    lane.pause.reset(within_s)
 
     def _connected(self, connection: IConnection) -> None:
         self.opened_ns = self.clock_ns()

@@ -76,7 +76,7 @@ class Losses:
 
     groups: list[CauseGroup]
     total: int = 0
-    failed: int = 0  #: as their clients saw it; the others were carried out other than once
+    failed: int = 0  #: as their clients saw it; the others were turned away, or carried out other than once
 
 
 def grouped(losses: Iterable[LossRow], file: str) -> Losses:
@@ -90,6 +90,6 @@ def grouped(losses: Iterable[LossRow], file: str) -> Losses:
             msg = f"{file}: more causes, kinds, fates, failures and changes than there are"
             raise UsageError(msg)
         told.total += 1
-        told.failed += loss.failed
+        told.failed += loss.lost
     told.groups = sorted(groups.values(), key=lambda group: -group.number)
     return told

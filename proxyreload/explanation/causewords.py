@@ -73,6 +73,10 @@ _WORDS: Mapping[str, CauseWords] = {
         "the proxy sent it to a backend again, without being asked",
         "let the proxy try again only where a backend refuses the connection, not once it may have the request",
     ),
+    Cause.TURNED_AWAY.value: CauseWords(
+        "the proxy said over HTTP/2 that it had not processed it, so that any client may repeat it",
+        "no loss where that is true: one that a backend has carried out all the same is told in its fate",
+    ),
     Cause.MADE_UP.value: CauseWords(
         "it came to a backend, and no client had sent it",
         "no setting cures that: it is a defect worth an issue",

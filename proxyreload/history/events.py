@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from proxyreload.history.failures import TIMEOUT
+from proxyreload.history.failures import TIMEOUT, TURNED_AWAY
 from proxyreload.system.clock import NS_PER_US, seconds
 from proxyreload.system.tcpinfo import LastState
 
@@ -58,6 +58,16 @@ class Exchange:
     def sent_ns(self) -> int:
         """When it was written; where it never was: when a connection for it was begun."""
         return self.written_ns or self.ended_ns - self.connect_ns
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether it was not processed, as the proxy has said: no success, and no loss."""
+        return self.failure == TURNED_AWAY
+
+    @property
+    def lost(self) -> bool:
+        """Whether it failed, and was not turned away."""
+        return bool(self.failure) and self.failure != TURNED_AWAY
 
     @property
     def charged_ns(self) -> int:
@@ -128,6 +138,31 @@ class FrontClosed:
     probe: bool
     message: str = ""  #: what is odd about it
     kind: str = "get"  #: of its traffic
+
+
+@attrs.frozen
+class WentAway:
+    """The proxy told a client that it takes nothing more on an HTTP/2 connection: GOAWAY (RFC 9113, 6.8).
+
+    Of a graceful pair the first has the largest number that there is as its last stream, and the second the true one.
+    """
+
+    client: int
+    connection: int
+    front_port: int
+    carried: int
+    last_stream: int
+    code: str  #: the error code's name
+    open: int  #: streams under way, which it promises to answer
+    turned_away: int  #: streams above the last one, which it has not processed
+    at_ns: int
+    kind: str = "get"  #: of traffic
+    message: str = ""  #: the proxy's own words
+
+    @property
+    def words(self) -> str:
+        """Return ``GOAWAY NO_ERROR, last stream 17``."""
+        return f"GOAWAY {self.code}, last stream {self.last_stream}"
 
 
 @attrs.frozen
@@ -437,6 +472,7 @@ class Started:
     kinds: Mapping[str, str] = attrs.field(factory=dict, repr=False)  #: of traffic, by what a client's ids begin with
     aimed: frozenset[str] = frozenset()
     unsafe: frozenset[str] = frozenset()
+    many: Mapping[int, int] = attrs.field(factory=dict)  #: how many at once the clients have that have several
     hosted: bool = False
 
 
@@ -451,6 +487,7 @@ Event = (
     Exchange
     | Arrival
     | FrontClosed
+    | WentAway
     | ConnectionChanged
     | BackClosed
     | BackendKilled

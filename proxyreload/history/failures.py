@@ -28,6 +28,11 @@ WRONG_BODY: Final = "wrong body"
 #: Of numbered messages: one is missing, or came twice or late.
 MESSAGE_LOST: Final = "message lost"
 MESSAGE_REPEATED: Final = "message repeated"
+#: The proxy ended one stream of an HTTP/2 connection before its answer was whole (RST_STREAM).
+STREAM_RESET: Final = "stream reset"
+#: Not processed, as HTTP/2 says itself: above the last stream of a GOAWAY, or REFUSED_STREAM (RFC 9113, 8.7). A client
+#: may repeat it, whatever its method: no exchange that was lost.
+TURNED_AWAY: Final = "turned away"
 #: The run was ended while the exchange was under way; it says nothing about the proxy.
 ABORTED: Final = "aborted"
 

@@ -42,6 +42,7 @@ from proxyreload.history.events import (
     StoodStill,
     Stopping,
     Unproved,
+    WentAway,
 )
 from proxyreload.system.clock import NS_PER_S, ClockNs
 
@@ -59,6 +60,7 @@ _BULK: dict[type, tuple[Callable[[Any], int], Callable[[Any], Any]]] = {
     Arrival: (attrgetter("told_ns"), attrgetter("told_ns", "instance", "back_port", "carried", "request_id")),
     FrontClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "client", "connection")),
     BackClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "instance", "back_port", "carried")),
+    WentAway: (attrgetter("at_ns"), attrgetter("at_ns", "client", "connection", "last_stream")),
 }
 #: Stands for all other topics, which come one by one.
 RARE: Final = object
@@ -83,7 +85,7 @@ _SINGLE: tuple[type, ...] = (
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)
-_RARER = (FrontClosed, BackClosed, RARE)
+_RARER = (FrontClosed, WentAway, BackClosed, RARE)
 _RANK = {topic: rank for rank, topic in enumerate(_SINGLE)}
 _PHASES = {phase: rank for rank, phase in enumerate(Phase)}
 

@@ -6,7 +6,7 @@ from enum import Enum
 import attrs
 
 from proxyreload.history import failures
-from proxyreload.history.events import CutExchange, Exchange, Said
+from proxyreload.history.events import CutExchange, Exchange, Said, WentAway
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.unsettled import Unsettled
 from proxyreload.system.clock import NS_PER_S
@@ -28,6 +28,7 @@ class Cause(Enum):
     PROXY_STALLED = "proxy stalled"  #: the proxy said nothing until the client's time-out
     ANSWER_SPOILT = "answer spoilt"  #: the proxy passed on something else than the backend said
     REPEATED = "repeated by the proxy"  #: it was carried out again, without being asked
+    TURNED_AWAY = "turned away"  #: it was not processed, as HTTP/2 says itself: it may be repeated
     MADE_UP = "made up"  #: it came to a backend, and nobody had sent it
     UNKNOWN = "unknown"
 
@@ -62,6 +63,7 @@ class Evidence:
     held: tuple[int, int] | None = None  #: the generation that held its connection, and the newest by then
     stood_ns: int = 0  #: for how long of its time the instrument itself stood still
     said: Sequence[Said] = ()  #: what the proxy said around it
+    partings: Sequence[WentAway] = ()  #: each GOAWAY on its connection, by its end
 
     @property
     def failure(self) -> str:
@@ -184,7 +186,7 @@ def _cut_with_backend(evidence: Evidence) -> bool:
 
 _FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)
 _UNANSWERED = (*_FRESH, *failures.RACES)
-_CUT = (*_UNANSWERED, failures.RESET_MID_RESPONSE, failures.TRUNCATED)
+_CUT = (*_UNANSWERED, failures.RESET_MID_RESPONSE, failures.TRUNCATED, failures.STREAM_RESET)
 _SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED)
 _GIVEN_UP = (failures.TIMEOUT, failures.CONNECT_TIMEOUT)
 _NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
@@ -194,6 +196,7 @@ _PROXY_WAITS_NS = NS_PER_S
 
 #: The first that holds names the cause.
 _RULES: tuple[tuple[Cause, Callable[[Evidence], bool]], ...] = (
+    (Cause.TURNED_AWAY, _of(failures.TURNED_AWAY)),
     (Cause.OURS, _of(failures.OWN_LIMIT, failures.ABORTED)),
     (Cause.OURS, _nobody_was_there),
     (Cause.KEEP_ALIVE_RACE, _is_race),

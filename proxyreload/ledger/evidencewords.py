@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from proxyreload.history.events import CutExchange, Said
+from proxyreload.history.failures import STREAM_RESET, TURNED_AWAY
 from proxyreload.ledger.cause import Evidence
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 
@@ -11,6 +12,8 @@ from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 EVIDENCE_LIMIT = 400
 #: Lines of the proxy's, and how much of each; what has no room for so much is left out.
 LINES_AT_MOST, LINE_LIMIT, LINE_AT_LEAST = 2, 110, 60
+#: Of these the client's own words say by which code, or which GOAWAY.
+_OF_STREAMS = (STREAM_RESET, TURNED_AWAY)
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -35,6 +38,11 @@ def _ending(evidence: Evidence) -> Iterator[str]:
     exchange, cut = evidence.exchange, evidence.cut
     if exchange.written_ns:
         yield f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending"
+    if exchange.failure in _OF_STREAMS and exchange.message:
+        yield _undivided(exchange.message)
+    for parting in evidence.partings:
+        before_ms = (exchange.ended_ns - parting.at_ns) / NS_PER_MS
+        yield f"{parting.words}, with {parting.open} open, {before_ms:.1f} ms before"
     if evidence.own_answer and exchange.message:
         yield f"its page: {_undivided(exchange.message)}"
     if evidence.stood_still:

@@ -35,10 +35,32 @@ class _Settled:
 
 
 @attrs.define(eq=False)
+class _Progress:
+    """How far a client has come that has several requests under way: its outcomes are in no order."""
+
+    streams: int  #: so many at most
+    next: int = 0  #: the first number without an outcome
+    ahead: set[int] = attrs.field(factory=set)  #: numbers beyond it that have theirs
+
+    def ended(self, number: int) -> None:
+        """Note an outcome."""
+        self.ahead.add(number)
+        while self.next in self.ahead:
+            self.ahead.remove(self.next)
+            self.next += 1
+
+    @property
+    def last(self) -> int:
+        """The highest number that can have been begun by now."""
+        return max(self.ahead, default=self.next - 1) + self.streams
+
+
+@attrs.define(eq=False)
 class Ledger:
     """What became of each request; ``counts`` by kind of traffic and fate.
 
-    A client has one request under way, so that its numbers are settled in their order.
+    Most clients have one request under way, so that their numbers are settled in their order; those that have several
+    at once are followed number by number.
     """
 
     counts: dict[str, Counter[Fate]] = attrs.field(factory=dict)
@@ -50,6 +72,7 @@ class Ledger:
     _started_ns: int = 0
     _until_ns: int = 0  # when the latest outcome was
     _last: dict[int, Exchange] = attrs.field(factory=dict)  # each client's latest outcome
+    _many: dict[int, _Progress] = attrs.field(factory=dict)  # of the clients that have several requests under way
     _arrived: dict[str, Arrival] = attrs.field(factory=dict)  # carried out and answered, no outcome yet
     _ended: dict[str, Exchange] = attrs.field(factory=dict)  # successes that no backend has told of
     _open: dict[str, Unsettled] = attrs.field(factory=dict)  # whatever is not as simple as that
@@ -61,6 +84,7 @@ class Ledger:
     def started(self, event: Started) -> None:
         """Know whose requests these are."""
         self._started_ns, self._kinds, self.hosted = event.at_ns, event.kinds, event.hosted
+        self._many = {client: _Progress(streams) for client, streams in event.many.items()}
         self._clients = {prefix: int(prefix.removeprefix(_PROBE_MARK)) for prefix in event.kinds}
         self.counts = {kind: Counter() for kind in event.kinds.values()}
 
@@ -104,6 +128,10 @@ class Ledger:
                 ended[request_id] = e
             last[client] = e
         self._count_once(once)
+        if self._many:
+            for e in exchanges:
+                if e.client in self._many:
+                    self._many[e.client].ended(e.number)
         self._until_ns = exchanges[-1].ended_ns
 
     def arrived(self, arrivals: Sequence[Arrival]) -> None:
@@ -150,7 +178,7 @@ class Ledger:
         before = self._last.get(exchange.client)
         request.exchange, request.opened_ns = exchange, opened_ns
         if exchange.carried and before is not None:
-            request.rested_ns = exchange.written_ns - before.ended_ns
+            request.rested_ns = max(0, exchange.written_ns - before.ended_ns)
 
     def _came_oddly(self, request_id: str, arrival: Arrival) -> None:
         self._advance(arrival.told_ns)
@@ -278,7 +306,8 @@ class Ledger:
         held = self.surroundings.generation(exchange.front_port, request.opened_ns, exchange.ended_ns)
         stood_ns = self.surroundings.stood_ns(exchange.sent_ns, exchange.ended_ns)
         said = self.surroundings.said_around(exchange.sent_ns, exchange.ended_ns)
-        evidence = Evidence(exchange, request, fate, setting, held, stood_ns, said)
+        partings = self.surroundings.partings(exchange.client, exchange.connection, exchange.ended_ns)
+        evidence = Evidence(exchange, request, fate, setting, held, stood_ns, said, partings)
         self._losses.append(
             Loss(
                 request.request_id,
@@ -346,12 +375,24 @@ class Ledger:
     def _is_over(self, request_id: str) -> bool:
         """Whether the request with this id has had its outcome."""
         number = self._number_of(request_id)
-        return number is not None and number < self._next_number(request_id)
+        if number is None:
+            return False
+        many = self._progress_of(request_id)
+        if many is not None:
+            return number < many.next or number in many.ahead
+        return number < self._next_number(request_id)
 
     def _is_made_up(self, request_id: str) -> bool:
         """Whether no client had got so far: one of them may have been at the number behind its last, at the end."""
         number = self._number_of(request_id)
-        return number is None or number > self._next_number(request_id)
+        if number is None:
+            return True
+        many = self._progress_of(request_id)
+        return number > (many.last if many is not None else self._next_number(request_id))
+
+    def _progress_of(self, request_id: str) -> _Progress | None:
+        """Return how far its client, which is one of ours, has come; None if that has one request at a time."""
+        return self._many.get(self._clients[request_id.partition("-")[0]]) if self._many else None
 
     def _number_of(self, request_id: str) -> int | None:
         """Return a request's number among its client's; None if it is none of theirs."""

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 import attrs
 
-from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Held, Phase, Said, StoodStill
+from proxyreload.history.events import (
+    BackendKilled,
+    BackendLeaving,
+    Change,
+    Held,
+    Phase,
+    Said,
+    StoodStill,
+    WentAway,
+)
 from proxyreload.ledger.cause import Gone, Setting
 from proxyreload.system.clock import NS_PER_S
 
@@ -16,6 +25,8 @@ _LOOKS_KEPT = 16
 _STALLS_KEPT = 1000
 #: As many lines as a proxy says in many times as long as a loss waits to be settled: a hundred a second at most.
 _LINES_KEPT = 2000
+#: Of all HTTP/2 connections there are, each tells two in a reload.
+_PARTINGS_KEPT = 1000
 #: Thousands may be lost in a second: of the lines before, and after, no more are looked at for each.
 _LINES_NEAR = 20
 #: What it said so long before a request was sent, or after it was lost, may be about that.
@@ -41,6 +52,7 @@ class Surroundings:
     _held: deque[Held] = attrs.field(factory=lambda: deque(maxlen=_LOOKS_KEPT))
     _stood: deque[StoodStill] = attrs.field(factory=lambda: deque(maxlen=_STALLS_KEPT))
     _said: list[Said] = attrs.field(factory=list)  # in their order
+    _partings: deque[WentAway] = attrs.field(factory=lambda: deque(maxlen=_PARTINGS_KEPT))
     _back_ns: dict[str, list[int]] = attrs.field(factory=dict)  # when one was added again
 
     def changed(self, events: Sequence[Change]) -> None:
@@ -95,6 +107,15 @@ class Surroundings:
             for at_ns in (sent_ns - _NEAR_NS - 1, ended_ns, ended_ns + _NEAR_NS)
         )
         return self._said[max(first, ended - _LINES_NEAR) : min(last, ended + _LINES_NEAR)]
+
+    def went_away(self, events: Sequence[WentAway]) -> None:
+        """Note each GOAWAY, of the latest so many."""
+        self._partings += events
+
+    def partings(self, client: int, connection: int, ended_ns: int) -> list[WentAway]:
+        """Return those on a connection of a client's by a moment, in the order of time."""
+        mine = [each for each in self._partings if (each.client, each.connection) == (client, connection)]
+        return [each for each in mine if each.at_ns <= ended_ns]
 
     def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
         """Note that a backend is gone."""

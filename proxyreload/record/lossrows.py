@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 
+from proxyreload.history.failures import TURNED_AWAY
 from proxyreload.record.csvlines import LARGEST, Cells, read_rows_of
 from proxyreload.record.lossfile import CARRIED_OUT_TWICE, COLUMNS
 from proxyreload.system.untrusted import WORDS_LIMIT, of_cell, printable
@@ -38,6 +39,11 @@ class LossRow:
     def failed(self) -> bool:
         """Whether its client saw a failure."""
         return bool(self.failure) and self.failure != CARRIED_OUT_TWICE
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was lost, as its client saw it, and not turned away."""
+        return self.failed and self.failure != TURNED_AWAY
 
     @property
     def key(self) -> tuple[int, int] | None:

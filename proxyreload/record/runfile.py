@@ -13,7 +13,7 @@ import psutil
 
 import proxyreload
 from proxyreload.errors import StartError, UsageError
-from proxyreload.history.events import FarKept, OldGeneration, ScheduleKept
+from proxyreload.history.events import FarKept, OldGeneration, ScheduleKept, WentAway
 from proxyreload.ledger.fate import Fate
 from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US
@@ -87,7 +87,7 @@ class RunFile:
 
 
 def _versions(ran: Mapping[str, object]) -> dict[str, object]:
-    packages = {name: version(name) for name in ("twisted", "treq", "httptools")}
+    packages = {name: version(name) for name in ("twisted", "treq", "httptools", "jh2")}
     return {
         "proxyreload": proxyreload.__version__,
         "python": platform.python_version(),
@@ -132,6 +132,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *,
         "reasons": list(judgement.reasons),
         "exchanges": change.exchanges,
         "failures": change.failures,
+        "turned_away": sum(tally.turned_away for tally in change.kinds.by_kind.values()),
         "stragglers": change.stragglers,
         "outdated": change.outdated,
         **_closures(change.closures),
@@ -163,6 +164,7 @@ def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, d
             "reasons": list(judgement.reasons),
             "exchanges": tally.exchanges,
             "failures": tally.failures,
+            "turned_away": tally.turned_away,
             "aimed": kind in tallies.aimed,
             "front_closed": {ending.value: number for ending, number in tally.front.items()},
         }
@@ -232,6 +234,22 @@ def _far(kept: FarKept) -> dict[str, object]:
     }
 
 
+def _goaway(event: WentAway, start_ns: int) -> dict[str, object]:
+    """Return a GOAWAY as it stands in the file."""
+    return {
+        "time_us": _since_us(event.at_ns, start_ns),
+        "client": event.client,
+        "kind": event.kind,
+        "connection": event.connection,
+        "front_port": event.front_port,
+        "last_stream": event.last_stream,
+        "code": event.code,
+        "open": event.open,
+        "turned_away": event.turned_away,
+        "message": event.message,
+    }
+
+
 def _old_generation(old: OldGeneration | None) -> dict[str, object] | None:
     """Return how long the run went on for the proxy's old processes, and how many were left."""
     if old is None:
@@ -276,6 +294,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "exchanges": counts.total,
         "success": counts.success,
         "failure": counts.failure,
+        "turned_away": counts.turned_away,
         "front_changed": counts.front_changed,
         "back_changed": counts.back_changed,
         "failures": counts.by_failure,
@@ -295,6 +314,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
             [closed.client, closed.connection, _since_us(closed.closed_ns, observation.started_ns)]
             for closed in observation.closed_idle
         ],
+        "goaways": [_goaway(each, observation.started_ns) for each in observation.goaways],
         "baseline": baseline,
         "floor": baseline,  # its name before; scripts may read it
         "old_generation": _old_generation(observation.old_generation),

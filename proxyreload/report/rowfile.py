@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyreload.errors import UsageError
+from proxyreload.history.failures import TURNED_AWAY
 from proxyreload.record.csvfile import COLUMNS
 from proxyreload.report.batches import UNKNOWN, Batch, Integers, Names, Parsed, Plain
 from proxyreload.report.columns import Column
@@ -93,6 +94,7 @@ class _Reading:
     places: dict[str, int] = attrs.field(factory=dict)  #: of the columns in a row
     line: int = 1  #: that comes next
     columns: dict[str, Column] = attrs.field(init=False)
+    _lost: "_Lost" = attrs.field(init=False)
     instances: Names = attrs.field(factory=Names)
     failures: Names = attrs.field(factory=Names)
     statuses: Names = attrs.field(factory=Names)
@@ -101,6 +103,7 @@ class _Reading:
 
     def __attrs_post_init__(self) -> None:
         """Make room for as many rows as there are lines."""
+        self._lost = _Lost(self.failures)
         lines = min(_lines(self.file), _ROWS_AT_MOST)
         texts = dict.fromkeys(("status", "instance", "failure"), np.int32)
         types: dict[str, type[np.generic]] = {**_NUMBERS, **texts, "kind": np.int16, "announced": np.bool_}
@@ -192,7 +195,7 @@ class _Reading:
         columns["status"].add(batch.codes(self.places["status"], self.statuses))
         columns["instance"].add(batch.codes(self.places["instance"], self.instances))
         if "failure" in self.places:
-            columns["failure"].add(batch.codes(self.places["failure"], self.failures))
+            columns["failure"].add(batch.codes(self.places["failure"], self._lost))
         else:
             columns["failure"].add(batch.codes(self.places["status"], _Classes(self.failures)))
         kinds = batch.codes(self.places["kind"], self.kinds) if "kind" in self.places else np.zeros(len(batch))
@@ -227,6 +230,17 @@ class _Reading:
 
     def _wrong(self, line: int, message: str) -> UsageError:
         return UsageError(f"{self.name}:{max(1, line)}: {message}")
+
+
+class _Lost(dict[str, int]):
+    """Numbers the class of each failure; what was turned away is none."""
+
+    def __init__(self, failures: Names) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def __missing__(self, failure: str) -> int:
+        return self.failures["" if failure == TURNED_AWAY else failure]
 
 
 class _Classes(dict[str, int]):

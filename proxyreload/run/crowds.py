@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.delayline import DelayLine
+from proxyreload.client.http2 import HTTP2Connection
 from proxyreload.client.load import Crowd
-from proxyreload.client.request import KindRequest, prepare
+from proxyreload.client.request import HTTP2Request, KindRequest, prepare
 from proxyreload.history.events import FarKept
 from proxyreload.plan.settings import Target
 from proxyreload.plan.traffic import Group
@@ -45,16 +46,17 @@ class Crowds:
         end = kind.client(values)
         field = field_of(kind, values)
         headers = [*end.fields, *([(KIND_FIELD, field)] if field else [])]
+        if end.streams:
+            others = [(name.encode("ascii"), value.encode("ascii")) for name, value in self.target.fields.items()]
+            request = HTTP2Request.of(end.method, self.target.url, [*others, *headers])
+            return self._made(group, request, attrs.evolve(self._connector(group.rtt_s), connection=HTTP2Connection))
         fields = {name.decode("ascii"): [value.decode("ascii")] for name, value in headers}
         prepared = await prepare(end.method, self.target.url, headers={**self.target.fields, **fields})
-        return Crowd(
-            kind.name,
-            group.clients,
-            partial(kind.client, values),
-            KindRequest(prepared, end.body),
-            self._connector(group.rtt_s),
-            group.rate_per_s,
-        )
+        return self._made(group, KindRequest(prepared, end.body), self._connector(group.rtt_s))
+
+    def _made(self, group: Group, prepared: KindRequest | HTTP2Request, connector: HTTP11Connector) -> Crowd:
+        ends = partial(group.kind.client, group.values)
+        return Crowd(group.kind.name, group.clients, ends, prepared, connector, group.rate_per_s)
 
     def _connector(self, rtt_s: float) -> HTTP11Connector:
         if not rtt_s:

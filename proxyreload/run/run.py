@@ -236,7 +236,8 @@ class Run:
         stall = StallWatch(self.clock_ns, here.publish)
         stall.start(self.reactor)
         start_ns = self.clock_ns()
-        here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, self.settings.backends.hosted))
+        hosted = self.settings.backends.hosted
+        here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, load.many, hosted))
         load.start()
         await self._interruptible(self.play.run(start_ns))
         await self._interruptible(self._outlast(self.play))

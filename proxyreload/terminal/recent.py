@@ -28,7 +28,7 @@ class Recent:
             each.ended_ns - each.due_ns for each in exchanges if each.plain and not each.failure and not each.probe
         ]
         for each in exchanges:
-            if each.failure:
+            if each.lost:
                 self._failures.append(each)
 
     def latency(self, now_ns: int, start_ns: int) -> str:

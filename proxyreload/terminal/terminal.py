@@ -151,14 +151,14 @@ class Terminal:
         """Show failures, and a few of the others."""
         self._recent.exchanged(exchanges)
         for exchange in exchanges:
-            if exchange.failure:
+            if exchange.lost:
                 self._must_show(exchange)
         if self.log == "all":
             room = ORDINARY_LINES - self._ordinary
             shown = [exchange for exchange in exchanges[: room * 2] if not exchange.failure][: max(0, room)]
             self._lines += [exchange_line(exchange, self._start_ns) for exchange in shown]
             self._ordinary += len(shown)
-            self._unshown += sum(not exchange.failure for exchange in exchanges) - len(shown)
+            self._unshown += sum(not exchange.lost for exchange in exchanges) - len(shown)
 
     def draw(self, *, last: bool = False) -> None:
         """Show what has come since the last time."""

@@ -4,17 +4,26 @@ The keep-alive race is open for a millisecond or two after the first closing, wh
 connections. Whoever sends by chance meets it once in a thousand requests; these meet it nearly always.
 """
 
-from proxyreload.system.bounds import Bound
+from proxyreload.system.bounds import Bound, WholeBound
+from proxyreload.traffic.h2 import STREAMS_MOST
 from proxyreload.traffic.idle import Idle
-from proxyreload.traffic.interfaces import Key, Kind
+from proxyreload.traffic.interfaces import Key, Kind, Values
 
-KEYS = {"gap": Key((1.0, 3.0), Bound(0.01, 3600), "seconds of rest between volleys, drawn from this range")}
+KEYS = {
+    "gap": Key((1.0, 3.0), Bound(0.01, 3600), "seconds of rest between volleys, drawn from this range"),
+    "streams": Key(0, WholeBound(0, STREAMS_MOST), "over HTTP/2, so many at once in a volley; 0: over HTTP/1.1, one"),
+}
 
 
 class Aimed(Idle):
     """Rests as `idle` does, but for the volleys."""
 
     aimed = True
+
+    def __init__(self, values: Values) -> None:
+        """Rest `gap` between volleys, on all of its `streams`."""
+        super().__init__(values)
+        self.streams = int(values["streams"])  # type: ignore[arg-type]
 
 
 kind = Kind(

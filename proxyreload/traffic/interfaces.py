@@ -1,6 +1,6 @@
 """The roles around a kind of traffic: what both of its ends look like to those who carry it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -29,6 +29,10 @@ class Answer(Protocol):
     @property
     def body(self) -> bytes:
         """The body, its first bytes where it is longer than is kept."""
+
+    @property
+    def trailers(self) -> Sequence[tuple[bytes, bytes, bool]]:
+        """Of HTTP/2: the fields behind the body, or the head's where there is none; name, value, and one to ignore."""
 
 
 #: Judges the answer to the request with this id: (failure class, message), both empty for a success.
@@ -65,7 +69,7 @@ class ClientEnd:
     ``rest_s`` is drawn between an outcome and the next request; ``fresh``: a connection for each request; ``aimed``: it
     rests until connections are being closed. ``quiet_s`` is the longest that nothing comes or goes by the kind's own
     doing, ``lasts_s`` how long an exchange takes by itself; ``read_per_s`` are the bytes of an answer that are read in
-    a second at most.
+    a second at most; ``streams``: so many exchanges at once over one HTTP/2 connection, 0: one at a time, HTTP/1.1.
     """
 
     method = "GET"
@@ -76,6 +80,7 @@ class ClientEnd:
     quiet_s = 0.0
     lasts_s = 0.0
     read_per_s: float | None = None
+    streams = 0
 
     def body(self, request_id: bytes) -> bytes:  # noqa: ARG002
         """Return what is sent behind the head; its length is told in `fields`."""
@@ -106,6 +111,8 @@ class Received:
     source_port: int
     length: int  #: of the body, in bytes
     digest: bytes  #: of the body (`traffic.content.digest`)
+    path: bytes = b""  #: of a request that says what it wants by that
+    message: bytes = b""  #: the first bytes of the body of such a request
 
 
 @attrs.frozen
@@ -116,6 +123,8 @@ class Reply:
     body: bytes = b""
     pieces: Iterable[tuple[float, bytes]] | None = None  #: seconds after the one before, and the bytes
     delay_s: float = 0.0  #: before the first byte
+    trailers: tuple[tuple[bytes, bytes], ...] = ()  #: behind the body, where the protocol has such
+    endless: bool = False  #: its pieces end only with the client, or when the backend leaves
 
 
 class BackendEnd(Protocol):

@@ -8,6 +8,8 @@ from proxyreload.history.events import ConnectionChanged, Exchange
 
 #: One bit for each port of each instance.
 _PORTS = 65536
+#: Of each client: that many connections at most end what they have, while others have taken their place.
+_CONNECTIONS_KEPT = 4
 #: Beyond this many different ``Backend-Id`` values somebody is inventing them.
 _INSTANCES_KEPT = 1024
 
@@ -43,20 +45,21 @@ class Counts:
 
     total: int = 0
     failure: int = 0
+    turned_away: int = 0  #: neither a success nor a failure
     front_changed: int = 0
     back_changed: int = 0
     by_failure: dict[str, int] = attrs.field(factory=dict)
-    #: Of the last batch, and when the connection of each was opened.
+    #: Of the last batch, those that were turned away among them, and when the connection of each was opened.
     failed: list[tuple[Exchange, int]] = attrs.field(factory=list, eq=False)
-    _opened_ns: dict[int, int] = attrs.field(factory=dict)  # each client's connection
+    _opened_ns: dict[tuple[int, int], int] = attrs.field(factory=dict)  # each client's latest connections
     _connections: dict[int, int] = attrs.field(factory=dict)
     _answered: set[int] = attrs.field(factory=set)
     _seen: SeenConnections = attrs.field(factory=SeenConnections)
 
     @property
     def success(self) -> int:
-        """All exchanges but the failures."""
-        return self.total - self.failure
+        """All exchanges but the failures, and what was turned away."""
+        return self.total - self.failure - self.turned_away
 
     def add(self, exchanges: Sequence[Exchange]) -> list[ConnectionChanged]:
         """Count a batch; returns those whose front or back connection changed."""
@@ -82,16 +85,24 @@ class Counts:
 
     def _fail(self, exchange: Exchange) -> None:
         failure, connect_ns = exchange.failure, exchange.connect_ns
-        self.failure += 1
-        self.by_failure[failure] = self.by_failure.get(failure, 0) + 1
-        opened_ns = exchange.sent_ns - connect_ns if connect_ns else self._opened_ns.get(exchange.client, 0)
+        if exchange.turned_away:
+            self.turned_away += 1
+        else:
+            self.failure += 1
+            self.by_failure[failure] = self.by_failure.get(failure, 0) + 1
+        opened_ns = (
+            exchange.sent_ns - connect_ns
+            if connect_ns
+            else self._opened_ns.get((exchange.client, exchange.connection), 0)
+        )
         self.failed.append((exchange, opened_ns))
 
     def _look_closer(self, exchange: Exchange) -> ConnectionChanged | None:
         """Count a connection, of a client or of the proxy to a backend, that is seen for the first time."""
         client, connection = exchange.client, exchange.connection
         if exchange.connect_ns:
-            self._opened_ns[client] = exchange.sent_ns - exchange.connect_ns
+            self._opened_ns[client, connection] = exchange.sent_ns - exchange.connect_ns
+            self._opened_ns.pop((client, connection - _CONNECTIONS_KEPT), None)
         new_back = bool(exchange.back_port) and self._seen.add(exchange.instance, exchange.back_port)
         if exchange.probe or not exchange.plain:
             return None

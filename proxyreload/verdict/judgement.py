@@ -124,7 +124,8 @@ def judge_kind(tally: Tally, *, by_change: bool = True) -> Judgement:
     alone = Tallies({"": tally})  # of which it is not said which kind it is
     reasons = [f"{counted(tally.lost, 'failure')}: {by_class(tally.failures)}"] if tally.failures else []
     verdict = Verdict.LOSSY if tally.failures else closures.verdict
-    return Judgement(worst([verdict, by_fates(alone)]), (*reasons, *oddly_carried_out(alone), *closures.reasons))
+    told = (*reasons, *turned_away(alone), *oddly_carried_out(alone), *closures.reasons)
+    return Judgement(worst([verdict, by_fates(alone)]), told)
 
 
 def judge_kinds(observation: Observation) -> dict[str, Judgement]:
@@ -138,11 +139,18 @@ def judge_kinds(observation: Observation) -> dict[str, Judgement]:
     return {kind: judge_kind(tally, by_change=kind in racing) for kind, tally in observation.kinds.by_kind.items()}
 
 
+def turned_away(tallies: Tallies) -> tuple[str, ...]:
+    """Say how many requests were turned away, and of which kinds; empty if none was."""
+    numbers = {kind: tally.turned_away for kind, tally in tallies.by_kind.items()}
+    return (_of_kinds(numbers, "turned away, which may be repeated"),) if any(numbers.values()) else ()
+
+
 def oddly_carried_out(tallies: Tallies) -> list[str]:
     """Say what was carried out twice, or though nobody had sent it, and of which kinds it was."""
     kinds = tallies.by_kind.items()
     told = (
         ("carried out twice", {kind: tally.repeated for kind, tally in kinds if tally.unsafe}),
+        ("turned away and carried out all the same", {kind: tally.denied for kind, tally in kinds}),
         ("that nobody had sent", {kind: tally.made_up for kind, tally in kinds}),
         (
             "carried out twice by the proxy, which may repeat them",
@@ -195,7 +203,8 @@ def judge_change(change: ObservedChange) -> Judgement:
     closures = judge_closures(change.closures)
     losses = sum(change.failures.values())
     kinds = who_lost(change.kinds)
-    reasons = (*oddly_carried_out(change.kinds), *([kinds] if kinds else []), *closures.reasons)
+    odd = (*turned_away(change.kinds), *oddly_carried_out(change.kinds))
+    reasons = (*odd, *([kinds] if kinds else []), *closures.reasons)
     if losses:
         reasons = (f"{counted(losses, 'failure')}: {by_class(change.failures)}", *outdated(change.outdated), *reasons)
     if not effective:
@@ -207,8 +216,8 @@ def by_fates(tallies: Tallies) -> Verdict:
     """Judge what was done with requests, whatever their clients saw of it."""
     if any(tally.wrong for tally in tallies.by_kind.values()):
         return Verdict.LOSSY
-    repeated = any(tally.repeated for tally in tallies.by_kind.values())
-    return Verdict.GRACEFUL if repeated else Verdict.SEAMLESS
+    noticed = any(tally.repeated or tally.turned_away for tally in tallies.by_kind.values())
+    return Verdict.GRACEFUL if noticed else Verdict.SEAMLESS
 
 
 def judge(observation: Observation) -> Judgement:
@@ -230,7 +239,8 @@ def judge(observation: Observation) -> Judgement:
     verdicts = [by_fates(observation.kinds), *(judge_change(change).verdict for change in observation.changes)]
     kinds = who_lost(observation.kinds, judge_kinds(observation))
     replaced = outdated(sum(change.outdated for change in observation.changes))
-    reasons = (*_losses(counts), *replaced, *oddly_carried_out(observation.kinds), *([kinds] if kinds else []))
+    odd = (*turned_away(observation.kinds), *oddly_carried_out(observation.kinds))
+    reasons = (*_losses(counts), *replaced, *odd, *([kinds] if kinds else []))
     if not observation.changes:
         closures = judge_closures(observation.before, by_change=False)
         verdicts, reasons = [*verdicts, closures.verdict], (*reasons, *closures.reasons)

@@ -39,8 +39,10 @@ from proxyreload.history.events import (
     StoodStill,
     Stopping,
     Unproved,
+    WentAway,
 )
 from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.ledger import Ledger
 from proxyreload.ledger.loss import Loss
 from proxyreload.verdict.backends import bounded
@@ -86,6 +88,7 @@ class Observation:
     _stopping_ns: int = 0
     _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
     _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
+    goaways: list[WentAway] = attrs.field(factory=list)  #: in the order of time, the first so many
     closed_idle: list[FrontClosed] = attrs.field(factory=list)  #: while they rested, the first so many
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
@@ -103,6 +106,7 @@ class Observation:
             Exchange: self._exchanged,
             Arrival: self._arrived,
             FrontClosed: self._front_closed,
+            WentAway: self._went_away,
             BackClosed: self._back_closed,
             Change: self._changed,
             RateChanged: self.rates.extend,
@@ -220,6 +224,8 @@ class Observation:
             for tallies in (self.kinds, *([change.kinds] if change is not None else [])):
                 fates = tallies.of(loss.kind).fates
                 fates[loss.fate] += 1
+                if loss.cause is Cause.TURNED_AWAY and loss.fate in (Fate.LOST_EXECUTED, Fate.LOST_EXECUTED_TWICE):
+                    tallies.of(loss.kind).denied += 1
                 if loss.formerly is not None and fates[loss.formerly]:  # in this very window
                     fates[loss.formerly] -= 1
 
@@ -317,6 +323,12 @@ class Observation:
                     self.closed_idle.append(event)
                 if change is not None:
                     change.kinds.closed(event.kind, event.ending)
+
+    def _went_away(self, events: Sequence[WentAway]) -> None:
+        """Keep each GOAWAY, the first so many."""
+        self.ledger.surroundings.went_away(events)
+        if not self.ended_ns:
+            self.goaways += events[: max(0, CLOSED_KEPT - len(self.goaways))]
 
     def _back_closed(self, events: Sequence[BackClosed]) -> None:
         """Count closed backend connections that nothing explains."""

@@ -20,6 +20,8 @@ class Tally:
     failures: dict[str, int] = attrs.field(factory=dict)  #: by class
     front: dict[Ending, int] = attrs.field(factory=dict)  #: front connections that the proxy closed
     fates: Counter[Fate] = attrs.field(factory=Counter)  #: of those that were lost, or carried out other than once
+    turned_away: int = 0  #: not processed, as the proxy has said
+    denied: int = 0  #: of those, how many were carried out all the same
     unsafe: bool = False  #: whether nobody may repeat its requests by himself
 
     @property
@@ -40,12 +42,12 @@ class Tally:
     @property
     def wrong(self) -> int:
         """What must not be, whatever the clients saw of it."""
-        return self.made_up + (self.repeated if self.unsafe else 0)
+        return self.made_up + self.denied + (self.repeated if self.unsafe else 0)
 
     def ledger(self) -> dict[str, int]:
         """Return how many requests had which fate, by its key in ``run.json``."""
         told = {fate.value: self.fates[fate] for fate in Fate}
-        told[Fate.ANSWERED_ONCE.value] = self.exchanges - self.lost - self.fates[Fate.ANSWERED_TWICE]
+        told[Fate.ANSWERED_ONCE.value] = self.exchanges - self.lost - self.turned_away - self.fates[Fate.ANSWERED_TWICE]
         return told
 
 
@@ -104,7 +106,9 @@ class Tallies:
         for kind, number in (kinds_of(exchanges) if kinds is None else kinds).items():
             self.of(kind).exchanges += number
         for exchange in exchanges if failed is None else failed:
-            if exchange.failure:
+            if exchange.turned_away:
+                self.of(exchange.kind).turned_away += 1
+            elif exchange.failure:
                 failures = self.of(exchange.kind).failures
                 failures[exchange.failure] = failures.get(exchange.failure, 0) + 1
 

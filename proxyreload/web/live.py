@@ -155,7 +155,7 @@ class Live:
         self._strips.carried(exchanges)
         self._back.carried(exchanges)
         for each in exchanges:
-            if each.failure:
+            if each.lost:
                 self._lost(each)
 
     def connection_changed(self, events: Sequence[ConnectionChanged]) -> None:

@@ -12,7 +12,7 @@ _REQUEST_ID = b"3-17"
 _CUTS_AT_MOST = 7
 
 
-def _split(data: bytes) -> tuple[str, list[bytes], bytes]:
+def split(data: bytes) -> tuple[str, list[bytes], bytes]:
     """Return how a stream ends, its pieces, and all of it."""
     first = data[0] if data else 0
     cuts = first // len(ENDS) % (_CUTS_AT_MOST + 1)
@@ -21,7 +21,7 @@ def _split(data: bytes) -> tuple[str, list[bytes], bytes]:
     return ENDS[first % len(ENDS)], parts(stream, places), stream
 
 
-def _uncut(streams: Sequence[bytes]) -> list[bytes]:
+def cut_and_uncut(streams: Sequence[bytes]) -> list[bytes]:
     """Return these streams with every end, once whole, and once cut in the middle of what stands first and last."""
     seeds = []
     for stream in streams:
@@ -34,7 +34,7 @@ def _uncut(streams: Sequence[bytes]) -> list[bytes]:
 
 def take_answer(data: bytes) -> None:
     """An answer's class is that of the whole stream, and a known answer is taken as the parser takes it."""
-    end, pieces, stream = _split(data)
+    end, pieces, stream = split(data)
     whole = answer_made_of([stream] if stream else [], end)
     outcomes = [heard[0] for heard in whole[:-1]]
     assert outcomes in ([], ["answered"], ["broken"], ["answered", "closed"]), whole
@@ -46,7 +46,7 @@ def take_answer(data: bytes) -> None:
 
 def take_requests(data: bytes) -> None:
     """What is told of requests does not depend on the pieces."""
-    end, pieces, stream = _split(data)
+    end, pieces, stream = split(data)
     assert requests_made_of(pieces, end) == requests_made_of([stream] if stream else [], end)
 
 
@@ -56,7 +56,7 @@ def _answers() -> list[bytes]:
     switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
     until_closed = b"HTTP/1.0 200 OK\r\n\r\nhi"
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    return _uncut(
+    return cut_and_uncut(
         [
             *(b"", right, chunked, switch, until_closed, hint + right, right + b"\r\n", right + switch, right + right),
             *(chunked + b"\r", b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 000 \r\n\r\n" + right),
@@ -75,7 +75,7 @@ def _requests() -> list[bytes]:
     )
     close = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    return _uncut(
+    return cut_and_uncut(
         [
             *(b"", get, post, chunked, get + post + chunked, close + get, upgrade + get, get + b"\r\n" + get),
             *(b"HEAD / HTTP/1.0\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\n\r\n" + get, b"\x16\x03\x01\x00", post + b"junk"),

@@ -1,7 +1,9 @@
 """All that is fed, by name."""
 
+from .http2 import HTTP2_ANSWERS, HTTP2_REQUESTS
 from .losses import LOSSES
 from .streams import ANSWERS, REQUESTS
 from .texts import BODIES, COMPARISONS, RECORDS, ROWS, SCENARIOS
 
-TARGETS = {target.name: target for target in (ANSWERS, REQUESTS, SCENARIOS, BODIES, RECORDS, ROWS, COMPARISONS, LOSSES)}
+_ALL = (ANSWERS, REQUESTS, HTTP2_ANSWERS, HTTP2_REQUESTS, SCENARIOS, BODIES, RECORDS, ROWS, COMPARISONS, LOSSES)
+TARGETS = {target.name: target for target in _ALL}

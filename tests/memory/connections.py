@@ -60,9 +60,14 @@ class MemoryTransport(StringTransport):
     def __init__(self, local_port: int = 40000, peer_port: int = FRONT_PORT) -> None:
         super().__init__(IPv4Address("TCP", "127.0.0.1", local_port), IPv4Address("TCP", "127.0.0.1", peer_port))
         self.no_delay = False
+        self.half_closed = False
+        self.protocol: Protocol | None = None  #: who has it now, where somebody has handed it on
 
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001
         self.no_delay = enabled
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
 
     @property
     def closed(self) -> bool:
@@ -83,7 +88,6 @@ class KernelTransport(MemoryTransport):
         self.near, self.far = socket.socketpair()
         self.near.settimeout(0)
         self.far.settimeout(0)
-        self.protocol: Protocol | None = None
         self.reading = True
 
     def getHandle(self) -> socket.socket:

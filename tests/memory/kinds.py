@@ -124,7 +124,7 @@ class Inlet:
         """Take bytes, each chunk in a read of its own."""
         for chunk in chunks:
             if not self.transport.disconnecting:
-                self.connection.dataReceived(chunk)
+                (self.transport.protocol or self.connection).dataReceived(chunk)
 
     def said(self) -> bytes:
         """Return what it has said since the last time."""
@@ -134,7 +134,7 @@ class Inlet:
 
     def closes(self) -> None:
         """Let the proxy close."""
-        self.connection.connectionLost(Failure(ConnectionDone()))
+        (self.transport.protocol or self.connection).connectionLost(Failure(ConnectionDone()))
 
     @property
     def arrivals(self) -> list[Arrival]:

@@ -68,9 +68,11 @@ def requests_made_of(pieces: Sequence[bytes], end: str = "") -> tuple[Any, ...]:
     connection.makeConnection(transport)
     for piece in pieces:
         if not transport.disconnecting:
-            connection.dataReceived(piece)
+            (transport.protocol or connection).dataReceived(piece)
     if end:
-        connection.connectionLost(Failure(ConnectionDone() if end == "closes" else ConnectionLost()))
+        (transport.protocol or connection).connectionLost(
+            Failure(ConnectionDone() if end == "closes" else ConnectionLost())
+        )
     bus.flush()
     told: dict[int, list[Arrival]] = {}
     for arrival in arrivals:

@@ -14,11 +14,8 @@ from twisted.internet.error import (
 )
 from twisted.python.failure import Failure
 
-from proxyreload.client.client import (
-    PAUSE_AFTER_FAILED_CONNECTION_S,
-    connection_failure,
-    instances,
-)
+from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
+from proxyreload.client.outcome import connection_failure, instances
 from proxyreload.history import failures
 from proxyreload.history.events import Ending, Exchange, FrontClosed
 from proxyreload.system.clock import ns
@@ -668,11 +665,11 @@ def test_whatever_the_headers_say_it_is_short_and_can_be_shown(value: bytes) -> 
 
 
 def test_more_backend_ids_than_anyone_has_do_not_fill_the_memory() -> None:
-    from proxyreload.client import client
+    from proxyreload.client import outcome
 
-    for number in range(client._VALUES_KEPT + 100):
+    for number in range(outcome._VALUES_KEPT + 100):
         assert instances[b"made up %d" % number] == f"made up {number}"
-    assert len(instances) <= client._VALUES_KEPT
+    assert len(instances) <= outcome._VALUES_KEPT
 
 
 # Whatever happens: one request, one exchange, no request twice.

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from proxyreload.backend.accepting import AcceptWatch
-from proxyreload.client.client import connection_failure
+from proxyreload.client.outcome import connection_failure
 from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Broken, EndedEarly, Event, ScheduleKept

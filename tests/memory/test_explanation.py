@@ -237,6 +237,11 @@ STORIES: Mapping[Cause, tuple[Row, Row | None, tuple[str, ...]]] = {
             "+0.1020 s |<-------| | answer of backend 1: the client sees nothing odd",
         ),
     ),
+    Cause.TURNED_AWAY: (
+        loss_row("turned away", kind="h2", failure="turned away", evidence="GOAWAY NO_ERROR, last stream 17"),
+        None,
+        ("turned away, 1.0 ms after sending",),
+    ),
     Cause.MADE_UP: (
         loss_row("made up", client="", request="x-1", failure="", fate="never_sent", evidence="", idle_us=""),
         None,

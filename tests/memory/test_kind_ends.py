@@ -36,7 +36,7 @@ def ends(name: str) -> Ends:
 
 
 def test_there_are_all_the_kinds() -> None:
-    assert KINDS == ("aimed", "download", "fresh", "get", "idle", "post", "slow", "stream", "upload")
+    assert KINDS == ("aimed", "download", "fresh", "get", "h2", "idle", "post", "slow", "stream", "upload")
 
 
 @any_kind
@@ -178,6 +178,7 @@ class Said:
     instance: bytes = b""
     echoed_id: bytes = b""
     body: bytes = b""
+    trailers: tuple[tuple[bytes, bytes, bool], ...] = ()
 
 
 @any_kind

@@ -81,7 +81,7 @@ def test_two_of_one_name_are_refused(installed: list[Point]) -> None:
 
 
 def test_an_unknown_kind_is_answered_by_those_there_are() -> None:
-    with pytest.raises(UsageError, match="no kind 'gopher'; there are: aimed, download, fresh, get, idle, post, slow"):
+    with pytest.raises(UsageError, match="no kind 'gopher'; there are: aimed, download, fresh, get, h2, idle"):
         kind_named("gopher")
 
 

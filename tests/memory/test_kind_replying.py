@@ -6,7 +6,7 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxyreload.backend.replying import Replying
+from proxyreload.backend.replying import Chunks, Replying
 from proxyreload.traffic.interfaces import Reply
 
 from .clocks import Time
@@ -26,7 +26,7 @@ class Reader:
         return Replying(
             self.time,
             reply,
-            b"HEAD ",
+            Chunks(b"HEAD "),
             lambda data: self.heard.append((self.time.seconds(), data)),
             lambda: self.done_at.append(self.time.seconds()),
         )

@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Ended, Ending, Event, Exchange, FrontClosed, Phase, Started
+from proxyreload.history.events import Arrival, Ended, Ending, Event, Exchange, FrontClosed, Phase, Started
+from proxyreload.history.failures import TURNED_AWAY
+from proxyreload.ledger.cause import Cause
 from proxyreload.record.csvfile import COLUMNS, CsvFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.verdict.judgement import Verdict, judge, judge_change, judge_kind, judge_kinds, who_lost
-from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.observation import Observation, observe
 from proxyreload.verdict.proof import Proof
 from proxyreload.verdict.tally import Tallies, Tally, kinds_of
 
@@ -397,3 +399,39 @@ def test_a_row_ends_with_its_kind(tmp_path: Path) -> None:
     rows.close()
     _head, *lines = (tmp_path / "data.csv").read_text(encoding="utf-8").splitlines()
     assert [line.rpartition(",")[2] for line in lines] == list(KINDS)
+
+
+def test_what_is_turned_away_is_neither_a_success_nor_a_loss() -> None:
+    at_ns = START_NS + ns(3)
+    observation = observe(
+        [
+            (Started, [Started(START_NS, {"9": "h2"}, many={9: 10}, hosted=True)]),
+            (Exchange, [failed(TURNED_AWAY, kind="h2", client=9, written_ns=at_ns, ended_ns=at_ns)]),
+            (Ended, [Ended(START_NS + ns(10))]),
+        ]
+    )
+
+    counts, tally = observation.counts, observation.kinds.by_kind["h2"]
+    assert (counts.total, counts.success, counts.failure, counts.turned_away) == (1, 0, 0, 1)
+    assert (tally.lost, tally.turned_away, tally.denied) == (0, 1, 0)
+    assert (tally.ledger()["answered_once"], tally.ledger()["lost_never_arrived"]) == (0, 1)
+    assert judge_kind(tally).verdict is Verdict.GRACEFUL
+    assert judge_kind(tally).reasons == ("1 request turned away, which may be repeated",)
+    assert observation.causes == {Cause.TURNED_AWAY: 1}
+
+
+def test_who_turns_away_what_is_carried_out_is_lossy() -> None:
+    at_ns = START_NS + ns(3)
+    observation = observe(
+        [
+            (Started, [Started(START_NS, {"9": "h2"}, many={9: 10}, hosted=True)]),
+            (Exchange, [failed(TURNED_AWAY, kind="h2", client=9, number=4, written_ns=at_ns, ended_ns=at_ns)]),
+            (Arrival, [Arrival("0", "9-4", 50000, 3, at_ns + 1, at_ns + 2, at_ns + 3)]),
+            (Ended, [Ended(START_NS + ns(10))]),
+        ]
+    )
+
+    tally = observation.kinds.by_kind["h2"]
+    assert (tally.lost, tally.turned_away, tally.denied) == (0, 1, 1)
+    assert judge_kind(tally).verdict is Verdict.LOSSY
+    assert "1 request turned away and carried out all the same" in judge_kind(tally).reasons[1]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from proxyreload.client.client import Client
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.dialogue import Dialogue
 from proxyreload.client.load import BEGIN_WITHIN_S, Load
@@ -112,7 +113,7 @@ def test_what_is_sent_is_said_by_distance() -> None:
 
 
 def test_of_other_peoples_backends_it_has_what_anyone_answers() -> None:
-    assert [group.kind.name for group in quiet_mix(hosted=False)] == ["get", "aimed", "idle"]
+    assert [group.kind.name for group in quiet_mix(hosted=False)] == ["get", "aimed", "h2", "idle"]
     assert parsed("all", 0.0, hosted=False)[1] == quiet_mix(hosted=False)
 
 
@@ -257,7 +258,8 @@ def test_numbers_go_on_behind_those_of_the_plain_clients() -> None:
 
 def begun(load: Load) -> list[int]:
     """Return the numbers of the clients that have begun to send."""
-    return [client.number for client in load._clients if client._pending is not None]
+    clients = [client for client in load._clients if isinstance(client, Client)]
+    return [client.number for client in clients if client._pending is not None]
 
 
 @pytest.mark.parametrize("stops", [False, True])

@@ -227,5 +227,6 @@ def test_who_has_seen_its_own_end_sends_nothing_over_it() -> None:
 
 
 def test_each_of_them_is_of_the_volley(group: Group) -> None:
-    assert group.volley.clients == [talk.client for talk in group.talks]
+    volley: list[object] = [*group.volley.clients]
+    assert volley == [talk.client for talk in group.talks]
     assert all(isinstance(talk.client, Aimer) for talk in group.talks)

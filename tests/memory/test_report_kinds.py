@@ -235,7 +235,7 @@ def test_the_scenario_has_the_traffic_beside_that_of_the_options(tmp_path: Path)
     ]
     assert sent == [
         ("get", 1, 20.0, 0.02, {}),
-        ("aimed", 8, None, 0.02, {"gap": (1.0, 3.0)}),
+        ("aimed", 8, None, 0.02, {"gap": (1.0, 3.0), "streams": 0}),
         ("download", 1, None, 0.0, {"size": 1_000_000, "rate": 500_000}),
     ]
     steps = {"title": "t", "backends": [0], "steps": []}

@@ -1,0 +1,381 @@
+"""A client with several exchanges at once, over one HTTP/2 connection."""
+
+from collections import deque
+from random import Random
+from typing import cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
+from proxyreload.client.dialogue import WHOLE_FACTOR
+from proxyreload.client.http2 import HTTP2Connection
+from proxyreload.client.interfaces import IConnection, IConnector, IManyOwner
+from proxyreload.client.outcome import connection_failure, outcome
+from proxyreload.client.parting import Parting
+from proxyreload.client.pending import Pending
+from proxyreload.client.request import HTTP2Request
+from proxyreload.history import failures
+from proxyreload.history.events import Ending, FrontClosed, WentAway
+from proxyreload.history.interfaces import Sink
+from proxyreload.system.clock import NS_PER_S, ClockNs, ns
+from proxyreload.traffic.identity import id_prefix
+from proxyreload.traffic.interfaces import ClientEnd, Expectation, Incoming
+
+
+@attrs.define(eq=False)
+class Lane:
+    """One of a client's places for an exchange: it has one under way, or rests."""
+
+    pending: Pending | None = None
+    incoming: Incoming | None = None
+    connection: HTTP2Connection | None = None
+    connection_number: int = -1  #: among the client's
+    pause: IDelayedCall | None = None
+
+
+@implementer(IManyOwner)
+@attrs.define(eq=False)
+class Multiplexed:
+    """Sends up to ``end.streams`` requests at once, and publishes exactly one `Exchange` for each.
+
+    Each lane is a closed loop, with the rests of its kind, unless a schedule says when (`open_loop`). When the proxy
+    says GOAWAY nothing more is sent on that connection: what is under way there goes on, and the next request opens
+    another. One that is turned away is recorded as that, and never repeated.
+    """
+
+    number: int
+    reactor: IReactorTime
+    connector: IConnector
+    prepared: HTTP2Request
+    expectation: Expectation
+    sink: Sink
+    clock_ns: ClockNs
+    timeout_ns: int
+    open_loop: bool = False
+    probe: bool = False
+    fresh: bool = False
+    kind: str = "h2"
+    plain: bool = False
+    long: bool = False
+    mark: bytes = b""
+    end: ClientEnd = attrs.field(factory=ClientEnd, kw_only=True)
+    random: Random = attrs.field(factory=Random, kw_only=True)
+
+    late: int = attrs.field(default=0, init=False)  #: as `Client.late`
+    late_peak_ns: int = attrs.field(default=0, init=False)
+    never_sent: int = attrs.field(default=0, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _lanes: list[Lane] = attrs.field(init=False)
+    _lane_of: dict[Pending, Lane] = attrs.field(factory=dict, init=False)  # in the order in which they were begun
+    _last_look: Pending | None = attrs.field(default=None, init=False)  # for which sockets were looked at once more
+    _backlog: deque[int] = attrs.field(factory=deque, init=False)
+    _connection: HTTP2Connection | None = attrs.field(default=None, init=False)  # the one that is sent on
+    _numbers: dict[IConnection, int] = attrs.field(factory=dict, init=False)  # of all that there are
+    _connections: int = attrs.field(default=0, init=False)
+    _connecting: Deferred[IConnection] | None = attrs.field(default=None, init=False)
+    _connecting_ns: int = attrs.field(default=0, init=False)
+    _waiting: bool = attrs.field(default=False, init=False)  # for room on the connection
+    _alarm: IDelayedCall | None = attrs.field(default=None, init=False)
+    _stopped: Deferred[None] | None = attrs.field(default=None, init=False)
+    _prefix: bytes = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare the constant part of the request ids, and the lanes."""
+        self._prefix = id_prefix(self.mark, self.number)
+        self._lanes = [Lane() for _number in range(max(1, self.end.streams))]
+
+    def start(self) -> None:
+        """Send the first requests, unless a schedule says when."""
+        if not self.open_loop:
+            for lane in self._lanes:
+                self._begin(lane, 0)
+
+    def due(self, due_ns: int) -> None:
+        """Send a request that is due then, as soon as there is a lane for it."""
+        if self._stopped is not None:
+            return
+        lane = next((lane for lane in self._lanes if lane.pending is None), None)
+        if lane is None:
+            self._backlog.append(due_ns)
+        else:
+            self._begin(lane, due_ns)
+
+    def stop(self) -> Deferred[None]:
+        """Send nothing but what is due already; fires when all that has its outcome. The connections stay."""
+        self._stopped = Deferred()
+        for lane in self._lanes:
+            self._cancel_pause(lane)
+            self._end_here(lane)
+        self._finish_if_over()
+        return self._stopped
+
+    def drop(self) -> None:
+        """Send nothing more, not even what is due already: ``never_sent`` counts it."""
+        self.never_sent += len(self._backlog)
+        self._backlog.clear()
+
+    def close(self) -> None:
+        """Close every connection: not before the run is over."""
+        connections, self._numbers = list(self._numbers), {}
+        self._connection = None
+        for connection in connections:
+            connection.close()
+
+    def abort(self) -> None:
+        """End the exchanges under way as aborted, and send nothing more."""
+        self.drop()
+        self._stopped = self._stopped or Deferred()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        for lane in self._lanes:
+            self._cancel_pause(lane)
+            if lane.pending is not None:
+                self._give_up(lane, failures.ABORTED, "the run was ended")
+        self._finish_if_over()
+
+    # IManyOwner
+
+    def answered(self, connection: IConnection, pending: Pending) -> None:
+        """Judge and record an answer, and go on."""
+        lane = self._lane_of[pending]
+        if lane.incoming is None:
+            failure, message = self.expectation(pending, pending.request_id)
+        else:
+            failure, message = lane.incoming.judge(pending)
+        self._record(lane, connection, pending.last_byte_ns, failure, message)
+        self._proceed(lane)
+
+    def broken(self, connection: IConnection, pending: Pending, failure: str, message: str) -> None:
+        """Record the failure, and go on, over another connection where this one is gone."""
+        lane = self._lane_of[pending]
+        self._record(lane, connection, self.clock_ns(), failure, message)
+        # A proxy that turns all away is not asked again at once.
+        self._proceed(lane, PAUSE_AFTER_FAILED_CONNECTION_S if failure == failures.TURNED_AWAY else 0.0)
+
+    def parting(self, connection: IConnection, parting: Parting) -> None:
+        """Send nothing more on it: what has not been written yet goes over another."""
+        at_ns = self.clock_ns()
+        self.sink.publish(
+            WentAway(
+                client=self.number,
+                connection=self._numbers[connection],
+                front_port=connection.local_port,
+                carried=connection.carried,
+                last_stream=parting.last_stream,
+                code=parting.code,
+                open=parting.open,
+                turned_away=parting.turned_away,
+                at_ns=at_ns,
+                kind=self.kind,
+                message=parting.debug,
+            )
+        )
+        if self._connection is connection:
+            self._connection = None
+            self._tell_closed(connection, Ending.ANNOUNCED, parting.words)
+            self._send_elsewhere(connection)
+
+    def drained(self, connection: IConnection) -> None:
+        """Forget a connection that has done what it had to."""
+        self._numbers.pop(connection, None)
+
+    def closed(self, connection: IConnection, ending: Ending, message: str) -> None:
+        """Open another connection if a request waits for one."""
+        if self._connection is connection:
+            self._connection = None
+            self._tell_closed(connection, ending, message)
+        self._numbers.pop(connection, None)
+        self._send_elsewhere(connection)
+
+    # Its own.
+
+    def _begin(self, lane: Lane, due_ns: int) -> None:
+        number = self._sent
+        self._sent = number + 1
+        pending = lane.pending = Pending(number, self._prefix + b"%d" % number, due_ns)
+        self._lane_of[pending] = lane
+        pending.content = self.end.body(pending.request_id)
+        lane.incoming = self.end.incoming(pending.request_id)
+        if lane.incoming is not None:
+            pending.take = lane.incoming.take
+        self._send(lane, pending)
+        if self._alarm is None and self._lane_of:
+            self._set_alarm(self.timeout_ns)
+
+    def _send(self, lane: Lane, pending: Pending) -> None:
+        """Send a request on the connection that there is, or one that is opened for it."""
+        connection = self._connection
+        if connection is None:
+            pending.begun_ns = self.clock_ns()
+            self._connect()
+        elif connection.room:
+            self._send_on(connection, lane, pending)
+        else:  # it waits until another has its outcome
+            pending.begun_ns = self.clock_ns()
+            self._waiting = True
+
+    def _send_on(self, connection: HTTP2Connection, lane: Lane, pending: Pending) -> None:
+        lane.connection, lane.connection_number = connection, self._numbers[connection]
+        connection.send(self.prepared.encode(pending.request_id), pending)
+
+    def _send_waiting(self) -> None:
+        """Send what waits, as far as there is room."""
+        self._waiting = False
+        for pending, lane in list(self._lane_of.items()):
+            connection = self._connection
+            if connection is None or not connection.room:
+                self._waiting = True
+                return
+            if lane.connection is None:
+                self._send_on(connection, lane, pending)
+
+    def _send_elsewhere(self, connection: IConnection) -> None:
+        """Send what was given to a connection, and was not written, over another."""
+        for pending, lane in list(self._lane_of.items()):
+            if lane.connection is connection and not pending.written_ns:
+                lane.connection = None
+                self._send(lane, pending)
+
+    def _connect(self) -> None:
+        if self._connecting is None:
+            self._connecting_ns = self.clock_ns()
+            connecting = self._connecting = self.connector.connect(self, self.timeout_ns / NS_PER_S)
+            connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, connection: IConnection) -> None:
+        self._connecting = None
+        self._connection = cast(HTTP2Connection, connection)
+        self._numbers[connection] = self._connections
+        self._connections += 1
+        self._send_waiting()
+
+    def _not_connected(self, reason: Failure) -> None:
+        self._connecting = None
+        failure, message = connection_failure(reason)
+        for pending, lane in list(self._lane_of.items()):
+            if lane.connection is None and pending.begun_ns:
+                self._record(lane, None, self.clock_ns(), failure, message)
+                self._proceed(lane, PAUSE_AFTER_FAILED_CONNECTION_S)
+
+    def _proceed(self, lane: Lane, pause_s: float = 0.0) -> None:
+        """Go on in a lane that has its outcome; first whoever waits for its turn on the connection."""
+        if self._waiting:
+            self._send_waiting()
+        if self._backlog:
+            due_ns = self._backlog.popleft()
+            self.late += 1
+            self.late_peak_ns = max(self.late_peak_ns, self.clock_ns() - due_ns)
+            self._begin(lane, due_ns)
+        elif self._stopped is not None:
+            self._finish_if_over()
+        elif not self.open_loop:
+            rest_s = self.random.uniform(*self.end.rest_s) if self.end.rest_s is not None else 0.0
+            pause_s = max(rest_s, pause_s)
+            if pause_s:
+                lane.pause = self.reactor.callLater(pause_s, self._resume, lane)
+            else:
+                self._begin(lane, 0)
+
+    def _resume(self, lane: Lane) -> None:
+        lane.pause = None
+        self._begin(lane, 0)
+
+    def _cancel_pause(self, lane: Lane) -> None:
+        pause, lane.pause = lane.pause, None
+        if pause is not None:
+            pause.cancel()
+
+    def _finish_if_over(self) -> None:
+        if self._lane_of:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._stopped is not None and not self._stopped.called:
+            self._stopped.callback(None)
+
+    def _end_here(self, lane: Lane) -> None:
+        """End an answer under way with the run, where its kind can tell what it came to so far."""
+        pending, connection = lane.pending, lane.connection
+        if pending is None or connection is None or lane.incoming is None:
+            return
+        told = lane.incoming.judge_unfinished(pending)
+        if told is not None:
+            connection.give_up(pending)
+            self._record(lane, connection, self.clock_ns(), *told)
+
+    # Time-outs.
+
+    def _set_alarm(self, delay_ns: int) -> None:
+        self._alarm = self.reactor.callLater(delay_ns / NS_PER_S, self._ring)
+
+    def _ring(self) -> None:
+        """Time out whatever is late; one alarm serves them all."""
+        self._alarm = None
+        while self._lane_of:
+            pending = min(self._lane_of, key=self._due_ns)
+            left_ns = self._due_ns(pending) - self.clock_ns()
+            if left_ns > 0:
+                self._last_look = None
+                self._set_alarm(left_ns)
+                return
+            if self._last_look is not pending:
+                # Timers come before sockets: should this process have stood still, the answer may have been waiting.
+                self._last_look = pending
+                self._set_alarm(0)
+                return
+            lane = self._lane_of[pending]
+            opening = lane.connection is None and self._connecting is not None
+            self._give_up(lane, failures.CONNECT_TIMEOUT if opening else failures.TIMEOUT, "")
+
+    def _due_ns(self, pending: Pending) -> int:
+        """Return by when an exchange has to show a sign of life, but not for ever."""
+        since_ns = pending.written_ns or pending.begun_ns
+        latest_ns = max(since_ns, pending.heard_ns) + ns(self.end.quiet_s)
+        if pending.written_ns:
+            latest_ns = min(latest_ns, max(since_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s)))
+        return latest_ns + self.timeout_ns
+
+    def _give_up(self, lane: Lane, failure: str, message: str) -> None:
+        """End an exchange under way from this side; a connection that says nothing at all is left."""
+        pending, connection = lane.pending, lane.connection
+        assert pending is not None  # noqa: S101
+        if connection is not None:
+            connection.give_up(pending)
+        self._record(lane, connection, self.clock_ns(), failure, message)
+        if connection is not None and connection is self._connection and connection.heard_ns <= pending.written_ns:
+            self._connection = None
+            self._tell_closed(connection, Ending.CUT, failure)
+            self._send_elsewhere(connection)
+            connection.retire()
+        self._proceed(lane, 0.0 if connection is not None else PAUSE_AFTER_FAILED_CONNECTION_S)
+
+    # What it tells.
+
+    def _tell_closed(self, connection: IConnection, ending: Ending, message: str) -> None:
+        self.sink.publish(
+            FrontClosed(
+                client=self.number,
+                connection=self._numbers[connection],
+                front_port=connection.local_port,
+                carried=connection.carried,
+                ending=ending,
+                closed_ns=self.clock_ns(),
+                probe=self.probe,
+                message=message,
+                kind=self.kind,
+            )
+        )
+
+    def _record(self, lane: Lane, connection: IConnection | None, ended_ns: int, failure: str, message: str) -> None:
+        pending = lane.pending
+        assert pending is not None  # noqa: S101
+        del self._lane_of[pending]
+        lane.pending = lane.incoming = lane.connection = None
+        number = lane.connection_number if connection is not None else -1
+        self.sink.exchanged(outcome(self, connection, number, pending, ended_ns, failure, message))

@@ -1,0 +1,1 @@
+"""HTTP/2 as bytes: frames, header blocks and streams, for either end."""

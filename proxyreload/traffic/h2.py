@@ -1,0 +1,33 @@
+"""The kind `h2`: several small GETs at once on one HTTP/2 connection (RFC 9113)."""
+
+from proxyreload.system.bounds import Bound, WholeBound
+from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
+
+#: So many streams at once the least of the proxies lets a client have.
+STREAMS_MOST = 100
+KEYS = {
+    "streams": Key(10, WholeBound(1, STREAMS_MOST), "requests at once on a client's connection"),
+    "gap": Key((0.0, 0.0), Bound(0, 3600), "seconds of rest between two on one stream's place, drawn from this range"),
+}
+
+
+class Streams(ClientEnd):
+    """Sends on all its streams, each the next as soon as it has its answer, or after a rest."""
+
+    def __init__(self, values: Values) -> None:
+        """Have `streams` at once, and rest `gap` between two."""
+        self.streams = int(values["streams"])  # type: ignore[arg-type]
+        least_s, most_s = values["gap"]  # type: ignore[misc]
+        self.rest_s = (least_s, most_s) if most_s else None
+
+
+kind = Kind(
+    "h2",
+    "several small GETs at once on one HTTP/2 connection",
+    "each as get; turned away by GOAWAY or REFUSED_STREAM: neither a success nor a loss",
+    Streams,
+    keys=KEYS,
+    anyone=True,
+    quiet=(2, {"streams": 5, "gap": (0.5, 1.5)}),
+    brief={"streams": 2, "gap": (0.05, 0.1)},
+)
