@@ -47,6 +47,7 @@ from proxyreload_control_faults import (
 )
 from proxyreload_control_harm import Harmed, Watched
 from proxyreload_control_proxy import OUTAGE_S, Front, Passing, Runtime, pause
+from proxyreload_control_streams import Stream, StreamsFront
 
 #: How many requests there are between two faults, and how often each of them comes: of many, and of others.
 MANY_GAP, GAP = (100, 900), (1, 6)
@@ -106,7 +107,8 @@ class Faults(Runtime):
         self._done: set[bytes] = set()  # of these
         self._next: dict[bytes, Planned] = {}  # to be done on the next connection
         self._doomed: dict[Front, Planned] = {}
-        self._front_of: dict[bytes, Front] = {}  # the latest that has asked for something
+        self._on_streams: list[tuple[Passing, Planned]] = []  # what is being done to streams
+        self._front_of: dict[bytes, Front | StreamsFront] = {}  # the latest that has asked for something
         self._held: list[Passing] = []
         self._stragglers_left = 0
         self._removed: Upstream | None = None
@@ -126,13 +128,15 @@ class Faults(Runtime):
         self._stragglers_left = Random(self.workspace.seed).randint(*MANY_TIMES)  # noqa: S311
         self.expected[PLAIN_KIND, STRAGGLERS] = self._stragglers_left
 
-    def asked(self, front: Front, head: bytes, *, chunked: bool) -> Passing | None:
+    def asked(self, front: Front | Stream, head: bytes, *, chunked: bool) -> Passing | None:
         """Pass a request on, or not."""
         client = front.client
         sender = self._sender(client)
         if sender is _NOBODY:  # none of the traffic under test
             return super().asked(front, head, chunked=chunked)
         self.requests += 1
+        if isinstance(front, Stream):
+            return self._asked_on_stream(front, head, sender)
         self._settle(client, sender)
         if front.finished:
             self._crossed(front, sender)
@@ -152,24 +156,37 @@ class Faults(Runtime):
         passing.begin()
         return passing
 
-    def did(self, front: Front, planned: Planned) -> None:
+    def did(self, front: Front | Stream, planned: Planned) -> None:
         """Write in the books what has been done to a client."""
         fault, kind = planned.fault, self._sender(front.client).kind
-        self._done.add(front.client)
+        if isinstance(front, Stream):
+            front.done = True
+        else:
+            self._done.add(front.client)
         if fault.failure:
             self.expected[kind, fault.failure] += 1
         if fault.ending is not None:
             self.expected[kind, fault.ending.value] += 1
 
-    def book(self, front: Front, request_id: bytes, fate: str) -> None:
+    def book(self, front: Front | Stream, request_id: bytes, fate: str) -> None:
         """Write in the books what has become of a client's request."""
         self.books.book(self._sender(front.client).kind, request_id, fate)
 
-    def again(self, front: Front, request_id: bytes) -> None:
+    def turned_away(self, client: bytes) -> None:
+        """Write that a client's request, which was not read, is above the last stream that it was promised."""
+        kind = self._sender(client).kind
+        self.expected[kind, failures.TURNED_AWAY] += 1
+        self.books.counts[kind, NEVER_ARRIVED] += 1
+
+    def denied(self, client: bytes) -> None:
+        """Write that a request which is carried out was said not to be."""
+        self.expected[self._sender(client).kind, failures.TURNED_AWAY] += 1
+
+    def again(self, front: Front | Stream, request_id: bytes) -> None:
         """Write that it was carried out once more."""
         self.books.again(self._sender(front.client).kind, request_id)
 
-    def made_up(self, front: Front) -> None:
+    def made_up(self, front: Front | Stream) -> None:
         """Write that one was carried out in a client's name that it has not sent."""
         self.books.made_up(self._sender(front.client).kind)
 
@@ -236,6 +253,23 @@ class Faults(Runtime):
 
     # Whose turn it is, and with what.
 
+    def _asked_on_stream(self, stream: Stream, head: bytes, sender: Sender) -> Passing:
+        """Pass a stream's request on, or not; what could not be done to another is done later."""
+        self._front_of[stream.client] = stream.connection
+        plan = self._plans[sender]
+        over = [each for each in self._on_streams if each[0].over]
+        self._on_streams = [each for each in self._on_streams if not each[0].over]
+        plan.faults += [planned for passing, planned in over if not getattr(passing.front, "done", True)]
+        planned_now = plan.due() if stream.carried > 1 and not stream.connection.finished else None
+        made = planned_now.fault.passing if planned_now is not None else Watched
+        more = () if planned_now is None else (planned_now,)
+        passing: Passing = made(stream, head, self.next_upstream(), *more, chunked=False)
+        if planned_now is not None:
+            self._on_streams.append((passing, planned_now))
+        stream.passing = passing
+        passing.begin()
+        return passing
+
     def _sender(self, client: bytes) -> Sender:
         if not self._senders:
             return Sender(PLAIN_KIND) if client.isdigit() else _NOBODY
@@ -292,7 +326,8 @@ class Faults(Runtime):
         return [
             each
             for each in self.fronts
-            if each is not front
+            if isinstance(each, Front)
+            and each is not front
             and self._sender(each.client) == kind
             and each.client not in self._under_way
             and each not in self._doomed
@@ -322,7 +357,7 @@ class Faults(Runtime):
     @property
     def _all_done(self) -> bool:
         """Whether every other fault is done, and has shown."""
-        return not (self._under_way or self._doomed or self._next) and not any(
+        return not (self._under_way or self._doomed or self._next or self._on_streams) and not any(
             plan.faults for plan in self._plans.values()
         )
 

@@ -7,6 +7,7 @@ import attrs
 
 from proxyreload.history import failures
 from proxyreload.history.events import Ending
+from proxyreload_control_goaway import Denied, Paired, WentAway
 from proxyreload_control_harm import (
     Action,
     AtRest,
@@ -24,6 +25,7 @@ from proxyreload_control_harm import (
     when_read,
 )
 from proxyreload_control_proxy import UNAVAILABLE, Front
+from proxyreload_control_streams import Stream
 from proxyreload_control_surgery import Surgery, Units, cut, last_byte, repeat, spoil, swallow, swap
 
 #: Of the blocks in which large bodies are operated on, as uploads send them.
@@ -226,8 +228,26 @@ def _in_request(kind: str) -> list[Fault]:
     ]
 
 
+def _of_streams() -> list[Fault]:
+    """Return what befalls streams of HTTP/2, and their connections."""
+    return [
+        Fault("silence", _doing(Instead, _silence), failures.TIMEOUT),
+        Fault("unavailable", _doing(Instead, _says(UNAVAILABLE)), failures.status_failure(503)),
+        Fault("stream reset", _doing(Instead, Stream.close), failures.STREAM_RESET),
+        Fault("stream refused", _doing(Instead, Stream.refuse), failures.TURNED_AWAY),
+        Fault("stream reset in the answer", _doing(InAnswer, Stream.close), failures.STREAM_RESET),
+        Fault("last byte changed", Operated, failures.WRONG_BODY, surgery=_tail(last_byte)),
+        Fault("answer cut", Operated, failures.WRONG_BODY, surgery=_tail(lambda: cut(_CUT_BYTES))),
+        Fault("gone away", WentAway, ending=Ending.ANNOUNCED),
+        Fault("gone away twice", Paired, ending=Ending.ANNOUNCED),
+        Fault("gone away, and lied", Denied, ending=Ending.ANNOUNCED),
+    ]
+
+
 def faults_of(kind: str, *, far: bool = False) -> list[Fault]:
     """Return all that can befall a kind's requests."""
+    if kind == "h2":
+        return _of_streams()
     faults = _before_answer(kind) + _in_answer(kind) + _carried_out(kind)
     if kind != "fresh":
         faults += _on_new() + _BEHIND

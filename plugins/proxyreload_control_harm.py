@@ -19,13 +19,15 @@ from proxyreload_control_books import (
 )
 from proxyreload_control_messages import LAST_CHUNK, framed, with_length
 from proxyreload_control_proxy import OUTAGE_S, Back, Front, Passing, pause
+from proxyreload_control_streams import Stream
 from proxyreload_control_surgery import Surgery
 
 if TYPE_CHECKING:
     from proxyreload_control import Faults
     from proxyreload_control_faults import Planned
 
-Action = Callable[[Front], object]
+#: Done to a client's connection, or to its stream.
+Action = Callable[[Any], object]
 
 #: The number of a request that is made up is so far beyond those that its client has sent.
 _FAR_BEYOND = 10**9
@@ -37,7 +39,7 @@ class Watched(Passing):
     proxy: "Faults"
     fate = ANSWERED_ONCE  #: once its answer has passed
 
-    def __init__(self, front: Front, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
+    def __init__(self, front: Front | Stream, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
         super().__init__(front, head, upstream, chunked=chunked)
         self.request_id = front.request_id
 
@@ -71,7 +73,9 @@ class Watched(Passing):
 class Harmed(Watched):
     """One to which something happens."""
 
-    def __init__(self, front: Front, head: bytes, upstream: Upstream, planned: "Planned", *, chunked: bool) -> None:
+    def __init__(
+        self, front: Front | Stream, head: bytes, upstream: Upstream, planned: "Planned", *, chunked: bool
+    ) -> None:
         super().__init__(front, head, upstream, chunked=chunked)
         self.planned = planned
 

@@ -20,6 +20,7 @@ from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.traffic.identity import ID_FIELD, client_of
 from proxyreload_control_messages import LAST_CHUNK, Messages, field_value, framed
+from proxyreload_control_streams import Stream, StreamsFront, begins
 
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 #: So long after its last answer a removed backend's clients have read it. Also how long a fault lasts that takes the
@@ -43,7 +44,15 @@ class Front(Protocol):
         self.proxy.fronts.add(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what has come of a request."""
+        """Take what has come of a request, or leave the connection to who speaks HTTP/2."""
+        if not self.carried and begins(data):
+            transport: Any = self.transport
+            self.proxy.fronts.discard(self)
+            streams = StreamsFront(self.proxy)
+            transport.protocol = streams
+            streams.makeConnection(transport)
+            streams.dataReceived(data)
+            return
         self._messages.feed(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
@@ -133,7 +142,7 @@ class Front(Protocol):
 class Passing:
     """One request on its way to a backend, and its answer on the way back; each piece passes as it comes."""
 
-    def __init__(self, front: Front, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
+    def __init__(self, front: Front | Stream, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
         """Be ready to `begin`."""
         self.front, self.upstream = front, upstream
         self.proxy = front.proxy
@@ -310,7 +319,7 @@ class Runtime:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.fronts: set[Front] = set()
+        self.fronts: set[Front | StreamsFront] = set()
         self.port: Any = None
         self._upstreams: list[Upstream] = []
         self._turn = 0
@@ -359,7 +368,7 @@ class Runtime:
         self._turn += 1
         return self._upstreams[self._turn % len(self._upstreams)]
 
-    def asked(self, front: Front, head: bytes, *, chunked: bool) -> Passing | None:
+    def asked(self, front: Front | Stream, head: bytes, *, chunked: bool) -> Passing | None:
         """Let a request pass; None: not this one."""
         passing = Passing(front, head, self.next_upstream(), chunked=chunked)
         passing.begin()
@@ -386,6 +395,9 @@ class Runtime:
     def pool_of(self, passing: Passing) -> str:  # noqa: ARG002
         """Name the pool, of those for its backend, that a request takes a connection from."""
         return ""
+
+    def turned_away(self, client: bytes) -> None:
+        """Learn of a client's request that was not read, for it is above the last stream of a GOAWAY."""
 
     def passed(self, passing: Passing) -> None:
         """Learn that a request is over."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from proxyreload.errors import StartError
 from proxyreload.history.events import Ending
-from proxyreload.history.failures import UNSOLICITED
+from proxyreload.history.failures import TURNED_AWAY, UNSOLICITED
 from proxyreload.ledger.ledger import Ledger
 from proxyreload.proxy.interfaces import BACK_CHANGED, FRONT_CHANGED, STRAGGLERS, IFaultInjector
 from proxyreload.run.run import Run
@@ -112,6 +112,7 @@ def _compare(injector: IFaultInjector, observation: Observation) -> list[Finding
     for kind, tally in observation.kinds.by_kind.items():
         found.update({(kind, failure): number for failure, number in tally.failures.items()})
         found.update({(kind, ending.value): tally.front.get(ending, 0) for ending in _ENDINGS})
+        found[kind, TURNED_AWAY] += tally.turned_away
     found[PLAIN_KIND, FRONT_CHANGED] = counts.front_changed
     found[PLAIN_KIND, BACK_CHANGED] = counts.back_changed
     found[PLAIN_KIND, STRAGGLERS] = sum(change.stragglers for change in observation.changes)
