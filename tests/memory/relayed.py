@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from proxyreload.client.volley import Volley
-from proxyreload.history.events import Ended, Ending, Event, Started
+from proxyreload.history.events import Ended, Ending, Event, Exchange, Started
 from proxyreload.history.order import FOREVER_NS
 from proxyreload.proxy.interfaces import Sender
 from proxyreload.proxy.upstream import Upstream
@@ -156,6 +156,11 @@ class Relayed:
         return {key: number for key, number in self.faults.expected.items() if number and "changed" not in key[1]}
 
     @property
+    def exchanges(self) -> Sequence[Exchange]:
+        """What the client has published."""
+        return self.talk.exchanges
+
+    @property
     def found(self) -> dict[tuple[str, str], int]:
         """What the client says."""
         endings = [each.ending for each in self.talk.front_closed if each.ending is not Ending.CUT]
@@ -173,8 +178,8 @@ class Relayed:
         """And as the ledger says, of what client and backend tell."""
         wiring = Wiring(self.time.ns, frozenset())
         history = wiring.history
-        history.here.publish(Started(START_NS, {"3": self.kind}, hosted=True))
-        told: list[Event] = [*self.talk.exchanges]
+        history.here.publish(Started(START_NS, {"3": self.kind}, many={3: 3} if self.kind == "h2" else {}, hosted=True))
+        told: list[Event] = [*self.exchanges]
         for inlet in self._inlets:
             told += inlet.arrivals
         for event in told:

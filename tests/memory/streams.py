@@ -99,6 +99,7 @@ class StreamFront:
 
     time: Time
     refuses: Exception | None = None
+    greeting: bool = True  #: whether it sends SETTINGS itself
     wires: list[StreamWire] = attrs.field(factory=list)
     attempts: int = 0
 
@@ -110,7 +111,8 @@ class StreamFront:
         connection = HTTP2Connection(owner, self.time.ns, self.time.ns())
         connection.makeConnection(transport)
         self.wires.append(StreamWire(connection, transport))
-        self.wire.greets()
+        if self.greeting:
+            self.wire.greets()
         return succeed(connection)
 
     @property
@@ -134,6 +136,7 @@ class StreamBench:
     open_loop: bool = False
     kind: type[Multiplexed] = Multiplexed
     more: dict[str, Any] = attrs.field(factory=dict)
+    timeout_s: float = 4.0
     time: Time = attrs.field(factory=Time)
     bus: EventBus = attrs.field(factory=EventBus)
     front: StreamFront = attrs.field(init=False)
@@ -151,7 +154,7 @@ class StreamBench:
             expectation=from_numbered_backend,
             sink=self.bus,
             clock_ns=self.time.ns,
-            timeout_ns=ns(4),
+            timeout_ns=ns(self.timeout_s),
             open_loop=self.open_loop,
             end=self.end,
             **self.more,
