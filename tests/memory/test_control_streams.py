@@ -65,8 +65,8 @@ class Streaming(Relayed):
     def _from_streams(self, number: int, wire: StreamWire) -> bool:
         if number == len(self.transports):
             transport = FrontTransport()
-            transport.protocol = Front(self.faults)  # type: ignore[attr-defined]
-            transport.protocol.makeConnection(transport)  # type: ignore[attr-defined]
+            transport.protocol = Front(self.faults)
+            transport.protocol.makeConnection(transport)
             self.transports.append(transport)
         transport = self.transports[number]
         written = wire.transport.value()
@@ -74,9 +74,9 @@ class Streaming(Relayed):
         self._read[number] = len(written)
         cuts = self.cuts if self._read[number] > len(new) else ()  # the first bytes tell which protocol it is
         for part in parts(new, cuts):
-            transport.protocol.dataReceived(part)  # type: ignore[attr-defined]
-        if wire.transport.disconnecting and transport.protocol in self.faults.fronts:  # type: ignore[attr-defined]
-            transport.protocol.connectionLost()  # type: ignore[attr-defined]
+            transport.protocol.dataReceived(part)
+        if wire.transport.disconnecting and transport.protocol in self.faults.fronts:
+            transport.protocol.connectionLost()
         return bool(new)
 
     def _to_streams(self, number: int, wire: StreamWire) -> bool:
