@@ -62,7 +62,7 @@ class Draining(HAProxy):
         drain.over = self.workspace.meanwhile(self._finish(server, drain), f"HAProxy lets go of app/{server}")
 
     async def _finish(self, server: str, drain: Drain) -> None:
-        """When no connection is in use any more: maintenance, which purges what is idle at that instant, and the rest."""
+        """When no connection is in use any more: maintenance, which purges what is idle then, and the rest."""
         wait_s = LOOK_AGAIN_S
         while not drain.given_up and (await self._connections(server))[USED_COLUMN] != "0":
             await deferLater(self.workspace.reactor, wait_s)

@@ -62,7 +62,7 @@ class Holders:
         return self.known()
 
     def known(self) -> Held:
-        """Say which of the generations that are known live; nobody is looked for, so that no command is taken for one."""
+        """Say which of the known generations live; nobody is looked for, so that no command is taken for one."""
         return Held(self._newest, {}, self.clock_ns(), living=self._living())
 
     def look(self) -> Held:

@@ -169,8 +169,8 @@ class Workspace:
     def meanwhile(self, work: Coroutine[Deferred[Any], Any, None], what: str) -> Deferred[None]:
         """Do what a change leaves to be done once it is applied, while the run goes on; fires when that is over.
 
-        It has as long as it takes, and ends with the run (`leave_off`). Being cancelled is no failure; any other is told
-        in a line that says `what` could not be done, and the run goes on.
+        It has as long as it takes, and ends with the run (`leave_off`). Being cancelled is no failure; any other is
+        told in a line that says `what` could not be done, and the run goes on.
         """
         return self._meanwhile.do(work, what)
 
@@ -259,7 +259,7 @@ class Workspace:
         return not listening(self.front_port).isdisjoint(inodes(child.pid))
 
     async def until_deaf(self, child: ChildProcess) -> None:
-        """Wait until a process listens no more; it may live on for what is under way. Raises `ChangeError` if it does."""
+        """Wait until a process listens no more; it may live on for what is under way. Raises `ChangeError`."""
 
         async def deaf() -> bool:
             return child.exit_code is not None or not self.listens(child)

@@ -1,4 +1,4 @@
-"""What ``run.json`` tells of what lives long: drains, old processes, ends of connections, messages of long exchanges."""
+"""What ``run.json`` tells of what lives long: drains, old processes, ends of connections, messages of streams."""
 
 from collections.abc import Mapping
 

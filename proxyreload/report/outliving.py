@@ -89,7 +89,9 @@ def draw_paces(drawn: figure, story: Story, place: Mapping[int, int], half: floa
             columns["bottom"].append(middle + half)
             columns["alpha"].append(_LIGHTEST * (1 - messages / pace.slice_us / most))
     if columns["left"]:
-        source = ColumnDataSource({name: np.array(values, np.float32) for name, values in columns.items()}, name="paces")
+        source = ColumnDataSource(
+            {name: np.array(values, np.float32) for name, values in columns.items()}, name="paces"
+        )
         drawn.quad(
             "left", "right", "top", "bottom", source=source, fill_color="#ffffff", fill_alpha="alpha", line_color=None
         )
@@ -141,9 +143,7 @@ def _drains(story: Story, fills: Mapping[str, Fill]) -> Iterator[LivedOn]:
             ends_us = story.duration_us if drain.at_us is None else drain.at_us
             if ends_us - change.settled_us >= _WORTH_A_ROW_US:
                 fill = fills.get(change.instance, Fill(NEUTRAL))
-                yield LivedOn(
-                    f"drain {change.instance}", drain_words(change, drain), change.settled_us, ends_us, fill
-                )
+                yield LivedOn(f"drain {change.instance}", drain_words(change, drain), change.settled_us, ends_us, fill)
 
 
 def lived_figure(rows: Sequence[LivedOn], seconds: Range1d, windows: ColumnDataSource) -> figure:

@@ -20,8 +20,8 @@ from proxyreload.report.connections import (
 from proxyreload.report.curves import baseline_curve, curves, measured
 from proxyreload.report.figures import LATENCY_KEYS, seconds_range, windows_of
 from proxyreload.report.groups import Group, figures_of, groups, several, volleys
-from proxyreload.report.losses import Loss, classes, explained, failed, losses, thinned
 from proxyreload.report.livedwords import lived_words
+from proxyreload.report.losses import Loss, classes, explained, failed, losses, thinned
 from proxyreload.report.outliving import generation_keys, has_paces, lived_figure, lived_on
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys

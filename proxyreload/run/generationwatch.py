@@ -45,9 +45,7 @@ class GenerationWatch:
             return
         self._looked_ns = self.clock_ns()
         known, whose = self.holders.known(), self.holders.whose()
-        held: Held = await deferToThreadPool(
-            self.reactor, self.reactor.getThreadPool(), self.holders.look_at, known
-        )
+        held: Held = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.holders.look_at, known)
         if self._ticking is not None and self._ticking.running:
             # What is told of the time before this moment may have been handed on meanwhile.
             self.sink.publish(attrs.evolve(held, at_ns=self.clock_ns(), whose=whose))

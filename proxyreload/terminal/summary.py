@@ -61,8 +61,7 @@ def summary_lines(
             f"change {unproved.number}, {unproved.name}, was not seen in the traffic within {unproved.waited_s:g} s: "
             "the run went on without its proof"
         )
-    for undone in observation.left_undone:
-        yield f"left undone: {undone.what}: {undone.reason}"
+    yield from (f"left undone: {undone.what}: {undone.reason}" for undone in observation.left_undone)
     old = observation.old_generation
     yield from filter(None, [old.words if old is not None else ""])
     yield from _answer_lines(observation)

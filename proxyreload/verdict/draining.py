@@ -12,8 +12,8 @@ import attrs
 from proxyreload.history.events import Arrival, Drained, Exchange
 from proxyreload.ledger.requestid import id_of
 
-#: Of so many requests it is known that they are under way at backends: our clients have fewer, whoever makes them up has
-#: no end of them.
+#: Of so many requests it is known that they are under way at backends: our clients have fewer, and whoever makes them
+#: up has no end of them.
 KEPT = 50_000
 
 #: The kind of what none of our clients has sent.
@@ -98,7 +98,9 @@ class Drain:
 class Drains:
     """What is under way at each backend, and the drains of those that were removed."""
 
-    watched: dict[str, int] = attrs.field(factory=dict)  #: until when what was sent to a removed backend had begun before
+    watched: dict[str, int] = attrs.field(
+        factory=dict
+    )  #: until when what was sent to a removed backend had begun before
     _under_way: dict[str, dict[_Visit, Arrival]] = attrs.field(factory=dict)  # by backend
     _number: int = 0
     _drains: dict[str, list[Drain]] = attrs.field(factory=dict)  # by backend, in their order
@@ -120,7 +122,13 @@ class Drains:
                     drain.visit_ended(visit, arrival.told_ns)
 
     def applied(
-        self, number: int, name: str, instance: str, at_ns: int, kind_of: Callable[[str], str], over: Callable[[str], bool]
+        self,
+        number: int,
+        name: str,
+        instance: str,
+        at_ns: int,
+        kind_of: Callable[[str], str],
+        over: Callable[[str], bool],
     ) -> Drain:
         """Begin the drain of a backend; `kind_of` and `over` tell of a request by its id, the second of its client."""
         since_ns = self.watched.get(instance, 0)  # what was under way at an earlier removal drains for that

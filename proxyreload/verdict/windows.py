@@ -73,7 +73,7 @@ class ObservedChange:
 
     @property
     def drained_ns(self) -> int:
-        """When the last of what had begun at a removed backend had ended; 0 if that was before it was applied, or never."""
+        """When the last of what had begun at a removed backend ended; 0 if that was before it was applied, or never."""
         drain = self.drain
         return drain.drained_ns if drain is not None and drain.last_ns else 0
 
