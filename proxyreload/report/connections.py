@@ -50,9 +50,9 @@ class FrontConnections:
         return np.isin(self.ending, (ENDINGS.index(CUT), ENDINGS.index(RESET)))
 
     def ends(self, chosen: Flags) -> dict[str, int]:
-        """Return how many of these ended in each way."""
+        """Return how many of these ended in each way, of those in which one did."""
         counts = np.bincount(self.ending[chosen], minlength=len(ENDINGS))
-        return {name: int(number) for name, number in zip(ENDINGS, counts, strict=True)}
+        return {name: int(number) for name, number in zip(ENDINGS, counts, strict=True) if number}
 
 
 @attrs.frozen(eq=False)

@@ -228,6 +228,7 @@ class Observation:
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
+        self._answers.drains.stopping(self.ended_ns)
         self.ledger.finish()
         self.look()
 
