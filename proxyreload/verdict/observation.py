@@ -363,8 +363,7 @@ class Observation:
         for event in events:
             if not event.probe and not self.ended_ns:
                 change = self._windows.at(event.closed_ns)
-                front = self._windows.closures_of(change).front
-                front[event.ending] = front.get(event.ending, 0) + 1
+                self._windows.closures_of(change).closed(event)
                 self.kinds.closed(event.kind, event.ending)
                 if event.ending is Ending.IDLE and len(self.closed_idle) < CLOSED_KEPT:
                     self.closed_idle.append(event)

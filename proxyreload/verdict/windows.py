@@ -1,10 +1,11 @@
 """Each change, what was seen in its window, and whose window a moment falls into."""
 
 from bisect import bisect_right
+from collections import Counter
 
 import attrs
 
-from proxyreload.history.events import Change, Ending, Exchange, change_name
+from proxyreload.history.events import Change, Ending, Exchange, FrontClosed, change_name
 from proxyreload.verdict.draining import Drain
 from proxyreload.verdict.tally import Tallies
 
@@ -14,7 +15,16 @@ class Closures:
     """Connections that the proxy closed."""
 
     front: dict[Ending, int] = attrs.field(factory=dict)
+    words: Counter[str] = attrs.field(
+        factory=Counter
+    )  #: by which word of its protocol a front connection was announced
     back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
+
+    def closed(self, event: FrontClosed) -> None:
+        """Count a front connection."""
+        self.front[event.ending] = self.front.get(event.ending, 0) + 1
+        if event.ending is Ending.ANNOUNCED and event.how != event.ending.value:
+            self.words[event.how] += 1
 
     @property
     def unannounced(self) -> int:
