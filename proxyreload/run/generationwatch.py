@@ -22,38 +22,40 @@ class GenerationWatch:
     reactor: IReactor
     clock_ns: ClockNs
     sink: Sink
-    holders: Holders
+    holders: Holders | None  #: None: the proxy is somebody else's, and there is nothing to look at
     _old: frozenset[int] = frozenset()
     _looked_ns: int = 0
     _ticking: LoopingCall | None = None
 
     def start(self, clock: IReactorTime) -> None:
         """Look from now on."""
-        self._ticking = LoopingCall(self._look)
+        if self.holders is None:
+            return
+        self._ticking = LoopingCall(self._look, self.holders)
         self._ticking.clock = clock
         self._ticking.start(LIVING_EVERY_S, now=False)
 
     def stop(self) -> None:
         """Look no more, and say once more which live."""
-        if self._ticking is not None and self._ticking.running:
+        if self.holders is not None and self._ticking is not None and self._ticking.running:
             self._ticking.stop()
-            self._tell_living()
+            self._tell_living(self.holders)
 
-    async def _look(self) -> None:
-        old = self._tell_living()
+    async def _look(self, holders: Holders) -> None:
+        old = self._tell_living(holders)
         if not old or self.clock_ns() - self._looked_ns < HOLDING_EVERY_S * NS_PER_S:
             return
         self._looked_ns = self.clock_ns()
-        known, whose = self.holders.known(), self.holders.whose()
-        held: Held = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.holders.look_at, known)
+        known, whose = holders.known(), holders.whose()
+        held: Held = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), holders.look_at, known)
         if self._ticking is not None and self._ticking.running:
             # What is told of the time before this moment may have been handed on meanwhile.
             self.sink.publish(attrs.evolve(held, at_ns=self.clock_ns(), whose=whose))
 
-    def _tell_living(self) -> frozenset[int]:
+    def _tell_living(self, holders: Holders) -> frozenset[int]:
         """Tell which generations live, if another one lives no more."""
-        old, before = self.holders.old, self._old
+        old, before = holders.old, self._old
         self._old = old
         if before - old:
-            self.sink.publish(self.holders.known())
+            self.sink.publish(holders.known())
         return old

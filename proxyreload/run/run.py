@@ -247,7 +247,9 @@ class Run:
         history.start(self.reactor)
         stall = StallWatch(self.clock_ns, here.publish)
         stall.start(self.reactor)
-        watch = self._watch_generations()
+        holders = self.operations.holders if self.operations is not None else None
+        watch = GenerationWatch(self.reactor, self.clock_ns, here, holders)
+        watch.start(self.reactor)
         start_ns = self.clock_ns()
         hosted = self.settings.backends.hosted
         here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, load.many, hosted))
@@ -259,8 +261,7 @@ class Run:
         self._note_early_end(start_ns)
         if self.operations is not None:
             self.operations.stop()
-        if watch is not None:
-            watch.stop()
+        watch.stop()
         here.publish(Stopping(self.clock_ns()))
         await load.stop()
         if self._hang_watch is not None:
@@ -270,15 +271,6 @@ class Run:
         tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
-
-    def _watch_generations(self) -> GenerationWatch | None:
-        """Look who lives on with old processes of a proxy of ours, where it is changed."""
-        holders = self.operations.holders if self.operations is not None else None
-        if holders is None:
-            return None
-        watch = GenerationWatch(self.reactor, self.clock_ns, self._wiring.history.here, holders)
-        watch.start(self.reactor)
-        return watch
 
     def _holdings(self) -> dict[int, Holding]:
         return self._load.holdings() if self._load is not None else {}
@@ -432,6 +424,7 @@ class Run:
         )
 
     def _operations(self, proxy: IProxy, choice: Choice, upstreams: dict[int, Upstream]) -> Operations:
+        settings = self.settings
         return Operations(
             self.reactor,
             self.clock_ns,
@@ -441,13 +434,10 @@ class Run:
             choice.name,
             successor=self._programs.successor,
             backends={backend.instance: backend for backend in self._hosting.backends},
-            stop_after_s=self.settings.backends.stop_removed_s,
-            kill_after_s=self.settings.backends.kill_removed_s,
-            holders=self._holders() if self.settings.is_ours else None,
+            stop_after_s=settings.backends.stop_removed_s,
+            kill_after_s=settings.backends.kill_removed_s,
+            holders=Holders(settings.target.port, self.clock_ns, whose=self._holdings) if settings.is_ours else None,
         )
-
-    def _holders(self) -> Holders:
-        return Holders(self.settings.target.port, self.clock_ns, whose=self._holdings)
 
     # What goes wrong.
 

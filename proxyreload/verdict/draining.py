@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
-from proxyreload.history.events import Arrival, Drained, Exchange
+from proxyreload.history.events import Arrival, BackendKilled, Drained, Exchange, RecordLost
 from proxyreload.ledger.requestid import id_of
 
 #: Of so many requests it is known that they are under way at backends: our clients have fewer, and whoever makes them
@@ -162,11 +162,12 @@ class Drains:
                         if drain.is_asked(request_id):
                             drain.outcome(exchange, self._stopping_ns)
 
-    def gone(self, instance: str, at_ns: int) -> None:
-        """Expect nothing more of a backend that has been killed, or has died."""
-        self._number -= len(self._under_way.pop(instance, {}))
-        for drain in self._drains.get(instance, ()):
-            drain.gone(at_ns)
+    def gone(self, events: Sequence[BackendKilled | RecordLost]) -> None:
+        """Expect nothing more of backends that have been killed, or have died."""
+        for event in events:
+            self._number -= len(self._under_way.pop(event.instance, {}))
+            for drain in self._drains.get(event.instance, ()):
+                drain.gone(event.at_ns)
 
     def stopping(self, at_ns: int) -> None:
         """Note what is left, for the clients end what takes long from now on."""

@@ -268,13 +268,11 @@ class Observation:
 
     def _killed(self, events: Sequence[BackendKilled]) -> None:
         self.ledger.killed(events)
-        for event in events:
-            self._answers.drains.gone(event.instance, event.at_ns)
+        self._answers.drains.gone(events)
 
     def _record_lost(self, events: Sequence[RecordLost]) -> None:
         self.ledger.record_lost(events)
-        for event in events:
-            self._answers.drains.gone(event.instance, event.at_ns)
+        self._answers.drains.gone(events)
 
     def _stalled(self, events: Sequence[Stalled]) -> None:
         self.stall_ns = max(self.stall_ns, *(event.peak_ns for event in events))
