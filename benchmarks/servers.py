@@ -69,7 +69,7 @@ def nginx(folder: Path, *cores: int, ports: int = 1) -> Iterator[list[int]]:
 @contextmanager
 def haproxy(folder: Path, backends: Sequence[int], *cores: int) -> Iterator[int]:
     """Put HAProxy before backends on these ports, configured as proxyreload does; gives its port."""
-    from proxyreload_haproxy import CONFIG, POOL
+    from proxyreload_haproxy_program import CONFIG, POOL
 
     port = free_ports()
     servers = "\n".join(f"    server b{number} {HOST}:{backend}" for number, backend in enumerate(backends))

@@ -8,7 +8,6 @@ https://caddyserver.com/docs/command-line#signals
 import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError, UnansweredError
+from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
@@ -115,7 +114,6 @@ class Api:
             msg = f"{upstream.address} is not among {', '.join(dials)}"
             raise ChangeError(msg)
         await self._admin.delete(f"{UPSTREAMS}/{dials.index(upstream.address)}")
-        await self._until_drained(upstream)
 
     async def reload(self) -> None:
         """``POST /load`` of what it has."""
@@ -125,20 +123,6 @@ class Api:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGTERM)
-
-    async def _until_drained(self, upstream: Upstream) -> None:
-        """Wait until Caddy has forgotten the backend or has no request under way to it."""
-        dial = self._dial(upstream)
-
-        async def drained() -> bool:
-            known = await self._admin.get("/reverse_proxy/upstreams")
-            return not any(each["address"] == dial and each["num_requests"] for each in known)
-
-        await self.workspace.until(drained, f"no request to {upstream.name} under way")
-
-    def _dial(self, upstream: Upstream) -> str:
-        """Return what Caddy calls a backend."""
-        return upstream.address
 
     def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
         """Return what the handler's configuration says of them."""
@@ -171,7 +155,6 @@ class Load(Api):
     async def remove_backend(self, upstream: Upstream) -> None:
         """Load a configuration that has it not."""
         await self._change([each for each in self._upstreams if each != upstream])
-        await self._until_drained(upstream)
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         await self._apply(upstreams)
@@ -230,7 +213,7 @@ class Replace(Load):
             raise
 
     async def _apply(self, upstreams: Sequence[Upstream]) -> None:
-        """Start a process; in effect when it says what it has loaded and the old one has finished."""
+        """Start a process; in effect when it says what it has loaded and the old one listens no more."""
         assert self._child is not None  # noqa: S101
         old, admin = self._child, self._admin
         self._admin = self._new_admin()
@@ -243,14 +226,16 @@ class Replace(Load):
         except ChangeError:
             self._admin = admin
             raise
-        # It may be gone before it has answered; whether it goes is seen in either case.
-        with suppress(UnansweredError):
+        self.workspace.meanwhile(self._end(old, admin), "the old process is told to stop")
+        await self.workspace.until_deaf(old)
+
+    async def _end(self, old: ChildProcess, admin: Admin) -> None:
+        """Tell a process to stop, which it answers when it has finished what it has, however long that takes."""
+        try:
             await admin.post("/stop", None)
-
-        async def gone() -> bool:
-            return old.exit_code is not None
-
-        await self.workspace.until(gone, "the old process has ended")
+        except ChangeError:
+            if old.exit_code is None and self.workspace.listens(old):
+                raise  # it may be gone, or listen no more, before it has answered
 
 
 @attrs.define
@@ -274,14 +259,10 @@ class Dns(Api):
     async def remove_backend(self, upstream: Upstream) -> None:
         """Publish the others, likewise."""
         await self._publish([each for each in self._upstreams if each != upstream])
-        await self._until_drained(upstream)
 
     async def _publish(self, upstreams: list[Upstream]) -> None:
         await self._names.change(upstreams, self._names.service)
         self._upstreams = upstreams
-
-    def _dial(self, upstream: Upstream) -> str:
-        return f"{self._names.target(upstream)}.:{upstream.port}"
 
     def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:  # noqa: ARG002
         resolver = {"addresses": [self._names.address]}

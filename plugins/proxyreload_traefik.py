@@ -130,6 +130,8 @@ class File:
     async def upgrade(self, binary: Path) -> None:
         """Start a second process on the same port, and end the first once the other's API lists the servers.
 
+        In effect when the first listens no more; it lives on for what is under way.
+
         Both get new connections meanwhile, and the second answers 404 until it has read its configuration. The first
         finishes what it has and closes what is idle.
         """
@@ -142,7 +144,7 @@ class File:
             self._admin, self.workspace.binary = admin, program
             raise
         old.signal(signal.SIGTERM)
-        await old.exited()
+        await self.workspace.until_deaf(old)
 
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""

@@ -15,7 +15,7 @@ from proxyreload.client.outcome import connection_failure, outcome
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import KindRequest, PreparedRequest
 from proxyreload.history import failures
-from proxyreload.history.events import CutExchange, Ending, Exchange, FrontClosed
+from proxyreload.history.events import CutExchange, Ending, Exchange, FrontClosed, Holding
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.traffic.identity import id_prefix
@@ -74,6 +74,12 @@ class Client:
         """Prepare the constant part of the request ids."""
         self.fresh = self.fresh or self.probe
         self._prefix = id_prefix(self.mark, self.number)
+
+    @property
+    def holding(self) -> tuple[int, Holding] | None:
+        """The port of its connection to the proxy, and which one that is; None if it has none."""
+        connection = self._connection
+        return (connection.local_port, Holding(self.number, self._connections - 1)) if connection is not None else None
 
     def start(self) -> None:
         """Send the first request, unless a schedule says when."""

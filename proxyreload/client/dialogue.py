@@ -1,8 +1,9 @@
 """A client of any kind: what it sends, how it rests and what it makes of answers is its kind's to say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
+from typing import cast
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -10,9 +11,11 @@ from twisted.internet.interfaces import IDelayedCall
 
 from proxyreload.client.client import Client
 from proxyreload.client.interfaces import IConnection
+from proxyreload.client.pace import Pace
 from proxyreload.client.pending import Pending
+from proxyreload.history.events import Exchange, Paced
 from proxyreload.system.clock import ns
-from proxyreload.traffic.interfaces import Answer, ClientEnd, Incoming
+from proxyreload.traffic.interfaces import Answer, ClientEnd, Counting, Incoming
 
 #: An exchange may take so many times as long as its kind needs by itself, and the client time-out besides.
 WHOLE_FACTOR = 3
@@ -33,6 +36,7 @@ class Dialogue(Client):
     _said_ns: int = attrs.field(default=0, init=False)  # when the latest one was sent
     _reading_on: IDelayedCall | None = attrs.field(default=None, init=False)
     _read: int = attrs.field(default=0, init=False)  # bytes of the answer under way
+    _pace: Pace | None = attrs.field(default=None, init=False)  # of its messages, where it is many
 
     def __attrs_post_init__(self) -> None:
         """Judge as the kind does."""
@@ -70,6 +74,7 @@ class Dialogue(Client):
         if self._incoming is not None:
             self._read = 0
             pending.take = self._take
+            self._pace = Pace(self.clock_ns()) if self.end.counted else None
         self._said_ns = 0
         self._pieces = self.end.pieces(pending.request_id)
         self._go_on(pending)
@@ -103,12 +108,38 @@ class Dialogue(Client):
         latest_ns = max(since_ns, pending.heard_ns, here_ns) + ns(self.end.quiet_s)
         return min(latest_ns, max(since_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s)))
 
+    def _record(
+        self,
+        connection: IConnection | None,
+        pending: Pending,
+        ended_ns: int,
+        failure: str,
+        message: str,
+        made: Callable[..., Exchange] = Exchange,
+    ) -> None:
+        super()._record(connection, pending, ended_ns, failure, message, made)
+        pace, self._pace = self._pace, None
+        if pace is not None and pace.worth_telling:
+            self.sink.publish(
+                Paced(
+                    self.number,
+                    self._connections - 1,
+                    pending.number,
+                    pace.begun_ns,
+                    pace.slice_ns,
+                    tuple(pace.counts),
+                    ended_ns,
+                )
+            )
+
     # Its own.
 
     def _take(self, data: bytes) -> None:
         """Take what has come of the body, and read no faster than the kind does."""
         assert self._incoming is not None  # noqa: S101
         self._incoming.take(data)
+        if self._pace is not None:
+            self._pace.have_come(cast(Counting, self._incoming).messages, self.clock_ns())
         per_s = self.end.read_per_s
         if self._stopped is not None:
             self._end_here()

@@ -15,7 +15,7 @@ from proxyreload.client.multiplexed import Multiplexed
 from proxyreload.client.request import HTTP2Request, KindRequest, PreparedRequest
 from proxyreload.client.schedule import Schedule
 from proxyreload.client.volley import AimedStreams, Aimer, Volley
-from proxyreload.history.events import ScheduleKept
+from proxyreload.history.events import Holding, ScheduleKept
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs
 from proxyreload.traffic.identity import PLAIN_KIND, PROBE_KIND, PROBE_MARK
@@ -103,6 +103,10 @@ class Load:
                 client.start()
         for schedule in self._schedules:
             schedule.start()
+
+    def holdings(self) -> dict[int, Holding]:
+        """Return whose connection each is that outlives its request, by its port here."""
+        return dict(filter(None, [client.holding for client in self._clients if not client.fresh]))
 
     @property
     def aimed(self) -> frozenset[str]:

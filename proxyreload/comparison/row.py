@@ -92,6 +92,16 @@ class Row:
         return _median_ms([time_ns for trial in self.trials for time_ns in trial.effective_ns])
 
     @property
+    def drained_ms(self) -> float | None:
+        """The median, from a removal's request."""
+        return _median_ms([time_ns for trial in self.trials for time_ns in trial.drained_ns])
+
+    @property
+    def undrained(self) -> int:
+        """Removed backends at which something was left, in all trials."""
+        return sum(trial.undrained for trial in self.trials)
+
+    @property
     def steady_p99_us(self) -> int | None:
         """The 99th percentile away from the changes."""
         return _p99_us([trial.steady for trial in self.trials])

@@ -181,6 +181,8 @@ def _row(row: Row) -> dict[str, object]:
         "back_closed": row.back_closed,
         "applied_ms": row.applied_ms,
         "effective_ms": row.effective_ms,
+        "drained_ms": row.drained_ms,
+        "undrained": row.undrained,
         "stragglers": row.stragglers,
         "p99_steady_us": row.steady_p99_us,
         "p99_around_us": row.around_p99_us,

@@ -36,6 +36,8 @@ class Trial:
     back_closed: int = 0  #: likewise, of backends that were not removed
     applied_ns: tuple[int, ...] = ()  #: from request to applied, of each change
     effective_ns: tuple[int, ...] = ()  #: from request to effective
+    drained_ns: tuple[int, ...] = ()  #: from a removal's request until what had begun at the backend had ended
+    undrained: int = 0  #: removed backends at which something of that was left
     stragglers: int = 0
     steady: Packed = attrs.field(factory=Packed)
     around: Packed = attrs.field(factory=Packed)
@@ -79,6 +81,12 @@ def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
         back_closed=sum(change.closures.back for change in changes),
         applied_ns=tuple(change.applied_ns - change.requested_ns for change in changes if change.applied_ns),
         effective_ns=tuple(change.effective_ns - change.requested_ns for change in changes if change.effective_ns),
+        drained_ns=tuple(
+            change.drain.drained_ns - change.requested_ns
+            for change in changes
+            if change.drain is not None and not change.drain.left
+        ),
+        undrained=sum(change.drain is not None and bool(change.drain.left) for change in changes),
         stragglers=sum(change.stragglers for change in changes),
         steady=steady.packed(),
         around=around.packed(),

@@ -116,6 +116,19 @@ class Arrival:
         return self.given_up_ns or self.answered_ns or self.executed_ns or self.received_ns
 
 
+@attrs.frozen
+class Paced:
+    """When the messages of one long exchange came, told at its end: how many in each slice of time."""
+
+    client: int
+    connection: int
+    number: int  #: of the request among the client's
+    begun_ns: int  #: of the first slice
+    slice_ns: int
+    counts: tuple[int, ...]
+    at_ns: int
+
+
 class Ending(Enum):
     """How a client's connection to the proxy ended."""
 
@@ -123,6 +136,10 @@ class Ending(Enum):
     IDLE = "idle"  #: while no request was under way
     CUT = "cut"  #: with a request under way
     UNSOLICITED = "unasked"  #: by us, for the proxy sent bytes on an idle connection that no request asked for
+
+
+#: How a connection can have ended beyond its `Ending`: HTTP/2 (RFC 9113, 6.8), WebSocket (RFC 6455, 5.5.1), TCP.
+GOAWAY, CLOSE_FRAME, RESET = "goaway", "close frame", "reset"
 
 
 @attrs.frozen
@@ -138,6 +155,15 @@ class FrontClosed:
     probe: bool
     message: str = ""  #: what is odd about it
     kind: str = "get"  #: of its traffic
+
+    @property
+    def how(self) -> str:
+        """How it ended: in the words of its protocol, where these say more than `ending`."""
+        if self.message.startswith("GOAWAY"):
+            return GOAWAY
+        if self.ending is Ending.ANNOUNCED and "close frame" in self.message:
+            return CLOSE_FRAME
+        return RESET if self.message.startswith(RESET) else self.ending.value
 
 
 @attrs.frozen
@@ -246,6 +272,25 @@ class Change:
 
 
 @attrs.frozen
+class Drained:
+    """What had begun at a removed backend before its removal was applied has ended, some of it after that."""
+
+    number: int  #: of the change
+    name: str  #: what that is called
+    at_ns: int
+    kinds: Mapping[str, int]  #: how many requests of which kind of traffic were under way
+
+
+@attrs.frozen
+class LeftUndone:
+    """What a plugin goes on with when its change is applied could not be done; the run goes on."""
+
+    what: str
+    reason: str
+    at_ns: int
+
+
+@attrs.frozen
 class RateChanged:
     """From here on the clients send at another rate."""
 
@@ -311,8 +356,16 @@ class OldGeneration:
 
 
 @attrs.frozen
+class Holding:
+    """Whose a connection to the proxy is."""
+
+    client: int
+    connection: int  #: numbered within its client, from 0
+
+
+@attrs.frozen
 class Held:
-    """Which generation of the proxy's processes held the clients' connections at a moment.
+    """Which generation of the proxy's processes held the clients' connections at a moment, and which ones lived.
 
     Generation 0 is what was started; each reload or upgrade that begins new processes begins another.
     """
@@ -320,6 +373,8 @@ class Held:
     newest: int
     generations: Mapping[int, int] = attrs.field(repr=False)  #: by the client's port
     at_ns: int = 0
+    living: frozenset[int] | None = None  #: the generations that had processes; None: nobody has looked
+    whose: Mapping[int, Holding] = attrs.field(factory=dict, repr=False)  #: those connections, by the client's port
 
 
 @attrs.frozen
@@ -486,6 +541,7 @@ class Ended:
 Event = (
     Exchange
     | Arrival
+    | Paced
     | FrontClosed
     | WentAway
     | ConnectionChanged
@@ -494,6 +550,8 @@ Event = (
     | BackendLeaving
     | RecordLost
     | Change
+    | Drained
+    | LeftUndone
     | RateChanged
     | Skipped
     | EndedEarly

@@ -15,6 +15,7 @@ from proxyreload.ledger.cause import Cause, Evidence, cause_of
 from proxyreload.ledger.evidencewords import told
 from proxyreload.ledger.fate import Fate, fate_of
 from proxyreload.ledger.loss import Loss
+from proxyreload.ledger.requestid import id_of
 from proxyreload.ledger.surroundings import Surroundings
 from proxyreload.ledger.unsettled import SETTLES_NS, Unsettled
 from proxyreload.traffic.identity import PROBE_MARK
@@ -198,7 +199,7 @@ class Ledger:
 
     def _conclude(self, request: Unsettled) -> None:
         """Settle a request that is as it should be after all; the others when their time has come."""
-        settled_before = request.exchange is None and self._is_over(request.request_id)
+        settled_before = request.exchange is None and self.is_over(request.request_id)
         if request.answered and request.executed == 1 and not request.under_way(self._silent_ns):
             assert request.exchange is not None  # noqa: S101
             self._count_once([request.exchange.kind])
@@ -220,7 +221,7 @@ class Ledger:
         for request_id, arrival in self._arrived.items():
             if until_ns is not None and arrival.told_ns > until_ns:
                 break
-            if until_ns is None or self._is_over(request_id):
+            if until_ns is None or self.is_over(request_id):
                 again.append(request_id)
         for request_id in again:
             self._conclude(self._request(request_id))
@@ -231,7 +232,7 @@ class Ledger:
             if len(self._arrived) + len(self._open) <= KEPT:
                 break
             request = self._request(request_id)
-            if request.exchange is not None or self._is_over(request_id):
+            if request.exchange is not None or self.is_over(request_id):
                 self._settle(request)
             elif self._is_made_up(request_id):
                 del self._open[request_id]
@@ -263,7 +264,7 @@ class Ledger:
         before = self._settled.get(request_id)
         if exchange is None and before is None:
             before = _Settled(Fate.ANSWERED_ONCE, 1)
-        kind = exchange.kind if exchange is not None else self._kind_of(request_id)
+        kind = exchange.kind if exchange is not None else self.kind_of(request_id)
         executed = request.executed + (before.executed if before is not None else 0)
         fate = fate_of(
             answered=before.fate.answered if before is not None else request.answered,
@@ -296,7 +297,7 @@ class Ledger:
         """Tell of failures where no backend is ours."""
         for e in exchanges:
             if e.failure:
-                request = Unsettled(f"{_PROBE_MARK if e.probe else ''}{e.client}-{e.number}")
+                request = Unsettled(id_of(e))
                 self._note_outcome(request, e, opened_ns.get(e, 0))
                 self._lose(request, e, None)
             self._last[e.client] = e
@@ -331,7 +332,7 @@ class Ledger:
         self._unwanted(request, kind, fate, Cause.REPEATED, evidence, again.received_ns, formerly)
 
     def _settle_made_up(self, request: Unsettled) -> None:
-        kind, evidence = self._kind_of(request.request_id), "it came to a backend, and no client had sent it"
+        kind, evidence = self.kind_of(request.request_id), "it came to a backend, and no client had sent it"
         self._count(kind, Fate.NEVER_SENT, 1)
         self._unwanted(request, kind, Fate.NEVER_SENT, Cause.MADE_UP, evidence, request.told_ns)
 
@@ -369,10 +370,15 @@ class Ledger:
 
     # Whose request it is.
 
-    def _kind_of(self, request_id: str) -> str:
+    def kind_of(self, request_id: str) -> str:
+        """Return the kind of traffic of the request with this id, empty if it is nobody's."""
         return self._kinds.get(request_id.partition("-")[0], "")
 
-    def _is_over(self, request_id: str) -> bool:
+    def kind_of_client(self, client: int) -> str:
+        """Return the kind of traffic of the client with this number, the probe's too; empty if it is none of ours."""
+        return self._kinds.get(str(client)) or self._kinds.get(f"{_PROBE_MARK}{client}", "")
+
+    def is_over(self, request_id: str) -> bool:
         """Whether the request with this id has had its outcome."""
         number = self._number_of(request_id)
         if number is None:

@@ -113,9 +113,10 @@ class Operations:
 
     async def _held(self, holders: Holders) -> Held:
         """Return who holds the clients' connections; in a thread, for the clients must not be kept waiting."""
+        whose = holders.whose()
         held: Held = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), holders.look)
         # What is told of the time before this moment may have been handed on meanwhile.
-        return attrs.evolve(held, at_ns=self.clock_ns())
+        return attrs.evolve(held, at_ns=self.clock_ns(), whose=whose)
 
     async def _obstacle(self) -> str:
         """Wait until another change can begin; returns why none can, empty if one can.

@@ -1,12 +1,13 @@
-"""Which generation of the proxy's processes holds the other end of each client's connection."""
+"""Which generation of the proxy's processes holds the other end of each client's connection, and which ones live."""
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 import attrs
 import psutil
 
-from proxyreload.history.events import Held
+from proxyreload.history.events import Held, Holding
 from proxyreload.proxy.tree import strangers
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.tcptable import inodes, peers
@@ -19,6 +20,22 @@ def processes() -> list[int]:
     return []
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process, which takes a µs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def nobodys() -> Mapping[int, Holding]:
+    """Know no client's connection."""
+    return {}
+
+
 @attrs.define(eq=False)
 class Holders:
     """Numbers the generations: 0 is what was started, and each time that there are new processes there is another."""
@@ -26,8 +43,15 @@ class Holders:
     port: int  #: that the proxy listens on
     clock_ns: ClockNs
     processes: Callable[[], Iterable[int]] = processes
+    lives: Callable[[int], bool] = lives
+    whose: Callable[[], Mapping[int, Holding]] = nobodys  #: the clients' connections now, by their ports
     _newest: int = attrs.field(default=-1, init=False)
     _generations: dict[int, int] = attrs.field(factory=dict, init=False)  # by pid
+
+    @property
+    def old(self) -> frozenset[int]:
+        """The generations before the newest that live."""
+        return self._living() - {self._newest}
 
     def count(self) -> Held:
         """Say what the newest generation is, which takes a millisecond."""
@@ -35,11 +59,18 @@ class Holders:
         if new:
             self._newest += 1
             self._generations.update(dict.fromkeys(new, self._newest))
-        return Held(self._newest, {}, self.clock_ns())
+        return self.known()
+
+    def known(self) -> Held:
+        """Say which of the known generations live; nobody is looked for, so that no command is taken for one."""
+        return Held(self._newest, {}, self.clock_ns(), living=self._living())
 
     def look(self) -> Held:
-        """Say who holds what, which takes some: not to be done in the reactor's thread."""
-        counted = self.count()
+        """Look for new processes, and say who holds what, which takes some: not to be done in the reactor's thread."""
+        return self.look_at(self.count())
+
+    def look_at(self, known: Held) -> Held:
+        """Say what the processes that are known hold, likewise."""
         peer_of = peers(self.port)
         held = {
             peer_of[inode]: generation
@@ -47,4 +78,7 @@ class Holders:
             for inode in inodes(pid)
             if inode in peer_of
         }
-        return attrs.evolve(counted, generations=held)
+        return attrs.evolve(known, generations=held)
+
+    def _living(self) -> frozenset[int]:
+        return frozenset(generation for pid, generation in tuple(self._generations.items()) if self.lives(pid))

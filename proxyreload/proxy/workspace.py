@@ -3,10 +3,11 @@
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psutil
@@ -20,10 +21,12 @@ from twisted.python.failure import Failure
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.folder import new_folder
+from proxyreload.proxy.meanwhile import Meanwhile, OnUndone, unheard
 from proxyreload.proxy.watchdog import ELSEWHERE, Watchdog
 from proxyreload.system.child import ChildProcess, OnDeath, tail
 from proxyreload.system.prctl import become_subreaper
 from proxyreload.system.reactor import IReactor
+from proxyreload.system.tcptable import inodes, listening
 from proxyreload.system.untrusted import printable
 from proxyreload.system.waiting import LateError, until, within
 
@@ -57,18 +60,21 @@ class Workspace:
     quiet_s: float = 0.0  #: how long at most nothing comes or goes by the clients' or the backends' own doing
     lasts_s: float = 0.0  #: how long the longest request or answer takes by itself
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
+    on_undone: OnUndone = unheard  #: called when what goes on after a change could not be done
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     folder: Path = attrs.field(init=False)
     _watchdog: Watchdog = attrs.field(init=False)
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
     _starting: set[ChildProcess] = attrs.field(factory=set, init=False)  #: whose end is a `StartError`
+    _meanwhile: Meanwhile = attrs.field(init=False)
     _closers: list[Callable[[], Awaitable[object]]] = attrs.field(factory=list, init=False)
     _commands: int = attrs.field(default=0, init=False)
     _grace_s: float = attrs.field(default=GRACE_S, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the folder, for this user only; raises `StartError` if that, or its guard, cannot be."""
+        self._meanwhile = Meanwhile(self.on_undone)
         self.folder = new_folder()
         try:
             self._watchdog = Watchdog.of(self.folder)
@@ -160,6 +166,18 @@ class Workspace:
         """Call it when everything is given back: a server of ours that the proxy asks, which may outlive it."""
         self._closers.append(closer)
 
+    def meanwhile(self, work: Coroutine[Deferred[Any], Any, None], what: str) -> Deferred[None]:
+        """Do what a change leaves to be done once it is applied, while the run goes on; fires when that is over.
+
+        It has as long as it takes, and ends with the run (`leave_off`). Being cancelled is no failure; any other is
+        told in a line that says `what` could not be done, and the run goes on.
+        """
+        return self._meanwhile.do(work, what)
+
+    def leave_off(self) -> None:
+        """Cancel what goes on `meanwhile`: the proxy is to be stopped."""
+        self._meanwhile.leave_off()
+
     def retire(self, child: ChildProcess) -> None:
         """Take a process's end for what was asked for: it hands over to another."""
         self._asked_to_end.add(child)
@@ -236,6 +254,18 @@ class Workspace:
             msg = f"not within {COMMAND_TIMEOUT_S:g} s: {what}"
             raise ChangeError(msg)
 
+    def listens(self, child: ChildProcess) -> bool:
+        """Whether a process listens at the front port: new connections may go to it."""
+        return not listening(self.front_port).isdisjoint(inodes(child.pid))
+
+    async def until_deaf(self, child: ChildProcess) -> None:
+        """Wait until a process listens no more; it may live on for what is under way. Raises `ChangeError`."""
+
+        async def deaf() -> bool:
+            return child.exit_code is not None or not self.listens(child)
+
+        await self.until(deaf, f"{child.name} (pid {child.pid}) listens no more")
+
     async def run(
         self, *arguments: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
     ) -> str:
@@ -309,6 +339,7 @@ class Workspace:
 
     async def close(self) -> None:
         """End and reap whatever still runs, by force if it takes long, and remove the folder."""
+        self.leave_off()
         self._asked_to_end.update(self._children)
         ours = {child.pid for child in self._children if not child.adopted}
         async with AsyncExitStack() as stack:  # one thing that fails does not keep the others

@@ -9,6 +9,16 @@ import attrs
 
 from proxyreload.history.events import OldGeneration
 from proxyreload.record.jsonfile import LARGEST, WORDS_AT_MOST, Table, read_table
+from proxyreload.record.livedon import (
+    DrainTold,
+    GenerationTold,
+    PaceTold,
+    Which,
+    closed_by_told,
+    drain_told,
+    generations_told,
+    paces_told,
+)
 from proxyreload.record.runfile import FORMATS
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import printable
@@ -66,6 +76,7 @@ class Change:
     exchanges: int
     failures: Mapping[str, int]
     kinds: Mapping[str, KindTold]
+    drained: DrainTold | None = None  #: of a removal
 
     @property
     def aimed_lost(self) -> int:
@@ -133,6 +144,9 @@ class Record:
     causes: Mapping[str, int]  #: of the losses
     old_generation: OldGeneration | None  #: where it was looked for
     closed_idle: Mapping[tuple[int, int], int]  #: when connections were closed while they rested, by client and number
+    closed_by: Mapping[Which, tuple[int, str]]  #: when, and how, they ended by a word of their protocol, likewise
+    generations: tuple[GenerationTold, ...]  #: of the proxy's processes, where they were looked at
+    paces: tuple[PaceTold, ...]  #: of exchanges that are many messages
     csv: str
     losses: str = ""  #: where they were written; empty: the program that ran did not know of them
 
@@ -193,6 +207,9 @@ def _record(run: Table) -> Record:
         causes=summary.counts("causes"),
         old_generation=_old_generation(summary.table("old_generation")),
         closed_idle={(client, number): at_us for client, number, at_us in closed},
+        closed_by=closed_by_told(summary),
+        generations=generations_told(summary),
+        paces=paces_told(summary),
         csv=run.table("options").path_at("csv"),
         losses=run.table("options").path_at("losses"),
     )
@@ -242,6 +259,7 @@ def _change(table: Table) -> Change:
         exchanges=table.number("exchanges"),
         failures=table.counts("failures"),
         kinds=_kinds(table),
+        drained=drain_told(table),
     )
 
 

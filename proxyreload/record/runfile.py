@@ -19,6 +19,8 @@ from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
+from proxyreload.verdict.draining import Drain
+from proxyreload.verdict.generations import Generation
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind, judge_kinds
 from proxyreload.verdict.latency import Told
 from proxyreload.verdict.observation import Observation
@@ -127,6 +129,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *,
         "applied_us": _since_us(change.applied_ns, start_ns),
         "effective_us": _since_us(change.effective_ns, start_ns),
         "drained_us": _since_us(change.drained_ns, start_ns),
+        "drained": _drained(change.drain, start_ns),
         "error": change.refused or None,
         "verdict": judgement.verdict.value,
         "reasons": list(judgement.reasons),
@@ -169,6 +172,18 @@ def _kinds(tallies: Tallies, judgements: Mapping[str, Judgement]) -> dict[str, d
             "front_closed": {ending.value: number for ending, number in tally.front.items()},
         }
     return told
+
+
+def _drained(drain: Drain | None, start_ns: int) -> dict[str, object] | None:
+    """Return until when what had begun at a removed backend went on there, and what that was."""
+    if drain is None:
+        return None
+    return {
+        "at_us": _since_us(drain.drained_ns, start_ns),
+        "under_way": dict(drain.kinds),
+        "failed": drain.failed,
+        "left": dict(drain.left),
+    }
 
 
 def _ledger(counts: Counter[Fate]) -> dict[str, int]:
@@ -262,6 +277,19 @@ def _old_generation(old: OldGeneration | None) -> dict[str, object] | None:
     }
 
 
+def _generation(generation: Generation, start_ns: int) -> dict[str, object]:
+    """Return since when and until when some processes of the proxy lived, and whose connections they held."""
+    return {
+        "number": generation.number,
+        "change": generation.change or None,
+        "since_us": (generation.since_ns - start_ns) // NS_PER_US,
+        "replaced_us": _since_us(generation.replaced_ns, start_ns),
+        "until_us": _since_us(generation.until_ns, start_ns),
+        "on_it": [{"at_us": _since_us(at_ns, start_ns), "clients": dict(kinds)} for at_ns, kinds in generation.on_it],
+        "connections": [[holding.client, holding.connection] for holding in generation.connections],
+    }
+
+
 def _rates(observation: Observation) -> dict[str, object]:
     """Return the rates that were set while the clients were sending, if there were any."""
     rates = [
@@ -315,9 +343,29 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
             for closed in observation.closed_idle
         ],
         "goaways": [_goaway(each, observation.started_ns) for each in observation.goaways],
+        "closed_by": [
+            [closed.client, closed.connection, _since_us(closed.closed_ns, observation.started_ns), closed.how]
+            for closed in observation.closed_by_protocol
+        ],
+        "paces": [
+            {
+                "client": pace.client,
+                "connection": pace.connection,
+                "request": pace.number,
+                "since_us": _since_us(pace.begun_ns, observation.started_ns),
+                "slice_us": pace.slice_ns // NS_PER_US,
+                "messages": list(pace.counts),
+            }
+            for pace in observation.paces
+        ],
+        "generations": [_generation(each, observation.started_ns) for each in observation.generations.all],
         "baseline": baseline,
         "floor": baseline,  # its name before; scripts may read it
         "old_generation": _old_generation(observation.old_generation),
+        "left_undone": [
+            {"what": each.what, "reason": each.reason, "at_us": _since_us(each.at_ns, observation.started_ns)}
+            for each in observation.left_undone
+        ],
         "stall_max_us": observation.stall_ns // NS_PER_US,
         "schedule": _schedule(observation.schedule),
         "far": [_far(kept) for kept in observation.far],

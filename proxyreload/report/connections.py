@@ -4,6 +4,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from proxyreload.history.events import CLOSE_FRAME, GOAWAY, RESET
 from proxyreload.history.failures import WRONG_BODY
 from proxyreload.report.batches import UNKNOWN, Integers
 from proxyreload.report.rowfile import Flags, Rows
@@ -11,7 +12,7 @@ from proxyreload.report.story import Story
 
 #: How a front connection ended; ``closed`` where the rows do not say whether that was announced.
 ANNOUNCED, IDLE, CUT, CLOSED, OPEN = "announced", "idle", "cut", "closed", "open"
-ENDINGS = (ANNOUNCED, IDLE, CUT, CLOSED, OPEN)
+ENDINGS = (ANNOUNCED, IDLE, CUT, CLOSED, OPEN, GOAWAY, CLOSE_FRAME, RESET)
 
 #: After a rest of so much of the run another stretch begins; the first share that makes few enough.
 _REST_SHARES = (1 / 400, 1 / 200, 1 / 50, 1 / 10, 1)
@@ -43,10 +44,15 @@ class FrontConnections:
         """How many each carried."""
         return self.last - self.first + 1
 
+    @property
+    def broke_off(self) -> Flags:
+        """Which ended with a request under way."""
+        return np.isin(self.ending, (ENDINGS.index(CUT), ENDINGS.index(RESET)))
+
     def ends(self, chosen: Flags) -> dict[str, int]:
-        """Return how many of these ended in each way."""
+        """Return how many of these ended in each way, of those in which one did."""
         counts = np.bincount(self.ending[chosen], minlength=len(ENDINGS))
-        return {name: int(number) for name, number in zip(ENDINGS, counts, strict=True)}
+        return {name: int(number) for name, number in zip(ENDINGS, counts, strict=True) if number}
 
 
 @attrs.frozen(eq=False)
@@ -88,6 +94,8 @@ def front_connections(story: Story) -> FrontConnections:
     # Rows tell of a connection that rested no more than that another one followed.
     rested = (closed_us != UNKNOWN) & ((ending == ENDINGS.index(IDLE)) | (ending == ENDINGS.index(OPEN)))
     ending[rested] = ENDINGS.index(IDLE)
+    told_us = _tell_protocols(story, client[first], connection[first], ending)
+    rested &= told_us == UNKNOWN
     is_open = ending == ENDINGS.index(OPEN)
     begun = order[first]
     asked_us = np.where(rows.written_us[begun] == UNKNOWN, rows.time_us[begun], rows.written_us[begun])
@@ -99,7 +107,9 @@ def front_connections(story: Story) -> FrontConnections:
         number=connection[first],
         port=rows.front_port[begun],
         opened_us=np.minimum(asked_us, rows.time_us[begun]),
-        ended_us=np.where(rested, closed_us, np.where(is_open, story.duration_us, rows.time_us[order[last]])),
+        ended_us=np.maximum(
+            told_us, np.where(rested, closed_us, np.where(is_open, story.duration_us, rows.time_us[order[last]]))
+        ),
         ending=ending,
     )
 
@@ -110,14 +120,28 @@ def _closed_us(story: Story, client: Integers, number: Integers) -> Integers:
     return np.array([known.get(each, UNKNOWN) for each in zip(client.tolist(), number.tolist(), strict=True)], np.int64)
 
 
+def _tell_protocols(story: Story, client: Integers, number: Integers, ending: NDArray[np.int8]) -> Integers:
+    """Put right how connections ended of which more is recorded than rows tell; returns when, or `UNKNOWN`."""
+    told_us = np.full(len(client), UNKNOWN, np.int64)
+    known = story.record.closed_by if story.record is not None else {}
+    if known:
+        for place, which in enumerate(zip(client.tolist(), number.tolist(), strict=True)):
+            if which in known:
+                told_us[place], how = known[which]
+                ending[place] = ENDINGS.index(how)
+    return told_us
+
+
 def _endings(rows: Rows, client: Integers, last_row: Integers) -> NDArray[np.int8]:
     """Tell how connections ended from each one's last row, and from whether its client opened another."""
     followed = np.zeros(len(client), np.bool_)
     followed[:-1] = client[1:] == client[:-1]
     cutting = np.array([bool(name) and not _whole_answer(name) for name in rows.failures], np.bool_)
+    reset = np.array([name.startswith(RESET) for name in rows.failures], np.bool_)[rows.failure[last_row]]
     announced, cut = rows.announced[last_row], cutting[rows.failure[last_row]]
     otherwise = np.where(followed, ENDINGS.index(IDLE if rows.detailed else CLOSED), ENDINGS.index(OPEN))
-    ending = np.where(announced, ENDINGS.index(ANNOUNCED), np.where(cut, ENDINGS.index(CUT), otherwise))
+    broken = np.where(reset, ENDINGS.index(RESET), ENDINGS.index(CUT))
+    ending = np.where(announced, ENDINGS.index(ANNOUNCED), np.where(cut, broken, otherwise))
     return ending.astype(np.int8)
 
 

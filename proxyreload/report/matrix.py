@@ -65,6 +65,7 @@ class Matrix:
 TIMES = {
     "applied_ms": "applied after, ms",
     "effective_ms": "seen after, ms",
+    "drained_ms": "drained after, ms",
     "p99_steady_us": "p99 steady, µs",
     "p99_around_us": "p99 around, µs",
     "p99_floor_us": "p99 baseline, µs",

@@ -20,7 +20,9 @@ from proxyreload.report.connections import (
 from proxyreload.report.curves import baseline_curve, curves, measured
 from proxyreload.report.figures import LATENCY_KEYS, seconds_range, windows_of
 from proxyreload.report.groups import Group, figures_of, groups, several, volleys
+from proxyreload.report.livedwords import lived_words
 from proxyreload.report.losses import Loss, classes, explained, failed, losses, thinned
+from proxyreload.report.outliving import generation_keys, has_paces, lived_figure, lived_on
 from proxyreload.report.palette import NEUTRAL, Fill, Key, fills
 from proxyreload.report.percentiles import CHANGES_AT_MOST, tail_figure, tail_keys
 from proxyreload.report.sequences import CauseTold, sequences
@@ -197,7 +199,7 @@ class _Panels:
         panels = self._timeline()
         if len(lost):
             panels.append(self._losses(lost, named))
-        return [*panels, *self._connections(), *self._tail()]
+        return [*panels, *self._connections(), *self._lived(), *self._tail()]
 
     def _backend_keys(self, names: Sequence[str]) -> list[Key]:
         keys = [Key(f"backend {name}", self.fills[name].colour, hatch=self.fills[name].hatch) for name in names]
@@ -240,13 +242,13 @@ class _Panels:
         if not len(front):
             return []
         told, changed = self.groups, number(front_changed(story, front))
-        keys = [*self.keys, *end_keys(story)]
+        keys = [*self.keys, *end_keys(story, front), *generation_keys(story)]
         if not several(told):
             strips = Strips(story, front, told, CLIENTS_AT_MOST, self.budget.front)
             drawn, shown = front_figure(strips, self.fills, self.seconds, self.windows)
             caption = (
                 f"{_STRIPS} Every block but a client's first counts in front changed ({changed}, without the probe's). "
-                f"{_ended(strips)}{_of(shown)}"
+                f"{_ended(strips)}{_paced(strips)}{_of(shown)}"
             )
             return [Panel("front", "The clients' connections", drawn, caption, keys)]
         panels: list[Panel] = []
@@ -266,7 +268,7 @@ class _Panels:
         """Return one group's strips."""
         told = volleys(self.story, group)
         drawn, shown = front_figure(strips, self.fills, self.seconds, self.windows, told)
-        caption = f"{group_words(group, figures_of(self.story, group))} {_ended(strips)}{_of(shown)}"
+        caption = f"{group_words(group, figures_of(self.story, group))} {_ended(strips)}{_paced(strips)}{_of(shown)}"
         if told:
             caption += f" {volley_words(told)}"
             keys = [*keys, Key("a volley", VOLLEY, dash="solid")]
@@ -288,6 +290,18 @@ class _Panels:
             caption += f" {number(int(back.probe_only.sum()))} that carried only the probe's requests are left out."
         return [Panel("back", "The proxy's connections to the backends", drawn, caption, self.keys)]
 
+    def _lived(self) -> list[Panel]:
+        """Return what lived on after the changes."""
+        record, rows = self.story.record, lived_on(self.story, self.fills)
+        if record is None or not rows:
+            return []
+        caption = (
+            "Old processes of the proxy from when others took over, removed backends from when nothing new was sent to "
+            f"them, as long as they were needed. {lived_words(record)}"
+        )
+        drawn = lived_figure(rows, self.seconds, self.windows)
+        return [Panel("lived", "What lived on after the changes", drawn, caption, ())]
+
     def _tail(self) -> list[Panel]:
         baseline = baseline_curve(self.story)
         told = [*curves(self.story, CHANGES_AT_MOST), *([] if baseline is None else [baseline])]
@@ -307,6 +321,11 @@ def _ended(strips: Strips) -> str:
     ends = strips.front.ends(strips.mine & ~strips.fresh)
     told = ", ".join(f"{number(count)} {name}" for name, count in ends.items() if count)
     return f"How they ended: {told.replace(OPEN, 'open at the end')}." if told else ""
+
+
+def _paced(strips: Strips) -> str:
+    """Say what light and dark are, where it is known when messages came."""
+    return " The lighter a strip, the fewer messages came then." if has_paces(strips.story, strips.shown()) else ""
 
 
 def _of(shown: Drawn) -> str:

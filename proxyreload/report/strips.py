@@ -9,6 +9,7 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from proxyreload.history.events import CLOSE_FRAME, GOAWAY, RESET
 from proxyreload.report.batches import Integers
 from proxyreload.report.bins import ANOTHER
 from proxyreload.report.connections import (
@@ -26,6 +27,7 @@ from proxyreload.report.connections import (
 from proxyreload.report.figures import US_PER_S, draw_changed, draw_windows, hover, label_ticks, time_figure
 from proxyreload.report.groups import Group, Volley
 from proxyreload.report.losses import thinned
+from proxyreload.report.outliving import draw_holders, draw_paces
 from proxyreload.report.palette import LOST, NEUTRAL, Fill, Key
 from proxyreload.report.rowfile import Flags
 from proxyreload.report.story import Story
@@ -49,7 +51,12 @@ END_MARKS = {
     IDLE: ("square", "closed while idle", "#0072b2"),
     CUT: ("x", "cut, with a request under way", LOST),
     CLOSED: ("diamond", "closed", "#0072b2"),
+    GOAWAY: ("triangle", "GOAWAY", "#56b4e9"),
+    CLOSE_FRAME: ("inverted_triangle", "close frame", "#e69f00"),
+    RESET: ("asterisk", "reset", "#aa3377"),
 }
+#: With a request under way.
+_BROKEN = (CUT, RESET)
 _ENDED = {ending: words for ending, (_shape, words, _colour) in END_MARKS.items()} | {OPEN: "open at the end"}
 
 
@@ -62,9 +69,13 @@ class Drawn:
     clients: int = 0  #: whose they are
 
 
-def end_keys(story: Story) -> tuple[Key, ...]:
-    """Return the legend of the ends; rows of the ancestor do not tell an announced end from an idle one."""
-    endings = (ANNOUNCED, IDLE, CUT) if story.rows.detailed else (CLOSED, CUT)
+def end_keys(story: Story, front: FrontConnections) -> tuple[Key, ...]:
+    """Return the legend of the ends; rows of the ancestor do not tell an announced end from an idle one.
+
+    How connections end in some protocols alone is told where one did.
+    """
+    endings: tuple[str, ...] = (ANNOUNCED, IDLE, CUT) if story.rows.detailed else (CLOSED, CUT)
+    endings += tuple(how for how in (GOAWAY, CLOSE_FRAME, RESET) if (front.ending == ENDINGS.index(how)).any())
     return tuple(Key(END_MARKS[name][1], END_MARKS[name][2], shape=END_MARKS[name][0]) for name in endings)
 
 
@@ -100,7 +111,7 @@ class Strips:
         told: list[int] = []
         for group in self.groups:
             mine = self.front.client[group.has(self.front.client)]
-            cut = self.front.client[group.has(self.front.client) & (self.front.ending == ENDINGS.index(CUT))]
+            cut = self.front.client[group.has(self.front.client) & self.front.broke_off]
             clients = np.unique(mine)
             cuts = np.array([np.count_nonzero(cut == client) for client in clients])
             told += sorted(clients[np.argsort(-cuts, kind="stable")][: self.clients].tolist())
@@ -141,17 +152,19 @@ def front_figure(
     )
     told_segments = segments(story, front, chosen, strips.connections * _SEGMENTS)
     _draw_segments(drawn, story, told_segments, chosen, middle, fills)
+    draw_paces(drawn, story, place, _HALF)
+    draw_holders(drawn, front, chosen, middle + _HALF, story)
     outline = drawn.quad(
         "left", "right", "top", "bottom", source=blocks, fill_alpha=0, line_color=NEUTRAL, line_width=0.8
     )
     kept = ~strips.fresh[chosen]
     for name, (shape, _words, colour) in END_MARKS.items():
-        mine = (front.ending[chosen] == ENDINGS.index(name)) & (kept | (name == CUT))
+        mine = (front.ending[chosen] == ENDINGS.index(name)) & (kept | (name in _BROKEN))
         drawn.scatter(
             x=front.ended_us[chosen][mine] / US_PER_S,
             y=middle[mine],
             marker=shape,
-            size=11 if name == CUT else 8,
+            size=11 if name in _BROKEN else 8,
             line_color=colour,
             fill_color="#ffffff",
             line_width=2.5,
@@ -180,7 +193,7 @@ def _chosen(story: Story, front: FrontConnections, clients: list[int], most: int
     nearest_us = np.minimum(
         np.abs(ended_us - times[after]), np.abs(ended_us - times[np.minimum(after + 1, len(times) - 1)])
     )
-    order = np.lexsort((nearest_us, front.ending[mine] != ENDINGS.index(CUT)))
+    order = np.lexsort((nearest_us, ~front.broke_off[mine]))
     return np.sort(mine[order[:most]])
 
 

@@ -15,12 +15,23 @@ from proxyreload.client.load import Crowd, Load
 from proxyreload.client.request import PreparedRequest, prepare
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Broken, Ended, EndedEarly, Exchange, RateChanged, Skipped, Started, Stopping
+from proxyreload.history.events import (
+    Broken,
+    Ended,
+    EndedEarly,
+    Exchange,
+    Holding,
+    LeftUndone,
+    RateChanged,
+    Skipped,
+    Started,
+    Stopping,
+)
 from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import Settings
 from proxyreload.plan.traffic import brief
-from proxyreload.proxy.foreign import Calling, asked
+from proxyreload.proxy.foreign import Calling, asked, words_of
 from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.recipe import HOSTNAME
@@ -32,6 +43,7 @@ from proxyreload.record.lossfile import LossFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.crowds import Crowds
+from proxyreload.run.generationwatch import GenerationWatch
 from proxyreload.run.giveback import GiveBack
 from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.hosting import Hosting
@@ -235,6 +247,9 @@ class Run:
         history.start(self.reactor)
         stall = StallWatch(self.clock_ns, here.publish)
         stall.start(self.reactor)
+        holders = self.operations.holders if self.operations is not None else None
+        watch = GenerationWatch(self.reactor, self.clock_ns, here, holders)
+        watch.start(self.reactor)
         start_ns = self.clock_ns()
         hosted = self.settings.backends.hosted
         here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, load.many, hosted))
@@ -246,6 +261,7 @@ class Run:
         self._note_early_end(start_ns)
         if self.operations is not None:
             self.operations.stop()
+        watch.stop()
         here.publish(Stopping(self.clock_ns()))
         await load.stop()
         if self._hang_watch is not None:
@@ -255,6 +271,9 @@ class Run:
         tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
+
+    def _holdings(self) -> dict[int, Holding]:
+        return self._load.holdings() if self._load is not None else {}
 
     async def _outlast(self, play: Play) -> None:
         """Go on until the old processes of a proxy of ours are gone, or their time is over."""
@@ -299,6 +318,7 @@ class Run:
             hostname=HOSTNAME,
             answers=readiness.answers,
             on_death=self._died,
+            on_undone=self._undone,
             seed=settings.load.seed,
             client_timeout_s=settings.load.timeout_s,
             quiet_s=settings.load.quiet_s,
@@ -362,6 +382,8 @@ class Run:
 
     async def _stop_proxy(self, proxy: IProxy) -> None:
         """Stop the proxy as its plugin does; the workspace ends what is left, also if that fails or is interrupted."""
+        if self._workspace is not None:
+            self._workspace.leave_off()
         if self._broken or self._at_once:  # one that is dead or hangs has no use for a graceful stop
             return
         stopping = self._stopping = Deferred.fromCoroutine(asked(self.reactor, proxy.stop, STOP_LIMIT_S, ChangeError))
@@ -402,6 +424,7 @@ class Run:
         )
 
     def _operations(self, proxy: IProxy, choice: Choice, upstreams: dict[int, Upstream]) -> Operations:
+        settings = self.settings
         return Operations(
             self.reactor,
             self.clock_ns,
@@ -411,9 +434,9 @@ class Run:
             choice.name,
             successor=self._programs.successor,
             backends={backend.instance: backend for backend in self._hosting.backends},
-            stop_after_s=self.settings.backends.stop_removed_s,
-            kill_after_s=self.settings.backends.kill_removed_s,
-            holders=Holders(self.settings.target.port, self.clock_ns) if self.settings.is_ours else None,
+            stop_after_s=settings.backends.stop_removed_s,
+            kill_after_s=settings.backends.kill_removed_s,
+            holders=Holders(settings.target.port, self.clock_ns, whose=self._holdings) if settings.is_ours else None,
         )
 
     # What goes wrong.
@@ -422,6 +445,9 @@ class Run:
         words = child.tail(3)
         said = f"; it said: {one_line(words, WORDS_LIMIT)}" if words else ""
         self._wiring.history.here.publish(Broken(f"the proxy died: {child.ending()}{said}", self.clock_ns()))
+
+    def _undone(self, what: str, error: BaseException) -> None:
+        self._wiring.history.here.publish(LeftUndone(one_line(what, WORDS_LIMIT), words_of(error), self.clock_ns()))
 
     def _unhandled(self, error: BaseException) -> None:
         reason = one_line(f"internal error: {type(error).__name__}: {error}", WORDS_LIMIT)

@@ -8,6 +8,7 @@ from pathlib import Path
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 #: Both sides can still be heard of: established, and closed by one of them.
 _OPEN = frozenset({"01", "04", "05", "08"})
+_LISTENS = "0A"
 _LOCAL, _REMOTE, _STATE, _INODE = 1, 2, 3, 9
 _SOCKET = "socket:["
 
@@ -35,3 +36,17 @@ def inodes(pid: int) -> Iterator[int]:
                 target = os.readlink(f"{folder}/{name}")  # noqa: PTH115
                 if target.startswith(_SOCKET):
                     yield int(target[len(_SOCKET) : -1])
+
+
+def listening(port: int) -> set[int]:
+    """Return the inodes of the sockets that listen on a local port."""
+    found, local = set(), f":{port:04X} "
+    for table in _TABLES:
+        with suppress(OSError):
+            for line in table.read_text(encoding="ascii").splitlines():
+                if local not in line:
+                    continue
+                words = line.split()
+                if f"{words[_LOCAL]} ".endswith(local) and words[_STATE] == _LISTENS:
+                    found.add(int(words[_INODE]))
+    return found

@@ -1,9 +1,20 @@
 """Lines of the terminal's log."""
 
-from proxyreload.history.events import BackendKilled, BackendLeaving, Change, Exchange, FrontClosed, Phase, RateChanged
+from proxyreload.history.events import (
+    BackendKilled,
+    BackendLeaving,
+    Change,
+    Drained,
+    Exchange,
+    FrontClosed,
+    LeftUndone,
+    Phase,
+    RateChanged,
+)
 from proxyreload.history.failures import UNSOLICITED
 from proxyreload.record.csvfile import status_text
 from proxyreload.system.clock import NS_PER_S
+from proxyreload.verdict.judgement import by_class
 from proxyreload.verdict.tally import Tallies
 
 
@@ -51,6 +62,18 @@ def change_line(change: Change, start_ns: int) -> str:
         f"{change.phase.value}"
     )
     return f"{line}: {change.message}" if change.phase is Phase.FAILED and change.message else line
+
+
+def drained_line(drained: Drained, start_ns: int) -> str:
+    """Return that what had begun at a removed backend has ended."""
+    line = f"{clock_text(drained.at_ns, start_ns)}  change {drained.number}: {drained.name} drained"
+    told = by_class(drained.kinds)
+    return f"{line} of {told}" if told else line
+
+
+def undone_line(undone: LeftUndone, start_ns: int) -> str:
+    """Return what could not be done after a change."""
+    return f"{clock_text(undone.at_ns, start_ns)}  left undone: {undone.what}: {undone.reason}"
 
 
 def kinds_line(tallies: Tallies) -> str:

@@ -61,6 +61,7 @@ def summary_lines(
             f"change {unproved.number}, {unproved.name}, was not seen in the traffic within {unproved.waited_s:g} s: "
             "the run went on without its proof"
         )
+    yield from (f"left undone: {undone.what}: {undone.reason}" for undone in observation.left_undone)
     old = observation.old_generation
     yield from filter(None, [old.words if old is not None else ""])
     yield from _answer_lines(observation)
@@ -93,11 +94,24 @@ def _change_lines(change: ObservedChange) -> Iterator[str]:
             last = f"last answer after {_ms(effective_ns - change.requested_ns)}" if effective_ns else "no answer after"
             times.append(last)
             times.append(counted(change.stragglers, "straggler"))
+            times += _drain_words(change)
         yield f"    {', '.join(times)}"
     for reason in judgement.reasons:
         yield f"    {reason}"
     if not change.failures:
         yield f"    0 failures in {counted(change.exchanges, 'exchange')}"
+
+
+def _drain_words(change: ObservedChange) -> Iterator[str]:
+    """Say until when what had begun at a removed backend went on there; nothing if nothing had."""
+    drain = change.drain
+    if drain is None or not drain.kinds:
+        return
+    if drain.left:
+        yield f"not drained when the run ended: {by_class(drain.left)} left"
+    else:
+        failed = f", {counted(drain.failed, 'failure')}" if drain.failed else ""
+        yield f"drained after {_ms(drain.drained_ns - change.requested_ns)} ({by_class(drain.kinds)}{failed})"
 
 
 def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
@@ -110,10 +124,15 @@ def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
     yield f"changes: {', '.join(f'{number} {verdict.value}' for verdict, number in verdicts.items())}"
     applied = [change.applied_ns - change.requested_ns for change in changes if change.applied_ns]
     effective = [change.effective_ns - change.requested_ns for change in changes if change.effective_ns]
-    for word, times_ns in (("applied", applied), ("effective", effective)):
+    drains = [(change, change.drain) for change in changes if change.drain is not None and change.drain.kinds]
+    drained = [drain.drained_ns - change.requested_ns for change, drain in drains if not drain.left]
+    for word, times_ns in (("applied", applied), ("effective", effective), ("drained", drained)):
         if times_ns:
             yield f"{word} after {_ms(round(median(times_ns)))} (median; at most {_ms(max(times_ns))})"
     yield f"stragglers: {sum(change.stragglers for change in changes)}"
+    left = sum(bool(drain.left) for _change, drain in drains)
+    if left:
+        yield f"not drained when the run ended: {counted(left, 'removed backend')}"
 
 
 def _kind_lines(observation: Observation) -> Iterator[str]:

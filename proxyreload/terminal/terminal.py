@@ -13,9 +13,11 @@ from proxyreload.history.events import (
     Broken,
     Change,
     ConnectionChanged,
+    Drained,
     Ending,
     Exchange,
     FrontClosed,
+    LeftUndone,
     RateChanged,
     ReporterFailed,
     Started,
@@ -25,11 +27,13 @@ from proxyreload.terminal.display import IDisplay
 from proxyreload.terminal.lines import (
     change_line,
     clock_text,
+    drained_line,
     exchange_line,
     killed_line,
     kinds_line,
     leaving_line,
     rate_line,
+    undone_line,
     unsolicited_line,
 )
 from proxyreload.terminal.recent import Recent
@@ -74,10 +78,12 @@ class Terminal:
         bus.subscribe(Started, self.started, name)
         bus.subscribe(Broken, self.broke, name)
         bus.subscribe(ReporterFailed, self.reporter_failed, name)
+        bus.subscribe(LeftUndone, self.undone, name)
         if self.log != "none":
             bus.subscribe(Exchange, self.exchanged, name)
             bus.subscribe(ConnectionChanged, self.connection_changed, name)
             bus.subscribe(Change, self.changed, name)
+            bus.subscribe(Drained, self.drained, name)
             bus.subscribe(FrontClosed, self.front_closed, name)
             bus.subscribe(BackendKilled, self.killed, name)
             bus.subscribe(BackendLeaving, self.leaving, name)
@@ -121,6 +127,14 @@ class Terminal:
     def changed(self, events: Sequence[Change]) -> None:
         """Show how far a change has come."""
         self._lines += [change_line(event, self._start_ns) for event in events]
+
+    def drained(self, events: Sequence[Drained]) -> None:
+        """Show at which removed backend nothing is left."""
+        self._lines += [drained_line(event, self._start_ns) for event in events]
+
+    def undone(self, events: Sequence[LeftUndone]) -> None:
+        """Show what could not be done after a change."""
+        self._lines += [undone_line(event, self._start_ns) for event in events]
 
     def killed(self, events: Sequence[BackendKilled]) -> None:
         """Show which backend is gone."""

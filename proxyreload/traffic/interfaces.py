@@ -52,6 +52,14 @@ class Incoming(Protocol):
         """Judge what has come, where the client ends the exchange with the run; None: it cannot be ended here."""
 
 
+class Counting(Incoming, Protocol):
+    """One that is many messages."""
+
+    @property
+    def messages(self) -> int:
+        """How many have come so far."""
+
+
 class Short:
     """An answer that is short, so that what the client keeps of it is enough, and that is waited for at the end."""
 
@@ -70,6 +78,7 @@ class ClientEnd:
     rests until connections are being closed. ``quiet_s`` is the longest that nothing comes or goes by the kind's own
     doing, ``lasts_s`` how long an exchange takes by itself; ``read_per_s`` are the bytes of an answer that are read in
     a second at most; ``streams``: so many exchanges at once over one HTTP/2 connection, 0: one at a time, HTTP/1.1.
+    ``counted``: what takes an answer is `Counting`, for that is many messages.
     """
 
     method = "GET"
@@ -81,6 +90,7 @@ class ClientEnd:
     lasts_s = 0.0
     read_per_s: float | None = None
     streams = 0
+    counted = False
 
     def body(self, request_id: bytes) -> bytes:  # noqa: ARG002
         """Return what is sent behind the head; its length is told in `fields`."""

@@ -41,6 +41,8 @@ def end(request_id: bytes, number: int) -> bytes:
 class Listening(ClientEnd):
     """Listens to one stream after another."""
 
+    counted = True
+
     def __init__(self, values: Values) -> None:
         """Expect an event `every` so often, over `length`."""
         self.quiet_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
@@ -65,6 +67,11 @@ class Heard:
         self._next = 0
         self._ended = False
         self._wrong = ("", "")
+
+    @property
+    def messages(self) -> int:
+        """How many events have come, in their order."""
+        return self._next
 
     def take(self, data: bytes) -> None:
         """Take the next bytes."""

@@ -108,7 +108,8 @@ def judge_closures(closures: Closures, *, by_change: bool = True) -> Judgement:
         reasons.append(f"{counted(unsolicited, 'idle connection')} had bytes that no request asked for")
     for ending, word in ((Ending.ANNOUNCED, "announced"), (Ending.IDLE, "while idle"), (Ending.CUT, "cut")):
         if closures.front.get(ending):
-            reasons.append(f"{counted(closures.front[ending], 'front connection')} closed, {word}")
+            how = f" ({by_class(closures.words)})" if ending is Ending.ANNOUNCED and closures.words else ""
+            reasons.append(f"{counted(closures.front[ending], 'front connection')} closed, {word}{how}")
     if closures.back:
         reasons.append(f"{counted(closures.back, 'backend connection')} closed that could have stayed")
     if unsolicited:

@@ -11,6 +11,9 @@ from typing import Any
 import attrs
 
 from proxyreload.history.events import (
+    CLOSE_FRAME,
+    GOAWAY,
+    RESET,
     Arrival,
     BackClosed,
     BackendKilled,
@@ -19,6 +22,7 @@ from proxyreload.history.events import (
     Broken,
     Change,
     ConnectionChanged,
+    Drained,
     Ended,
     EndedEarly,
     Ending,
@@ -27,7 +31,9 @@ from proxyreload.history.events import (
     FarKept,
     FrontClosed,
     Held,
+    LeftUndone,
     OldGeneration,
+    Paced,
     Phase,
     RateChanged,
     RecordLost,
@@ -45,9 +51,10 @@ from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.ledger import Ledger
 from proxyreload.ledger.loss import Loss
-from proxyreload.verdict.backends import bounded
+from proxyreload.verdict.answers import Answers
 from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.counts import Counts
+from proxyreload.verdict.generations import Generations
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.phases import LatencyPhase, Phases
 from proxyreload.verdict.proof import Proof
@@ -56,11 +63,13 @@ from proxyreload.verdict.tally import Tallies, kinds_of
 from proxyreload.verdict.windows import Closures, ObservedChange, Windows
 
 #: What is told of what was taken.
-Derived = ConnectionChanged | Loss
+Derived = ConnectionChanged | Loss | Drained
 #: Connections that were closed while they rested, of which it is kept when: no row tells.
 CLOSED_KEPT = 5_000
-#: An instance's share of the answers is told from at least so many, from before the change before if need be.
-SHARE_FROM = 100
+#: Long exchanges of which it is kept when their messages came.
+PACES_KEPT = 1_000
+#: Of those that ended by one of these it is told which: rows know no more than that they were announced, or cut.
+_PROTOCOLS = frozenset({GOAWAY, CLOSE_FRAME, RESET})
 
 
 @attrs.define
@@ -77,25 +86,25 @@ class Observation:
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic
     skipped: list[str] = attrs.field(factory=list)  #: steps that the run was ended before
     unproved: list[Unproved] = attrs.field(factory=list)
+    left_undone: list[LeftUndone] = attrs.field(factory=list)  #: by plugins, of what they go on with after a change
     old_generation: OldGeneration | None = None  #: where it was looked for
     ledger: Ledger = attrs.field(factory=Ledger)  #: what became of each request
     causes: Counter[Cause] = attrs.field(factory=Counter)  #: of the losses
-    answers_by_instance: Counter[str] = attrs.field(factory=Counter)  #: of so many at most (`bounded`)
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
     _stopping_ns: int = 0
+    paces: list[Paced] = attrs.field(factory=list)  #: of exchanges that are many messages, the first so many
+    generations: Generations = attrs.field(factory=Generations)  #: of the proxy's processes, where they can be told
     _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
     _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
     goaways: list[WentAway] = attrs.field(factory=list)  #: in the order of time, the first so many
     closed_idle: list[FrontClosed] = attrs.field(factory=list)  #: while they rested, the first so many
+    closed_by_protocol: list[FrontClosed] = attrs.field(factory=list)  #: by GOAWAY, close frame or reset, likewise
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
-    _answers: int = 0
-    _recent: Counter[str] = attrs.field(factory=Counter)  # answers by instance since the last change
-    _earlier: Counter[str] = attrs.field(factory=Counter)  # and before it, as far as shares are told from them
-    _open: dict[str, ObservedChange] = attrs.field(factory=dict)  # each instance's latest change
+    _answers: Answers = attrs.field(factory=Answers)
     _unshown: list[ObservedChange] = attrs.field(factory=list)  # about no one backend, applied, not seen yet
     _removed: set[str] = attrs.field(factory=set)
     _takes: Mapping[type, Callable[[Any], Sequence[Derived] | None]] = attrs.field(init=False)
@@ -112,11 +121,13 @@ class Observation:
             RateChanged: self.rates.extend,
             BaselineTaken: self._baseline,
             BackendLeaving: self.ledger.surroundings.left,
-            BackendKilled: self.ledger.killed,
-            RecordLost: self.ledger.record_lost,
+            BackendKilled: self._killed,
+            RecordLost: self._record_lost,
             Unproved: self.unproved.extend,
+            LeftUndone: self.left_undone.extend,
             OldGeneration: self._outlasted,
-            Held: self.ledger.surroundings.held,
+            Held: self._held,
+            Paced: self._paced,
             StoodStill: self.ledger.surroundings.stood,
             Said: self.ledger.surroundings.said,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
@@ -138,15 +149,15 @@ class Observation:
     def take(self, topic: type, events: Sequence[Event]) -> Sequence[Derived]:
         """Take the next events of one topic in the order of time.
 
-        Returns what is told of them: whose connection has changed, and what has been lost.
+        Returns what is told of them: whose connection has changed, what has been lost, who has drained.
         """
         derived = self._takes[topic](events) or ()
-        losses = self.ledger.taken()
-        if not losses:
+        losses, drained = self.ledger.taken(), self._answers.drains.taken()
+        if not (losses or drained):
             return derived
         for loss in losses:
             self._lost(loss)
-        return [*derived, *losses]
+        return [*derived, *losses, *drained]
 
     @property
     def lost_records(self) -> Sequence[RecordLost]:
@@ -162,6 +173,11 @@ class Observation:
     def before(self) -> Closures:
         """What was closed before the first change."""
         return self._windows.before
+
+    @property
+    def answers_by_instance(self) -> Counter[str]:
+        """How often each backend answered, of so many at most."""
+        return self._answers.by_instance
 
     @property
     def phases(self) -> list[LatencyPhase]:
@@ -201,8 +217,7 @@ class Observation:
 
     def look(self) -> None:
         """Measure how long each instance has been silent until now, for a judgement before the end."""
-        for change in self._open.values():
-            self._measure_silence(change)
+        self._answers.look()
 
     def _started(self, events: Sequence[Started]) -> None:
         self.started_ns, self._kinds_of_clients = events[0].at_ns, events[0].kinds
@@ -213,6 +228,7 @@ class Observation:
 
     def _ended(self, events: Sequence[Ended]) -> None:
         self.ended_ns = events[0].at_ns
+        self._answers.drains.stopping(self.ended_ns)
         self.ledger.finish()
         self.look()
 
@@ -240,6 +256,23 @@ class Observation:
 
     def _stopping(self, events: Sequence[Stopping]) -> None:
         self._stopping_ns = events[0].at_ns
+        self._answers.drains.stopping(self._stopping_ns)
+
+    def _paced(self, events: Sequence[Paced]) -> None:
+        self.paces += events[: PACES_KEPT - len(self.paces)]
+
+    def _held(self, events: Sequence[Held]) -> None:
+        self.ledger.surroundings.held(events)
+        change = self.changes[-1].number if self.changes else 0
+        self.generations.held(events, self.started_ns, change, self.ledger.kind_of_client)
+
+    def _killed(self, events: Sequence[BackendKilled]) -> None:
+        self.ledger.killed(events)
+        self._answers.drains.gone(events)
+
+    def _record_lost(self, events: Sequence[RecordLost]) -> None:
+        self.ledger.record_lost(events)
+        self._answers.drains.gone(events)
 
     def _stalled(self, events: Sequence[Stalled]) -> None:
         self.stall_ns = max(self.stall_ns, *(event.peak_ns for event in events))
@@ -254,13 +287,17 @@ class Observation:
             return
         self.ledger.arrived(arrivals)
         by_instance, by_client = self.arrivals_by_instance, self._arrivals_by_client
+        slow = []  # or not answered: nearly all are told of once
         for arrival in arrivals:
             request_id = arrival.request_id
+            if arrival.again or not arrival.answered_ns:
+                slow.append(arrival)
             if request_id and not arrival.again and arrival.received_ns >= started_ns:
                 by_instance[arrival.instance] = by_instance.get(arrival.instance, 0) + 1
                 client = request_id.partition("-")[0]
                 if client in by_client:  # whoever else there is would have no end
                     by_client[client] += 1
+        self._answers.drains.arrived(slow)
 
     def _exchanged(self, exchanges: Sequence[Exchange]) -> Sequence[ConnectionChanged]:
         changed = self.counts.add(exchanges)
@@ -268,7 +305,9 @@ class Observation:
         failed = [each for each, _opened_ns in self.counts.failed]
         kinds = kinds_of(exchanges)
         self.kinds.add(exchanges, kinds, failed)
-        self._charge(exchanges, kinds, failed)
+        oldest_ns = min([each.written_ns for each in exchanges]) if self.changes else 0
+        self._charge(exchanges, kinds, failed, oldest_ns)
+        self._answers.drains.failed(failed)
         for exchange, opened_ns in self.counts.failed:
             change = self._windows.at(exchange.charged_ns)
             if change is not None:
@@ -277,15 +316,20 @@ class Observation:
         if self._unshown:
             for exchange in exchanges:
                 self._unshown = [change for change in self._unshown if not change.shown_by(exchange)]
-        self._answered(exchanges)
+        self._answers.add(exchanges, oldest_ns)
         return changed
 
-    def _charge(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int], failed: Sequence[Exchange]) -> None:
-        """Count each exchange in the window in which its request was written, or in which it broke if it is long."""
+    def _charge(
+        self, exchanges: Sequence[Exchange], kinds: Mapping[str, int], failed: Sequence[Exchange], oldest_ns: int
+    ) -> None:
+        """Count each exchange in the window in which its request was written, or in which it broke if it is long.
+
+        The first of them was written at `oldest_ns`.
+        """
         change = self.changes[-1] if self.changes else None
         if change is None:
             return
-        if min([each.written_ns for each in exchanges]) >= change.requested_ns:  # nearly always
+        if oldest_ns >= change.requested_ns:  # nearly always
             change.kinds.add(exchanges, kinds, failed)
             return
         for exchange in exchanges:
@@ -308,6 +352,7 @@ class Observation:
             change.applied_ns = event.at_ns
             if event.action == "remove":
                 self._removed.add(event.instance)
+                self._answers.removed(change, self.ledger)
             elif not event.instance:
                 self._unshown.append(change)
 
@@ -316,11 +361,12 @@ class Observation:
         for event in events:
             if not event.probe and not self.ended_ns:
                 change = self._windows.at(event.closed_ns)
-                front = self._windows.closures_of(change).front
-                front[event.ending] = front.get(event.ending, 0) + 1
+                self._windows.closures_of(change).closed(event)
                 self.kinds.closed(event.kind, event.ending)
                 if event.ending is Ending.IDLE and len(self.closed_idle) < CLOSED_KEPT:
                     self.closed_idle.append(event)
+                if event.how in _PROTOCOLS and len(self.closed_by_protocol) < CLOSED_KEPT:
+                    self.closed_by_protocol.append(event)
                 if change is not None:
                     change.kinds.closed(event.kind, event.ending)
 
@@ -347,41 +393,11 @@ class Observation:
         return self._removed
 
     def _request(self, event: Change) -> None:
-        instance = event.instance
-        before = self._open.get(instance)
-        if before is not None:
-            self._measure_silence(before)
-        if self._recent.total() >= SHARE_FROM:
-            self._earlier = Counter()
-        self._earlier.update(self._recent)
-        self._recent = Counter()
-        answers = self._earlier.total()
-        share_before = self._earlier[instance] / answers if answers else 0.0
-        change = self._windows.open(event, share_before, self._answers)
-        if instance:
-            self._open[instance] = change
-        self._removed.discard(instance)
+        change = self._windows.open(event, self._answers.requested(event.instance), self._answers.total)
+        if event.instance:
+            self._answers.follow(change)
+        self._removed.discard(event.instance)
         self._phases.requested(event.number)
-
-    def _measure_silence(self, change: ObservedChange) -> None:
-        change.silence = self._answers - change.answers_mark
-
-    def _answered(self, exchanges: Sequence[Exchange]) -> None:
-        """Note who answered: each instance's total at once, and one by one only for those that were changed."""
-        batch = Counter([exchange.instance for exchange in exchanges])
-        batch.pop("", None)
-        batch = bounded(batch, self.answers_by_instance.keys(), self._open.keys())
-        self._recent.update(batch)
-        self.answers_by_instance.update(batch)
-        if not self._open.keys().isdisjoint(batch):
-            answers = self._answers
-            for exchange in exchanges:
-                if exchange.instance:
-                    answers += 1
-                    change = self._open.get(exchange.instance)
-                    if change is not None:
-                        change.answered(exchange, answers)
-        self._answers += batch.total()
 
 
 def observe(history: Iterable[tuple[type, Sequence[Event]]]) -> Observation:

@@ -1,10 +1,12 @@
 """Each change, what was seen in its window, and whose window a moment falls into."""
 
 from bisect import bisect_right
+from collections import Counter
 
 import attrs
 
-from proxyreload.history.events import Change, Ending, Exchange, change_name
+from proxyreload.history.events import Change, Ending, Exchange, FrontClosed, change_name
+from proxyreload.verdict.draining import Drain
 from proxyreload.verdict.tally import Tallies
 
 
@@ -13,7 +15,16 @@ class Closures:
     """Connections that the proxy closed."""
 
     front: dict[Ending, int] = attrs.field(factory=dict)
+    words: Counter[str] = attrs.field(
+        factory=Counter
+    )  #: by which word of its protocol a front connection was announced
     back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
+
+    def closed(self, event: FrontClosed) -> None:
+        """Count a front connection."""
+        self.front[event.ending] = self.front.get(event.ending, 0) + 1
+        if event.ending is Ending.ANNOUNCED and event.how != event.ending.value:
+            self.words[event.how] += 1
 
     @property
     def unannounced(self) -> int:
@@ -43,8 +54,9 @@ class ObservedChange:
     answers: int = 0  #: from the instance, since the request
     stragglers: int = 0  #: from a removed instance, to what was sent after it was applied
     outdated: int = 0  #: failures answered over connections from before it, to what was sent after it was applied
-    drained_ns: int = 0  #: its last answer to what was sent before, if that came after
-    silence: int = 0  #: answers from others since its last one
+    drain: Drain | None = None  #: of a removal that was applied: what had begun there before
+    silence: int = 0  #: answers from others since its last one, to what was sent after a removal was applied
+    begun_before: int = 0  #: such answers to what was sent before that: where that went says nothing
     closures: Closures = attrs.field(factory=Closures)
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic in its window
     answers_mark: int = 0  #: how many answers the run had had at its last one
@@ -70,6 +82,12 @@ class ObservedChange:
         return bool(self.applied_ns or self.refused)
 
     @property
+    def drained_ns(self) -> int:
+        """When the last of what had begun at a removed backend ended; 0 if that was before it was applied, or never."""
+        drain = self.drain
+        return drain.drained_ns if drain is not None and drain.last_ns else 0
+
+    @property
     def effective_ns(self) -> int:
         """When the traffic first showed it, or last contradicted it; 0 if that was never.
 
@@ -85,19 +103,26 @@ class ObservedChange:
         """
         if self.action == "add" and exchange.sent_ns < self.requested_ns:
             return
+        self.answers += 1
+        if self.action == "remove" and self.applied_ns:
+            if exchange.sent_ns <= self.applied_ns:
+                return  # what began before may end there: that says nothing of where the proxy sends what is new
+            self.stragglers += 1
         # One that broke off, or stalled until the client's time-out, counts when it began.
         answered_ns = exchange.first_byte_ns if exchange.failure and exchange.first_byte_ns else exchange.ended_ns
-        self.answers += 1
-        if self.action == "remove" and self.applied_ns and answered_ns > self.applied_ns:
-            if exchange.sent_ns <= self.applied_ns:
-                # What began before may be ended there: that says nothing of where the proxy sends what is new.
-                self.drained_ns = max(self.drained_ns, answered_ns)
-                return
-            self.stragglers += 1
-        self.answers_mark = answers
+        self.answers_mark, self.begun_before = answers, 0
         self.last_answer_ns = max(self.last_answer_ns, answered_ns)
         if not self.first_answer_ns:
             self.first_answer_ns = answered_ns
+
+    def is_removed_after(self, at_ns: int) -> bool:
+        """Whether this is a removal that was applied after that."""
+        return self.action == "remove" and bool(self.applied_ns) and self.applied_ns >= at_ns
+
+    def passed(self, exchange: Exchange) -> None:
+        """Note an answer that says nothing of a removal, whoever gave it: its request had been sent before."""
+        if exchange.sent_ns <= self.applied_ns:
+            self.begun_before += 1
 
     def failed(self, exchange: Exchange, opened_ns: int) -> None:
         """Note a failure in its window, over a connection that was opened at `opened_ns`.

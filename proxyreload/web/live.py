@@ -16,9 +16,11 @@ from proxyreload.history.events import (
     Broken,
     Change,
     ConnectionChanged,
+    Drained,
     Ended,
     Exchange,
     FrontClosed,
+    LeftUndone,
     Phase,
     RateChanged,
     ReporterFailed,
@@ -27,6 +29,7 @@ from proxyreload.history.events import (
 from proxyreload.system.clock import NS_PER_US, ClockNs, seconds
 from proxyreload.system.untrusted import printable
 from proxyreload.verdict.counts import Counts
+from proxyreload.verdict.judgement import by_class
 from proxyreload.verdict.tally import kinds_of
 from proxyreload.web.back import BackConnections
 from proxyreload.web.lanes import STRIPS_AT_MOST
@@ -97,6 +100,8 @@ class Live:
         bus.subscribe(ConnectionChanged, self.connection_changed, name)
         bus.subscribe(FrontClosed, self.front_closed, name)
         bus.subscribe(Change, self.change, name)
+        bus.subscribe(Drained, self.drained, name)
+        bus.subscribe(LeftUndone, self.undone, name)
         bus.subscribe(BackendKilled, self.killed, name)
         bus.subscribe(BackendLeaving, self.leaving, name)
         bus.subscribe(RateChanged, self.rate_changed, name)
@@ -173,7 +178,7 @@ class Live:
                 self._slice.closed[event.kind, event.ending.value] += 1
                 self._strips.lost(event.client, event.connection, at_s)
                 if event.client in self._strips.drawn and len(self._slice.ends) < _ENDS_AT_MOST:
-                    self._slice.ends.append([event.client, at_s, event.ending.value])
+                    self._slice.ends.append([event.client, at_s, event.how])
 
     def change(self, events: Sequence[Change]) -> None:
         """Note how far a change has come."""
@@ -188,6 +193,16 @@ class Live:
                     self.behind.add(event.instance)
                 elif event.action == "remove":
                     self.behind.discard(event.instance)
+        self.changed()
+
+    def drained(self, events: Sequence[Drained]) -> None:
+        """Note at which removed backend nothing is left."""
+        self.notes.extend(f"change {event.number}, {event.name}: drained ({by_class(event.kinds)})" for event in events)
+        self.changed()
+
+    def undone(self, events: Sequence[LeftUndone]) -> None:
+        """Note what could not be done after a change."""
+        self.notes.extend(f"left undone: {event.what}: {event.reason}" for event in events)
         self.changed()
 
     def killed(self, events: Sequence[BackendKilled]) -> None:

@@ -10,6 +10,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Ra
 from bokeh.models.annotations import LabelSet
 from bokeh.plotting import figure
 
+from proxyreload.history.events import CLOSE_FRAME, GOAWAY, RESET
 from proxyreload.report.connections import ANNOUNCED, CUT, IDLE
 from proxyreload.report.figures import (
     LATENCY_KEYS,
@@ -39,7 +40,7 @@ _CLASSES = 6
 _LANES_AT_MOST = 60
 #: How the end of a connection is marked, as in a report.
 _ENDS = {
-    **{ending: END_MARKS[ending] for ending in (ANNOUNCED, IDLE, CUT)},
+    **{ending: END_MARKS[ending] for ending in (ANNOUNCED, IDLE, CUT, GOAWAY, CLOSE_FRAME, RESET)},
     "unasked": ("diamond", "closed for bytes that nobody asked for", LOST),
 }
 

@@ -1,12 +1,17 @@
 """An observation of what comes over a bus, as a run wires it."""
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Event
+from proxyreload.record.runfile import RunFile
 from proxyreload.run.wiring import VERDICT
+from proxyreload.verdict.judgement import judge
 from proxyreload.verdict.observation import Observation
 
 
@@ -21,3 +26,13 @@ def observed(bus: EventBus) -> Observation:
     for topic in observation.topics:
         bus.subscribe(topic, partial(take, topic), VERDICT)
     return observation
+
+
+def run_json(observation: Observation, folder: Path) -> dict[str, Any]:
+    """Return what stands in the run's file."""
+    run_file = RunFile(folder / "run.json")
+    run_file.open({"plugin": "it"})
+    run_file.finish(observation, judge(observation))
+    run_file.close()
+    content: dict[str, Any] = json.loads(run_file.path.read_text(encoding="utf-8"))
+    return content

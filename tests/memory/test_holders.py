@@ -12,7 +12,7 @@ import pytest
 
 from proxyreload.history.events import Held
 from proxyreload.proxy import holders
-from proxyreload.proxy.holders import Holders, processes
+from proxyreload.proxy.holders import Holders, lives, processes
 from proxyreload.system.tcptable import inodes, peers
 
 from .clocks import START_NS
@@ -53,15 +53,28 @@ def test_of_a_process_that_is_gone_there_is_nothing() -> None:
 
 def test_new_processes_are_another_generation(listening: socket.socket) -> None:
     port, pids = listening.getsockname()[1], [os.getpid()]
-    looking = Holders(port, lambda: START_NS, lambda: pids)
+    living = {os.getpid()}
+    looking = Holders(port, lambda: START_NS, lambda: pids, living.__contains__)
     with socket.create_connection((HOST, port)) as client, listening.accept()[0]:
         client_port = client.getsockname()[1]
-        assert looking.look() == Held(0, {client_port: 0}, START_NS)
-        assert looking.look() == Held(0, {client_port: 0}, START_NS)
+        assert looking.look() == Held(0, {client_port: 0}, START_NS, frozenset({0}))
+        assert looking.look() == Held(0, {client_port: 0}, START_NS, frozenset({0}))
         pids += [2**22 + 1, 2**22 + 2]
-        assert looking.look() == Held(1, {client_port: 0}, START_NS)
+        living.add(2**22 + 2)
+        assert looking.look() == Held(1, {client_port: 0}, START_NS, frozenset({0, 1}))
+        assert looking.old == {0}
         pids.append(2**22 + 3)
-        assert looking.count() == Held(2, {}, START_NS)
+        living.add(2**22 + 3)
+        assert looking.known() == Held(1, {}, START_NS, frozenset({0, 1}))  # nobody is looked for
+        assert looking.count() == Held(2, {}, START_NS, frozenset({0, 1, 2}))
+        living.remove(os.getpid())
+        assert looking.old == {1}
+
+
+def test_a_process_lives_until_it_is_gone() -> None:
+    assert lives(os.getpid())
+    assert lives(1)  # somebody else's, perhaps
+    assert not lives(2**22 + 1)
 
 
 def test_without_a_proxy_there_are_no_processes() -> None:
@@ -76,4 +89,4 @@ def test_where_no_descriptor_is_left_nothing_is_known(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(holders, "strangers", exhausted)
     assert processes() == []
-    assert Holders(1, lambda: START_NS).look() == Held(-1, {}, START_NS)
+    assert Holders(1, lambda: START_NS).look() == Held(-1, {}, START_NS, frozenset())

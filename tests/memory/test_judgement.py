@@ -2,6 +2,7 @@
 
 import re
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,11 +19,12 @@ from proxyreload.verdict.judgement import (
     detection_limit,
     judge,
     judge_change,
+    judge_closures,
     worst,
 )
 
 from .clocks import START_NS, some_examples
-from .happened import change, exchange, failed
+from .happened import change, exchange, failed, front_closed
 from .observing import observed
 
 
@@ -363,3 +365,19 @@ def test_the_limit_of_a_small_run_is_a_plain_number_below_a_million_in_a_million
     else:
         assert "e" not in limit[1]
         assert float(limit[1].replace(",", "")) < 1_000_000
+
+
+def test_by_which_word_of_its_protocol_a_closing_was_announced_is_said() -> None:
+    bus = EventBus()
+    observation = observed(bus)
+    bus.publish(Started(START_NS))
+    bus.publish(change(Phase.REQUESTED, START_NS + 1, "reload", ""))
+    for message in ("GOAWAY, last id 7", "GOAWAY, last id 9", "close frame 1001", ""):
+        bus.publish(attrs.evolve(front_closed(Ending.ANNOUNCED), closed_ns=START_NS + 2, message=message))
+    bus.publish(attrs.evolve(front_closed(Ending.IDLE), closed_ns=START_NS + 2, message="reset"))
+    closures = observation.changes[0].closures
+    assert judge_closures(closures).reasons == (
+        "4 front connections closed, announced (2 goaway, 1 close frame)",
+        "1 front connection closed, while idle",
+    )
+    assert [event.how for event in observation.closed_by_protocol] == ["goaway", "goaway", "close frame", "reset"]

@@ -1,9 +1,7 @@
 """What became of each kind, in each change's window and in the whole run, and when that is racy."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
@@ -15,7 +13,6 @@ from proxyreload.history.events import Arrival, Ended, Ending, Event, Exchange, 
 from proxyreload.history.failures import TURNED_AWAY
 from proxyreload.ledger.cause import Cause
 from proxyreload.record.csvfile import COLUMNS, CsvFile
-from proxyreload.record.runfile import RunFile
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.verdict.judgement import Verdict, judge, judge_change, judge_kind, judge_kinds, who_lost
@@ -25,7 +22,7 @@ from proxyreload.verdict.tally import Tallies, Tally, kinds_of
 
 from .clocks import START_NS
 from .happened import change, exchange, failed
-from .observing import observed
+from .observing import observed, run_json
 
 KINDS = ("get", "idle", "post", "stream")
 few_examples = settings(max_examples=60)
@@ -181,15 +178,6 @@ def verdicts(observation: Observation) -> tuple[str, list[str], dict[str, str]]:
     changes = [judge_change(each).verdict.value for each in observation.changes]
     kinds = {kind: judgement.verdict.value for kind, judgement in judge_kinds(observation).items()}
     return judge(observation).verdict.value, changes, kinds
-
-
-def run_json(observation: Observation, folder: Path) -> dict[str, Any]:
-    """Return what stands in the run's file."""
-    run_file = RunFile(folder / "run.json")
-    run_file.open({"plugin": "it"})
-    run_file.finish(observation, judge(observation))
-    content: dict[str, Any] = json.loads(run_file.path.read_text(encoding="utf-8"))
-    return content
 
 
 def test_a_run_of_which_nothing_was_closed_is_seamless() -> None:

@@ -309,5 +309,7 @@ def test_who_holds_the_connections_is_looked_at_before_a_change_and_what_is_new_
     scene.proxy.done()
     result_of(change)
     told = [event.phase if isinstance(event, Change) else event for event in scene.events]
-    first, second = (Held(number, {}, scene.time.ns()) for number in (0, 1))  # as it is told, which is never late
+    first, second = (
+        Held(number, {}, scene.time.ns(), frozenset()) for number in (0, 1)
+    )  # as it is told, which is never late
     assert told == [first, Phase.REQUESTED, Phase.APPLIED, second]

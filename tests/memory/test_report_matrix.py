@@ -40,6 +40,7 @@ def test_it_reads_what_compare_writes(written: Path) -> None:
     assert slow.times == {
         "applied_ms": 2,
         "effective_ms": 2,
+        "drained_ms": None,
         "p99_steady_us": 100,
         "p99_around_us": 300,
         "p99_floor_us": 50,

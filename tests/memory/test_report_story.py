@@ -126,7 +126,7 @@ def test_how_front_connections_ended(tmp_path: Path) -> None:
     told = story(tmp_path, rows)
     front = front_connections(told)
     assert told.probe == 2
-    assert front.ends(told.plain(front.client)) == {"announced": 1, "idle": 1, "cut": 1, "closed": 0, "open": 2}
+    assert front.ends(told.plain(front.client)) == {"announced": 1, "idle": 1, "reset": 1, "open": 2}
     assert front_changed(told, front) == 3
     assert front.requests.tolist() == [2, 2, 2, 1, 1, 1, 1, 1]
     assert front.opened_us.tolist()[:2] == [700, 2700]
@@ -137,7 +137,7 @@ def test_the_ancestors_rows_do_not_tell_an_announced_end_from_an_idle_one(tmp_pa
     rows = [row(1000, front_port=1), row(2000, front_port=2), lost(3000, front_port=2), row(4000, front_port=3)]
     told = story(tmp_path, rows, columns=ANCESTORS)
     front = front_connections(told)
-    assert front.ends(told.plain(front.client)) == {"announced": 0, "idle": 0, "cut": 1, "closed": 1, "open": 1}
+    assert front.ends(told.plain(front.client)) == {"reset": 1, "closed": 1, "open": 1}
     assert not list(curves(told, 2))
 
 

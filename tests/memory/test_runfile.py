@@ -32,7 +32,7 @@ def observed(*, losses: int = 1) -> Observation:
     def answers(at_s: float, *instances: str) -> None:
         at_ns = START_NS + ns(at_s)
         for instance in instances * 10:
-            bus.arrived(Arrival(instance, "0-0", 50000, 0, at_ns))
+            bus.arrived(Arrival(instance, "0-0", 50000, 0, at_ns, at_ns, at_ns))
             sent_ns = at_ns - NS_PER_MS
             bus.exchanged(exchange(instance=instance, due_ns=sent_ns, written_ns=sent_ns, ended_ns=at_ns))
 

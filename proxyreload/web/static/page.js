@@ -313,7 +313,8 @@ function swatch(key) {
   const dashes = {solid: "none", dashed: "6", dotted: "2 4", dashdot: "2 4 6 4"};
   const shapes = {
     x: "M8 2 18 12M18 2 8 12", circle: "M8 7a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", square: "M8.5 2.5h9v9h-9z",
-    diamond: "M13 1l5 6-5 6-5-6z",
+    diamond: "M13 1l5 6-5 6-5-6z", triangle: "M13 2l5.5 10h-11z", inverted_triangle: "M13 12l5.5-10h-11z",
+    asterisk: "M8 2 18 12M18 2 8 12M13 0v14M6 7h14",
   };
   if (key.dash) add("path", {...stroke, d: "M0 7H26", "stroke-dasharray": dashes[key.dash]});
   else if (key.shape) add("path", {...stroke, d: shapes[key.shape]});

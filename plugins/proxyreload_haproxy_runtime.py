@@ -1,0 +1,184 @@
+"""HAProxy, changed over its runtime API: no connection of a client is touched.
+
+https://docs.haproxy.org/2.8/management.html#9.3
+"""
+
+from collections.abc import Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from proxyreload.errors import ChangeError
+from proxyreload.proxy.interfaces import IReloads, IUpgrades
+from proxyreload.proxy.upstream import Upstream
+from proxyreload_haproxy_program import POOL, HAProxy
+
+#: The columns of ``show servers conn`` with the address, the port and the connections in use.
+ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
+
+#: How many backends can be added to those of the start with `Slots`, and what stands in a slot that is free.
+SPARE_SLOTS, FREE = 8, "127.0.0.1:1 disabled"
+
+#: How long the next look at what still drains waits after the first, and at most: each is twice as late as the one
+#: before, for a WebSocket may last for hours.
+LOOK_AGAIN_S, LOOK_AGAIN_AT_MOST_S = 0.01, 0.25
+
+
+@attrs.define(eq=False)
+class Drain:
+    """A server to which nothing new is sent, and at which something may be under way."""
+
+    over: Deferred[None] | None = None
+    given_up: bool = False
+
+
+@attrs.define
+class Draining(HAProxy):
+    """A server is removed as soon as nothing new is sent to it; what has begun there ends while the run goes on."""
+
+    _drains: dict[str, Drain] = attrs.field(factory=dict, init=False)  #: by server
+
+    async def reload(self) -> None:
+        """Reload; the new process knows of no drain, and the old one ends what it has by itself."""
+        drains = tuple(self._drains)
+        for server in drains:
+            await self._give_up(server)
+        try:
+            await super().reload()
+        except ChangeError:
+            for server in drains:
+                self._finish_later(server)
+            raise
+
+    async def _drain(self, server: str) -> None:
+        """Send nothing new to a server, which is in effect when HAProxy answers, and go on with what follows."""
+        await self._command(f"set server app/{server} state drain")
+        self._finish_later(server)
+
+    def _finish_later(self, server: str) -> None:
+        drain = self._drains[server] = Drain()
+        drain.over = self.workspace.meanwhile(self._finish(server, drain), f"HAProxy lets go of app/{server}")
+
+    async def _finish(self, server: str, drain: Drain) -> None:
+        """When no connection is in use any more: maintenance, which purges what is idle then, and the rest."""
+        wait_s = LOOK_AGAIN_S
+        while not drain.given_up and (await self._connections(server))[USED_COLUMN] != "0":
+            await deferLater(self.workspace.reactor, wait_s)
+            wait_s = min(2 * wait_s, LOOK_AGAIN_AT_MOST_S)
+        if not drain.given_up:
+            await self._command(f"set server app/{server} state maint")
+            await self._vacate(server, drain)
+        if not drain.given_up:
+            del self._drains[server]
+
+    async def _vacate(self, server: str, drain: Drain) -> None:
+        """Do what is left once a server is in maintenance; nothing more if the drain is given up meanwhile."""
+
+    async def _give_up(self, server: str) -> None:
+        """Leave a drain where it is, after the command that is under way; nothing if there is none."""
+        drain = self._drains.pop(server, None)
+        if drain is not None and drain.over is not None:
+            drain.given_up = True
+            await drain.over
+
+    async def _servers_known(self) -> dict[str, list[str]]:
+        """Return the columns of ``show servers conn`` by ``app/`` and the server's name."""
+        rows = map(str.split, (await self._ask("show servers conn app")).splitlines())
+        return {row[0]: row for row in rows if row}
+
+    async def _connections(self, server: str) -> list[str]:
+        """Return those of a server."""
+        known = await self._servers_known()
+        if f"app/{server}" not in known:
+            msg = f"HAProxy knows no server app/{server}"
+            raise ChangeError(msg)
+        return known[f"app/{server}"]
+
+
+@implementer(IReloads, IUpgrades)
+@attrs.define
+class Runtime(Draining):
+    """Servers are added and deleted in the running process; no connection of a client is touched.
+
+    https://docs.haproxy.org/2.8/management.html#9.3-add%20server
+    """
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """``add server``, which adds it in maintenance, so ``enable server``; one that still drains is ready again."""
+        name = upstream.name
+        drains = name in self._drains
+        await self._give_up(name)
+        if drains and f"app/{name}" in await self._servers_known():
+            await self._command(f"set server app/{name} state ready")
+        else:
+            await self._command(f"add server app/{name} {upstream.address} {POOL}", "registered")
+            await self._command(f"enable server app/{name}")
+        self._write_config({**self._servers, name: upstream.address})  # or a reload would lose it
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Drain it; ``del server`` follows when nothing is left."""
+        await self._drain(upstream.name)
+        self._write_config({name: self._servers[name] for name in self._servers if name != upstream.name})
+
+    async def _vacate(self, server: str, drain: Drain) -> None:
+        """``del server``, which is refused for seconds if any connection is left."""
+
+        async def deleted() -> bool:
+            if drain.given_up:
+                return True
+            said = await self._ask(f"del server app/{server}")
+            if "still has" not in said and "deleted" not in said.lower():
+                raise ChangeError(said)
+            return "deleted" in said.lower()
+
+        await self.workspace.until(deleted, f"app/{server} deleted")
+
+
+@implementer(IReloads, IUpgrades)
+@attrs.define
+class Slots(Draining):
+    """Servers that stand ready without an address, in maintenance, are given one: what was done before ``add server``.
+
+    https://docs.haproxy.org/2.8/management.html#9.3-set%20server
+    """
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start with a slot for each of them, and spare ones."""
+        addresses = [*(upstream.address for upstream in upstreams), *[FREE] * SPARE_SLOTS]
+        await self._start({f"slot{index}": address for index, address in enumerate(addresses)})
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """``set server addr`` of a free slot, then ``state ready``; one in which it still drains is ready again."""
+        slot = next(filter(None, [await self._still_there(slot, upstream) for slot in tuple(self._drains)]), None)
+        if slot is None:
+            slot = self._slot(FREE)
+            said = await self._ask(f"set server app/{slot} addr {upstream.host} port {upstream.port}")
+            if not await self._is_at(slot, upstream):
+                raise ChangeError(said)
+        await self._give_up(slot)
+        await self._command(f"set server app/{slot} state ready")
+        self._write_config({**self._servers, slot: upstream.address})
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Drain it; it is left in maintenance when nothing is under way there: a free slot."""
+        slot = self._slot(upstream.address)
+        await self._drain(slot)
+        self._write_config({**self._servers, slot: FREE})
+
+    async def _still_there(self, slot: str, upstream: Upstream) -> str:
+        """Return a slot that drains if it is this backend that does."""
+        return slot if await self._is_at(slot, upstream) else ""
+
+    async def _is_at(self, slot: str, upstream: Upstream) -> bool:
+        return (await self._connections(slot))[ADDRESS_COLUMNS] == [upstream.host, str(upstream.port)]
+
+    def _slot(self, address: str) -> str:
+        """Return the slot that holds an address; a free one is none that still drains."""
+        slots = (slot for slot, holds in self._servers.items() if holds == address and slot not in self._drains)
+        slot = next(slots, None)
+        if slot is None:
+            msg = f"none of the {len(self._servers)} slots has {address}"
+            raise ChangeError(msg)
+        return slot
