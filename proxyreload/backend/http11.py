@@ -242,8 +242,8 @@ class BackendConnection(SocketConnection):
         asked = self._asked if self._parser.should_upgrade() and self._replying is None else {}
         end = backend_end(self._kind) or (ECHOING if is_asked_for(asked) else BEHIND_OTHERS)
         head_only = self._parser.get_method() == b"HEAD"
-        body = self._body or Digest()
-        received = Received(self.site.resource.instance, request_id, self.source_port, body.length, body.told(), asked)
+        body, instance = self._body or Digest(), self.site.resource.instance
+        received = Received(instance, request_id, self.source_port, body.length, body.told(), asked=asked)
         turn = Turn(arrival, received, end, head_only=head_only)
         if self._replying is not None:
             self._waiting.append(turn)

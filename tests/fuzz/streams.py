@@ -127,18 +127,18 @@ REQUESTS = Target(
 
 def take_frames(data: bytes) -> None:
     """What a WebSocket's frames come to does not depend on the pieces, and no more of them is kept than is allowed."""
-    _end, pieces, stream = _split(data)
+    _end, pieces, stream = split(data)
     for by_client in (False, True):
-        whole, split = (Reassembly(masked=by_client, limit=_LONGEST_MESSAGE) for _time in range(2))
+        whole, cut = (Reassembly(masked=by_client, limit=_LONGEST_MESSAGE) for _time in range(2))
         messages = whole.take(stream)
-        assert [message for piece in pieces for message in split.take(piece)] == messages
-        assert (split.wrong, split.closed) == (whole.wrong, whole.closed)
+        assert [message for piece in pieces for message in cut.take(piece)] == messages
+        assert (cut.wrong, cut.closed) == (whole.wrong, whole.closed)
         assert all(len(payload) <= max(_LONGEST_MESSAGE, SHORT) for _opcode, payload in messages)
 
 
 def _frames() -> list[bytes]:
     said = [(TEXT, "hé".encode()), (BINARY, bytes(_LONGEST_MESSAGE)), (PING, b"p"), (CLOSE, b"\x03\xe9bye")]
-    return _uncut([b"".join(write(*each) for each in said) for write in (frame, masked)])
+    return cut_and_uncut([b"".join(write(*each) for each in said) for write in (frame, masked)])
 
 
 FRAMES = Target("frames", take_frames, _frames, (b"\x81", b"\x01", b"\x80", b"\x88\x02\x03\xe8", b"\x7e\x00\x7e"), 1024)
