@@ -34,6 +34,7 @@ from proxyreload.traffic.identity import PLAIN_KIND
 from proxyreload_control_books import NEVER_ARRIVED, Books, numbered
 from proxyreload_control_faults import (
     ALL_FINISHED,
+    ANEW,
     CLOSED_BEHIND,
     IN_VOLLEY,
     REFUSED,
@@ -52,7 +53,11 @@ from proxyreload_control_streams import Stream, StreamsFront
 #: How many requests there are between two faults, and how often each of them comes: of many, and of others.
 MANY_GAP, GAP = (100, 900), (1, 6)
 MANY_TIMES, TIMES = (3, 8), (1, 3)
+#: Kinds of which there are few exchanges, for they take long.
+LONG_GAP = {"websocket": (1, 3)}
 _FRESH = "fresh"
+#: What who waits is told, and how often.
+_PROCESSING, _PATIENCE_S = b"HTTP/1.1 102 Processing\r\n\r\n", 0.5
 _NOBODY = Sender("")
 
 
@@ -71,7 +76,7 @@ class Plan:
         chance = Random(f"{seed} {sender.kind} {sender.far}")  # noqa: S311
         many = sender.kind == PLAIN_KIND
         drawn = draw(faults_of(sender.kind, far=sender.far), MANY_TIMES if many else TIMES, chance)
-        gap = MANY_GAP if many else GAP
+        gap = MANY_GAP if many else LONG_GAP.get(sender.kind, GAP)
         return cls(deque(drawn), gap, chance, chance.randint(*gap))
 
     def due(self) -> Planned | None:
@@ -152,6 +157,7 @@ class Faults(Runtime):
             passing = Watched(front, head, self._upstream(front, sender), chunked=chunked)
             if self._holds(sender):
                 self._held.append(passing)
+                self._keep_patient(passing)
                 return passing
         passing.begin()
         return passing
@@ -286,7 +292,7 @@ class Faults(Runtime):
             if front.carried == 1:
                 return planned
             self._plans[sender].faults.append(planned)
-        if front.carried == 1 and sender.kind != _FRESH:
+        if front.carried == 1 and sender.kind not in ANEW:
             return None
         if self._outages and self._all_done:
             return self._due_outage(front, sender)
@@ -376,13 +382,20 @@ class Faults(Runtime):
             of = self._front_of.get(client)
             if of is front:
                 continue
-            if of is None or of not in self.fronts or of.finished or (sender.kind == _FRESH and of not in held):
+            if of is None or of not in self.fronts or of.finished or (sender.kind in ANEW and of not in held):
                 return False
         return True
 
     def _holds(self, sender: Sender) -> bool:
         """Whether whoever connects anew each time has to wait, for an outage that is meant for another."""
-        return sender.kind == _FRESH and bool(self._outages) and self._outages[-1][0] != _FRESH and self._all_done
+        return sender.kind in ANEW and bool(self._outages) and self._outages[-1][0] != sender.kind and self._all_done
+
+    def _keep_patient(self, passing: Passing) -> None:
+        """Let a client hear that it waits (RFC 9110, 15.2): an outage may last as long as its patience."""
+        if passing in self._held:
+            passing.front.write(_PROCESSING)
+            reactor: Any = self.workspace.reactor
+            reactor.callLater(_PATIENCE_S, self._keep_patient, passing)
 
     def _fill_queue(self) -> list[socket.socket]:
         """Accept nothing, and fill the queue of those who wait for it, so that the next one's SYN is dropped."""

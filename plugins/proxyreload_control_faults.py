@@ -13,12 +13,14 @@ from proxyreload_control_harm import (
     AtRest,
     BeforeOutage,
     Behind,
+    Farewell,
     Harmed,
     InAnswer,
     InRequest,
     Instead,
     MadeUp,
     Operated,
+    OperatedSession,
     Replaced,
     Swapped,
     Twice,
@@ -26,10 +28,23 @@ from proxyreload_control_harm import (
 )
 from proxyreload_control_proxy import UNAVAILABLE, Front
 from proxyreload_control_streams import Stream
-from proxyreload_control_surgery import Surgery, Units, cut, last_byte, repeat, spoil, swallow, swap
+from proxyreload_control_surgery import (
+    FrameUnits,
+    Surgery,
+    Units,
+    cut,
+    hang_up,
+    last_byte,
+    repeat,
+    spoil,
+    swallow,
+    swap,
+)
 
 #: Of the blocks in which large bodies are operated on, as uploads send them.
 BLOCK_BYTES = 1000
+#: The kinds of which each request has a connection of its own.
+ANEW = ("fresh", "websocket")
 #: Units of a body that there are in all traffic of a selftest, besides the last ones.
 _UNITS = 8
 #: So many bytes of a body are cut off, or pass at most before something happens.
@@ -37,6 +52,8 @@ _CUT_BYTES, _PART_BYTES = 3, 20
 _MALFORMED = b"HTTP/1.1 2x0 OK\r\n\r\n"
 _BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
 _UNASKED = b"HTTP/1.1 200 OK\r\n"
+#: A WebSocket rests so long after an echo before the proxy closes it, and its clients longer.
+_FAREWELL_S = 0.005
 #: A client rests longer than this; what one 20 ms away sends meanwhile is on its way.
 AT_REST_S = 0.02
 
@@ -106,7 +123,7 @@ _finish = Front.finish
 def _before_answer(kind: str) -> list[Fault]:
     """Return what happens in place of an answer."""
     reset, closed = failures.RESET_REUSED, failures.CLOSED_REUSED
-    if kind == "fresh":
+    if kind in ANEW:
         reset, closed = failures.RESET_FRESH, failures.CLOSED_FRESH
     return [
         Fault("reset", _doing(Instead, _reset), reset),
@@ -194,6 +211,31 @@ _STREAM = [
 ]
 
 
+def _frame(operation: Callable[[bytes, bytes], bytes]) -> Callable[[int], Surgery]:
+    return lambda number: FrameUnits(number, operation)
+
+
+def _messages(name: str, operation: Callable[[bytes, bytes], bytes], failure: str) -> list[Fault]:
+    """Return what happens to a message on its way to the backend, and on its way back."""
+    return [
+        Fault(f"message {name} on its way {way}", OperatedSession, failure, surgery=_frame(operation), on_request=there)
+        for way, there in (("there", True), ("back", False))
+    ]
+
+
+_WEBSOCKET = [
+    Fault("cut without a close frame", _doing(InAnswer, _finish), failures.CLOSED_MID_SESSION, bytes=100),
+    Fault("reset in the session", _doing(InAnswer, when_read(_reset)), failures.RESET_MID_SESSION, bytes=100),
+    Fault("stalled in the session", _doing(InAnswer, _silence), failures.TIMEOUT, bytes=100),
+    *_messages("swallowed", swallow, failures.MESSAGE_LOST),
+    *_messages("repeated", repeat, failures.MESSAGE_REPEATED),
+    *_messages("out of order", swap, failures.MESSAGE_OUT_OF_ORDER),
+    *_messages("changed", spoil, failures.WRONG_BODY),
+    Fault("closed in place of an echo", OperatedSession, failures.CLOSED_MID_SESSION, surgery=_frame(hang_up)),
+    Fault("closed, announced", Farewell, ending=Ending.ANNOUNCED, bytes=_UNITS, rest_s=_FAREWELL_S),
+]
+
+
 def _blocks(*, on_request: bool) -> list[Fault]:
     """Return what happens to large bodies."""
     what = {"swallowed": swallow, "repeated": repeat, "out of order": swap, "changed": spoil}
@@ -248,6 +290,8 @@ def faults_of(kind: str, *, far: bool = False) -> list[Fault]:
     """Return all that can befall a kind's requests."""
     if kind == "h2":
         return _of_streams()
+    if kind == "websocket":
+        return _before_answer(kind) + _WEBSOCKET
     faults = _before_answer(kind) + _in_answer(kind) + _carried_out(kind)
     if kind != "fresh":
         faults += _on_new() + _BEHIND

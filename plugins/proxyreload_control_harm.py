@@ -20,7 +20,7 @@ from proxyreload_control_books import (
 from proxyreload_control_messages import LAST_CHUNK, framed, with_length
 from proxyreload_control_proxy import OUTAGE_S, Back, Front, Passing, pause
 from proxyreload_control_streams import Stream
-from proxyreload_control_surgery import Surgery
+from proxyreload_control_surgery import GOING_AWAY, Frames, Surgery
 
 if TYPE_CHECKING:
     from proxyreload_control import Faults
@@ -42,6 +42,7 @@ class Watched(Passing):
     def __init__(self, front: Front | Stream, head: bytes, upstream: Upstream, *, chunked: bool) -> None:
         super().__init__(front, head, upstream, chunked=chunked)
         self.request_id = front.request_id
+        self.there, self.back_again = Frames(), Frames()  # of a WebSocket, on either way
 
     def book(self, fate: str) -> None:
         """Say what has become of it."""
@@ -57,6 +58,18 @@ class Watched(Passing):
         super().answer_end_came()
         self.book(self.fate)
 
+    def piece_came(self, data: bytes) -> None:
+        """Pass it on."""
+        if self.switched:
+            self.there.take(data)
+        super().piece_came(data)
+
+    def answer_piece_came(self, data: bytes) -> None:
+        """Pass it on."""
+        if self.switched:
+            self.back_again.take(data)
+        super().answer_piece_came(data)
+
     def left(self) -> None:
         """Learn that the client is gone; in the middle of an answer it has what it needs: it ends with the run."""
         if self.answering and not self.over:
@@ -64,9 +77,12 @@ class Watched(Passing):
         super().left()
 
     def failed(self) -> None:
-        """Let the client know that a backend is gone, of which nobody knows how far it had come."""
+        """Let the client know that a backend is gone, of which nobody knows how far it had come.
+
+        But a session that it has closed is over.
+        """
         if not self.over:
-            self.book(NEVER_ARRIVED if self.back is None else UNKNOWN)
+            self.book(self.fate if self.back_again.closed else NEVER_ARRIVED if self.back is None else UNKNOWN)
         super().failed()
 
 
@@ -206,6 +222,49 @@ class Operated(Harmed):
         if surgery.done:
             self.fate = EXECUTED
             self.did()
+
+
+class OperatedSession(Operated):
+    """Something happens to a frame, on either way: such a body has no end at which to tell."""
+
+    def piece_came(self, data: bytes) -> None:
+        """Operate on it."""
+        super().piece_came(data)
+        self._look(self.request)
+
+    def answer_piece_came(self, data: bytes) -> None:
+        """Operate on it."""
+        super().answer_piece_came(data)
+        self._look(self.answer)
+
+    def _look(self, surgery: Surgery | None) -> None:
+        if surgery is not None and self.fate != EXECUTED:
+            self._tell(surgery)
+
+
+class Farewell(Harmed):
+    """A close frame of the proxy's own comes when some messages have been echoed, and none is unanswered."""
+
+    _waits = False
+
+    def answer_piece_came(self, data: bytes) -> None:
+        """Pass it on, and close a little later."""
+        super().answer_piece_came(data)
+        if not self._waits and self.back_again.whole >= self.planned.among(self.planned.fault.bytes):
+            self._wait()
+
+    def _wait(self) -> None:
+        self._waits = True
+        reactor: Any = self.proxy.workspace.reactor
+        reactor.callLater(self.planned.fault.rest_s, self._close)
+
+    def _close(self) -> None:
+        if self.over or self.there.closed:
+            return
+        if self.there.whole != self.back_again.whole or not self.front.quiet:
+            self._wait()
+            return
+        self.stop(lambda front: front.say_now(GOING_AWAY), ANSWERED_ONCE)
 
 
 class Swapped(Harmed):

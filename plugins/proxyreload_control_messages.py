@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+import httptools
+
 LAST_CHUNK = b"0\r\n\r\n"
 _HEAD_END = b"\r\n\r\n"
 
@@ -20,21 +22,40 @@ class Hearer(Protocol):
 
 
 class Messages:
-    """Takes messages apart that come one after the other, each after the one before has been worked on."""
+    """Takes messages apart that come one after the other, each after the one before has been worked on.
+
+    Behind one that asks for another protocol, or switches to it, all are pieces of its body, which has no end.
+    """
 
     def __init__(self, hearer: Hearer, parser: Any) -> None:  # noqa: ANN401  (a class of httptools)
         """Tell `hearer`; `parser` is the class for requests, or for answers."""
         self._hearer = hearer
         self._raw = b""
         self._in_head = True
+        self.switched = False  #: whether no more messages come
         self.on_body = hearer.piece_came
         self._parser = parser(self)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes; raises `httptools.HttpParserError` for what is no message."""
+        if self.switched:
+            self._hearer.piece_came(data)
+            return
         if self._in_head:
             self._raw += data
-        self._parser.feed_data(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.switched = True
+            rest = data[upgrade.args[0] :]
+            if rest:
+                self._hearer.piece_came(rest)
+
+    @property
+    def switches(self) -> bool:
+        """Whether the message that has come asks for another protocol, or switches to it."""
+        switches: bool = self._parser.should_upgrade()
+        return switches
 
     # The parser's side (httptools.HTTPProtocol).
 

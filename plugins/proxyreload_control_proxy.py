@@ -83,6 +83,10 @@ class Front(Protocol):
         if self.passing is not None:
             self.passing.end_came()
 
+    def refused_to_switch(self) -> None:
+        """Learn that requests come all the same."""
+        self._messages.switched = False
+
     def write(self, data: bytes) -> None:
         """Write to the client."""
         if self.transport is not None:
@@ -114,6 +118,11 @@ class Front(Protocol):
         transport: Any = self.transport
         transport.getHandle().shutdown(socket.SHUT_WR)
 
+    def say_now(self, data: bytes) -> None:
+        """Say something."""
+        transport: Any = self.transport
+        transport.getHandle().send(data)
+
     def reset_now(self) -> None:
         """Send a RST."""
         transport: Any = self.transport
@@ -122,9 +131,13 @@ class Front(Protocol):
     @property
     def rests(self) -> bool:
         """Whether nothing is under way, nothing has come that has not been read, and nothing is to be written."""
+        return self.passing is None and bool(self.carried) and self.quiet
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come that has not been read, and nothing is to be written."""
         transport: Any = self.transport
-        writers = self.proxy.workspace.reactor.getWriters()
-        if self.passing is not None or not self.carried or not self._open or transport in writers:
+        if not self._open or transport in self.proxy.workspace.reactor.getWriters():
             return False
         try:
             transport.getHandle().recv(1, socket.MSG_PEEK)
@@ -150,6 +163,7 @@ class Passing:
         self.request_chunked, self.answer_chunked = chunked, False
         self.whole = False  # the request
         self.answering = False  # the client has the answer's head
+        self.switched = False  # which switches to another protocol
         self.begun = self.over = False
         self._head = head
         self._waiting = b""  # for the connection to the backend
@@ -196,6 +210,7 @@ class Passing:
         if self.answering:
             self.front.close()
         else:
+            self.front.refused_to_switch()
             self.front.write(UNAVAILABLE)
 
     # From the client.
@@ -215,6 +230,9 @@ class Passing:
     def answer_head_came(self, head: bytes, *, chunked: bool) -> None:
         """Pass the answer's head on."""
         self.answering, self.answer_chunked = True, chunked
+        self.switched = self.back is not None and self.back.switches
+        if not self.switched:
+            self.front.refused_to_switch()
         self.front.write(head)
 
     def answer_piece_came(self, data: bytes) -> None:
@@ -282,8 +300,8 @@ class Back(Protocol):
             self.passing.answer_piece_came(data)
 
     def end_came(self) -> None:
-        """Pass it back."""
-        if self.passing is not None:
+        """Pass it back; another protocol ends with its connection."""
+        if self.passing is not None and not self._messages.switches:
             self.passing.answer_end_came()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
@@ -293,6 +311,11 @@ class Back(Protocol):
         passing, self.passing = self.passing, None
         if passing is not None:
             passing.failed()
+
+    @property
+    def switches(self) -> bool:
+        """Whether its answer switches to another protocol."""
+        return self._messages.switches
 
     def close(self) -> None:
         """Close."""

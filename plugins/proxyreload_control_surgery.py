@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 #: What ends a server-sent event.
 BLANK = b"\n\n"
 
+#: A server's close frame, 1001 (RFC 6455, 5.5.1).
+GOING_AWAY = b"\x88\x02\x03\xe9"
+_CLOSE, _OPCODE, _LENGTH, _MASK = 0x8, 0x0F, 0x7F, 0x80
+
 #: Takes a unit and the one that follows it (empty if there is none), and returns what comes in their place.
 Operation = Callable[[bytes, bytes], bytes]
 
@@ -35,6 +39,11 @@ def swap(unit: bytes, following: bytes) -> bytes:
 def spoil(unit: bytes, following: bytes) -> bytes:
     """Change its last byte."""
     return spoiled(unit) + following
+
+
+def hang_up(_unit: bytes, _following: bytes) -> bytes:
+    """Let a close frame come in the place of frames."""
+    return GOING_AWAY
 
 
 class Surgery:
@@ -134,3 +143,38 @@ class Units(Surgery):
         come = self._operation(unit, following)
         self.done = come != unit + following
         return come
+
+
+class FrameUnits(Units):
+    """Does something to one frame of a WebSocket, on either way."""
+
+    def _first_end(self) -> int:
+        return frame_end(self._rest)
+
+
+def frame_end(data: bytes) -> int:
+    """Return where the frame ends with which `data` begins, 0 if it is not whole (RFC 6455, 5.2)."""
+    at, length = 2, data[1] & _LENGTH if len(data) > 1 else 0
+    if length > 125:  # noqa: PLR2004
+        at += 2 if length == 126 else 8  # noqa: PLR2004
+        length = int.from_bytes(data[2:at], "big")
+    at += 4 if len(data) > 1 and data[1] & _MASK else 0
+    return at + length if len(data) >= at + length else 0
+
+
+class Frames:
+    """Counts the frames that go one way."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.whole = 0
+        self.closed = False  # one of them was a close frame
+        self._rest = b""
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._rest += data
+        while end := frame_end(self._rest):
+            self.whole += 1
+            self.closed = self.closed or self._rest[0] & _OPCODE == _CLOSE
+            self._rest = self._rest[end:]

@@ -30,6 +30,7 @@ static_resources:
                 codec_type: HTTP1
                 stream_idle_timeout: {timeout}
                 common_http_protocol_options: {{idle_timeout: {timeout}}}
+                upgrade_configs: [{{upgrade_type: websocket}}]
                 route_config:
                   virtual_hosts:
                     - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app, timeout: 0s}}}}]}}

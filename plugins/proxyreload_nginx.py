@@ -49,6 +49,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     client_header_timeout {timeout}; client_body_timeout {timeout}; send_timeout {timeout};
     client_max_body_size 100m;
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
     keepalive_timeout {timeout};{options}
     keepalive_requests 100000000;
     upstream app {{
@@ -62,7 +63,7 @@ http {{
         location / {{
             proxy_pass http://app;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            proxy_set_header Connection $connection_upgrade; proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Host $http_host;
             proxy_buffering off;
             proxy_request_buffering off;

@@ -15,12 +15,15 @@ from proxyreload.backend.connection import SocketConnection
 from proxyreload.backend.http2 import HTTP2Connection
 from proxyreload.backend.replying import Replying, Turn
 from proxyreload.backend.served import BackendSite
+from proxyreload.backend.switched import Switched
 from proxyreload.history.events import Arrival
 from proxyreload.traffic.content import Digest
 from proxyreload.traffic.get import Answering
 from proxyreload.traffic.identity import ID_FIELD, ID_LIMIT, KIND_FIELD, is_under_test
-from proxyreload.traffic.interfaces import Received
+from proxyreload.traffic.interfaces import Received, Reply
 from proxyreload.traffic.registry import FIELD_LIMIT, backend_end
+from proxyreload.traffic.websocket import Echoing
+from proxyreload.websocket.opening import KEY_FIELD, UPGRADE_FIELD, VERSION_FIELD, is_asked_for
 
 _ID_FIELD = ID_FIELD.lower()
 #: So many bytes have to end a request's head or bring some of its body; without a bound a proxy could fill the memory.
@@ -30,6 +33,11 @@ _KIND_FIELD = KIND_FIELD.lower()
 BEHIND_OTHERS = Answering()
 #: A connection that begins with it speaks HTTP/2 (RFC 9113, 3.3): no request of HTTP/1.1 does.
 _PREFACE = b"PRI * HTTP/2.0\r\n"
+#: What answers whoever asks for a WebSocket, ours or not.
+ECHOING = Echoing()
+#: By which one is asked for, and how long their names are: few others are so long.
+_ASKING = frozenset(field.lower() for field in (KEY_FIELD, UPGRADE_FIELD, VERSION_FIELD))
+_ASKING_BYTES = frozenset(map(len, _ASKING))
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -47,8 +55,10 @@ class BackendConnection(SocketConnection):
         self._parser = httptools.HttpRequestParser(self)
         self._request_id = b""
         self._kind = b""  # as the request names it; empty: a small GET
+        self._asked: dict[bytes, bytes] = {}  # by which fields it asks for another protocol
         self._body: Digest | None = None  # of such a request, once it has one
-        self._replying: Replying | None = None  # to such a request
+        self._replying: Replying | Switched | None = None  # to such a request
+        self._switched: Switched | None = None  # once that is spoken
         self._arrival: Arrival | None = None  # which it answers
         self._waiting: list[Turn] = []  # what came behind it, which a proxy hardly ever does
         self._received_ns = 0  # of the request that is not whole yet, 0 if there is none
@@ -69,6 +79,9 @@ class BackendConnection(SocketConnection):
         if self._first is not None:
             data = self._decide(self._first + data, at_ns)
         self._at_ns = at_ns
+        if self._switched is not None:
+            self._switched.take(data)
+            return
         self._heard += len(data)
         while self._heard >= HEAD_LIMIT and self._keep_alive:
             self._heard -= HEAD_LIMIT
@@ -119,7 +132,10 @@ class BackendConnection(SocketConnection):
         """Feed the parser; what stands behind the last request of a connection is nobody's."""
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._switched is not None:
+                self._switched.take(data[upgrade.args[0] :])
+                return
             self._keep_alive = False  # answered as any request, and not upgraded
             if self._replying is None and not self._answers:
                 self._end()
@@ -141,12 +157,16 @@ class BackendConnection(SocketConnection):
         """Close from this side, in order, once what is under way is answered."""
         if self.rests:
             self._end()
+        elif self._switched is not None:
+            self._switched.leave()
 
     # The parser's side (httptools.HTTPProtocol).
 
     def on_message_begin(self) -> None:
         """Forget the request before."""
         self._request_id = self._kind = b""
+        if self._asked:
+            self._asked = {}
         self._body = None
         self._partly = False
 
@@ -156,6 +176,8 @@ class BackendConnection(SocketConnection):
             self._request_id = value[:ID_LIMIT]
         elif len(name) == len(_KIND_FIELD) and name.lower() == _KIND_FIELD and not self._received_ns:
             self._kind = value[:FIELD_LIMIT]
+        elif len(name) in _ASKING_BYTES and name.lower() in _ASKING and not self._received_ns:
+            self._asked[name.lower()] = value[:FIELD_LIMIT]
 
     def on_body(self, body: bytes) -> None:
         """Count it, and keep the digest of one that somebody will ask for."""
@@ -178,7 +200,7 @@ class BackendConnection(SocketConnection):
             self.probe_only = False
         if not self._parser.should_keep_alive():
             self._keep_alive = False
-        if self._kind or self._replying is not None or self.site.leaving is not None:
+        if self._kind or is_asked_for(self._asked) or self._replying is not None or self.site.leaving is not None:
             self._take_turn(request_id, carried)
             return
         answer = request_id.join(self._pieces_around(len(request_id)))
@@ -216,10 +238,12 @@ class BackendConnection(SocketConnection):
         self._received_ns = 0
         self._log.told(attrs.evolve(arrival))
         arrival.again = True
-        end = backend_end(self._kind) or BEHIND_OTHERS
+        # What came before it has its answer first; nobody waits for that who asks for another protocol.
+        asked = self._asked if self._parser.should_upgrade() and self._replying is None else {}
+        end = backend_end(self._kind) or (ECHOING if is_asked_for(asked) else BEHIND_OTHERS)
         head_only = self._parser.get_method() == b"HEAD"
-        body = self._body or Digest()
-        received = Received(self.site.resource.instance, request_id, self.source_port, body.length, body.told())
+        body, instance = self._body or Digest(), self.site.resource.instance
+        received = Received(instance, request_id, self.source_port, body.length, body.told(), asked=asked)
         turn = Turn(arrival, received, end, head_only=head_only)
         if self._replying is not None:
             self._waiting.append(turn)
@@ -230,9 +254,34 @@ class BackendConnection(SocketConnection):
     def _reply(self, turn: Turn) -> None:
         """Begin with an answer that takes a while."""
         self._arrival = turn.arrival
+        reply = turn.end.reply(turn.received)
+        if reply.session is not None:
+            self._switch(reply)
+            return
         close = not self._waiting and self._is_last
-        self._replying = Replying.to(turn, self.site.reactor, self._write, self._replied, close=close)
+        self._replying = Replying.to(turn, reply, self.site.reactor, self._write, self._replied, close=close)
         self._replying.start()
+
+    def _switch(self, reply: Reply) -> None:
+        """Speak another protocol from here on."""
+        self._keep_alive = False
+        self._replying = self._switched = Switched(self.site.reactor, reply, self._write_or_rest, self._replied)
+        self._switched.start()
+        if self.site.leaving is not None:
+            self._switched.leave()
+
+    def _write_or_rest(self, data: bytes) -> None:
+        """Write, and read no more until the kernel has all of it: who does not read is not answered without end."""
+        self._write(data)
+        if self._buffered:
+            self._read_on(reading=False)
+
+    def _read_on(self, *, reading: bool) -> None:
+        transport: Any = self.transport
+        if self.site.group is not None and self._descriptor >= 0:
+            (self.site.group.read_on if reading else self.site.group.rest)(self._descriptor)
+        elif self.site.group is None:
+            transport.resumeProducing() if reading else transport.pauseProducing()
 
     def _replied(self) -> None:
         """Tell that a reply is with the kernel, now or once what is buffered is, and go on with what came behind it."""
@@ -264,7 +313,7 @@ class BackendConnection(SocketConnection):
     def _stop_replying(self, *, waiting: bool = True) -> list[Arrival]:
         """Reply no more, and return what was to be answered: the request, and those `waiting` behind it."""
         arrivals = [] if self._arrival is None else [self._arrival]
-        replying, self._replying, self._arrival = self._replying, None, None
+        replying, self._replying, self._switched, self._arrival = self._replying, None, None, None
         if replying is not None:
             replying.stop()
         if waiting:
@@ -294,6 +343,12 @@ class BackendConnection(SocketConnection):
             answer = self.site.encode(placeholder, self.source_port, now_s)
             pieces = self._pieces[id_length] = answer.split(placeholder) if placeholder else [answer]
         return pieces
+
+    def resumeProducing(self) -> None:
+        """Say that what was buffered is with the kernel, and read again where that was waited for."""
+        super().resumeProducing()
+        if self._switched is not None and not self._buffered:
+            self._read_on(reading=True)
 
     # What it tells.
 

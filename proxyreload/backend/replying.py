@@ -79,14 +79,14 @@ class Replying:
     def to(
         cls,
         turn: Turn,
+        reply: Reply,
         reactor: IReactorTime,
         write: Callable[[bytes], object],
         done: Callable[[], None],
         *,
         close: bool,
     ) -> "Replying":
-        """Return what answers a request; `close`: it is the last on its connection."""
-        reply = turn.end.reply(turn.received)
+        """Return what answers a request by `reply`; `close`: it is the last on its connection."""
         head = head_of(reply, close=close)
         if turn.head_only:
             reply = attrs.evolve(reply, body=b"", pieces=None)
@@ -154,8 +154,12 @@ def _chunk(piece: bytes) -> bytes:
 
 def head_of(reply: Reply, *, close: bool) -> bytes:
     """Return the head of a reply (RFC 9112, 4 and 6; RFC 9110, 6.6.1)."""
-    framing = b"Transfer-Encoding: chunked" if reply.pieces is not None else b"Content-Length: %d" % len(reply.body)
-    lines = [b"HTTP/1.1 200 OK", b"Date: " + formatdate(usegmt=True).encode("ascii"), framing]
+    status, framing = b"200 OK", [b"Content-Length: %d" % len(reply.body)]
+    if reply.session is not None:
+        status, framing = b"101 Switching Protocols", []
+    elif reply.pieces is not None:
+        framing = [b"Transfer-Encoding: chunked"]
+    lines = [b"HTTP/1.1 " + status, b"Date: " + formatdate(usegmt=True).encode("ascii"), *framing]
     lines += [b"%b: %b" % field for field in reply.fields]
     if close:
         lines.append(b"Connection: close")

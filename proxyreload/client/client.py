@@ -76,10 +76,10 @@ class Client:
         self._prefix = id_prefix(self.mark, self.number)
 
     @property
-    def holding(self) -> tuple[int, Holding] | None:
-        """The port of its connection to the proxy, and which one that is; None if it has none."""
+    def holdings(self) -> dict[int, Holding]:
+        """Which of its connections to the proxy are open, by their ports here."""
         connection = self._connection
-        return (connection.local_port, Holding(self.number, self._connections - 1)) if connection is not None else None
+        return {connection.local_port: Holding(self.number, self._connections - 1)} if connection is not None else {}
 
     def start(self) -> None:
         """Send the first request, unless a schedule says when."""

@@ -75,6 +75,8 @@ class HTTP11Connection(Protocol):
         self._complete = False
         self._wrong = ""  # why it is no answer, for what the parser takes
         self._surplus = False  # more has been read than the answer
+        self._fields: dict[bytes, bytes] = {}  # of the answer to one that asks for another protocol
+        self._switched: bytes | None = None  # what came behind the head that has just switched to that
         self._come_to = (False, 0)  # whether the head was whole, and bytes of the body
         self._group = group
         self._descriptor = -1
@@ -130,6 +132,10 @@ class HTTP11Connection(Protocol):
         if pending is None:
             self._unsolicited(data)
             return
+        if pending.switched_ns and pending.take is not None:
+            pending.heard_ns = at_ns
+            pending.take(data)
+            return
         in_one_piece = False
         if not pending.first_byte_ns:
             pending.first_byte_ns = at_ns
@@ -139,16 +145,13 @@ class HTTP11Connection(Protocol):
             self._heard = 0
             self._come_to = (False, 0)
             self._head_complete = self._framed = self._complete = False
+            self._fields.clear()
         pending.heard_ns = at_ns
-        self._heard += len(data)
-        if self._heard >= HEAD_LIMIT:
-            self._parse_much(data)
-        elif in_one_piece and not data.endswith(b"\r\n"):
-            self._parse_whole(data, pending)
-        else:
-            self._parse(data)
+        self._parse_any(data, pending, in_one_piece=in_one_piece)
         if self._wrong:
             self._break(failures.MALFORMED, printable(self._wrong))
+        elif self._switched is not None:
+            self._switch(pending, at_ns)
         elif self._complete:
             if in_one_piece and not self._surplus:
                 self._remember(pending, data)
@@ -213,6 +216,8 @@ class HTTP11Connection(Protocol):
         elif not pending.first_byte_ns:
             failure = failures.before_response(reset=reset, reused=self.carried > 1)
             self._owner.broken(self, pending, failure, f"request {self.carried} on this connection")
+        elif pending.switched_ns:
+            self._owner.broken(self, pending, failures.mid_session(reset=reset), "")
         elif reset:
             message = printable(reason.getErrorMessage())
             self._owner.broken(self, pending, failures.RESET_MID_RESPONSE, message)
@@ -232,13 +237,26 @@ class HTTP11Connection(Protocol):
         if self._to_transmit is not None:
             self._to_transmit(self._descriptor, self)
         else:
-            self.transmit(readable=self._surplus or self._has_come())
+            self.transmit(readable=self.has_come())
 
     def more(self, payload: bytes) -> None:
         """Write more of the request under way."""
         if self._pending is not None and not self._silenced:
             self._pending.added += len(payload)
-            self._write(payload)
+            if self._socket_send is not None and not self._buffered:
+                try:
+                    payload = payload[self._socket_send(payload) :]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    return  # as with the first of it
+                self._buffered = bool(payload)
+            if payload:
+                self._write(payload)
+
+    def has_come(self) -> bool:
+        """Whether something has come that has not been read yet, as far as can be known here."""
+        return self._surplus or self._has_come()
 
     def rest(self) -> None:
         """Read nothing for a while."""
@@ -282,10 +300,12 @@ class HTTP11Connection(Protocol):
         field = spellings.get(name)
         if field is None:
             field = field_of(name)
-        if not field or self._head_complete:  # a trailer is not the head's
-            return
         pending = self._pending
-        if pending is None:
+        if self._head_complete or pending is None:  # a trailer is not the head's
+            return
+        if not field:
+            if pending.switch is not None:
+                self._note(name.lower(), value[:VALUE_KEPT])
             return
         if field == INSTANCE:
             pending.instance = value[:VALUE_KEPT]
@@ -308,8 +328,10 @@ class HTTP11Connection(Protocol):
         self._body_bytes = 0
         if status < _STATUS_MIN:
             self._wrong = f"status {status:03}"
-        elif status == _SWITCHED:
+        elif status == _SWITCHED and pending.switch is None:
             self._wrong = "switched protocols unasked"
+        elif status == _SWITCHED and not self._parser.should_upgrade():
+            self._wrong = "switched to no protocol"
 
     def on_body(self, body: bytes) -> None:
         """Keep the body, up to a bound."""
@@ -327,8 +349,11 @@ class HTTP11Connection(Protocol):
         pending = self._pending
         if self._complete or self._wrong or pending is None:
             return
+        if pending.status == _SWITCHED:
+            return
         if pending.status < _FINAL:
             self._head_complete = self._framed = False
+            self._fields.clear()
             pending.status = 0
             pending.instance = pending.back_port = pending.echoed_id = pending.body = b""
             return
@@ -341,13 +366,24 @@ class HTTP11Connection(Protocol):
         """Feed the parser; bytes behind the answer are noticed, but for line ends."""
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # known by its status, if it is the answer's
+        except httptools.HttpParserUpgrade as upgrade:  # known by its status, if it is the answer's
+            if not (self._complete or self._wrong):
+                self._switched = data[upgrade.args[0] :]
             self._surplus = self._complete
         except httptools.HttpParserError as error:
             if self._complete:
                 self._surplus = True
             else:
                 self._wrong = self._wrong or str(error)
+
+    def _parse_any(self, data: bytes, pending: Pending, *, in_one_piece: bool) -> None:
+        self._heard += len(data)
+        if self._heard >= HEAD_LIMIT:
+            self._parse_much(data)
+        elif in_one_piece and not data.endswith(b"\r\n"):
+            self._parse_whole(data, pending)
+        else:
+            self._parse(data)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser; bytes behind the answer are noticed, line ends too, which it skips without a word."""
@@ -356,7 +392,9 @@ class HTTP11Connection(Protocol):
             self._feed(data)
             return
         self._feed(data[:-1])
-        if self._complete:
+        if self._switched is not None:
+            self._switched += last
+        elif self._complete:
             self._surplus = True
         elif not self._wrong:
             self._feed(last)
@@ -372,7 +410,7 @@ class HTTP11Connection(Protocol):
 
     def _parse_much(self, data: bytes) -> None:
         """Do the same, and see that each `HEAD_LIMIT` bytes, in whatever pieces they came, come to something."""
-        while self._heard >= HEAD_LIMIT and not self._complete and not self._wrong:
+        while self._heard >= HEAD_LIMIT and not self._complete and not self._wrong and self._switched is None:
             self._heard -= HEAD_LIMIT
             first = len(data) - self._heard
             self._parse(data[:first])
@@ -382,10 +420,27 @@ class HTTP11Connection(Protocol):
                 self._wrong = self._wrong or f"the head is longer than {HEAD_LIMIT} bytes"
             elif self._come_to == before and not self._complete:
                 self._wrong = self._wrong or f"{HEAD_LIMIT} bytes without any of the body"
-        if data and self._complete:
+        if self._switched is not None:
+            self._switched += data
+        elif data and self._complete:
             self._surplus = True
         elif data and not self._wrong:
             self._parse(data)
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """Keep a field by which a protocol is switched; several lines of one name are a list (RFC 9110, 5.3)."""
+        before = self._fields.get(name)
+        self._fields[name] = value if before is None else (before + b", " + value)[:VALUE_KEPT]
+
+    def _switch(self, pending: Pending, at_ns: int) -> None:
+        """Hand on what comes from now on, and what has come already behind the head."""
+        behind, self._switched = self._switched, None
+        assert pending.switch is not None  # noqa: S101
+        assert pending.take is not None  # noqa: S101
+        pending.switched_ns = at_ns
+        pending.switch(self._fields)
+        if behind and self._pending is pending:
+            pending.take(behind)
 
     def _recall(self, pending: Pending, data: bytes, at_ns: int) -> bool:
         """Take an answer that needs no parser; False if it does."""
@@ -418,7 +473,8 @@ class HTTP11Connection(Protocol):
 
     def _ends_with_connection(self, pending: Pending) -> bool:
         """Whether the answer's body has no other end (RFC 9112, 6.3)."""
-        return bool(pending.first_byte_ns) and self._head_complete and not self._framed
+        begun = bool(pending.first_byte_ns) and self._head_complete and not pending.switched_ns
+        return begun and not self._framed
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101

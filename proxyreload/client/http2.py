@@ -171,11 +171,15 @@ class HTTP2Connection(Protocol):
         if self._group is not None and self._descriptor >= 0 and self._poll is None:
             self._group.to_transmit(self._descriptor, self)
         else:
-            self.transmit(readable=self._poll is not None and bool(self._poll(0)))
+            self.transmit(readable=self.has_come())
 
     def more(self, payload: bytes) -> None:
         """Nothing is sent in pieces over HTTP/2."""
         raise NotImplementedError
+
+    def has_come(self) -> bool:
+        """Whether something has come that has not been read yet, as far as can be known here."""
+        return self._poll is not None and bool(self._poll(0))
 
     def rest(self) -> None:
         """Nothing is read slowly over HTTP/2: many share the connection."""

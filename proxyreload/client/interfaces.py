@@ -29,6 +29,9 @@ class IConnection(Interface):
     def more(payload: bytes) -> None:
         """Write more of the request under way, which is known to come in pieces."""
 
+    def has_come() -> bool:
+        """Whether something has come that has not been read yet, as far as can be known here."""
+
     def rest() -> None:
         """Read nothing until `read_on`."""
 

@@ -1,6 +1,7 @@
 """All the clients of a run."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -106,7 +107,8 @@ class Load:
 
     def holdings(self) -> dict[int, Holding]:
         """Return whose connection each is that outlives its request, by its port here."""
-        return dict(filter(None, [client.holding for client in self._clients if not client.fresh]))
+        each = [client.holdings.items() for client in self._clients if not client.fresh]
+        return dict(chain.from_iterable(each))
 
     @property
     def aimed(self) -> frozenset[str]:

@@ -19,7 +19,7 @@ from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import HTTP2Request
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, FrontClosed, WentAway
+from proxyreload.history.events import Ending, FrontClosed, Holding, WentAway
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs, ns
 from proxyreload.traffic.identity import id_prefix
@@ -87,6 +87,11 @@ class Multiplexed:
         """Prepare the constant part of the request ids, and the lanes."""
         self._prefix = id_prefix(self.mark, self.number)
         self._lanes = [Lane() for _number in range(max(1, self.end.streams))]
+
+    @property
+    def holdings(self) -> dict[int, Holding]:
+        """Which of its connections to the proxy are open, by their ports here."""
+        return {each.local_port: Holding(self.number, number) for each, number in self._numbers.items()}
 
     def start(self) -> None:
         """Send the first requests, unless a schedule says when."""

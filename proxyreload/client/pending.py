@@ -1,6 +1,6 @@
 """One request under way, and in the end its answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from proxyreload.system.tcpinfo import LastState
 
@@ -30,6 +30,10 @@ class Pending:
     content = b""  #: of HTTP/2: the request's body
     trailers: "Sequence[tuple[bytes, bytes, bool]]" = ()  #: of HTTP/2: behind the body, or the head itself
     take: "Callable[[bytes], None] | None" = None  #: takes the body as it comes; None: it is short, `body` is all of it
+    #: is told when the proxy has switched to the protocol that the request asks for, with the fields of that answer by
+    #: their names in lower case; from there on `take` has all that comes. None: it asks for none.
+    switch: "Callable[[Mapping[bytes, bytes]], None] | None" = None
+    switched_ns = 0  #: when it did
     heard_ns = 0  #: when the latest bytes of the answer were read, if not all came at once
     added = 0  #: bytes of the request that were written after its first ones
     last_state: LastState | None = None  #: what the kernel knew of its connection, where that ended with it under way

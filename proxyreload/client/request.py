@@ -36,10 +36,13 @@ class KindRequest:
 
     head: PreparedRequest
     body: Callable[[bytes], bytes]  #: of the request with this id
+    own_fields: Callable[[bytes], tuple[tuple[bytes, bytes], ...]] = lambda _request_id: ()  #: of that request alone
 
     def encode(self, request_id: bytes) -> bytes:
         """Return the request's first bytes with this id."""
-        return self.head.encode(request_id) + self.body(request_id)
+        own = b"".join([b"\r\n%b: %b" % field for field in self.own_fields(request_id)])
+        head = self.head
+        return head.before + request_id + own + head.after + self.body(request_id)
 
 
 @attrs.frozen

@@ -49,6 +49,8 @@ _TRAFFIC: tuple[tuple[str, int, Mapping[str, object], float], ...] = (
     ("slow", 4, {"delay": 0.1}, 0.0),
     ("stream", 6, {"every": 0.02, "length": 0.3}, 0.0),
     ("upload", 6, {"every": 0.02, "length": 0.3}, 0.0),
+    # As long as they may have to wait for an outage that is meant for another.
+    ("websocket", 8, {"every": 0.02, "length": 1.0}, 0.0),
 )
 
 
@@ -62,7 +64,8 @@ class SelfTestOptions(Options):
     longdesc = (
         "Lets a small proxy of our own do to the clients what broken proxies do: to each kind of traffic whatever can "
         "befall it (an event swallowed, repeated, out of order; a body cut, or changed in its last byte, on either "
-        "way; a connection closed at rest; a request repeated, or made up), a known number of times. Compares that "
+        "way; a connection closed at rest; a WebSocket cut, or closed with a message unanswered; a request repeated, "
+        "or made up), a known number of times. Compares that "
         "with what the instrument found, by kind and failure, and what became of every request with its ledger of "
         "fates. Exit status: 0 if it found every one and no other, 3 if not."
     )

@@ -25,9 +25,13 @@ MALFORMED: Final = "malformed response"
 #: connection ends, and the run is lossy.
 UNSOLICITED: Final = "unasked bytes"
 WRONG_BODY: Final = "wrong body"
-#: Of numbered messages: one is missing, or came twice or late.
+#: Of numbered messages: one is missing, or came twice, or late.
 MESSAGE_LOST: Final = "message lost"
 MESSAGE_REPEATED: Final = "message repeated"
+MESSAGE_OUT_OF_ORDER: Final = "message out of order"
+#: A session (a WebSocket) ended without its client: by FIN or by a close frame, or by RST.
+CLOSED_MID_SESSION: Final = "closed mid-session"
+RESET_MID_SESSION: Final = "reset mid-session"
 #: The proxy ended one stream of an HTTP/2 connection before its answer was whole (RST_STREAM).
 STREAM_RESET: Final = "stream reset"
 #: Not processed, as HTTP/2 says itself: above the last stream of a GOAWAY, or REFUSED_STREAM (RFC 9113, 8.7). A client
@@ -35,6 +39,10 @@ STREAM_RESET: Final = "stream reset"
 TURNED_AWAY: Final = "turned away"
 #: The run was ended while the exchange was under way; it says nothing about the proxy.
 ABORTED: Final = "aborted"
+
+#: Of sessions that ended without their clients, and of numbered messages.
+MID_SESSION: Final = (CLOSED_MID_SESSION, RESET_MID_SESSION)
+MESSAGES: Final = (MESSAGE_LOST, MESSAGE_REPEATED, MESSAGE_OUT_OF_ORDER)
 
 #: The keep-alive race.
 RACES: Final = frozenset({RESET_REUSED, CLOSED_REUSED})
@@ -50,3 +58,8 @@ def before_response(*, reset: bool, reused: bool) -> str:
     if reset:
         return RESET_REUSED if reused else RESET_FRESH
     return CLOSED_REUSED if reused else CLOSED_FRESH
+
+
+def mid_session(*, reset: bool) -> str:
+    """Return the class of a connection that ended while it spoke another protocol than HTTP."""
+    return RESET_MID_SESSION if reset else CLOSED_MID_SESSION

@@ -186,8 +186,14 @@ def _cut_with_backend(evidence: Evidence) -> bool:
 
 _FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)
 _UNANSWERED = (*_FRESH, *failures.RACES)
-_CUT = (*_UNANSWERED, failures.RESET_MID_RESPONSE, failures.TRUNCATED, failures.STREAM_RESET)
-_SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED)
+_CUT = (
+    *_UNANSWERED,
+    failures.RESET_MID_RESPONSE,
+    failures.TRUNCATED,
+    failures.STREAM_RESET,
+    *failures.MID_SESSION,
+)
+_SPOILT = (failures.WRONG_BODY, failures.MALFORMED, *failures.MESSAGES)
 _GIVEN_UP = (failures.TIMEOUT, failures.CONNECT_TIMEOUT)
 _NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from proxyreload.history.events import CutExchange, Said
-from proxyreload.history.failures import STREAM_RESET, TURNED_AWAY
+from proxyreload.history.failures import MESSAGES, MID_SESSION, STREAM_RESET, TURNED_AWAY
 from proxyreload.ledger.cause import Evidence
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 
@@ -12,8 +12,8 @@ from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 EVIDENCE_LIMIT = 400
 #: Lines of the proxy's, and how much of each; what has no room for so much is left out.
 LINES_AT_MOST, LINE_LIMIT, LINE_AT_LEAST = 2, 110, 60
-#: Of these the client's own words say by which code, or which GOAWAY.
-_OF_STREAMS = (STREAM_RESET, TURNED_AWAY)
+#: Of these the client's own words say by which code, or which GOAWAY; or how a session ended, and what was unanswered.
+_SAID_BY_CLIENTS = (STREAM_RESET, TURNED_AWAY, *MID_SESSION, *MESSAGES)
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -38,7 +38,7 @@ def _ending(evidence: Evidence) -> Iterator[str]:
     exchange, cut = evidence.exchange, evidence.cut
     if exchange.written_ns:
         yield f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending"
-    if exchange.failure in _OF_STREAMS and exchange.message:
+    if exchange.failure in _SAID_BY_CLIENTS and exchange.message:
         yield _undivided(exchange.message)
     for parting in evidence.partings:
         before_ms = (exchange.ended_ns - parting.at_ns) / NS_PER_MS

@@ -52,7 +52,7 @@ class Crowds:
             return self._made(group, request, attrs.evolve(self._connector(group.rtt_s), connection=HTTP2Connection))
         fields = {name.decode("ascii"): [value.decode("ascii")] for name, value in headers}
         prepared = await prepare(end.method, self.target.url, headers={**self.target.fields, **fields})
-        return self._made(group, KindRequest(prepared, end.body), self._connector(group.rtt_s))
+        return self._made(group, KindRequest(prepared, end.body, end.own_fields), self._connector(group.rtt_s))
 
     def _made(self, group: Group, prepared: KindRequest | HTTP2Request, connector: HTTP11Connector) -> Crowd:
         ends = partial(group.kind.client, group.values)

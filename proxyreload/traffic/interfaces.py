@@ -1,6 +1,7 @@
 """The roles around a kind of traffic: what both of its ends look like to those who carry it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import attrs
@@ -60,6 +61,30 @@ class Counting(Incoming, Protocol):
         """How many have come so far."""
 
 
+class Conversation(Incoming, Protocol):
+    """What goes to and fro once both sides speak another protocol than HTTP (RFC 9110, 7.8), as the client has it.
+
+    What it takes are the bytes of that protocol.
+    """
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to come."""
+
+    @property
+    def closed_by_peer(self) -> bool:
+        """Whether the other side has ended it, as its protocol has that; announced, where nothing is lost by it."""
+
+    def switched(self, answer: Answer, fields: Mapping[bytes, bytes]) -> None:
+        """Look at the answer that switches; `fields` are those of its head, by their names in lower case."""
+
+    def replies(self) -> bytes:
+        """Return what is to be sent at once in reply to what was taken."""
+
+    def cut(self, failure: str, message: str) -> tuple[str, str]:
+        """Judge what has been ended by `failure`: (failure class, message)."""
+
+
 class Short:
     """An answer that is short, so that what the client keeps of it is enough, and that is waited for at the end."""
 
@@ -92,6 +117,10 @@ class ClientEnd:
     streams = 0
     counted = False
 
+    def own_fields(self, request_id: bytes) -> tuple[tuple[bytes, bytes], ...]:  # noqa: ARG002
+        """Return the fields of one request that are others for each."""
+        return ()
+
     def body(self, request_id: bytes) -> bytes:  # noqa: ARG002
         """Return what is sent behind the head; its length is told in `fields`."""
         return b""
@@ -111,6 +140,17 @@ class ClientEnd:
         """Return what takes and judges the answer; None: the expectation that all share."""
         return None
 
+    def conversation(self, request_id: bytes) -> Conversation | None:  # noqa: ARG002
+        """Return what begins where a request has asked for another protocol, `pieces` then; None: it asks for none.
+
+        It takes and judges in the place of `incoming`.
+        """
+        return None
+
+
+#: Of a request that asks for no other protocol.
+_NOTHING_ASKED: Mapping[bytes, bytes] = MappingProxyType({})
+
 
 @attrs.frozen
 class Received:
@@ -123,11 +163,27 @@ class Received:
     digest: bytes  #: of the body (`traffic.content.digest`)
     path: bytes = b""  #: of a request that says what it wants by that
     message: bytes = b""  #: the first bytes of the body of such a request
+    #: the fields by which it asks for another protocol, by their names in lower case; empty: it asks for none
+    asked: Mapping[bytes, bytes] = _NOTHING_ASKED
+
+
+class Session(Protocol):
+    """A backend's end of a connection that speaks another protocol than HTTP from here on (RFC 9110, 7.8)."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to come or to be sent."""
+
+    def take(self, data: bytes) -> bytes:
+        """Take the next bytes, however they were cut, and return what is to be sent."""
+
+    def leave(self) -> bytes:
+        """Return what says that this end leaves."""
 
 
 @attrs.frozen
 class Reply:
-    """What a backend answers: a whole body, or pieces over a while, sent as chunks."""
+    """What a backend answers: a whole body, pieces over a while, sent as chunks, or another protocol."""
 
     fields: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
@@ -135,6 +191,7 @@ class Reply:
     delay_s: float = 0.0  #: before the first byte
     trailers: tuple[tuple[bytes, bytes], ...] = ()  #: behind the body, where the protocol has such
     endless: bool = False  #: its pieces end only with the client, or when the backend leaves
+    session: Session | None = None  #: what goes on where the answer, 101, switches protocols
 
 
 class BackendEnd(Protocol):

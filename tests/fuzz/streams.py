@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from proxyreload.websocket.masking import BINARY, CLOSE, PING, SHORT, TEXT, frame, masked
+from proxyreload.websocket.reassembly import Reassembly
 from tests.memory.connections import answer_bytes, parts
 from tests.memory.splitting import ENDS, answer_made_of, requests_made_of
 
@@ -10,6 +12,8 @@ from .target import Target
 _REQUEST_ID = b"3-17"
 #: A stream's first bytes say how it is cut: how it ends and how often it is cut, and then where, two bytes each.
 _CUTS_AT_MOST = 7
+#: Of a WebSocket.
+_LONGEST_MESSAGE = 200
 
 
 def split(data: bytes) -> tuple[str, list[bytes], bytes]:
@@ -119,3 +123,22 @@ ANSWERS = Target(
 REQUESTS = Target(
     "requests", take_requests, _requests, (*_WORDS, b"GET / ", b"POST / ", b"HEAD ", b"CONNECT ", b"PRI * "), 1024
 )
+
+
+def take_frames(data: bytes) -> None:
+    """What a WebSocket's frames come to does not depend on the pieces, and no more of them is kept than is allowed."""
+    _end, pieces, stream = split(data)
+    for by_client in (False, True):
+        whole, cut = (Reassembly(masked=by_client, limit=_LONGEST_MESSAGE) for _time in range(2))
+        messages = whole.take(stream)
+        assert [message for piece in pieces for message in cut.take(piece)] == messages
+        assert (cut.wrong, cut.closed) == (whole.wrong, whole.closed)
+        assert all(len(payload) <= max(_LONGEST_MESSAGE, SHORT) for _opcode, payload in messages)
+
+
+def _frames() -> list[bytes]:
+    said = [(TEXT, "hé".encode()), (BINARY, bytes(_LONGEST_MESSAGE)), (PING, b"p"), (CLOSE, b"\x03\xe9bye")]
+    return cut_and_uncut([b"".join(write(*each) for each in said) for write in (frame, masked)])
+
+
+FRAMES = Target("frames", take_frames, _frames, (b"\x81", b"\x01", b"\x80", b"\x88\x02\x03\xe8", b"\x7e\x00\x7e"), 1024)

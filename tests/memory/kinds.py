@@ -170,7 +170,7 @@ def prepared(ends: Ends) -> KindRequest:
             )
         )
     )
-    return KindRequest(head, ends.client.body)
+    return KindRequest(head, ends.client.body, ends.client.own_fields)
 
 
 @attrs.define(eq=False)

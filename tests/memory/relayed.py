@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "upload": {"every": 0.1, "length": 1.2},
     "idle": {"gap": [0.1, 0.2]},
     "aimed": {"gap": [0.1, 0.2]},
+    "websocket": {"every": 0.2, "length": 2.2},
 }
 _STEP_S = 0.05
 _TURNS = 6
@@ -57,7 +58,7 @@ class FrontTransport(MemoryTransport):
         def nothing(_number: int, _flags: int) -> bytes:
             raise BlockingIOError
 
-        return SimpleNamespace(recv=nothing, shutdown=lambda _how: self.loseWriteConnection())
+        return SimpleNamespace(recv=nothing, send=self.write, shutdown=lambda _how: self.loseWriteConnection())
 
     def connectionLost(self, reason: Failure) -> None:
         self.disconnected = True

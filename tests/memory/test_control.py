@@ -15,7 +15,7 @@ from proxyreload.proxy.workspace import Workspace
 from proxyreload.traffic.registry import kinds
 from proxyreload_control import Faults
 from proxyreload_control_books import Books, numbered
-from proxyreload_control_faults import Fault, faults_of
+from proxyreload_control_faults import ANEW, Fault, faults_of
 from proxyreload_control_messages import with_length
 from proxyreload_control_proxy import Front, Passing
 
@@ -55,9 +55,11 @@ def test_every_fault_of_every_kind_is_drawn(seed: int) -> None:
 def test_what_can_befall_a_kind_is_more_than_what_can_befall_any() -> None:
     classes = {kind: {fault.failure for fault in faults_of(kind)} for kind in KINDS}
     assert {failures.MESSAGE_LOST, failures.MESSAGE_REPEATED} < classes["stream"]
+    assert {*failures.MID_SESSION, *failures.MESSAGES} < classes["websocket"]
     assert "status 502" in classes["post"] & classes["upload"]
     for kind in KINDS:
-        assert {failures.WRONG_BODY, failures.TRUNCATED, failures.TIMEOUT, failures.MALFORMED} < classes[kind]
+        assert {failures.WRONG_BODY, failures.TIMEOUT, failures.MALFORMED} < classes[kind]
+        assert (failures.TRUNCATED in classes[kind]) is (kind != "websocket")
 
 
 @pytest.mark.parametrize(("kind", "fault"), EACH, ids=[f"{kind}, {fault.name}" for kind, fault in EACH])
@@ -92,7 +94,7 @@ def test_without_one_nothing_is(kind: str, cuts: list[int]) -> None:
     relayed.run()
     assert (relayed.found, relayed.expected) == ({}, {})
     assert relayed.settled == relayed.booked == {"answered_once": len(relayed.talk.exchanges)}
-    assert relayed.talk.front.attempts == 1 or kind == "fresh"
+    assert relayed.talk.front.attempts == 1 or kind in ANEW
 
 
 @pytest.mark.parametrize("kind", ["get", "post", "upload"])

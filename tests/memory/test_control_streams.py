@@ -74,6 +74,7 @@ class Streaming(Relayed):
         self._read[number] = len(written)
         cuts = self.cuts if self._read[number] > len(new) else ()  # the first bytes tell which protocol it is
         for part in parts(new, cuts):
+            assert transport.protocol is not None
             transport.protocol.dataReceived(part)
         if wire.transport.disconnecting and transport.protocol in self.faults.fronts:
             transport.protocol.connectionLost()

@@ -558,6 +558,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "stream": {"every": 0.2, "length": 1},
     "upload": {"every": 0.2, "length": 1},
     "download": {"size": 9000, "rate": 10_000},
+    "websocket": {"every": 0.2, "length": 1},
 }
 
 

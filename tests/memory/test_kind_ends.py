@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxyreload.history import failures
 from proxyreload.traffic.content import digest
 from proxyreload.traffic.interfaces import Received
-from proxyreload.traffic.registry import kinds
+from proxyreload.traffic.registry import kind_named, kinds, values_of
 
 from .connections import answer_bytes
 from .kinds import BACK_PORT, INSTANCE, Ends, Hosted, Talk, cuts_st, ids_st
@@ -23,12 +23,17 @@ SHORT: dict[str, dict[str, object]] = {
     "upload": {"every": 0.1, "length": 0.3},
     "idle": {"gap": [0.1, 0.2]},
     "aimed": {"gap": [0.1, 0.2]},
+    "websocket": {"every": 0.1, "length": 3},
 }
 KINDS = tuple(kinds())
 WRONG = {failures.WRONG_BODY, failures.TRUNCATED, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED}
 
 few_examples = settings(max_examples=20)
-any_kind = pytest.mark.parametrize("name", KINDS)
+#: Of which a request is answered by a body; what converses has tests of its own.
+ANSWERED = tuple(
+    name for name in KINDS if kind_named(name).client(values_of(kind_named(name), ())).conversation(b"") is None
+)
+any_kind = pytest.mark.parametrize("name", ANSWERED)
 
 
 def ends(name: str) -> Ends:
@@ -36,7 +41,7 @@ def ends(name: str) -> Ends:
 
 
 def test_there_are_all_the_kinds() -> None:
-    assert KINDS == ("aimed", "download", "fresh", "get", "h2", "idle", "post", "slow", "stream", "upload")
+    assert KINDS == ("aimed", "download", "fresh", "get", "h2", "idle", "post", "slow", "stream", "upload", "websocket")
 
 
 @any_kind
@@ -187,13 +192,13 @@ def test_what_has_not_begun_to_be_answered_cannot_be_ended(name: str) -> None:
     assert incoming is None or incoming.judge_unfinished(Said()) is None
 
 
-@any_kind
+@pytest.mark.parametrize("name", KINDS)
 @few_examples
 @given(cuts=cuts_st)
 def test_client_and_backend_understand_each_other_over_a_proxy(name: str, cuts: list[int]) -> None:
     hosted = Hosted(Talk(name, SHORT.get(name, {})))
     hosted.talk.client.start()
-    if name in ("stream", "upload", "slow", "idle", "aimed"):
+    if name in ("stream", "upload", "slow", "idle", "aimed", "websocket"):
         hosted.goes_on(1.2, 0.1, cuts=cuts)
     hosted.talk.client.stop()
     hosted.goes_on(0.5, 0.1, cuts=cuts)

@@ -398,6 +398,11 @@ def lost(failure: str, **more: Any) -> Exchange:
         ([NEW, lost("reset before response, fresh", carried=0)], Cause.LISTEN_QUEUE_DROPPED),
         ([NEW, lost("timeout"), visit("0-1", 2000.2)], Cause.PROXY_STALLED),
         ([NEW, lost("wrong body"), visit("0-1", 2000.2)], Cause.ANSWER_SPOILT),
+        ([NEW, lost("message out of order"), visit("0-1", 2000.2)], Cause.ANSWER_SPOILT),
+        # A session is cut as an answer is.
+        ([NEW, *KILLED_WITH_IT, lost("closed mid-session"), visit("0-1", 2000.2, "executed")], Cause.BACKEND_GONE),
+        ([NEW, *REMOVED, lost("reset mid-session"), visit("0-1", 2000.2, "executed")], Cause.PROXY_CUT),
+        ([OLD, *REMOVED, lost("closed mid-session"), visit("0-1", 2000.2, "executed")], Cause.OLD_PROCESS_KILLED),
         ([NEW, lost("own limit")], Cause.OURS),
         ([NEW, lost("aborted")], Cause.OURS),
         ([NEW, lost("something new")], Cause.UNKNOWN),
@@ -452,6 +457,12 @@ def test_what_the_proxy_refused_at_once_and_was_heard_late_is_its_own_doing() ->
     still = StoodStill(at(2000.5), at(2900))
     told = Told.of(visit("0-0", 1599), NEW, still, lost(**{**UNAVAILABLE, "ended_ns": at(2901)}))
     assert told.causes == [Cause.PROXY_REFUSED]
+
+
+def test_how_a_session_ended_and_what_was_unanswered_is_evidence() -> None:
+    words = "FIN without a close frame, message 7 unanswered"
+    (loss,) = Told.of(visit("0-0", 1599), NEW, lost("closed mid-session", message=words)).losses
+    assert f"closed mid-session 1.0 ms after sending; {words}; " in loss.evidence
 
 
 def test_a_backend_that_has_been_added_again_is_gone_no_more() -> None:

@@ -35,6 +35,8 @@ STATUS_LINE = re.compile(
     r" *\d+\.\d s  success: (?P<success>\d+) failure: (?P<failure>\d+) "
     r"front changed: (?P<front>\d+) back changed: (?P<back>\d+)"
 )
+#: Of an answer, and of a session.
+SUCCESSES = ("200", "101")
 #: A line of the log that shows traffic.
 TRAFFIC = r"client \d+ .* 200$"
 #: A line that comes with every drawing of the log while there is traffic.
@@ -83,7 +85,7 @@ def recount(rows: Iterable[Row], clients: int | None = None) -> Counts:
     carried_answers: set[tuple[str, str]] = set()
     answered: set[int] = set()
     for row in rows:
-        if row.status == "200":
+        if row.status in SUCCESSES:
             success += 1
         else:
             failure += 1
@@ -168,7 +170,7 @@ class Result:
         failures: dict[str, int] = {}
         following: dict[int, tuple[int, int]] = {}
         for row in rows:
-            assert (row.failure == "") == (row.status == "200")
+            assert (row.failure == "") == (row.status in SUCCESSES)
             if row.failure:
                 failures[row.failure] = failures.get(row.failure, 0) + 1
             request, earliest = following.get(row.client, (0, 0))

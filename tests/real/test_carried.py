@@ -40,6 +40,7 @@ KEYS = {
     "stream": "every = 0.05\nlength = 1",
     "download": "size = 1000000\nrate = 1000000",
     "upload": "every = 0.05\nlength = 1",
+    "websocket": "every = 0.05\nlength = 1",
 }
 
 

@@ -20,6 +20,7 @@ CLIENTS = {
     "stream": 2,
     "download": 1,
     "upload": 1,
+    "websocket": 2,
 }
 MIX = (
     *("--traffic", ",".join(f"{kind}={clients}" for kind, clients in CLIENTS.items())),

@@ -10,7 +10,7 @@ from .command import EXIT_STATUS, Place, Result
 pytestmark = pytest.mark.real
 
 #: Every kind, that of the probe included.
-ALL = {"get", "fresh", "aimed", "idle", "post", "slow", "stream", "download", "upload"}
+ALL = {"get", "fresh", "aimed", "idle", "post", "slow", "stream", "download", "upload", "websocket"}
 
 
 def run(place: Place, mechanism: str, *words: str) -> Result:
@@ -88,7 +88,10 @@ def test_traffic_that_is_named_is_all_there_is(place: Place) -> None:
     [
         ("duration = 2\n[[traffic]]\nkind = 'post'\n", ["get", "post", "fresh"]),
         ("duration = 2\ntraffic = []\n", ["get", "fresh"]),
-        ("duration = 2\n", ["get", "get", "aimed", "download", "idle", "post", "slow", "stream", "upload", "fresh"]),
+        (
+            "duration = 2\n",
+            ["get", "get", "aimed", "download", "idle", "post", "slow", "stream", "upload", "websocket", "fresh"],
+        ),
     ],
 )
 def test_a_scenario_says_what_is_sent_or_leaves_it(place: Place, text: str, groups: list[str]) -> None:

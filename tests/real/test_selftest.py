@@ -29,10 +29,12 @@ http11.HTTP11Connection._has_come = lambda self: False
 from proxyreload.entry import main
 main()
 """
-#: One that takes events in any order.
+#: One that takes events in any order, and every end of a WebSocket.
 EASY = """
 import proxyreload.traffic.stream as stream
+import proxyreload.traffic.websocket as websocket
 stream.Heard._told = lambda self, told: ("", "")
+websocket.Talk.cut = lambda self, failure, message: ("", "")
 from proxyreload.entry import main
 main()
 """
@@ -46,11 +48,11 @@ main()
 """
 #: Each has one request under way.
 CLIENTS = 10 + sum(group.clients for group in traffic())
-KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload"}
+KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload", "websocket"}
 CLASSES = {
     *(failures.REFUSED, failures.CONNECT_TIMEOUT, failures.RESET_FRESH, failures.RESET_REUSED),
     *(failures.CLOSED_FRESH, failures.CLOSED_REUSED, failures.RESET_MID_RESPONSE, failures.TRUNCATED),
-    *(failures.TIMEOUT, failures.MALFORMED, failures.WRONG_BODY, failures.MESSAGE_LOST, failures.MESSAGE_REPEATED),
+    *(failures.TIMEOUT, failures.MALFORMED, failures.WRONG_BODY, *failures.MESSAGES, *failures.MID_SESSION),
     *("status 502", "status 503", failures.UNSOLICITED, "closed, announced", "closed at rest, unannounced"),
     *("front changed", "back changed", "stragglers"),
 }
@@ -89,7 +91,7 @@ def test_every_fault_of_every_kind_is_found_and_no_other(place: Place, more: tup
     [
         (BLIND, {"get, reset before response, reused", "upload, reset before response, reused"}),
         (HASTY, {"aimed, closed before response, reused"}),
-        (EASY, {"stream, message lost", "stream, message repeated"}),
+        (EASY, {"stream, message lost", "stream, message repeated", "websocket, closed mid-session"}),
     ],
     ids=["blind", "hasty", "easy"],
 )
