@@ -242,6 +242,7 @@ def test_the_first_that_is_not_in_its_place_ends_it(
         (frame(TEXT, b"x" * (MESSAGE_LIMIT + 1)), failures.MALFORMED, f"a message of more than {MESSAGE_LIMIT} bytes"),
         (frame(PING, b"") * 1001, failures.MALFORMED, "more than 1000 pings"),
     ],
+    ids=["binary", "another's", "spelled otherwise", "long", "masked", "too long", "pings"],
 )
 def test_so_does_what_is_none(switched: Session, said: bytes, failure: str, told: str) -> None:
     switched.talk.time.advance(EVERY_S)
@@ -432,6 +433,7 @@ def test_one_of_another_version_is_answered_as_a_small_get(stranger: Stranger) -
         (masked(TEXT, b"\xff"), 1007),
         (masked(TEXT, b"x" * (MESSAGE_LIMIT + 1)), 1009),
     ],
+    ids=["not masked", "no UTF-8", "too long"],  # a mask is drawn anew each time
 )
 def test_what_is_wrong_is_told_and_the_connection_closed(stranger: Stranger, said: bytes, code: int) -> None:
     stranger.asks()

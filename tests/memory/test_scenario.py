@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import Scenario, Step, default, parse, read, repeated, rolling, watching
+from proxyreload.traffic.registry import kinds
 
 from .clocks import some_examples
+
+KINDS = ", ".join(kinds())
 
 WHOLE = """\
 title = "one of everything"
@@ -130,11 +133,11 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         # Times.
         (
             "[[traffic]]\nkind = 'idel'",
-            "my.toml:2: no kind 'idel'; there are: aimed, download, fresh, get, h2, idle, post, slow, stream, upload",
+            f"my.toml:2: no kind 'idel'; there are: {KINDS}",
         ),
         (
             "[[traffic]]\nclients = 3",
-            "my.toml:1: kind must be one of: aimed, download, fresh, get, h2, idle, post, slow, stream, upload",
+            f"my.toml:1: kind must be one of: {KINDS}",
         ),
         ("[[traffic]]\nkind = 'idle'\ngap = [3, 1]", "my.toml:3: gap takes the least before the most"),
         ("[[traffic]]\nkind = 'slow'\ndelay = 'x'", "my.toml:3: delay takes a number from 0.001 to 3600, not 'x'"),
