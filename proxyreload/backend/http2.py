@@ -173,7 +173,7 @@ class HTTP2Connection(SocketConnection):
             self._sent_away = True
             self._say(self._streams.goaway(self._streams.last, NO_ERROR))
             for asked in tuple(self._asked.values()):
-                if asked.replying is not None and asked.replying.reply.endless:
+                if asked.replying is not None and asked.replying.reply.farewell is not None:
                     asked.replying.finish()
         self._close_if_at_rest()
 

@@ -108,6 +108,8 @@ class Replying:
     def finish(self) -> None:
         """End a reply whose pieces have no end, now."""
         self.stop()
+        if self.reply.farewell:
+            self.write(self.form.piece(self.reply.farewell))
         self.write(self.form.last())
         self.done()
 

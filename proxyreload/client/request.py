@@ -53,15 +53,15 @@ class HTTP2Request:
     after: bytes
 
     @classmethod
-    def of(cls, method: str, url: str, fields: Iterable[tuple[bytes, bytes]]) -> "HTTP2Request":
-        """Return a request (RFC 9113, 8.3.1)."""
+    def of(cls, method: str, url: str, fields: Iterable[tuple[bytes, bytes]], path: bytes = b"") -> "HTTP2Request":
+        """Return a request (RFC 9113, 8.3.1), for this path if one is given."""
         parts = urlsplit(url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = path or ((parts.path or "/") + (f"?{parts.query}" if parts.query else "")).encode("ascii")
         pseudo = (
             (b":method", method.encode("ascii")),
             (b":scheme", parts.scheme.encode("ascii")),
             (b":authority", parts.netloc.rpartition("@")[2].encode("ascii")),
-            (b":path", path.encode("ascii")),
+            (b":path", path),
         )
         others = [(name.lower(), value) for name, value in fields]
         return cls(hpack.encoded([*pseudo, *others]) + hpack.literal(ID_FIELD.lower()), b"")

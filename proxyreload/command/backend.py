@@ -36,7 +36,10 @@ class BackendOptions(Options):
     """proxyreload backend ID PORT."""
 
     synopsis = "proxyreload backend [--host ADDRESS] ID PORT"
-    longdesc = "Serves one numbered backend until it is ended by Ctrl-C or SIGTERM."
+    longdesc = (
+        "Serves one numbered backend until it is ended by Ctrl-C or SIGTERM: over HTTP/1.1, and over HTTP/2 and gRPC to"
+        " whoever begins with that."
+    )
     examples = ("proxyreload backend 0 1030",)
     optParameters = [  # noqa: RUF012
         ["host", None, "127.0.0.1", "The address to listen on"],

@@ -191,7 +191,7 @@ def _sending(case: Case) -> str:
 def _end(case: Case) -> Iterator[Moment]:
     """Tell what the client saw in place of its answer."""
     loss, row = case.loss, case.passage.row if case.passage is not None else None
-    if row is not None and row.first_byte_us is not None and not loss.failure.startswith("status "):
+    if row is not None and row.first_byte_us is not None and not failures.is_refusal(loss.failure):
         whose = f" of backend {row.instance}" if row.instance else ""
         yield Moment(row.first_byte_us, Lane.TOLD, f"an answer{whose} begins")
     lane = Lane.CLIENT if loss.failure in (*_WAITED, failures.OWN_LIMIT, failures.ABORTED) else Lane.TOLD
@@ -211,7 +211,7 @@ def _ending(case: Case) -> str:
         if loss.cause == Cause.KEEP_ALIVE_RACE.value:
             return f"{what} from the proxy{after}"
         return f"{what} in place of an answer{after}"
-    if loss.failure.startswith("status "):
+    if failures.is_refusal(loss.failure):
         who = f"backend {row.instance} answers" if row is not None and row.instance else "the proxy itself answers"
         return f"{who} {loss.failure.removeprefix('status ')}{after}"
     if loss.failure in _WAITED:

@@ -32,6 +32,8 @@ MESSAGE_OUT_OF_ORDER: Final = "message out of order"
 #: A session (a WebSocket) ended without its client: by FIN or by a close frame, or by RST.
 CLOSED_MID_SESSION: Final = "closed mid-session"
 RESET_MID_SESSION: Final = "reset mid-session"
+#: A call of gRPC ended without the status that says what it came to, which is in its trailers.
+TRAILERS_LOST: Final = "trailers lost"
 #: The proxy ended one stream of an HTTP/2 connection before its answer was whole (RST_STREAM).
 STREAM_RESET: Final = "stream reset"
 #: Not processed, as HTTP/2 says itself: above the last stream of a GOAWAY, or REFUSED_STREAM (RFC 9113, 8.7). A client
@@ -48,9 +50,23 @@ MESSAGES: Final = (MESSAGE_LOST, MESSAGE_REPEATED, MESSAGE_OUT_OF_ORDER)
 RACES: Final = frozenset({RESET_REUSED, CLOSED_REUSED})
 
 
+#: What the classes of answers begin with that say no by their status; no other class does.
+_STATUS, _CALL_STATUS = "status ", "grpc status "
+
+
 def status_failure(status: int) -> str:
     """Return the class of an answer whose status is not 200."""
-    return f"status {status}"
+    return f"{_STATUS}{status}"
+
+
+def call_failure(status: str) -> str:
+    """Return the class of a call of gRPC whose status is not the one that is due, by that status's name."""
+    return f"{_CALL_STATUS}{status}"
+
+
+def is_refusal(failure: str) -> bool:
+    """Whether this is the class of an answer that says no by its status, HTTP's or gRPC's."""
+    return failure.startswith((_STATUS, _CALL_STATUS))
 
 
 def before_response(*, reset: bool, reused: bool) -> str:

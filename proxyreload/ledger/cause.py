@@ -73,8 +73,7 @@ class Evidence:
     @property
     def own_answer(self) -> bool:
         """Whether the proxy answered by itself: with an error, and no backend's name."""
-        status = self.exchange.status
-        return bool(status) and self.failure == failures.status_failure(status) and not self.exchange.instance
+        return bool(self.exchange.status) and failures.is_refusal(self.failure) and not self.exchange.instance
 
     @property
     def stood_still(self) -> bool:
@@ -193,7 +192,7 @@ _CUT = (
     failures.STREAM_RESET,
     *failures.MID_SESSION,
 )
-_SPOILT = (failures.WRONG_BODY, failures.MALFORMED, *failures.MESSAGES)
+_SPOILT = (failures.WRONG_BODY, failures.MALFORMED, failures.TRAILERS_LOST, *failures.MESSAGES)
 _GIVEN_UP = (failures.TIMEOUT, failures.CONNECT_TIMEOUT)
 _NO_CONNECTION = (failures.REFUSED, failures.CONNECT_TIMEOUT, failures.CONNECT_ERROR)
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proxyreload.history.events import CLOSE_FRAME, GOAWAY, RESET
-from proxyreload.history.failures import WRONG_BODY
+from proxyreload.history.failures import TRAILERS_LOST, WRONG_BODY, is_refusal
 from proxyreload.report.batches import UNKNOWN, Integers
 from proxyreload.report.rowfile import Flags, Rows
 from proxyreload.report.story import Story
@@ -147,7 +147,7 @@ def _endings(rows: Rows, client: Integers, last_row: Integers) -> NDArray[np.int
 
 def _whole_answer(failure: str) -> bool:
     """Return whether a failure leaves its connection open."""
-    return failure.startswith("status ") or failure == WRONG_BODY
+    return is_refusal(failure) or failure in (WRONG_BODY, TRAILERS_LOST)
 
 
 def segments(story: Story, front: FrontConnections, chosen: Integers, most: int) -> Segments:

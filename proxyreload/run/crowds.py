@@ -48,7 +48,7 @@ class Crowds:
         headers = [*end.fields, *([(KIND_FIELD, field)] if field else [])]
         if end.streams:
             others = [(name.encode("ascii"), value.encode("ascii")) for name, value in self.target.fields.items()]
-            request = HTTP2Request.of(end.method, self.target.url, [*others, *headers])
+            request = HTTP2Request.of(end.method, self.target.url, [*others, *headers], end.path)
             return self._made(group, request, attrs.evolve(self._connector(group.rtt_s), connection=HTTP2Connection))
         fields = {name.decode("ascii"): [value.decode("ascii")] for name, value in headers}
         prepared = await prepare(end.method, self.target.url, headers={**self.target.fields, **fields})

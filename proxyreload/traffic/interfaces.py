@@ -107,6 +107,7 @@ class ClientEnd:
     """
 
     method = "GET"
+    path = b""  #: over HTTP/2: what is asked for, where it is not the URL's
     fields: tuple[tuple[bytes, bytes], ...] = ()
     rest_s: tuple[float, float] | None = None
     fresh = False
@@ -190,8 +191,9 @@ class Reply:
     pieces: Iterable[tuple[float, bytes]] | None = None  #: seconds after the one before, and the bytes
     delay_s: float = 0.0  #: before the first byte
     trailers: tuple[tuple[bytes, bytes], ...] = ()  #: behind the body, where the protocol has such
-    endless: bool = False  #: its pieces end only with the client, or when the backend leaves
     session: Session | None = None  #: what goes on where the answer, 101, switches protocols
+    #: Of pieces that have no end: what is said behind them when the backend leaves.
+    farewell: bytes | None = None
 
 
 class BackendEnd(Protocol):

@@ -17,6 +17,9 @@ from proxyreload.http2 import frames
 from proxyreload.http2.hpack import encoded
 from proxyreload.system.clock import ns
 from proxyreload.traffic.content import content, digest
+from proxyreload.traffic.grpc import CALL, asked, told
+from proxyreload.traffic.grpchealth import HEALTH_WATCH
+from proxyreload.traffic.grpcwire import framed
 
 from .clocks import START_NS, some_examples, waits
 from .connections import parts
@@ -149,9 +152,9 @@ def test_several_answers_take_their_time_at_once(proxy: Proxy) -> None:
     proxy.talks()
     assert proxy.body(1) == b"backend 3 answers 3-1\n"
     stages = proxy.inlet.stages
-    for request_id, told in (("3-1", 2), ("3-2", 2), ("3-3", 1)):
+    for request_id, times in (("3-1", 2), ("3-2", 2), ("3-3", 1)):
         mine = [each for each in stages if each[0] == request_id]
-        assert mine == of(request_id, *(["executed", "answered"] if told == 2 else ["answered"]))
+        assert mine == of(request_id, *(["executed", "answered"] if times == 2 else ["answered"]))
     slow = [each for each in proxy.inlet.arrivals if each.request_id == "3-1"][-1]
     assert slow.answered_ns == START_NS + ns(2)
 
@@ -356,3 +359,67 @@ def test_nothing_is_read_while_too_much_waits_to_be_written(kernel: Kernel) -> N
     kernel.drains()
     kernel.group.doRead()
     assert kernel.inlet.said()
+
+
+# Calls of gRPC.
+
+
+def calls(proxy: Proxy, stream: int, path: bytes, message: bytes) -> None:
+    """Send a call as anybody's client does."""
+    head = [
+        (b":method", b"POST"),
+        *GET[1:3],
+        (b":path", path),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+    ]
+    proxy.theirs.send_headers(stream, head)
+    proxy.theirs.send_data(stream, framed(message), end_stream=True)
+    proxy.talks()
+
+
+def trailers(proxy: Proxy, stream: int) -> dict[bytes, bytes]:
+    [event] = [each for each in proxy.of(stream) if type(each).__name__ == "TrailersReceived"]
+    return dict(plain(event.headers))
+
+
+def test_a_call_is_answered_with_trailers_and_no_length(proxy: Proxy) -> None:
+    calls(proxy, 1, CALL, asked(b"9-1", 1))
+    assert proxy.head(1)[b"content-type"] == b"application/grpc"
+    assert b"content-length" not in proxy.head(1)
+    assert proxy.body(1) == framed(told(b"9-1", 1))
+    assert trailers(proxy, 1) == {b"grpc-status": b"0"}
+    assert proxy.ended(1)
+
+
+def test_a_stream_of_messages_comes_over_a_while(proxy: Proxy) -> None:
+    calls(proxy, 1, CALL, asked(b"9-1", 3, 500_000))
+    assert proxy.body(1) == framed(told(b"9-1", 1))
+    proxy.inlet.time.pump([0.5, 0.5])
+    proxy.talks()
+    assert proxy.body(1) == b"".join(framed(told(b"9-1", number)) for number in (1, 2, 3))
+    assert trailers(proxy, 1) == {b"grpc-status": b"0"}
+
+
+def test_a_call_that_is_refused_is_its_head_alone(proxy: Proxy) -> None:
+    calls(proxy, 1, CALL, asked(b"9-1", 0, 0, 9))
+    assert proxy.head(1)[b"grpc-status"] == b"9"
+    assert (proxy.body(1), proxy.ended(1)) == (b"", True)
+    assert not [each for each in proxy.of(1) if type(each).__name__ == "TrailersReceived"]
+
+
+def test_a_watch_ends_when_its_backend_leaves(proxy: Proxy) -> None:
+    calls(proxy, 1, HEALTH_WATCH, b"")
+    assert proxy.body(1) == framed(b"\x08\x01")
+    proxy.inlet.time.pump([3600, 3600])
+    proxy.talks()
+    assert not proxy.ended(1)
+    proxy.inlet.connection.site.leave()
+    # h2 takes nothing more after a GOAWAY, which does not concern what was before it.
+    said = proxy.inlet.said()
+    away, rest = said[:17], said[17:]
+    assert away == frames.goaway(1, frames.NO_ERROR)
+    proxy.heard += proxy.theirs.receive_data(rest)
+    assert proxy.body(1) == framed(b"\x08\x01") + framed(b"\x08\x02")
+    assert trailers(proxy, 1)[b"grpc-status"] == b"14"
+    assert proxy.inlet.transport.half_closed

@@ -367,6 +367,8 @@ def lost(failure: str, **more: Any) -> Exchange:
         ([OLD, *REMOVED, lost(**UNAVAILABLE)], Cause.STALE_GENERATION),
         ([NEW, *REMOVED, lost(**UNAVAILABLE)], Cause.BACKEND_GONE),
         ([NEW, lost(**UNAVAILABLE)], Cause.PROXY_REFUSED),
+        ([NEW, lost("grpc status UNAVAILABLE", status=200)], Cause.PROXY_REFUSED),
+        ([NEW, lost("trailers lost", status=200, instance="1")], Cause.ANSWER_SPOILT),
         ([NEW, BackendKilled("1", at(1700)), lost(**UNAVAILABLE)], Cause.REPEAT_REFUSED),
         (
             [NEW, lost(**UNAVAILABLE), visit("0-1", 2000.2, "received", given_up_ns=at(2000.5))],

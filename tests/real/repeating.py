@@ -167,9 +167,12 @@ def of_envoy(retry_on: str) -> Setting:
 
 
 @contextmanager
-def running(place: Place, proxy: str, setting: Setting) -> Iterator[None]:
-    """Run a proxy in front of the first two backends of a place, which need not be there yet, and end it."""
-    start, folder, said = STARTS[proxy], place.temp / proxy, place.folder / f"{proxy}.txt"
+def running(place: Place, proxy: str, setting: Setting, start: Start | None = None) -> Iterator[None]:
+    """Run a proxy in front of the first two backends of a place, which need not be there yet, and end it.
+
+    With other files, if another `start` is given.
+    """
+    start, folder, said = start or STARTS[proxy], place.temp / proxy, place.folder / f"{proxy}.txt"
     folder.mkdir()
     ports = {"front": place.front_port, "first": place.first_port, "second": place.first_port + 1}
     told: defaultdict[str, object] = defaultdict(str, folder=folder, hostname=HOSTNAME, **ports, **setting)
