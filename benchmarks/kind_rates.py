@@ -1,13 +1,14 @@
 """How fast each kind of traffic is on one core, beside peers that are asked for the same."""
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from benchmarks.h2load import STREAMS, H2loadSays
 from benchmarks.ours import Proxyreload, program
 from benchmarks.peer import Job, Measured
 from benchmarks.peers import find
@@ -39,6 +40,7 @@ class Asked:
     body: int = 0  #: bytes that each request has
     closes: bool = False  #: whether each request has a connection of its own
     ours_answer: bool = False  #: whether only a backend of ours can answer it
+    peers: Sequence[type[Witness]] = (WrkSays, HeySays, OhaSays)
 
     @property
     def scenario(self) -> str:
@@ -60,6 +62,7 @@ ASKED = (
     Asked("fresh", closes=True),
     Asked("post", {"size": _POSTED}, body=_POSTED, ours_answer=True),
     Asked("download", {"size": _SIZE, "rate": _UNLIMITED}, ours_answer=True),
+    Asked("h2", {"streams": STREAMS}, peers=(H2loadSays,)),
 )
 
 
@@ -84,14 +87,18 @@ class OurKind(Proxyreload):
         return int(summary["kinds"][self.asked.kind]["exchanges"])
 
 
-KIND_ROWS = tuple(
-    Row(title.format(peer=peer), f"{kind}: {OurKind.name}", f"{kind}: {peer}")
-    for kind, title in (
-        ("fresh", "fresh: {peer}, a connection for each request"),
-        ("post", f"post: {{peer}}, the same {_POSTED:,} bytes each time"),
-        ("download", f"download: {{peer}}, {_SIZE:,} bytes that it does not look at"),
-    )
-    for peer in (WrkSays.name, HeySays.name, OhaSays.name)
+KIND_ROWS = (
+    *(
+        Row(title.format(peer=peer), f"{kind}: {OurKind.name}", f"{kind}: {peer}")
+        for kind, title in (
+            ("fresh", "fresh: {peer}, a connection for each request"),
+            ("post", f"post: {{peer}}, the same {_POSTED:,} bytes each time"),
+            ("download", f"download: {{peer}}, {_SIZE:,} bytes that it does not look at"),
+        )
+        for peer in (WrkSays.name, HeySays.name, OhaSays.name)
+    ),
+    # At least 12,000 a second are asked for where h2load had 50,000.
+    Row(f"h2: h2load, {STREAMS} streams at once", f"h2: {OurKind.name}", "h2: h2load", 0.24, 0.4),
 )
 
 
@@ -111,7 +118,7 @@ def _served(asked: Asked, folder: Path, bench: Bench) -> Iterator[int]:
         with backend(folder, 0, bench.cores.other) as port:
             yield port
     else:
-        with nginx(folder, bench.cores.other) as (port,):
+        with nginx(folder, bench.cores.other, http2=H2loadSays in asked.peers) as (port,):
             yield port
 
 
@@ -121,7 +128,7 @@ def _contestants(asked: Asked, target: str, bench: Bench) -> list[Contestant]:
     def measure(folder: Path) -> Measured:
         return ours.measure(Job(target, bench.seconds, (bench.cores.measured,), folder))
 
-    peers = [find(kind) for kind in (WrkSays, HeySays, OhaSays)]
+    peers = [find(kind) for kind in asked.peers]
     found = [_like(peer, asked, target, bench) for peer in peers if isinstance(peer, Witness)]
     return [Contestant(f"{asked.kind}: {ours.name}", measure), *found]
 

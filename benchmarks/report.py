@@ -8,6 +8,7 @@ import attrs
 
 from benchmarks import table
 from benchmarks.agreement import agreement
+from benchmarks.h2load import H2loadSays
 from benchmarks.kind_rates import KIND_ROWS, kinds
 from benchmarks.memory import EXCHANGES, memory
 from benchmarks.ours import Proxyreload, TreqAgent, program
@@ -102,7 +103,7 @@ def versions() -> Iterator[tuple[str, str, str]]:
     mine: tuple[Peer, ...] = (Proxyreload(program()), TreqAgent(sys.executable))
     for peer in mine:
         yield peer.name, peer.version(), peer.log
-    for kind in PEERS:
+    for kind in (*PEERS, H2loadSays):
         found = find(kind)
         yield (kind.name, found.version(), kind.log) if found else (kind.name, "not installed", "")
     yield "nginx", asked(nginx_program(), "-v"), ""

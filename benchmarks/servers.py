@@ -55,12 +55,13 @@ def url(port: int) -> str:
 
 
 @contextmanager
-def nginx(folder: Path, *cores: int, ports: int = 1) -> Iterator[list[int]]:
-    """Serve a static answer on as many ports, from one process; gives the ports."""
+def nginx(folder: Path, *cores: int, ports: int = 1, http2: bool = False) -> Iterator[list[int]]:
+    """Serve a static answer on as many ports, from one process, to `http2` as well; gives the ports."""
     first = free_ports(ports)
     listening = list(range(first, first + ports))
     config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(listen=" ".join(f"listen {HOST}:{port};" for port in listening)), "utf-8")
+    listen = " ".join(f"listen {HOST}:{port};" for port in listening)
+    config.write_text(_NGINX.format(listen=listen + " http2 on;" * http2), "utf-8")
     command = [nginx_program(), "-e", "stderr", "-p", str(folder), "-c", str(config)]
     with serving(pinned(command, *cores), first, folder):
         yield listening

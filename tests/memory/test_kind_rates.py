@@ -12,7 +12,7 @@ from benchmarks.peer import Job
 from proxyreload.plan.scenario import parse
 from proxyreload.traffic.registry import backend_end
 
-FRESH, POST, DOWNLOAD = ASKED
+FRESH, POST, DOWNLOAD, _H2 = ASKED
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.kind)

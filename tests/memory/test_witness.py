@@ -9,6 +9,7 @@ from hypothesis.strategies import integers
 
 # Last: what is installed is tested, the benchmarks are only in the checkout.
 sys.path.append(str(Path(__file__).parents[2]))
+from benchmarks.h2load import H2loadSays
 from benchmarks.witness import HeySays, K6Says, OhaSays, Said, Witness, WrkSays
 
 WRK = """\
@@ -53,6 +54,17 @@ OHA = """{{
   "statusCodeDistribution": {{{statuses}}},
   "errorDistribution": {{{errors}}}
 }}"""
+
+
+H2LOAD = """\
+finished in {took}, 49358.00 req/s, 3.55MB/s
+requests: 104716 total, 104816 started, 104716 done, 104700 succeeded, 16 failed, 16 errored, 0 timeout
+"""
+
+
+@pytest.mark.parametrize(("took", "seconds"), [("2.00s", 2.0), ("20.50ms", 0.0205)])
+def test_h2load_says_how_many_it_has_done_and_how_many_of_them_failed(took: str, seconds: float) -> None:
+    assert H2loadSays("h2load").said(H2LOAD.format(took=took)) == Said(104_716, 16, seconds)
 
 
 @pytest.mark.parametrize(
