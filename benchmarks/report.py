@@ -103,7 +103,8 @@ def versions() -> Iterator[tuple[str, str, str]]:
     mine: tuple[Peer, ...] = (Proxyreload(program()), TreqAgent(sys.executable))
     for peer in mine:
         yield peer.name, peer.version(), peer.log
-    for kind in (*PEERS, H2loadSays):
+    theirs: tuple[type[Peer], ...] = (*PEERS, H2loadSays)
+    for kind in theirs:
         found = find(kind)
         yield (kind.name, found.version(), kind.log) if found else (kind.name, "not installed", "")
     yield "nginx", asked(nginx_program(), "-v"), ""
