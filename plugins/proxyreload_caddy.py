@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from zope.interface import implementer
@@ -19,13 +19,16 @@ from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.recipe import Ask, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
+
+if TYPE_CHECKING:
+    from proxyreload.proxy.authority import FrontCertificate
 
 #: The file, and the socket of the admin API of the first process, where it has the folder for itself.
 CONFIG_FILE, ADMIN = "caddy.json", "admin-0.sock"
@@ -77,12 +80,25 @@ def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int
     }
 
 
+def over_tls(configuration: dict[str, Any], tls: "FrontCertificate") -> dict[str, Any]:
+    """Return a configuration whose front speaks TLS, and HTTP/3 no more than in the clear.
+
+    https://caddyserver.com/docs/json/apps/tls/certificates/load_files/
+    """
+    server = configuration["apps"]["http"]["servers"]["front"]
+    server["tls_connection_policies"] = [{"alpn": list(tls.protocols)}]
+    server["protocols"] = ["h1", "h2"] if "h2" in tls.protocols else ["h1"]
+    files = [{"certificate": str(tls.certificate), "key": str(tls.key)}]
+    configuration["apps"]["tls"] = {"certificates": {"load_files": files}}
+    return configuration
+
+
 def listed(upstreams: Sequence[Upstream]) -> dict[str, Any]:
     """Return what the handler's configuration says of these."""
     return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
 
 
-@implementer(IReloads)
+@implementer(IReloads, IRotates)
 @attrs.define
 class Api:
     """``POST`` and ``DELETE`` on the list of upstreams; Caddy answers when the changed configuration serves.
@@ -119,6 +135,10 @@ class Api:
         """``POST /load`` of what it has."""
         await self._admin.post("/load", await self._admin.get("/config/"), FORCED)
 
+    async def rotate(self) -> None:
+        """Reload: with the configuration Caddy reads the certificate that this names."""
+        await self.reload()
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
@@ -134,8 +154,9 @@ class Api:
 
     def _configuration(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
         assert self._admin.socket is not None  # noqa: S101
-        workspace = self.workspace
-        return configuration(workspace.front, self._admin.socket, self._backends(upstreams), workspace.idle_timeout_s)
+        workspace, socket = self.workspace, self._admin.socket
+        plain = configuration(workspace.front, socket, self._backends(upstreams), workspace.idle_timeout_s)
+        return plain if workspace.tls is None else over_tls(plain, workspace.tls)
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
         return self.workspace.write(CONFIG_FILE, json.dumps(self._configuration(upstreams), indent=1))

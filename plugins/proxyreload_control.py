@@ -23,6 +23,7 @@ from proxyreload.proxy.interfaces import (
     BACK_CHANGED,
     FRONT_CHANGED,
     STRAGGLERS,
+    TLS,
     IFaultInjector,
     Mechanism,
     ProxyPlugin,
@@ -419,12 +420,14 @@ def interpreter() -> str:
     return sys.executable
 
 
+CANNOT = {TLS: "it is there to test the instrument by, in the clear"}
+
 plugin = ProxyPlugin(
     name="control",
     binary=Binary("control", how_to_get="it is part of proxyreload", packaged=interpreter),
     mechanisms=(
-        Mechanism("runtime", "proxyreload's own small proxy, honest", Runtime),
-        Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults),
+        Mechanism("runtime", "proxyreload's own small proxy, honest", Runtime, cannot=CANNOT),
+        Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults, cannot=CANNOT),
     ),
     testing=True,
 )

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IRotates, Mechanism, ProxyPlugin
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -30,6 +30,7 @@ from proxyreload_envoy_hot_restart import HotRestart
 from proxyreload_envoy_program import CONFIG_FILE, LOGGING, Envoy, admin_of, assignment, configuration
 
 if TYPE_CHECKING:
+    from proxyreload.proxy.authority import FrontCertificate
     from proxyreload_envoy_ads import DiscoveryServer
 
 #: What the configuration goes on with: where the hosts of its cluster come from.
@@ -72,10 +73,16 @@ dynamic_resources:
     grpc_services: [{{{{envoy_grpc: {{{{cluster_name: discovery}}}}}}}}]
 """
 
+DISCOVERED_SECRET = """\
+tls_certificate_sds_secret_configs:
+                  - name: {name}
+                    sds_config: {{resource_api_version: V3, path_config_source: {{path: "{path}"}}}}"""  # noqa: S105
+
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+SECRET_TYPE, SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "front"
 REJECTED = "cluster.app.update_rejected"
 #: In the workspace's folder, where no other user reaches them.
-ADMIN_SOCKET, DISCOVERY_SOCKET, HOSTS_FILE = "admin.sock", "discovery.sock", "eds.json"
+ADMIN_SOCKET, DISCOVERY_SOCKET, HOSTS_FILE, SECRET_FILE = "admin.sock", "discovery.sock", "eds.json", "sds.json"
 OPTIONS = ("--disable-hot-restart", "--concurrency", "2")
 NOT_LISTED = "Envoy lists exactly the hosts that it was told"
 
@@ -88,15 +95,44 @@ def discovery_response(version: int, upstreams: Sequence[Upstream]) -> dict[str,
     return {"version_info": str(version), "resources": [{"@type": ASSIGNMENT, **assignment(upstreams)}]}
 
 
-@implementer(IProxy)
+@implementer(IRotates)
 @attrs.define
 class File(Envoy):
     """The hosts are in a file; Envoy looks at it when one is renamed there, and only then.
 
+    So is the certificate, with its key, whichever way the hosts go.
+
     https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#filesystem-subscriptions
+    https://www.envoyproxy.io/docs/envoy/latest/configuration/security/secret
     """
 
     _versions: Iterator[int] = attrs.field(factory=count, init=False)
+    _secret: str = attrs.field(default="", init=False, repr=False)  # as the file has it
+
+    async def rotate(self) -> None:
+        """Rename another file there; in effect when the admin interface lists the certificate's serial."""
+        assert self.workspace.tls is not None  # noqa: S101
+        before, serial = self._secret, int(self.workspace.tls.current.serial, 16)
+        self._show(self.workspace.tls)
+
+        async def listed() -> bool:
+            return serial in await serials(self._admin)
+
+        try:
+            await self.workspace.until(listed, "Envoy lists the certificate")
+        except ChangeError:
+            self._secret = before
+            self.workspace.write(SECRET_FILE, before, secret=True)
+            raise
+
+    def _show(self, tls: "FrontCertificate") -> None:
+        """Put the certificate where Envoy gets it."""
+        self._secret = json.dumps(discovered_secret(tls))
+        self.workspace.write(SECRET_FILE, self._secret, secret=True)
+
+    def _shows(self, tls: "FrontCertificate") -> str:
+        self._show(tls)
+        return DISCOVERED_SECRET.format(name=SECRET, path=self.workspace.path(SECRET_FILE))
 
     def _publish(self, upstreams: Sequence[Upstream]) -> None:
         """Put them where Envoy gets its hosts."""
@@ -149,10 +185,33 @@ async def hosts(admin: Admin) -> list[str]:
     return sorted(f"{address['address']}:{address['port_value']}" for address in addresses)
 
 
+async def serials(admin: Admin) -> set[int]:
+    """Return the serials of the certificates that Envoy has.
+
+    https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--certs
+    """
+    certificates = (await admin.get("/certs"))["certificates"]
+    return {int(one["serial_number"], 16) for each in certificates for one in each.get("cert_chain", [])}
+
+
 async def rejections(admin: Admin) -> int:
     """Return how many updates of the hosts Envoy has refused."""
     stats = (await admin.get(f"/stats?format=json&filter=^{REJECTED}$"))["stats"]
     return sum(stat["value"] for stat in stats if stat.get("name") == REJECTED)
+
+
+def discovered_secret(tls: "FrontCertificate") -> dict[str, Any]:
+    """Return the certificate and its key as Envoy wants to be told them, both at once.
+
+    https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_sockets/tls/v3/secret.proto
+    """
+    current = tls.current
+    told = {
+        "certificate_chain": {"inline_string": current.chain.decode("ascii")},
+        "private_key": {"inline_string": current.key.decode("ascii")},
+    }
+    resource = {"@type": SECRET_TYPE, "name": SECRET, "tls_certificate": told}
+    return {"version_info": str(current.number), "resources": [resource]}
 
 
 class Discovery(Resource):
@@ -180,7 +239,6 @@ class QuietSite(Site):
         """Keep none."""
 
 
-@implementer(IProxy)
 @attrs.define
 class Rest(File):
     """Envoy asks a server here for its hosts, again 0.1 to 0.2 s after each answer.
@@ -207,7 +265,6 @@ class Rest(File):
         return self._spawn_with(REST_SOURCE.format(socket=socket))
 
 
-@implementer(IProxy)
 @attrs.define
 class Ads(File):
     """A server here tells Envoy its hosts over a gRPC stream, and Envoy answers whether it takes them.

@@ -1,9 +1,10 @@
 """An Envoy that runs from a configuration file: what all ways to change one share."""
 
+import json
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -11,6 +12,9 @@ from proxyreload.proxy.http import Admin
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
+
+if TYPE_CHECKING:
+    from proxyreload.proxy.authority import FrontCertificate
 
 # A route's time-out is for the whole answer, which ends streams: those between two bytes are what guards it here.
 # At a port the admin interface would tell any user of the host what Envoy knows, and let him end it.
@@ -27,7 +31,7 @@ static_resources:
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: front
-                codec_type: HTTP1
+                codec_type: {codec}
                 stream_idle_timeout: {timeout}
                 common_http_protocol_options: {{idle_timeout: {timeout}}}
                 upgrade_configs: [{{upgrade_type: websocket}}]
@@ -37,7 +41,7 @@ static_resources:
                 http_filters:
                   - name: envoy.filters.http.router
                     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-  clusters:
+{tls}  clusters:
     - name: app
       lb_policy: ROUND_ROBIN
       connect_timeout: 2s
@@ -47,6 +51,18 @@ static_resources:
           explicit_http_config: {{http_protocol_options: {{}}}}
           common_http_protocol_options: {{idle_timeout: {timeout}}}
 """  # noqa: E501
+
+# By its list of certificates Envoy knows those of its start; by its discovery service what it is told later.
+TLS = """\
+          transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                alpn_protocols: {protocols}
+                {certificates}
+"""
+AT_START = 'tls_certificates: [{{certificate_chain: {{filename: "{chain}"}}, private_key: {{filename: "{key}"}}}}]'
 
 CONFIG_FILE = "envoy.yaml"
 LOGGING = ("--log-level", "warning", "--log-format", "%l: %v")
@@ -92,15 +108,23 @@ class Envoy:
 
         https://www.envoyproxy.io/docs/envoy/latest/operations/cli
         """
-        workspace = self.workspace
-        config = configuration(workspace.front, workspace.idle_timeout_s, str(workspace.path(admin)), source)
+        workspace, tls = self.workspace, self.workspace.tls
+        secured = "" if tls is None else TLS.format(protocols=json.dumps(tls.protocols), certificates=self._shows(tls))
+        config = configuration(
+            workspace.front, workspace.idle_timeout_s, str(workspace.path(admin)), source, tls=secured
+        )
         return [workspace.binary, "--config-path", workspace.write(CONFIG_FILE, config), *LOGGING]
 
+    def _shows(self, tls: "FrontCertificate") -> str:
+        """Return where the configuration has the front's certificate from: as it is now."""
+        return AT_START.format(chain=tls.certificate, key=tls.key)
 
-def configuration(front: str, timeout_s: int, admin: str, source: str) -> str:
-    """Return the text of the configuration, which goes on with `source`."""
+
+def configuration(front: str, timeout_s: int, admin: str, source: str, *, tls: str = "") -> str:
+    """Return the text of the configuration, which goes on with `source`; `tls`: what its front does besides."""
     host, _colon, port = front.rpartition(":")
-    return CONFIG.format(admin=admin, front_host=host, front_port=port, timeout=f"{timeout_s}s") + source
+    how = {"timeout": f"{timeout_s}s", "codec": "AUTO" if tls else "HTTP1", "tls": tls}
+    return CONFIG.format(admin=admin, front_host=host, front_port=port, **how) + source
 
 
 def assignment(upstreams: Sequence[Upstream]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.recipe import PID, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -28,7 +28,7 @@ MASTER_ARGUMENTS = ("-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", C
 WORKER, OLD_WORKERS = re.compile(r"^(\d+) +worker ", re.MULTILINE), "# old workers"
 
 
-@implementer(IReloads, IUpgrades)
+@implementer(IReloads, IUpgrades, IRotates)
 @attrs.define
 class Reload(HAProxy):
     """The configuration is written anew, and reloaded, for each change."""

@@ -35,7 +35,7 @@ defaults
     timeout tunnel {timeout}{options}
 
 frontend front
-    bind {front}
+    bind {front}{tls}
     default_backend app
 
 backend app
@@ -94,6 +94,10 @@ class HAProxy:
             self.workspace.binary = before
             raise
 
+    async def rotate(self) -> None:
+        """Reload: the new process reads the certificate."""
+        await self.reload()
+
     async def stop(self) -> None:
         """SIGUSR1: finish what is under way."""
         if self._child is not None:
@@ -105,7 +109,7 @@ class HAProxy:
     def _write_config(self, servers: dict[str, str]) -> None:
         self._servers = servers
         workspace = self.workspace
-        config = configuration(workspace.front, workspace.idle_timeout_s, servers, self.OPTIONS)
+        config = configuration(workspace.front, workspace.idle_timeout_s, servers, self.OPTIONS, _tls(workspace))
         workspace.write(CONFIG_FILE, config)
 
     async def _ask(self, command: str, socket: str = SOCKET) -> str:
@@ -118,7 +122,19 @@ class HAProxy:
             raise ChangeError(said)
 
 
-def configuration(front: str, timeout_s: int, servers: Mapping[str, str], options: str) -> str:
-    """Return the text of the configuration, for servers' addresses by their names."""
+def configuration(front: str, timeout_s: int, servers: Mapping[str, str], options: str, tls: str = "") -> str:
+    """Return the text of the configuration, for servers' addresses by their names; ``bind`` goes on with `tls`."""
     lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
-    return CONFIG.format(front=front, timeout=f"{timeout_s}s", options=options, pool=POOL, servers=lines)
+    return CONFIG.format(front=front, timeout=f"{timeout_s}s", options=options, pool=POOL, servers=lines, tls=tls)
+
+
+def certificate_name(workspace: Workspace) -> str:
+    """Return what HAProxy calls the certificate: the file as its configuration names it, which has the key as well."""
+    assert workspace.tls is not None  # noqa: S101
+    return str(workspace.tls.both.relative_to(workspace.folder))
+
+
+def _tls(workspace: Workspace) -> str:
+    if workspace.tls is None:
+        return ""
+    return f" ssl crt {certificate_name(workspace)} alpn {','.join(workspace.tls.protocols)}"

@@ -11,9 +11,9 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
-from proxyreload.proxy.interfaces import IReloads, IUpgrades
+from proxyreload.proxy.interfaces import IReloads, IRotates, IUpgrades
 from proxyreload.proxy.upstream import Upstream
-from proxyreload_haproxy_program import POOL, HAProxy
+from proxyreload_haproxy_program import POOL, HAProxy, certificate_name
 
 #: The columns of ``show servers conn`` with the address, the port and the connections in use.
 ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
@@ -50,6 +50,20 @@ class Draining(HAProxy):
         except ChangeError:
             for server in drains:
                 self._finish_later(server)
+            raise
+
+    async def rotate(self) -> None:
+        """``set ssl cert`` and ``commit ssl cert``: new handshakes have it, sessions of before are resumed without it.
+
+        https://docs.haproxy.org/2.8/management.html#9.3-commit%20ssl%20cert
+        """
+        assert self.workspace.tls is not None  # noqa: S101
+        name, pem = certificate_name(self.workspace), self.workspace.tls.both.read_text(encoding="ascii")
+        try:
+            await self._command(f"set ssl cert {name} <<\n{pem}", "Transaction")
+            await self._command(f"commit ssl cert {name}", "Success!")
+        except ChangeError:
+            await self._ask(f"abort ssl cert {name}")
             raise
 
     async def _drain(self, server: str) -> None:
@@ -97,7 +111,7 @@ class Draining(HAProxy):
         return known[f"app/{server}"]
 
 
-@implementer(IReloads, IUpgrades)
+@implementer(IReloads, IUpgrades, IRotates)
 @attrs.define
 class Runtime(Draining):
     """Servers are added and deleted in the running process; no connection of a client is touched.
@@ -136,7 +150,7 @@ class Runtime(Draining):
         await self.workspace.until(deleted, f"app/{server} deleted")
 
 
-@implementer(IReloads, IUpgrades)
+@implementer(IReloads, IUpgrades, IRotates)
 @attrs.define
 class Slots(Draining):
     """Servers that stand ready without an address, in maintenance, are given one: what was done before ``add server``.

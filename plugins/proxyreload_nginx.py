@@ -23,6 +23,7 @@ from proxyreload.proxy.interfaces import (
     Cure,
     IGenerations,
     IReloads,
+    IRotates,
     ITakesTurns,
     IUpgrades,
     Mechanism,
@@ -59,7 +60,7 @@ http {{
         keepalive_requests 100000000;
     }}
     server {{
-        listen {front};
+        listen {front}{tls};
         location / {{
             proxy_pass http://app;
             proxy_http_version 1.1;
@@ -80,7 +81,7 @@ PROGRAM = "nginx"
 GONE = re.compile(r"new binary process \d+ exited")
 
 
-@implementer(IReloads, IGenerations)
+@implementer(IReloads, IRotates, IGenerations)
 @attrs.define
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
@@ -119,6 +120,10 @@ class Reload:
             return bool(workers) and not workers & old
 
         await self.workspace.until(replaced, "every old worker is shutting down")
+
+    async def rotate(self) -> None:
+        """Reload: the master reads the certificate again."""
+        await self.reload()
 
     async def old_processes(self) -> set[int]:
         """Return the workers that are shutting down: they have requests under way, or connections to keep a while."""
@@ -160,14 +165,29 @@ class Reload:
 
     def _write_config(self) -> None:
         workspace = self.workspace
-        how = {"folder": str(workspace.folder), "daemon": self.DAEMON, "options": self._options()}
+        how = {
+            "folder": str(workspace.folder),
+            "daemon": self.DAEMON,
+            "options": self._options(),
+            "tls": _tls(workspace),
+        }
         workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, self._servers(), **how))
 
 
 def _configuration(front: str, timeout_s: int, servers: Sequence[str], **how: str) -> str:
     """Return the text of the configuration; `servers` are the lines of the block ``upstream``."""
     lines = "\n".join(f"        {line}" for line in servers)
-    return CONFIG.format(user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines, **how)
+    return CONFIG.format(**{"tls": ""} | how, user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines)
+
+
+def _tls(workspace: Workspace) -> str:
+    """Return what the front's ``listen`` goes on with, and the lines below it."""
+    tls = workspace.tls
+    if tls is None:
+        return ""
+    lines = [" ssl", *(["http2 on"] if "h2" in tls.protocols else [])]
+    lines += [f"ssl_certificate {tls.certificate}", f"ssl_certificate_key {tls.key}"]
+    return ";\n        ".join(lines)
 
 
 def _user() -> str:

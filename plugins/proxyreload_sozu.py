@@ -3,6 +3,7 @@
 https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md
 """
 
+import json
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import Cure, IReloads, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.recipe import HOSTNAME, Command, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -40,8 +41,8 @@ buffer_size = 16393
 activate_listeners = true
 
 [[listeners]]
-protocol = "http"
-address = "{front}"
+protocol = "{protocol}"
+address = "{front}"{alpn}
 front_timeout = {timeout}
 back_timeout = {timeout}
 request_timeout = {timeout}
@@ -51,17 +52,18 @@ connect_timeout = 2
 protocol = "http"
 load_balancing = "ROUND_ROBIN"
 sticky_session = false
-frontends = [ {{ address = "{front}", hostname = "{hostname}" }} ]
+frontends = [ {{ address = "{front}", hostname = "{hostname}"{certificate} }} ]
 backends = [
 {backends}
 ]
 """
+IN_THE_CLEAR = {"protocol": "http", "alpn": "", "certificate": ""}
 CONFIG_FILE, CLUSTER = "sozu.toml", "app"
 #: Worker processes; their ids are the numbers from 0, and those of their successors the next ones.
 WORKERS = 2
 
 
-@implementer(IReloads)
+@implementer(IReloads, IRotates)
 @attrs.define
 class Sozu:
     """Backends are added and removed over the command socket, which answers when every worker has done it.
@@ -98,6 +100,14 @@ class Sozu:
         """
         await self._commands.reload(self._config)
 
+    async def rotate(self) -> None:
+        """``certificate replace``, over the socket: done when every worker has it."""
+        tls = self.workspace.tls
+        assert tls is not None and tls.before is not None  # noqa: S101, PT018
+        current = tls.current
+        front = (self.workspace.front_host, self.workspace.front_port)
+        await self._commands.replace_certificate(*front, current.chain, current.key, tls.before.fingerprint)
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._main is not None:
@@ -112,7 +122,7 @@ class Sozu:
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> None:
         workspace, self._upstreams = self.workspace, list(upstreams)
-        how = {"folder": str(workspace.folder), "hostname": workspace.hostname}
+        how = {"folder": str(workspace.folder), "hostname": workspace.hostname, **_tls(workspace)}
         workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, upstreams, **how))
 
     @property
@@ -123,7 +133,17 @@ class Sozu:
 def _configuration(front: str, timeout_s: int, upstreams: Sequence[Upstream], **how: str) -> str:
     """Return the text of the configuration."""
     backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
-    return CONFIG.format(front=front, timeout=timeout_s, workers=WORKERS, backends=backends, **how)
+    return CONFIG.format(**IN_THE_CLEAR | how, front=front, timeout=timeout_s, workers=WORKERS, backends=backends)
+
+
+def _tls(workspace: Workspace) -> Mapping[str, str]:
+    """Return what is said of the front's TLS."""
+    tls = workspace.tls
+    if tls is None:
+        return IN_THE_CLEAR
+    files = f'certificate = "{tls.certificate}", key = "{tls.key}", certificate_chain = "{tls.certificate}"'
+    alpn = f"\nalpn_protocols = {json.dumps(tls.protocols)}"
+    return {"protocol": "https", "alpn": alpn, "certificate": f", {files}"}
 
 
 @implementer(IReloads, IUpgrades)
@@ -214,6 +234,13 @@ class Upgrade(Runtime):
         await super().remove_backend(upstream)
         await self._renew_or(super().add_backend, upstream)
 
+    async def rotate(self) -> None:
+        """Upgrade, with another certificate where the configuration has it: what serves then has that of before.
+
+        The state goes along, and nobody reads the files again.
+        """
+        await self._renew()
+
     async def _renew_or(self, undo: Callable[[Upstream], Awaitable[None]], upstream: Upstream) -> None:
         try:
             await self._renew()
@@ -269,6 +296,11 @@ IN_PLACE = Cure(
     "https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md",
 )
 
+REPLACED = Cure(
+    "certificate replace over the command socket, as in sozu:runtime",
+    "https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md",
+)
+
 plugin = ProxyPlugin(
     name="sozu",
     binary=Binary("sozu", how_to_get="make sozu (or cargo install --locked sozu)"),
@@ -280,6 +312,7 @@ plugin = ProxyPlugin(
             Upgrade,
             IN_PLACE,
             recipe=commanded(("upgrade",)),
+            shows=REPLACED,
         ),
         Mechanism(
             "upgrade-workers",
@@ -287,6 +320,7 @@ plugin = ProxyPlugin(
             UpgradeWorkers,
             IN_PLACE,
             recipe=commanded(*(("upgrade", "--worker", str(worker)) for worker in range(WORKERS))),
+            shows=REPLACED,
         ),
         Mechanism("restart", "stop and start", Restart, IN_PLACE, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
     ),

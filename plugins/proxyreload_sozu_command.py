@@ -39,6 +39,7 @@ MESSAGES: Mapping[str, Fields] = {
         ("upgrade_main", 8, "UpgradeMain"),
         ("upgrade_worker", 9, UINT32),
         ("reload_configuration", 11, STRING),
+        ("replace_certificate", 20, "ReplaceCertificate"),
         ("add_backend", 24, "AddBackend"),
         ("remove_backend", 25, "RemoveBackend"),
     ),
@@ -51,6 +52,12 @@ MESSAGES: Mapping[str, Fields] = {
         ("load_balancing_parameters", 5, "LoadBalancingParams"),
     ),
     "RemoveBackend": (("cluster_id", 1, STRING), ("backend_id", 2, STRING), ("address", 3, "SocketAddress")),
+    "ReplaceCertificate": (
+        ("address", 1, "SocketAddress"),
+        ("new_certificate", 2, "CertificateAndKey"),
+        ("old_fingerprint", 3, STRING),
+    ),
+    "CertificateAndKey": (("certificate", 1, BYTES), ("certificate_chain", 2, [BYTES]), ("key", 3, BYTES)),
     "SocketAddress": (("ip", 1, "IpAddress"), ("port", 2, UINT32)),
     "IpAddress": (("v4", 1, FIXED32),),
     "LoadBalancingParams": (("weight", 1, INT32),),
@@ -83,8 +90,12 @@ Response: Any = _CLASSES["Response"]
 
 def backend(cluster: str, upstream: Upstream) -> dict[str, Any]:
     """Return what names a backend in a request."""
-    address = {"ip": {"v4": int(IPv4Address(upstream.host))}, "port": upstream.port}
-    return {"cluster_id": cluster, "backend_id": upstream.name, "address": address}
+    return {"cluster_id": cluster, "backend_id": upstream.name, "address": address_of(upstream.host, upstream.port)}
+
+
+def address_of(host: str, port: int) -> dict[str, Any]:
+    """Return what an address is called there."""
+    return {"ip": {"v4": int(IPv4Address(host))}, "port": port}
 
 
 def framed(message: Any) -> bytes:  # noqa: ANN401  (a class made at run time)
@@ -169,6 +180,17 @@ class CommandSocket:
     async def remove_backend(self, cluster: str, upstream: Upstream) -> None:
         """Done when no worker has it."""
         await self._ask(remove_backend=backend(cluster, upstream))
+
+    async def replace_certificate(self, host: str, port: int, chain: bytes, key: bytes, old_fingerprint: str) -> None:
+        """Let who listens there show another certificate; done when every worker does."""
+        new = {"certificate": chain, "certificate_chain": [chain], "key": key}
+        await self._ask(
+            replace_certificate={
+                "address": address_of(host, port),
+                "new_certificate": new,
+                "old_fingerprint": old_fingerprint,
+            }
+        )
 
     async def reload(self, config: Path) -> None:
         """Read a configuration: what is new in it is added, nothing is taken away."""

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.web.resource import Resource
@@ -23,7 +23,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IRotates, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
@@ -32,11 +32,14 @@ from proxyreload.proxy.workspace import TIMEOUT_S, Workspace
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
+if TYPE_CHECKING:
+    from proxyreload.proxy.authority import FrontCertificate
+
 WORDS_LIMIT = 600
 #: The folder that the file provider watches.
 FOLDER = "dynamic"
-#: The static configuration, and in that folder what is provided.
-CONFIG_FILE, PROVIDED = "traefik.yml", "app.yml"
+#: The static configuration, and in that folder what is provided, and the certificates.
+CONFIG_FILE, PROVIDED, CERTIFICATES = "traefik.yml", "app.yml", "certificates.yml"
 
 # readTimeout is for a whole request, also one that is sent over a while.
 # The throttle is 2 s by default: the least time between two configurations.
@@ -70,10 +73,12 @@ def static(front: str, whole_timeout_s: int, idle_timeout_s: int, **how: str) ->
     return STATIC.format(front=front, whole=f"{whole_timeout_s}s", idle=f"{idle_timeout_s}s", **how)
 
 
-def dynamic(upstreams: Sequence[Upstream]) -> dict[str, Any]:
+def dynamic(upstreams: Sequence[Upstream], *, tls: bool = False) -> dict[str, Any]:
     """Return what a provider provides: every request goes to the service ``app``, whose servers these are."""
     servers = [{"url": f"http://{upstream.address}"} for upstream in upstreams]
-    router = {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}
+    router: dict[str, Any] = {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}
+    if tls:
+        router["tls"] = {}
     service = {"loadBalancer": {"passHostHeader": True, "servers": servers}}
     return {"http": {"routers": {"app": router}, "services": {"app": service}}}
 
@@ -88,12 +93,35 @@ def guarded(secret: str, paths: Mapping[str, str]) -> dict[str, Any]:
     return {"http": {"routers": {service.replace("@", "-"): router(path, service) for path, service in paths.items()}}}
 
 
+def certified(tls: "FrontCertificate") -> dict[str, Any]:
+    """Return what the file provider provides for the front to show, and a service that tells by its name that it has.
+
+    No API of Traefik's tells of certificates.
+
+    https://doc.traefik.io/traefik/reference/routing-configuration/http/tls/tls-certificates/
+    """
+    files = {"certFile": str(tls.certificate), "keyFile": str(tls.key)}
+    told = {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}
+    return {
+        "tls": {
+            "certificates": [files],
+            "stores": {"default": {"defaultCertificate": files}},
+            "options": {"default": {"alpnProtocols": list(tls.protocols)}},
+        },
+        "http": {"services": {_mark(tls): told}},
+    }
+
+
+def _mark(tls: "FrontCertificate") -> str:
+    return f"certificate-{tls.current.number}"
+
+
 def urls(upstreams: Sequence[Upstream]) -> set[str]:
     """Return what the servers of the service ``app`` are called then."""
     return {f"http://{upstream.address}" for upstream in upstreams}
 
 
-@implementer(IUpgrades)
+@implementer(IUpgrades, IRotates)
 @attrs.define
 class File:
     """A file in a folder that Traefik watches.
@@ -114,6 +142,7 @@ class File:
         """Start in the foreground."""
         self._upstreams = list(upstreams)
         self._guard()
+        self._certify()
         await self._provide(upstreams)
         self._child = self._spawn()
         await self.workspace.until_answering(self._child)
@@ -146,6 +175,19 @@ class File:
         old.signal(signal.SIGTERM)
         await self.workspace.until_deaf(old)
 
+    async def rotate(self) -> None:
+        """Rename the file anew that names the certificate: Traefik reads that again with it, and not by itself."""
+        assert self.workspace.tls is not None  # noqa: S101
+        path = f"/api/http/services/{_mark(self.workspace.tls)}@file"
+        self._certify()
+
+        async def told() -> bool:
+            with suppress(ChangeError):
+                return bool(await self._admin.get(path))
+            return False
+
+        await self.workspace.until(told, "Traefik has read the certificate")
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
@@ -159,6 +201,14 @@ class File:
         """Let the admin entry point answer to the secret alone."""
         self._place("admin.yml", guarded(self._secret, self.ADMIN))
 
+    def _certify(self) -> None:
+        """Let the front show its certificate, where it speaks TLS."""
+        if self.workspace.tls is not None:
+            self._place(CERTIFICATES, certified(self.workspace.tls))
+
+    def _dynamic(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
+        return dynamic(upstreams, tls=self.workspace.tls is not None)
+
     def _place(self, name: str, content: dict[str, Any]) -> None:
         """Rename a file into the folder that the file provider watches."""
         # Written outside the folder, in which any other event would start the throttle. JSON is YAML.
@@ -169,7 +219,7 @@ class File:
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         """Hand a configuration to the provider."""
-        self._place(PROVIDED, dynamic(upstreams))
+        self._place(PROVIDED, self._dynamic(upstreams))
 
     def _spawn(self) -> ChildProcess:
         return self.workspace.spawn(*self._command(), environment=self.workspace.homes)
@@ -238,6 +288,7 @@ class Rest(File):
         """Start in the foreground; the API answers 404 for a moment."""
         self._upstreams = list(upstreams)
         self._guard()
+        self._certify()
         child = self._child = self._spawn()
 
         async def provided() -> bool:
@@ -255,7 +306,7 @@ class Rest(File):
         return "  rest: {}"
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
-        await self._admin.put("/api/providers/rest", dynamic(upstreams))
+        await self._admin.put("/api/providers/rest", self._dynamic(upstreams))
 
     async def _in_charge(self, successor: ChildProcess) -> bool:
         """Provide it with what it does not know."""
@@ -314,7 +365,7 @@ class Http(File):
         return f'  http: {{endpoint: "http://{host.host}:{host.port}/{self._secret}", pollInterval: 200ms}}'
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
-        self._provided.content = json.dumps(dynamic(upstreams)).encode()
+        self._provided.content = json.dumps(self._dynamic(upstreams)).encode()
 
 
 class Restart(Restarting):

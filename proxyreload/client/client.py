@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
-from proxyreload.client.outcome import connection_failure, outcome
+from proxyreload.client.outcome import connection_failure, outcome, secured
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import KindRequest, PreparedRequest
 from proxyreload.history import failures
@@ -196,6 +196,9 @@ class Client:
         self._connecting = None
         self._connection = connection
         self._connections += 1
+        if connection.shown is not None:
+            number = self._connections - 1
+            self.sink.publish(secured(self, connection, connection.shown, number, self.clock_ns()))
         pending = self._pending
         if pending is not None:
             connection.send(self.prepared.encode(pending.request_id), pending)

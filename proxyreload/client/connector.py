@@ -1,11 +1,11 @@
 """Opens a client's connections."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTCP, IStreamClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IReactorTCP, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
@@ -17,6 +17,9 @@ from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnec
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 
+if TYPE_CHECKING:
+    from proxyreload.client.tls import Tickets, Trust
+
 
 @implementer(IConnector)
 @attrs.frozen
@@ -27,7 +30,9 @@ class HTTP11Connector:
     address: str  #: an IP address: names are resolved once, before the clients start
     port: int
     clock_ns: ClockNs
-    tls: IOpenSSLClientConnectionCreator | None = None
+    tls: "Trust | None" = None
+    #: By which clients resume their sessions; None: they make a full handshake each time.
+    tickets: "Tickets | None" = None
     connection: type[HTTP11Connection] | type[HTTP2Connection] = HTTP11Connection
     group: SocketGroup | None = None
     careful: bool = False  #: as `HTTP11Connection.careful`
@@ -43,12 +48,13 @@ class HTTP11Connector:
             connection = self.connection(owner, self.clock_ns, started_ns, group)
             connection.careful = self.careful
             return cast(Deferred[IConnection], endpoint.connect(_factory(connection)))
-        from proxyreload.client.tls import over_tls
+        from proxyreload.client.tls import TLSFactory, over_tls
 
-        secure = over_tls(cast(type[HTTP11Connection], self.connection))(owner, self.clock_ns, started_ns)
-        opening = wrapClientTLS(self.tls, endpoint).connect(_factory(secure))
-        opening.addCallback(lambda _protocol: secure.secured)
-        return cast(Deferred[IConnection], opening)
+        secure = over_tls(self.connection)(owner, self.clock_ns, started_ns)
+        secure.tickets = self.tickets
+        secure.offered = self.tickets.of(owner) if self.tickets is not None else None
+        opening = cast(Deferred[object], endpoint.connect(TLSFactory(self.tls, _factory(secure), self.reactor)))
+        return cast(Deferred[IConnection], opening.addCallback(lambda _protocol: secure.secured))
 
     def _endpoint(self, timeout_s: float) -> IStreamClientEndpoint:
         endpoint_class = TCP6ClientEndpoint if ":" in self.address else TCP4ClientEndpoint

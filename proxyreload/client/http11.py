@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection of a client, parsed by httptools (RFC 9112)."""
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import httptools
@@ -17,7 +17,7 @@ from proxyreload.client.memo import VALUE_KEPT, AnswerMemo, KnownAnswer
 from proxyreload.client.pending import Pending
 from proxyreload.client.surplus import surplus
 from proxyreload.history import failures
-from proxyreload.history.events import Ending
+from proxyreload.history.events import Ending, Shown
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.tcpinfo import LastState, last_state
@@ -54,6 +54,11 @@ class HTTP11Connection(Protocol):
     #: Whether it looks at its own socket right before each request, and not with the others of its group: where many
     #: send at once the last of them would go by what was seen before the first.
     careful = False
+    #: Over TLS: what it speaks, as it is called in the handshake (RFC 7301, 6); what it was shown there; and what is
+    #: odd about its end.
+    ALPN: Sequence[bytes] = (b"http/1.1",)
+    shown: Shown | None = None
+    note = ""
 
     def __init__(
         self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
@@ -212,12 +217,12 @@ class HTTP11Connection(Protocol):
         self._silenced = True
         reset = reason.check(ConnectionLost) is not None
         if pending is None:
-            self._owner.closed(self, Ending.IDLE, "reset" if reset else "")
+            self._owner.closed(self, Ending.IDLE, self._noted("reset" if reset else ""))
         elif not pending.first_byte_ns:
             failure = failures.before_response(reset=reset, reused=self.carried > 1)
-            self._owner.broken(self, pending, failure, f"request {self.carried} on this connection")
+            self._owner.broken(self, pending, failure, self._noted(f"request {self.carried} on this connection"))
         elif pending.switched_ns:
-            self._owner.broken(self, pending, failures.mid_session(reset=reset), "")
+            self._owner.broken(self, pending, failures.mid_session(reset=reset), self.note)
         elif reset:
             message = printable(reason.getErrorMessage())
             self._owner.broken(self, pending, failures.RESET_MID_RESPONSE, message)
@@ -226,7 +231,8 @@ class HTTP11Connection(Protocol):
             pending.keep_alive = False
             self._owner.answered(self, pending)
         else:
-            self._owner.broken(self, pending, failures.TRUNCATED, "the connection was closed in the answer")
+            message = self._noted("the connection was closed in the answer")
+            self._owner.broken(self, pending, failures.TRUNCATED, message)
 
     # The owner's side.
 
@@ -472,9 +478,13 @@ class HTTP11Connection(Protocol):
         return self._poll is not None and bool(self._poll(0))
 
     def _ends_with_connection(self, pending: Pending) -> bool:
-        """Whether the answer's body has no other end (RFC 9112, 6.3)."""
+        """Whether the answer's body has no other end (RFC 9112, 6.3); over TLS that must be told (9.8)."""
         begun = bool(pending.first_byte_ns) and self._head_complete and not pending.switched_ns
-        return begun and not self._framed
+        return begun and not self._framed and not self.note
+
+    def _noted(self, message: str) -> str:
+        """Return what is told of its end, with what is odd about that."""
+        return ", ".join(filter(None, (message, self.note)))
 
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101

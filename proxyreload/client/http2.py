@@ -1,7 +1,7 @@
 """One HTTP/2 connection of a client (RFC 9113): many exchanges at once."""
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionLost
@@ -16,7 +16,7 @@ from proxyreload.client.memo import VALUE_KEPT
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history import failures
-from proxyreload.history.events import Ending
+from proxyreload.history.events import Ending, Shown
 from proxyreload.http2.frames import CANCEL, REFUSED_STREAM, code_name
 from proxyreload.http2.heard import Data, GoAway, Head, Malformed, Reset, Trailers, Wrong
 from proxyreload.http2.streams import ClientStreams
@@ -43,6 +43,10 @@ class HTTP2Connection(Protocol):
     carried = 0
     #: As `HTTP11Connection.careful`.
     careful = False
+    #: As `HTTP11Connection` has them, over TLS.
+    ALPN: Sequence[bytes] = (b"h2",)
+    shown: Shown | None = None
+    note = ""
 
     def __init__(
         self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
@@ -157,9 +161,14 @@ class HTTP2Connection(Protocol):
         reset = reason.check(ConnectionLost) is not None
         under_way = self._let_go()
         for pending in under_way:
-            self._owner.broken(self, pending, *_cut(pending, reset=reset, going=self._going))
+            failure, message = _cut(pending, reset=reset, going=self._going)
+            self._owner.broken(self, pending, failure, self._noted(message))
         ending = Ending.CUT if under_way else Ending.IDLE
-        self._owner.closed(self, ending, "reset" if reset else "")
+        self._owner.closed(self, ending, self._noted("reset" if reset else ""))
+
+    def _noted(self, message: str) -> str:
+        """Return what is told of its end, with what is odd about that."""
+        return ", ".join(filter(None, (message, self.note)))
 
     # The owner's side.
 

@@ -5,7 +5,7 @@ from zope.interface import Attribute, Interface
 
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
-from proxyreload.history.events import Ending
+from proxyreload.history.events import Ending, Shown
 
 
 class IConnection(Interface):
@@ -18,6 +18,7 @@ class IConnection(Interface):
     connect_ns: int = Attribute("how long the TCP (and TLS) connection took to open")
     carried: int = Attribute("how many requests it has carried, those under way included")
     room: int = Attribute("how many more exchanges it can carry now")
+    shown: Shown | None = Attribute("over TLS: by which certificate it stands")
 
     def send(payload: bytes, pending: Pending) -> None:
         """Write one whole request, once.

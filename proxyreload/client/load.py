@@ -63,6 +63,7 @@ class Load:
     mark: bytes = b""
     crowds: Sequence[Crowd] = ()
     seed: int = 0
+    probe_connector: IConnector | None = None  #: the probe's own; None: as the others'
     _clients: list[Client | Multiplexed] = attrs.field(factory=list, init=False)
     #: Of the persistent clients, once there is a rate.
     _schedule: Schedule | None = attrs.field(default=None, init=False)
@@ -234,10 +235,11 @@ class Load:
         return own + self._others
 
     def _client(self, number: int, *, probe: bool = False) -> Client:
+        connector = self.connectors[number % len(self.connectors)]
         return Client(
             number=number,
             reactor=self.reactor,
-            connector=self.connectors[number % len(self.connectors)],
+            connector=self.probe_connector or connector if probe else connector,
             prepared=self.prepared,
             expectation=self.expectation,
             sink=self.sink,

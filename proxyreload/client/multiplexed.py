@@ -14,7 +14,7 @@ from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.client.dialogue import WHOLE_FACTOR
 from proxyreload.client.http2 import HTTP2Connection
 from proxyreload.client.interfaces import IConnection, IConnector, IManyOwner
-from proxyreload.client.outcome import connection_failure, outcome
+from proxyreload.client.outcome import connection_failure, outcome, secured
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import HTTP2Request
@@ -255,8 +255,10 @@ class Multiplexed:
     def _connected(self, connection: IConnection) -> None:
         self._connecting = None
         self._connection = cast(HTTP2Connection, connection)
-        self._numbers[connection] = self._connections
+        number = self._numbers[connection] = self._connections
         self._connections += 1
+        if connection.shown is not None:
+            self.sink.publish(secured(self, connection, connection.shown, number, self.clock_ns()))
         self._send_waiting()
 
     def _not_connected(self, reason: Failure) -> None:

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from proxyreload.client.interfaces import IConnection
 from proxyreload.client.pending import Pending
 from proxyreload.history import failures
-from proxyreload.history.events import Exchange
+from proxyreload.history.events import Exchange, FrontSecured, Shown
 from proxyreload.system.untrusted import printable
 from proxyreload.traffic.identity import port_number
 
@@ -64,6 +64,20 @@ def connection_failure(reason: Failure) -> tuple[str, str]:
         return failures.OWN_LIMIT, printable(reason.getErrorMessage())
     name = "" if reason.check(ConnectError) is not None else f"{type(reason.value).__name__}: "
     return failures.CONNECT_ERROR, name + printable(reason.getErrorMessage())
+
+
+def secured(client: Sending, connection: IConnection, shown: Shown, number: int, at_ns: int) -> FrontSecured:
+    """Return by which certificate a client's connection stands, its so manyth, that was opened over TLS by now."""
+    return FrontSecured(
+        client=client.number,
+        connection=number,
+        front_port=connection.local_port,
+        shown=shown,
+        begun_ns=at_ns - connection.connect_ns,
+        at_ns=at_ns,
+        probe=client.probe,
+        kind=client.kind,
+    )
 
 
 def outcome(

@@ -31,6 +31,7 @@ from proxyreload.command.scenarios import (
     named,
     ports,
     repetition,
+    require_shown,
 )
 from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
@@ -39,8 +40,7 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.errors import ExitStatus, StartError, UsageError
-from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target
-from proxyreload.plan.traffic import spoken
+from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
@@ -74,7 +74,7 @@ class CompareOptions(Options):
     optParameters = [  # noqa: RUF012
         ["rounds", None, "1", "How often each mechanism has its turn"],
         ["repeat", None, "10", "How often backends are added and removed in each run, or what --change says"],
-        ["change", None, "backends", "What is repeated: backends, reload or upgrade"],
+        ["change", None, "backends", "What is repeated: backends, reload, upgrade or rotate"],
         ["pace", None, "0.5", "Seconds between a change that is done and the next"],
         ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
@@ -96,6 +96,7 @@ class CompareOptions(Options):
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["all", None, "Every mechanism of every installed plugin"],
+        ["tls", None, "Let the fronts speak TLS, by an authority made for each run"],
         ["no-report", None, "Write no HTML page, neither of the table nor of the runs"],
     ]
     compData = usage.Completions(
@@ -245,8 +246,10 @@ def _settings(options: Options) -> Settings:
     if options["scenario"] is not None:
         scenario = named(options["scenario"], None, backends)
     clients, groups = clients_asked(options, scenario, ours=True, hosted=True)
+    target = Target.front(front_port, tls=bool(options["tls"]))
+    require_shown(scenario, target)
     return Settings(
-        target=Target.front(front_port),
+        target=target,
         scenario=scenario,
         load=LoadSettings(
             clients=clients,
@@ -261,6 +264,7 @@ def _settings(options: Options) -> Settings:
             stop_removed_s=leaves_after_s(options),
             kill_removed_s=killed_after_s(options),
         ),
+        tls=TlsSettings(front=bool(options["tls"])),
         wait_old_s=bounds.WAIT_OLD_S.parse("--wait-old", options["wait-old"]),
     )
 
@@ -276,7 +280,7 @@ def _what(comparison: Comparison) -> str:
     )
     return (
         f"proxyreload {proxyreload.__version__}, {datetime.now(UTC).date()}: {settings.scenario.title}, "
-        f"{spoken(settings.load.everyone)}; {rate}{killed}, "
+        f"{settings.spoken}; {rate}{killed}, "
         f"{counted(comparison.rounds, 'round')}, "
         f"seed {settings.load.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
     )

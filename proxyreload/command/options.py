@@ -21,6 +21,7 @@ from proxyreload.command.scenarios import (
     named,
     ports,
     repetition,
+    require_shown,
 )
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import (
@@ -77,7 +78,7 @@ class RunOptions(Options):
         ["junit", None, None, "Where the verdicts are written as JUnit XML, for CI"],
         ["log", None, "all", "What the terminal shows of the exchanges: all, changes or none"],
         ["repeat", None, None, "Roll through the backends so many times: add one, remove one; in place of a scenario"],
-        ["change", None, "backends", "What --repeat repeats: backends, reload or upgrade"],
+        ["change", None, "backends", "What --repeat repeats: backends, reload, upgrade or rotate"],
         ["pace", None, "0.5", "Seconds with --repeat between a change that is done and the next"],
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
@@ -88,6 +89,7 @@ class RunOptions(Options):
         ["remove-command", None, None, "For --plugin external: what removes one"],
         ["reload-command", None, None, "For --plugin external: what reloads"],
         ["upgrade-command", None, None, "For --plugin external: what upgrades"],
+        ["rotate-command", None, None, "For --plugin external: what puts another certificate in place"],
         ["ca", None, None, "Certificates (PEM) to trust, for an https URL, in place of the system's"],
         ["seed", None, "0", "For whatever is drawn by chance"],
         ["web", None, None, "Serve the live page at this port or server endpoint, on the loopback unless it says else"],
@@ -100,6 +102,7 @@ class RunOptions(Options):
         ["no-report", None, "Write no HTML page"],
         ["no-backends", None, "Host no backends: somebody else does"],
         ["backend-processes", None, "Run each backend in a process of its own"],
+        ["tls", None, "Let the front speak TLS, by an authority made for the run"],
         ["insecure", None, "Trust any certificate, for an https URL"],
     ]
     compData = usage.Completions(
@@ -191,10 +194,12 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     backends = bounds.BACKENDS.parse("--backends", options["backends"])
     first_port, front_port = ports(options, backends, front=url is None)
     scenario = _scenario(options, duration_s, backends)
+    target = Target.front(front_port, tls=bool(options["tls"])) if url is None else Target.parse(url)
+    _require_tls(options, scenario, target, ours=ours)
     hosted = not options["no-backends"]
     clients, groups = clients_asked(options, scenario, _rtt_s(options), ours=choice is not None, hosted=hosted)
     return Settings(
-        target=Target.front(front_port) if url is None else Target.parse(url),
+        target=target,
         scenario=scenario,
         choice=choice,
         load=LoadSettings(
@@ -213,7 +218,11 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             stop_removed_s=leaves_after_s(options) if choice is not None and hosted else None,
             kill_removed_s=killed_after_s(options),
         ),
-        tls=TlsSettings(None if options["ca"] is None else Path(options["ca"]), bool(options["insecure"])),
+        tls=TlsSettings(
+            ca=None if options["ca"] is None else Path(options["ca"]),
+            insecure=bool(options["insecure"]),
+            front=bool(options["tls"]),
+        ),
         files=FileSettings(
             csv=Path(options["csv"]),
             run=Path(options["run"]),
@@ -228,6 +237,17 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
         commands=_commands(options, choice),
         log=options["log"],
     )
+
+
+def _require_tls(options: dict[str, Any], scenario: Scenario, target: Target, *, ours: bool) -> None:
+    """Raise `UsageError` if TLS is asked for where it cannot be had, or is missing where it is needed."""
+    if options["tls"] and not ours:
+        msg = "--tls is for a proxy that is started here: of one that somebody else runs the URL says https"
+        raise errors.UsageError(msg)
+    if options["tls"] and (options["ca"] is not None or options["insecure"]):
+        msg = "--tls has an authority of its own: --ca and --insecure are for an https URL"
+        raise errors.UsageError(msg)
+    require_shown(scenario, target)
 
 
 def _rtt_s(options: dict[str, Any]) -> float:

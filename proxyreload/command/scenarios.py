@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from proxyreload.errors import UsageError
+from proxyreload.history.events import ROTATE
 from proxyreload.plan.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
+from proxyreload.plan.settings import IN_THE_CLEAR, Target
 from proxyreload.plan.traffic import Group, beside, parsed
 from proxyreload.system import bounds
 
@@ -41,6 +43,13 @@ def named(path: str | None, duration_s: float | None, backends: int) -> Scenario
         msg = f"the scenario names backend {missing[0]}, but --backends {backends} are 0 to {backends - 1}"
         raise UsageError(msg)
     return scenario
+
+
+def require_shown(scenario: Scenario, target: Target) -> None:
+    """Raise `UsageError` if another certificate is to be put in place, and nobody is shown one."""
+    if ROTATE in scenario.actions and not target.tls:
+        msg = f"{ROTATE} changes the certificate, and {IN_THE_CLEAR}: say --tls, or an https URL"
+        raise UsageError(msg)
 
 
 def clients_asked(

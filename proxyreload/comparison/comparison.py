@@ -13,11 +13,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
+from proxyreload.history.events import ROTATE
 from proxyreload.plan.settings import Settings
 from proxyreload.run.run import Run
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
-from proxyreload.verdict.judgement import counted
+from proxyreload.verdict.judgement import Verdict, counted
 
 Draw = Callable[[IReactor, Path, Path, Path], Coroutine[Deferred[Any], Any, str]]
 
@@ -85,7 +86,7 @@ class Comparison:
         self._name = contender.name
         files = self.folder / file_name(f"{contender.name} {number}")
         run_file = files / "run.json"
-        why_not = contender.why_not(sorted(self.settings.scenario.actions))
+        why_not = contender.why_not(sorted(self.settings.scenario.actions), tls=self.settings.tls.front)
         if why_not:
             trial = Trial(number, run_file, why=why_not, cannot=True)
         else:
@@ -137,7 +138,9 @@ class Comparison:
     def _row(self, contender: Contender) -> Row:
         trials = self.trials.get(contender.name, [])
         why = "" if trials else "not run: ended before its turn"
-        return row_of(contender.name, trials, contender.choice.mechanism.cure, why)
+        mechanism = contender.choice.mechanism
+        shows = mechanism.shows if ROTATE in self.settings.scenario.actions else None
+        return row_of(contender.name, trials, {Verdict.LOSSY: mechanism.cure, Verdict.INEFFECTIVE: shows}, why)
 
 
 def file_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """All of a contender's trials in one row."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import attrs
@@ -117,8 +117,10 @@ class Row:
         return _p99_us([trial.baseline for trial in self.trials])
 
 
-def row_of(name: str, trials: Sequence[Trial], cure: Cure | None = None, why: str = "") -> Row:
-    """Make a row of a contender's trials; `why` it has none."""
+def row_of(
+    name: str, trials: Sequence[Trial], cures: Mapping[Verdict, Cure | None] | None = None, why: str = ""
+) -> Row:
+    """Make a row of a contender's trials, with what is known to help against a verdict; `why` it has none."""
     judgements = [trial.judgement for trial in trials if trial.judgement is not None]
     verdict = worst([judgement.verdict for judgement in judgements]) if judgements else None
     whys = [why, *(trial.why for trial in trials)]
@@ -130,7 +132,7 @@ def row_of(name: str, trials: Sequence[Trial], cure: Cure | None = None, why: st
         verdict,
         cannot=any(trial.cannot for trial in trials),
         why=next(filter(None, whys), ""),
-        cure=cure if verdict is Verdict.LOSSY else None,
+        cure=(cures or {}).get(verdict) if verdict is not None else None,
     )
 
 

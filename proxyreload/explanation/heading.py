@@ -61,7 +61,7 @@ def _traffic(record: Record) -> str:
         if sent.clients:
             by_rtt_ms.setdefault(sent.rtt_ms, []).append(_group(sent))
     told = [f"{f'{rtt_ms:g} ms away: ' if rtt_ms else ''}{listed(who, 20)}" for rtt_ms, who in by_rtt_ms.items()]
-    who = "; ".join(told) or "whose is not recorded"
+    who = "; ".join([*told, *(["over TLS"] if record.url.startswith("https:") else [])]) or "whose is not recorded"
     words = " ".join(record.version.split()[:_VERSION_WORDS])
     version = f", through {words}" if words else ""
     return f"{who}; for {record.duration_us / _US_PER_S:,.1f} s{version}"

@@ -143,6 +143,30 @@ GOAWAY, CLOSE_FRAME, RESET = "goaway", "close frame", "reset"
 
 
 @attrs.frozen
+class Shown:
+    """By which certificate a connection over TLS stands."""
+
+    serial: str  #: the certificate's, in hexadecimal digits
+    resumed: bool  #: by a session: it is the one that was shown when that began, and was not shown now
+    offered: bool  #: whether the client offered a session
+    version: str  #: ``TLSv1.3``
+
+
+@attrs.frozen
+class FrontSecured:
+    """A client's connection to the proxy is open, over TLS."""
+
+    client: int
+    connection: int
+    front_port: int
+    shown: Shown
+    begun_ns: int  #: when the client began to connect
+    at_ns: int
+    probe: bool
+    kind: str = "get"  #: of its traffic
+
+
+@attrs.frozen
 class FrontClosed:
     """A client's connection to the proxy ended, on the proxy's side or with the request under way."""
 
@@ -240,6 +264,10 @@ class RecordLost:
     at_ns: int
 
 
+#: The change that puts another certificate in place.
+ROTATE = "rotate"
+
+
 def change_name(action: str, instance: str) -> str:
     """Return ``add backend 2`` or ``reload``."""
     return f"{action} backend {instance}" if instance else action
@@ -258,12 +286,13 @@ class Change:
     """One step that a proxy plugin carries out, at one point of its way."""
 
     number: int
-    action: str  #: ``add``, ``remove``, ``reload`` or ``upgrade``
+    action: str  #: ``add``, ``remove``, ``reload``, ``upgrade`` or ``rotate``
     instance: str  #: the backend, empty where a change is not about one
     mechanism: str
     phase: Phase
     at_ns: int
     message: str = ""
+    certificate: str = ""  #: the serial of the one that is put in place, as far as that is known
 
     @property
     def name(self) -> str:
@@ -542,6 +571,7 @@ Event = (
     Exchange
     | Arrival
     | Paced
+    | FrontSecured
     | FrontClosed
     | WentAway
     | ConnectionChanged

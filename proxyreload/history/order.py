@@ -28,6 +28,7 @@ from proxyreload.history.events import (
     Exchange,
     FarKept,
     FrontClosed,
+    FrontSecured,
     Held,
     LeftUndone,
     OldGeneration,
@@ -60,6 +61,7 @@ FOREVER_NS: Final = 1 << 62
 _BULK: dict[type, tuple[Callable[[Any], int], Callable[[Any], Any]]] = {
     Exchange: (attrgetter("ended_ns"), attrgetter("ended_ns", "client", "number")),
     Arrival: (attrgetter("told_ns"), attrgetter("told_ns", "instance", "back_port", "carried", "request_id")),
+    FrontSecured: (attrgetter("at_ns"), attrgetter("at_ns", "client", "connection")),
     FrontClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "client", "connection")),
     BackClosed: (attrgetter("closed_ns"), attrgetter("closed_ns", "instance", "back_port", "carried")),
     WentAway: (attrgetter("at_ns"), attrgetter("at_ns", "client", "connection", "last_stream")),
@@ -89,7 +91,7 @@ _SINGLE: tuple[type, ...] = (
 )
 #: What is told of each request, and what is not.
 _TRAFFIC = (Exchange, Arrival)
-_RARER = (FrontClosed, WentAway, BackClosed, RARE)
+_RARER = (FrontSecured, FrontClosed, WentAway, BackClosed, RARE)
 _RANK = {topic: rank for rank, topic in enumerate(_SINGLE)}
 _PHASES = {phase: rank for rank, phase in enumerate(Phase)}
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from proxyreload.history.events import CutExchange, Said
-from proxyreload.history.failures import MESSAGES, MID_SESSION, STREAM_RESET, TURNED_AWAY
+from proxyreload.history.failures import MESSAGES, MID_SESSION, STREAM_RESET, TURNED_AWAY, UNCLEAN
 from proxyreload.ledger.cause import Evidence
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 
@@ -40,6 +40,8 @@ def _ending(evidence: Evidence) -> Iterator[str]:
         yield f"{exchange.failure} {(exchange.ended_ns - exchange.written_ns) / NS_PER_MS:.1f} ms after sending"
     if exchange.failure in _SAID_BY_CLIENTS and exchange.message:
         yield _undivided(exchange.message)
+    elif UNCLEAN in exchange.message:
+        yield f"closed {UNCLEAN}"
     for parting in evidence.partings:
         before_ms = (exchange.ended_ns - parting.at_ns) / NS_PER_MS
         yield f"{parting.words}, with {parting.open} open, {before_ms:.1f} ms before"

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
@@ -11,15 +12,18 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
-from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Held, Phase
+from proxyreload.history.events import ROTATE, BackendKilled, BackendLeaving, Broken, Change, Held, Phase
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
 from proxyreload.proxy.holders import Holders
-from proxyreload.proxy.interfaces import IProxy, IReloads, ITakesTurns, IUpgrades
+from proxyreload.proxy.interfaces import IProxy, IReloads, IRotates, ITakesTurns, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.waiting import LateError
+
+if TYPE_CHECKING:
+    from proxyreload.proxy.authority import FrontCertificate
 
 #: A change that takes longer has failed.
 CHANGE_TIMEOUT_S = 60.0
@@ -42,6 +46,7 @@ class Operations:
     successor: Path = attrs.field(factory=Path)  #: the program to upgrade to
     backends: Mapping[int, IBackend] = attrs.field(factory=dict)
     holders: Holders | None = None  #: who holds the clients' connections, where that can be known
+    certificate: "FrontCertificate | None" = None  #: of a proxy of ours, whose front speaks TLS
     kill_after_s: float | None = None
     stop_after_s: float | None = None
     _requested: int = attrs.field(default=0, init=False)
@@ -82,34 +87,54 @@ class Operations:
         backend = "" if instance < 0 else str(instance)
 
         def publish(phase: Phase, message: str = "") -> Change:
-            published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message)
+            published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message, serial)
             self.sink.publish(published)
             return published
 
         if action == "add":
             await self._revive(instance)
 
-        async def change() -> None:
-            await self._ask(action, instance)  # a plugin that returns nothing to wait for has failed
-
-        obstacle = await self._obstacle()
+        serial, obstacle = "", await self._obstacle()
         if self.holders is not None:
             self.sink.publish(await self._held(self.holders))
+        if action == ROTATE and not obstacle:
+            serial, obstacle = self._renewed()
         publish(Phase.REQUESTED)
-        if obstacle:
-            return publish(Phase.FAILED, obstacle)
-        try:
-            await asked(self.reactor, change, CHANGE_TIMEOUT_S, ChangeError)
-        except LateError:
-            return publish(Phase.FAILED, f"not done within {CHANGE_TIMEOUT_S:g} s")
-        except ProxyreloadError as error:
-            return publish(Phase.FAILED, words_of(error))
+        refused = obstacle or await self._refused(action, instance)
+        if refused is not None:
+            if serial and self.certificate is not None:
+                self.certificate.put_back()  # or the next change would bring the new one along
+            return publish(Phase.FAILED, refused)
         applied = publish(Phase.APPLIED)
         if self.holders is not None:
             self.sink.publish(self.holders.count())
         if action == "remove" and instance in self.backends:
             self._doom(instance)
         return applied
+
+    async def _refused(self, action: str, instance: int) -> str | None:
+        """Make the change; returns why it is not made, None if it is."""
+
+        async def change() -> None:
+            await self._ask(action, instance)  # a plugin that returns nothing to wait for has failed
+
+        try:
+            await asked(self.reactor, change, CHANGE_TIMEOUT_S, ChangeError)
+        except LateError:
+            return f"not done within {CHANGE_TIMEOUT_S:g} s"
+        except ProxyreloadError as error:
+            return words_of(error)
+        return None
+
+    def _renewed(self) -> tuple[str, str]:
+        """Put another certificate in place, where that is ours; returns its serial, and why it cannot be done."""
+        if self.certificate is None:
+            return "", ""
+        try:
+            return self.certificate.renew().serial, ""
+        except OSError as error:
+            self.certificate.put_back()
+            return "", f"no certificate can be written: {error.strerror}"
 
     async def _held(self, holders: Holders) -> Held:
         """Return who holds the clients' connections; in a thread, for the clients must not be kept waiting."""
@@ -159,6 +184,8 @@ class Operations:
             return proxy.reload()
         if action == "upgrade" and IUpgrades.providedBy(proxy):
             return proxy.upgrade(self.successor)
+        if action == ROTATE and IRotates.providedBy(proxy):
+            return proxy.rotate()
         msg = f"{self.mechanism} cannot {action}"
         raise ChangeError(msg)
 

@@ -9,8 +9,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import attrs
 
 from proxyreload.errors import UsageError
+from proxyreload.history.events import ROTATE
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
-from proxyreload.plan.traffic import Group
+from proxyreload.plan.traffic import Group, spoken
 from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
@@ -24,6 +25,8 @@ PROBE_RATE_PER_S = 10.0
 #: When a scenario is over the proxy's replaced processes have so long to end, for what that does belongs to the run.
 #: They finish what they have, which takes five seconds as the kinds are, and some keep idle connections for ten.
 WAIT_OLD_S = 15.0
+#: Why another certificate cannot be put in place.
+IN_THE_CLEAR = "the clients speak in the clear, and are shown no certificate"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -69,9 +72,9 @@ class Target:
         return {"Authorization": self.authorization} if self.authorization else {}
 
     @classmethod
-    def front(cls, port: int) -> "Target":
+    def front(cls, port: int, *, tls: bool = False) -> "Target":
         """Return the front of a proxy of ours."""
-        return cls(f"http://{HOSTNAME}:{port}/", FRONT_HOST, port)
+        return cls(f"http{'s' if tls else ''}://{HOSTNAME}:{port}/", FRONT_HOST, port, tls=tls)
 
 
 def _basic(who: str, shown: str) -> str:
@@ -132,10 +135,11 @@ class BackendSettings:
 
 @attrs.frozen
 class TlsSettings:
-    """Whom the clients trust, for an https URL."""
+    """Whether the front of a proxy of ours speaks TLS, and whom the clients trust, for an https URL."""
 
     ca: Path | None = None  #: certificates (PEM) in place of the system's
     insecure: bool = False  #: any certificate
+    front: bool = _as("tls", False)  # noqa: FBT003  #: with a certificate of an authority that is made for the run
 
 
 @attrs.frozen
@@ -172,6 +176,19 @@ class Settings:
     def is_ours(self) -> bool:
         """Whether the proxy is started here."""
         return self.choice is not None and self.choice.plugin.binary is not None
+
+    @property
+    def spoken(self) -> str:
+        """What is sent, and how: what a verdict stands for."""
+        return spoken(self.everyone, tls=self.target.tls)
+
+    def why_not(self, action: str) -> str:
+        """Say why a change cannot be made, empty if it can."""
+        if self.choice is None:
+            return "somebody else runs the proxy"
+        if action == ROTATE and not self.target.tls:
+            return IN_THE_CLEAR
+        return self.choice.mechanism.why_not(action, self.commands)
 
     @property
     def upstreams(self) -> dict[int, Upstream]:

@@ -84,14 +84,13 @@ def brief(groups: Iterable[Group]) -> tuple[Group, ...]:
     )
 
 
-def spoken(groups: Iterable[Group]) -> str:
-    """Return ``get=10; 20 ms away: idle=40, post=2``: what a verdict stands for."""
+def spoken(groups: Iterable[Group], *, tls: bool = False) -> str:
+    """Return ``get=10; 20 ms away: idle=40, post=2; over TLS``: what a verdict stands for."""
     by_rtt_s: dict[float, list[str]] = {}
     for each in groups:
         by_rtt_s.setdefault(each.rtt_s, []).append(f"{each.kind.name}={each.clients}")
-    return "; ".join(
-        (f"{rtt_s * 1000:g} ms away: " if rtt_s else "") + ", ".join(words) for rtt_s, words in by_rtt_s.items()
-    )
+    told = [(f"{rtt_s * 1000:g} ms away: " if rtt_s else "") + ", ".join(words) for rtt_s, words in by_rtt_s.items()]
+    return "; ".join([*told, *(["over TLS"] if tls else [])])
 
 
 def beside(

@@ -7,6 +7,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
+from proxyreload.history.events import ROTATE
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.upstream import Upstream
@@ -55,6 +56,24 @@ class IUpgrades(IProxy):
         """
 
 
+class ISecures(IProxy):
+    """A proxy whose front speaks TLS where `Workspace.tls` is there, with the certificate and the key at its paths.
+
+    It offers the protocols that are named there, as far as it speaks them.
+    """
+
+
+class IRotates(ISecures):
+    """And that can take another certificate while it serves."""
+
+    def rotate() -> Awaitable[None]:
+        """Take the certificate and the key that lie at the paths of `Workspace.tls` by now; done when it says so.
+
+        Raises `proxyreload.errors.ChangeError`, with the proxy's own words, if it refuses: then the files of before are
+        put back, and whatever else it has done for the others is to be undone.
+        """
+
+
 class IGenerations(IProxy):
     """A proxy that has old processes which its workspace does not know: no one has handed over by `Workspace.replace`.
 
@@ -76,7 +95,9 @@ class ITakesTurns(IProxy):
 
 
 #: What a mechanism's proxy must provide for an action, beyond `IProxy`.
-ROLES = {"reload": IReloads, "upgrade": IUpgrades}
+ROLES = {"reload": IReloads, "upgrade": IUpgrades, ROTATE: IRotates}
+#: In ``cannot``: why a mechanism's front does not speak TLS.
+TLS = "tls"
 
 
 #: What a fault injector counts besides failures by class, and endings of connections by name.
@@ -121,10 +142,11 @@ class Cure:
 class Mechanism:
     """One of the ways a proxy can be changed.
 
-    ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads and upgrades. ``cannot`` says
-    why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why, by their names.
-    One that is ``commanded`` does only what the user has given it a command for. By its ``recipe`` somebody who has no
-    proxyreload makes the same change.
+    ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads, upgrades and rotates.
+    ``cannot`` says why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why,
+    by their names. One that is ``commanded`` does only what the user has given it a command for. ``shows`` is known to
+    help where it does not come to show another certificate. By its ``recipe`` somebody who has no proxyreload makes the
+    same change.
     """
 
     name: str
@@ -135,15 +157,23 @@ class Mechanism:
     commanded: bool = False
     carries_not: Mapping[str, str] = attrs.field(factory=dict)
     recipe: Recipe | None = None
+    shows: Cure | None = None
+
+    @property
+    def no_tls(self) -> str:
+        """Why its front does not speak TLS, empty if it does where that is asked for."""
+        return "" if self._provides(ISecures) else self.cannot.get(TLS, "its plugin knows no way")
 
     def why_not(self, action: str, commands: Container[str] = ()) -> str:
         """Say why it cannot do `action` with the `commands` there are, empty if it can."""
         if self.commanded and action not in commands:
             return f"no --{action}-command"
         role = ROLES.get(action)
-        if role is None or (isinstance(self.proxy, type) and role.implementedBy(self.proxy)):
-            return ""
-        return self.cannot.get(action, "its plugin knows no way")
+        return "" if role is None or self._provides(role) else self.cannot.get(action, "its plugin knows no way")
+
+    def _provides(self, role: type[IProxy]) -> bool:
+        implemented: bool = isinstance(self.proxy, type) and role.implementedBy(self.proxy)
+        return implemented
 
 
 class IProxyPlugin(Interface):

@@ -26,8 +26,13 @@ class Choice:
         """``plugin:mechanism``."""
         return f"{self.plugin.name}:{self.mechanism.name}"
 
-    def require(self, actions: Iterable[str], commands: Container[str] = (), kinds: Iterable[str] = ()) -> None:
-        """Raise `CannotError` if the mechanism cannot do one of `actions`, or carry one of the `kinds` of traffic."""
+    def require(
+        self, actions: Iterable[str], commands: Container[str] = (), kinds: Iterable[str] = (), *, tls: bool = False
+    ) -> None:
+        """Raise `CannotError` if the mechanism cannot do one of `actions`, carry one of the `kinds`, or speak TLS."""
+        if tls and self.mechanism.no_tls:
+            msg = f"{self.name} cannot speak TLS: {self.mechanism.no_tls}"
+            raise CannotError(msg)
         for action in sorted(actions):
             why_not = self.mechanism.why_not(action, commands)
             if why_not:

@@ -8,12 +8,12 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.proxy.interfaces import IProxy, IReloads, IUpgrades
+from proxyreload.proxy.interfaces import IProxy, IReloads, IRotates, ISecures, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
 
-@implementer(IReloads, IUpgrades)
+@implementer(IReloads, IUpgrades, IRotates)
 @attrs.define
 class Restarting:
     """Stops the proxy gracefully for each change and starts it with the changed backends, or the changed program.
@@ -53,6 +53,13 @@ class Restarting:
             self.workspace.binary = before
             await self._restart(self._upstreams)
             raise
+
+    async def rotate(self) -> None:
+        """Start it anew, with another certificate; raises `ChangeError` where what is started speaks in the clear."""
+        if not ISecures.providedBy(self._proxy):
+            msg = "its front speaks in the clear"
+            raise ChangeError(msg)
+        await self._restart(self._upstreams)
 
     async def stop(self) -> None:
         """Stop it."""

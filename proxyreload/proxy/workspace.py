@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import psutil
@@ -29,6 +29,9 @@ from proxyreload.system.reactor import IReactor
 from proxyreload.system.tcptable import inodes, listening
 from proxyreload.system.untrusted import printable
 from proxyreload.system.waiting import LateError, until, within
+
+if TYPE_CHECKING:
+    from proxyreload.proxy.authority import Authority, FrontCertificate
 
 START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0
@@ -62,7 +65,9 @@ class Workspace:
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
     on_undone: OnUndone = unheard  #: called when what goes on after a change could not be done
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
+    authority: "Authority | None" = None  #: signs what the front shows; None: it speaks in the clear
     folder: Path = attrs.field(init=False)
+    tls: "FrontCertificate | None" = attrs.field(default=None, init=False)  #: what the front shows, if it speaks TLS
     _watchdog: Watchdog = attrs.field(init=False)
     _children: list[ChildProcess] = attrs.field(factory=list, init=False)
     _asked_to_end: set[ChildProcess] = attrs.field(factory=set, init=False)
@@ -84,6 +89,8 @@ class Workspace:
             raise StartError(msg) from error
         if self.ours:
             become_subreaper()
+        if self.authority is not None:
+            self._certify(self.authority)
 
     @property
     def front(self) -> str:
@@ -115,11 +122,16 @@ class Workspace:
         """Return the path of a file in the folder."""
         return self.folder / name
 
-    def write(self, name: str, text: str) -> Path:
-        """Write a file beside its place and rename it there, so that no proxy ever reads half of it."""
+    def write(self, name: str, text: str, *, secret: bool = False) -> Path:
+        """Write a file beside its place and rename it there, so that no proxy ever reads half of it.
+
+        One that is `secret` may be read by this user alone, wherever it should be copied to.
+        """
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(path.name + ".new")
+        beside.unlink(missing_ok=True)
+        beside.touch(mode=0o600 if secret else 0o666)
         beside.write_text(text, encoding="utf-8")
         beside.rename(path)
         return path
@@ -297,7 +309,7 @@ class Workspace:
         return said
 
     async def ask(self, socket: Path, line: str) -> str:
-        """Send one line to a Unix socket and return all that is answered, to the end of the connection.
+        """Send a line, or one with more below it, to a Unix socket; return all that is answered, until it is closed.
 
         Raises `ChangeError` if that cannot be.
         """
@@ -319,7 +331,8 @@ class Workspace:
             said = await reply.addTimeout(COMMAND_TIMEOUT_S, self.reactor)
         except LateError:
             transport.abortConnection()
-            msg = f"{socket.name}: no answer to {line!r} within {COMMAND_TIMEOUT_S:g} s"
+            asked = line.partition("\n")[0]  # behind that there may be a key
+            msg = f"{socket.name}: no answer to {asked!r} within {COMMAND_TIMEOUT_S:g} s"
             raise ChangeError(msg) from None
         return said.decode("utf-8", "replace")
 
@@ -379,6 +392,17 @@ class Workspace:
             return whole.decode("utf-8", "replace").splitlines()
 
         return said
+
+    def _certify(self, authority: "Authority") -> None:
+        """Have the front's first certificate; raises `StartError` if it cannot be written."""
+        from proxyreload.proxy.authority import FOLDER, FrontCertificate
+
+        try:
+            self.tls = FrontCertificate(self.path(FOLDER), authority)
+        except OSError as error:
+            self._remove()
+            msg = f"no certificate can be written in {self.folder}: {error.strerror}"
+            raise StartError(msg) from error
 
     async def _end_strangers(self, ours: set[int]) -> None:
         """End what is left: first what a stopped proxy is about to end itself, then by force."""

@@ -22,6 +22,7 @@ from proxyreload.record.livedon import (
 from proxyreload.record.runfile import FORMATS
 from proxyreload.system.clock import NS_PER_US
 from proxyreload.system.untrusted import printable
+from proxyreload.verdict.certificates import KNOWN_AT_MOST, Certificate, Certificates
 
 #: Groups of clients, and how long the name of a kind is.
 _GROUPS_AT_MOST, _NAME_LIMIT = 100, 60
@@ -147,6 +148,7 @@ class Record:
     closed_by: Mapping[Which, tuple[int, str]]  #: when, and how, they ended by a word of their protocol, likewise
     generations: tuple[GenerationTold, ...]  #: of the proxy's processes, where they were looked at
     paces: tuple[PaceTold, ...]  #: of exchanges that are many messages
+    certificates: Certificates  #: by which the clients' connections stood, over TLS
     csv: str
     losses: str = ""  #: where they were written; empty: the program that ran did not know of them
 
@@ -210,6 +212,7 @@ def _record(run: Table) -> Record:
         closed_by=closed_by_told(summary),
         generations=generations_told(summary),
         paces=paces_told(summary),
+        certificates=_certificates(summary.table("tls")),
         csv=run.table("options").path_at("csv"),
         losses=run.table("options").path_at("losses"),
     )
@@ -220,6 +223,20 @@ def _old_generation(table: Table) -> OldGeneration | None:
         return None
     waited_ns = table.number("waited_us") * NS_PER_US
     return OldGeneration(table.number("processes"), table.number("left"), waited_ns, 0, table.text("unknown"))
+
+
+def _certificates(table: Table) -> Certificates:
+    """Return by which certificates connections stood; none where nothing was said over TLS."""
+    if not table.content:
+        return Certificates()
+    told = [
+        Certificate(
+            each.number("number"), each.text("serial"), *(each.number(key) for key in ("full", "resumed", "probe"))
+        )
+        for each in table.tables("certificates", KNOWN_AT_MOST)
+    ]
+    known = {each.serial: each for each in told}
+    return Certificates(known, table.number("offered"), table.number("without_close_notify"))
 
 
 def _closed(table: Table, told: object) -> tuple[int, int, int]:

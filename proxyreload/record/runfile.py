@@ -19,6 +19,7 @@ from proxyreload.system.claim import Claim
 from proxyreload.system.clock import NS_PER_MS, NS_PER_US
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.baseline import Baseline
+from proxyreload.verdict.certificates import Rotation
 from proxyreload.verdict.draining import Drain
 from proxyreload.verdict.generations import Generation
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind, judge_kinds
@@ -140,10 +141,26 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *,
         "outdated": change.outdated,
         **_closures(change.closures),
         "race": race.as_run() if race is not None else None,
+        "certificate": _rotation(change.rotation, start_ns),
         "kinds": {
             kind: {**told, "ledger": change.kinds.by_kind[kind].ledger() if hosted else None}
             for kind, told in _kinds(change.kinds, judgements).items()
         },
+    }
+
+
+def _rotation(rotation: Rotation | None, start_ns: int) -> dict[str, object] | None:
+    """Return what new connections were shown of a change of the certificate."""
+    if rotation is None:
+        return None
+    return {
+        "number": rotation.number or None,
+        "serial": rotation.serial or None,
+        "shown": rotation.shown,
+        "shown_us": _since_us(rotation.shown_ns, start_ns),
+        "old_shown": rotation.old_shown,
+        "old_shown_us": _since_us(rotation.old_shown_ns, start_ns),
+        "old_resumed": rotation.old_resumed,
     }
 
 
@@ -338,6 +355,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "answers_by_instance": shown(observation.answers_by_instance, _STRANGERS, observation.arrivals_by_instance),
         "arrivals_by_instance": observation.arrivals_by_instance,
         "before_changes": _closures(observation.before),
+        "tls": observation.certificates.as_run(),
         "closed_idle": [
             [closed.client, closed.connection, _since_us(closed.closed_ns, observation.started_ns)]
             for closed in observation.closed_idle

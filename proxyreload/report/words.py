@@ -91,6 +91,8 @@ def notes(record: Record) -> list[str]:
     old = record.old_generation.words if record.old_generation is not None else ""
     if old:
         told.append(f"{old[0].upper()}{old[1:]}.")
+    if record.certificates.words:
+        told.append(f"{record.certificates.words}.")
     return told
 
 

@@ -46,7 +46,7 @@ def programs(settings: Settings) -> Programs:
     if choice is None:
         return Programs()
     with Calling(StartError, f"what plugin {choice.plugin.name} says of its program"):
-        choice.require(settings.scenario.actions, settings.commands, settings.kinds_asked)
+        choice.require(settings.scenario.actions, settings.commands, settings.kinds_asked, tls=settings.tls.front)
         program = choice.plugin.binary
         if program is None:
             return Programs()

@@ -3,11 +3,10 @@
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.logger import Logger
 
 from proxyreload.client.connector import HTTP11Connector
@@ -43,6 +42,7 @@ from proxyreload.record.lossfile import LossFile
 from proxyreload.record.runfile import RunFile
 from proxyreload.run.calibration import take_baseline
 from proxyreload.run.crowds import Crowds
+from proxyreload.run.encryption import Encryption
 from proxyreload.run.generationwatch import GenerationWatch
 from proxyreload.run.giveback import GiveBack
 from proxyreload.run.hang import Asking, HangWatch
@@ -66,6 +66,9 @@ from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
 from proxyreload.verdict.judgement import Judgement, by_class, judge, proved
 from proxyreload.verdict.observation import Observation
 
+if TYPE_CHECKING:
+    from proxyreload.proxy.authority import Authority
+
 #: How long a plugin may take to start its proxy, and to stop it: longer than any wait of a workspace's own.
 START_LIMIT_S, STOP_LIMIT_S = 60.0, 30.0
 
@@ -88,6 +91,7 @@ class Run:
     _run_file: RunFile = attrs.field(init=False)
     _hang_watch: HangWatch | None = attrs.field(default=None, init=False)
     _workspace: Workspace | None = attrs.field(default=None, init=False)
+    _authority: "Authority | None" = attrs.field(default=None, init=False)  # of what the front shows
     _load: Load | None = attrs.field(default=None, init=False)
     _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)  # what may be left undone
@@ -199,7 +203,8 @@ class Run:
         require_descriptors(descriptors(settings))
         require_folder(settings)
         address = await self._resolved()
-        tls = _tls(settings)
+        tls = Encryption.of(settings)
+        self._authority = tls.authority
         self._give_back.later(stack, self._close_rows)
         for each in (self._csv, self._losses, self._run_file):
             each.claim()
@@ -214,7 +219,8 @@ class Run:
         await self._interruptible(self._hosting.start(stack, self._give_back))
         upstreams = settings.upstreams
         initial = [upstreams[instance] for instance in settings.scenario.initial]
-        connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, tls, group=group)
+        connector = HTTP11Connector(self.reactor, address, settings.target.port, self.clock_ns, tls.trust, group=group)
+        resuming = attrs.evolve(connector, tickets=tls.tickets)
         prepared = await prepare(METHOD, settings.target.url, headers=settings.target.fields)
         if settings.backends.hosted:
             await self._interruptible(self._take_baseline(prepared, group))
@@ -226,11 +232,13 @@ class Run:
         if self.proxy is not None and choice is not None:
             self.operations = self._operations(self.proxy, choice, upstreams)
             self._give_back.later(stack, self.operations.stop)
-        crowds = Crowds(connector, settings.target)
+        crowds = Crowds(resuming, settings.target)
         self._give_back.later(stack, crowds.close)
         self._listen(stack)
         self._give_back.later(stack, put_back)
-        await self._traffic(self._new_load(connector, prepared, await crowds.of(settings.groups)), crowds)
+        load = self._new_load(resuming, prepared, await crowds.of(settings.groups))
+        load.probe_connector = connector  # which is shown the certificate each time
+        await self._traffic(load, crowds)
 
     def _listen(self, stack: AsyncExitStack) -> None:
         """Hear what a proxy of ours says from now on: it is evidence where something is lost."""
@@ -325,6 +333,7 @@ class Run:
             lasts_s=settings.load.lasts_s,
             commands=settings.commands,
             ours=settings.is_ours,
+            authority=self._authority,
         )
         self._give_back.later(stack, self._close_workspace, workspace)
         what = f"{choice.name} cannot be started"
@@ -437,6 +446,7 @@ class Run:
             stop_after_s=settings.backends.stop_removed_s,
             kill_after_s=settings.backends.kill_removed_s,
             holders=Holders(settings.target.port, self.clock_ns, whose=self._holdings) if settings.is_ours else None,
+            certificate=self._workspace.tls if self._workspace is not None else None,
         )
 
     # What goes wrong.
@@ -459,11 +469,3 @@ class Run:
             if self.play is not None:
                 self.play.stop()
             self._under_way.cancel()
-
-
-def _tls(settings: Settings) -> IOpenSSLClientConnectionCreator | None:
-    if not settings.target.tls:
-        return None
-    from proxyreload.client.tls import tls_options
-
-    return tls_options(settings.target.host, settings.tls.ca, insecure=settings.tls.insecure)

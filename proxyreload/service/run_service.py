@@ -177,9 +177,9 @@ class RunService(Service):
         choice = self.settings.choice
         about = self.settings.target.url if choice is None or not self.settings.is_ours else run.proxy_version
         what = about if choice is None else f"{choice.name}, {about}"
-        cure = choice.mechanism.cure if choice is not None else None
-        helps = f"{cure.advice}, {cure.link}" if cure is not None else ""
-        lines = summary_lines(run.observation, judgement, what, written, helps, self.settings.left_out)
+        cures = (None, None) if choice is None else (choice.mechanism.cure, choice.mechanism.shows)
+        helps, shows = (f"{cure.advice}, {cure.link}" if cure is not None else "" for cure in cures)
+        lines = summary_lines(run.observation, judgement, what, written, helps, self.settings.left_out, shows)
         terminal.conclude(lines, run.observation.ended_ns)
 
 
@@ -194,4 +194,5 @@ def _announcement(settings: Settings) -> str:
     )
     until = "until Ctrl-C" if isinf(scenario.duration_s) else f"{scenario.duration_s:g} s"
     others = f"; beside them {spoken(settings.groups)}" if settings.groups else ""
+    others += "; over TLS" if settings.target.tls else ""
     return f"{what}; {clients}, {load}{others}; {until}; every request is written to {settings.files.csv}"

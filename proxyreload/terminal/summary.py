@@ -8,6 +8,7 @@ from proxyreload.history.events import SLIP_NS, FarKept, RecordLost, ScheduleKep
 from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.terminal.fates import fate_lines
 from proxyreload.verdict.backends import shown
+from proxyreload.verdict.certificates import Rotation
 from proxyreload.verdict.judgement import (
     Judgement,
     Verdict,
@@ -34,8 +35,12 @@ def summary_lines(
     written: Sequence[str] = (),
     helps: str = "",
     cannot: Mapping[str, str] | None = None,
+    shows: str = "",
 ) -> Iterator[str]:
-    """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict."""
+    """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict.
+
+    `shows` is what makes the proxy show another certificate.
+    """
     yield ""
     yield what
     repetition = observation.repetition
@@ -51,11 +56,9 @@ def summary_lines(
         yield repetition.line() + ("; all this but what was aimed" if observation.proof is not None else "")
     yield from _kind_lines(observation)
     yield from (f"{kind}  cannot: {why}" for kind, why in (cannot or {}).items())
+    yield from filter(None, [observation.certificates.words])
     yield from _latency_lines(observation)
-    yield from _schedule_lines(observation.schedule)
-    yield from map(_far_line, observation.far)
-    if observation.stall_ns > WORTH_SAYING_NS:
-        yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
+    yield from _own_lines(observation)
     for unproved in observation.unproved:
         yield (
             f"change {unproved.number}, {unproved.name}, was not seen in the traffic within {unproved.waited_s:g} s: "
@@ -78,6 +81,8 @@ def summary_lines(
     yield from fate_lines(observation)
     if helps and judgement.verdict is Verdict.LOSSY:
         yield f"what helps: {helps}"
+    if shows and any(map(_stayed, observation.changes)):
+        yield f"what makes it show another certificate: {shows}"
     yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
 
 
@@ -87,7 +92,9 @@ def _change_lines(change: ObservedChange) -> Iterator[str]:
     if change.applied_ns:
         times = [f"applied after {_ms(change.applied_ns - change.requested_ns)}"]
         effective_ns = change.effective_ns
-        if change.action != "remove" and effective_ns:
+        if change.rotation is not None:
+            times += _shown_times(change.rotation, change.requested_ns)
+        elif change.action != "remove" and effective_ns:
             first = "first answer" if change.instance else "first answer over a new connection"
             times.append(f"{first} after {_ms(effective_ns - change.requested_ns)}")
         if change.action == "remove" and judgement.verdict is not Verdict.INEFFECTIVE:
@@ -112,6 +119,21 @@ def _drain_words(change: ObservedChange) -> Iterator[str]:
     else:
         failed = f", {counted(drain.failed, 'failure')}" if drain.failed else ""
         yield f"drained after {_ms(drain.drained_ns - change.requested_ns)} ({by_class(drain.kinds)}{failed})"
+
+
+def _stayed(change: ObservedChange) -> bool:
+    """Whether the certificate was to be another one, the proxy has said that it is, and it was never shown."""
+    return change.rotation is not None and bool(change.applied_ns and change.rotation.why_not)
+
+
+def _shown_times(rotation: Rotation, requested_ns: int) -> Iterator[str]:
+    """Yield when the new certificate was first shown, and what became of the one before."""
+    if rotation.shown_ns:
+        yield f"certificate {rotation.number} first shown after {_ms(rotation.shown_ns - requested_ns)}"
+    if rotation.old_shown_ns:
+        yield f"the one before last shown after {_ms(rotation.old_shown_ns - requested_ns)}"
+    if rotation.old_resumed:
+        yield f"{counted(rotation.old_resumed, 'session')} of it resumed after that was applied"
 
 
 def _repetition_lines(changes: Sequence[ObservedChange]) -> Iterator[str]:
@@ -158,6 +180,14 @@ def _latency_lines(observation: Observation) -> Iterator[str]:
         others = sum(each.exchanges for each in baseline.kinds.values())
         beside = f"; {counted(others, 'exchange')} of other kinds" if others else ""
         yield f"baseline, straight to the backends: p50 {p50} µs, p99 {p99} µs ({baseline.rate_per_s:.0f}/s{beside})"
+
+
+def _own_lines(observation: Observation) -> Iterator[str]:
+    """Yield how exact the instrument was."""
+    yield from _schedule_lines(observation.schedule)
+    yield from map(_far_line, observation.far)
+    if observation.stall_ns > WORTH_SAYING_NS:
+        yield f"proxyreload itself stood still for {_ms(observation.stall_ns)}: latencies around that are its own"
 
 
 def _schedule_lines(schedule: ScheduleKept | None) -> Iterator[str]:

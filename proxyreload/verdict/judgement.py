@@ -69,6 +69,8 @@ def is_effective(change: ObservedChange) -> tuple[bool, str]:
         return False, f"the proxy refused it: {change.refused}"
     if not change.applied_ns:
         return False, "it was not applied"
+    if change.rotation is not None:
+        return not change.rotation.why_not, change.rotation.why_not
     if not change.instance:
         return (True, "") if change.answers else (False, "no connection that was opened after it was answered")
     if change.action == "add":

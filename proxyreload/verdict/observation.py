@@ -14,6 +14,7 @@ from proxyreload.history.events import (
     CLOSE_FRAME,
     GOAWAY,
     RESET,
+    ROTATE,
     Arrival,
     BackClosed,
     BackendKilled,
@@ -30,6 +31,7 @@ from proxyreload.history.events import (
     Exchange,
     FarKept,
     FrontClosed,
+    FrontSecured,
     Held,
     LeftUndone,
     OldGeneration,
@@ -47,12 +49,14 @@ from proxyreload.history.events import (
     Unproved,
     WentAway,
 )
+from proxyreload.history.failures import UNCLEAN
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.ledger import Ledger
 from proxyreload.ledger.loss import Loss
 from proxyreload.verdict.answers import Answers
 from proxyreload.verdict.baseline import Baseline
+from proxyreload.verdict.certificates import Certificates
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.generations import Generations
 from proxyreload.verdict.latency import Latency
@@ -91,6 +95,7 @@ class Observation:
     ledger: Ledger = attrs.field(factory=Ledger)  #: what became of each request
     causes: Counter[Cause] = attrs.field(factory=Counter)  #: of the losses
     arrivals_by_instance: dict[str, int] = attrs.field(factory=dict)
+    certificates: Certificates = attrs.field(factory=Certificates)  #: by which the clients' connections stood
     rates: list[RateChanged] = attrs.field(factory=list)  #: set while the clients were sending
     started_ns: int = 0
     ended_ns: int = 0
@@ -114,6 +119,7 @@ class Observation:
         self._takes = {
             Exchange: self._exchanged,
             Arrival: self._arrived,
+            FrontSecured: self.certificates.secured,
             FrontClosed: self._front_closed,
             WentAway: self._went_away,
             BackClosed: self._back_closed,
@@ -353,6 +359,8 @@ class Observation:
             if event.action == "remove":
                 self._removed.add(event.instance)
                 self._answers.removed(change, self.ledger)
+            elif change.rotation is not None:
+                change.rotation.applied_ns = event.at_ns
             elif not event.instance:
                 self._unshown.append(change)
 
@@ -362,6 +370,7 @@ class Observation:
             if not event.probe and not self.ended_ns:
                 change = self._windows.at(event.closed_ns)
                 self._windows.closures_of(change).closed(event)
+                self.certificates.unclean += UNCLEAN in event.message
                 self.kinds.closed(event.kind, event.ending)
                 if event.ending is Ending.IDLE and len(self.closed_idle) < CLOSED_KEPT:
                     self.closed_idle.append(event)
@@ -397,6 +406,8 @@ class Observation:
         if event.instance:
             self._answers.follow(change)
         self._removed.discard(event.instance)
+        if event.action == ROTATE:
+            change.rotation = self.certificates.rotated(event.certificate)
         self._phases.requested(event.number)
 
 

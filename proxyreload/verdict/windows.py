@@ -6,6 +6,7 @@ from collections import Counter
 import attrs
 
 from proxyreload.history.events import Change, Ending, Exchange, FrontClosed, change_name
+from proxyreload.verdict.certificates import Rotation
 from proxyreload.verdict.draining import Drain
 from proxyreload.verdict.tally import Tallies
 
@@ -60,6 +61,7 @@ class ObservedChange:
     closures: Closures = attrs.field(factory=Closures)
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic in its window
     answers_mark: int = 0  #: how many answers the run had had at its last one
+    rotation: Rotation | None = None  #: of a change of the certificate
 
     @property
     def name(self) -> str:
@@ -92,8 +94,10 @@ class ObservedChange:
         """When the traffic first showed it, or last contradicted it; 0 if that was never.
 
         An added backend's first answer, a removed one's last; after a reload or an upgrade the first answer over a
-        connection that was opened when it had been applied.
+        connection that was opened when it had been applied; when another certificate was first shown.
         """
+        if self.rotation is not None:
+            return self.rotation.shown_ns
         return self.last_answer_ns if self.action == "remove" else self.first_answer_ns
 
     def answered(self, exchange: Exchange, answers: int) -> None:

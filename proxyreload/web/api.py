@@ -1,6 +1,7 @@
 """What the page and programs ask for: documented in docs/api.md."""
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -171,7 +172,7 @@ class Api:
             raise Refusal(400, f"action must be one of {', '.join(_ACTIONS)}")
         backend = asked.get("backend", -1)
         if (action in OF_BACKENDS) != ("backend" in asked):
-            raise Refusal(400, "add and remove need a backend, reload and upgrade none")
+            raise Refusal(400, f"{_listed(OF_BACKENDS)} need a backend, {_listed(OF_THE_PROXY)} none")
         if action in OF_BACKENDS and not (_is_whole(backend) and 0 <= backend < self._bench.settings.backends.number):
             raise Refusal(400, f"backend must be a number from 0 to {self._bench.settings.backends.number - 1}")
         return _json(request, self._told(await shielded(self._bench.change(action, backend))))
@@ -207,6 +208,10 @@ class Api:
             "at_s": round(seconds(change.at_ns - started_ns), 6),
             "message": change.message,
         }
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _json(request: IRequest | Request, value: object, status: int = 200) -> bytes:

@@ -13,7 +13,6 @@ from proxyreload.errors import ExitStatus
 from proxyreload.history.events import Change
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.plan.settings import Settings
-from proxyreload.plan.traffic import spoken
 from proxyreload.record.runfile import change_as_run, kinds_as_run
 from proxyreload.run.run import Run
 from proxyreload.service.run_service import RunService
@@ -179,7 +178,7 @@ class Workbench:
             "proxy_version": run.proxy_version if run is not None else "",
             "scenario": settings.scenario.title,
             "clients": settings.load.clients,
-            "traffic": spoken(settings.everyone),
+            "traffic": settings.spoken,
             "rate": settings.load.rate_per_s,
             "backends": [{"backend": each, "behind": str(each) in behind} for each in range(settings.backends.number)],
             "cannot": self._cannot(),
@@ -211,11 +210,7 @@ class Workbench:
 
     def _cannot(self) -> dict[str, str]:
         """Return why each action is not possible, empty if it is."""
-        choice = self.settings.choice
-        if choice is None:
-            return dict.fromkeys((*OF_BACKENDS, *OF_THE_PROXY), "somebody else runs the proxy")
-        commands = self.settings.commands
-        return {action: choice.mechanism.why_not(action, commands) for action in (*OF_BACKENDS, *OF_THE_PROXY)}
+        return {action: self.settings.why_not(action) for action in (*OF_BACKENDS, *OF_THE_PROXY)}
 
     def _counted(self) -> dict[str, Any]:
         if self._shown is None:

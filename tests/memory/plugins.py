@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import IProxy, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import IProxy, IRotates, Mechanism, ProxyPlugin
 from proxyreload.proxy.upstream import Upstream
 
 
@@ -50,6 +50,14 @@ class FakeProxy:
 
     def _cancelled(self, _deferred: Deferred[None]) -> None:
         self.cancelled += 1
+
+
+@implementer(IRotates)
+class RotatingProxy(FakeProxy):
+    """One that takes another certificate."""
+
+    async def rotate(self) -> None:
+        await self._wait("rotate", Upstream(-1, "", 0))
 
 
 BINARY = Binary("fakeproxy", how_to_get="build it yourself")

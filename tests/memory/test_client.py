@@ -15,9 +15,10 @@ from twisted.internet.error import (
 from twisted.python.failure import Failure
 
 from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
+from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.outcome import connection_failure, instances
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, Exchange, FrontClosed
+from proxyreload.history.events import Ending, Exchange, FrontClosed, FrontSecured, Shown
 from proxyreload.system.clock import ns
 from proxyreload.traffic.get import from_anyone
 from proxyreload.traffic.identity import port_number
@@ -65,6 +66,18 @@ def test_a_success_carries_all_that_is_known_of_it(started: Bench) -> None:
     assert (exchange.due_ns, exchange.written_ns) == (START_NS, START_NS)
     assert exchange.first_byte_ns == exchange.ended_ns == START_NS + ns(0.25)
     assert exchange.latency_ns == ns(0.25)
+
+
+def test_over_tls_it_tells_by_which_certificate_a_connection_stands(bench: Bench) -> None:
+    shown = Shown("ab12", resumed=True, offered=True, version="TLSv1.3")
+    bench.front.kind = type("Secured", (HTTP11Connection,), {"shown": shown})
+    bench.front.held = True
+    bench.client.start()
+    bench.time.advance(0.25)
+    bench.front.let_in()
+    [secured] = [event for event in bench.events if isinstance(event, FrontSecured)]
+    assert (secured.client, secured.connection, secured.front_port, secured.shown) == (3, 0, 40000, shown)
+    assert (secured.at_ns, secured.kind, secured.probe) == (START_NS + ns(0.25), "get", False)
 
 
 def test_the_connection_counts_what_it_has_carried(started: Bench) -> None:

@@ -65,8 +65,9 @@ def trial(verdict: Verdict, *losses: int, failure: str = "timeout", reasons: tup
     )
 
 
-SEAMLESS = row_of("fake:quick", [trial(Verdict.SEAMLESS, *[0] * 10)], CURE)
-LOSSY = row_of("fake:slow", [trial(Verdict.SEAMLESS, *[0] * 5), trial(Verdict.LOSSY, 0, 3, 0, 1, 0)], CURE)
+CURES = {Verdict.LOSSY: CURE, Verdict.INEFFECTIVE: None}
+SEAMLESS = row_of("fake:quick", [trial(Verdict.SEAMLESS, *[0] * 10)], CURES)
+LOSSY = row_of("fake:slow", [trial(Verdict.SEAMLESS, *[0] * 5), trial(Verdict.LOSSY, 0, 3, 0, 1, 0)], CURES)
 CANNOT = row_of("fake:old", [Trial(1, RUN, why="cannot upgrade: it has no way", cannot=True)])
 MISSING = row_of("fake:gone", [Trial(1, RUN, why="fake is not installed")])
 ROWS = [SEAMLESS, LOSSY, CANNOT, MISSING]
@@ -85,8 +86,10 @@ def test_a_row_has_the_worst_verdict_of_its_trials() -> None:
     assert (SEAMLESS.verdict, LOSSY.verdict, MISSING.verdict) == (Verdict.SEAMLESS, Verdict.LOSSY, None)
 
 
-def test_only_a_lossy_row_needs_a_cure() -> None:
+def test_only_a_lossy_row_needs_a_cure_or_one_that_is_ineffective_and_has_one() -> None:
     assert [row.cure for row in ROWS] == [None, CURE, None, None]
+    kept = [trial(Verdict.INEFFECTIVE)]
+    assert [row_of("fake:old", kept, cures).cure for cures in (CURES, {Verdict.INEFFECTIVE: CURE})] == [None, CURE]
 
 
 def test_a_row_says_why_it_came_to_nothing() -> None:
@@ -178,7 +181,7 @@ def test_in_markdown_a_row_is_a_line_and_the_proxys_words_are_only_text() -> Non
 
 
 def test_in_markdown_a_cure_is_told_once_for_all_that_it_helps() -> None:
-    other = row_of("fake:slower", LOSSY.trials, CURE)
+    other = row_of("fake:slower", LOSSY.trials, CURES)
     *_table, helps = markdown([LOSSY, other], []).splitlines()
     assert helps == "- fake:slow, fake:slower: what helps: [turn it off](https://example.test/off)"
 
@@ -244,6 +247,7 @@ def test_a_contender_tells_what_it_cannot_do() -> None:
     (contender,) = contenders(["fake"])
     assert contender.why_not(["add", "remove"]) == ""
     assert contender.why_not(["upgrade"]) == "cannot upgrade: its plugin knows no way"
+    assert contender.why_not([], tls=True) == "cannot speak TLS: its plugin knows no way"
 
 
 @pytest.mark.parametrize(

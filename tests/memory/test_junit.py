@@ -27,6 +27,7 @@ from .clocks import START_NS
 from .happened import change, exchange, failed
 
 LOSSY = Judgement(Verdict.LOSSY, ("3 failures: 2 timeout, 1 refused",))
+CURE = Cure("the other one", "https://example.test/")
 
 
 def observed(*, losses: int = 0) -> Observation:
@@ -193,7 +194,7 @@ def test_a_comparison_has_a_case_for_each_trial() -> None:
     run = Path("run.json")
     good = Judgement(Verdict.SEAMLESS, ())
     rows = [
-        row_of("a:one", [Trial(1, run, good), Trial(2, run, LOSSY)], Cure("the other one", "https://example.test/")),
+        row_of("a:one", [Trial(1, run, good), Trial(2, run, LOSSY)], {Verdict.LOSSY: CURE}),
         row_of("b:two", [Trial(1, run, why="cannot upgrade: it has no way", cannot=True)]),
         row_of("c:three", [Trial(1, run, why="it did not start")]),
         row_of("d:four", [], why="not run: ended before its turn"),

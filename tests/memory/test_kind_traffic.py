@@ -109,7 +109,9 @@ def test_where_nobody_says_what_is_sent_it_is_the_mix_if_the_changes_are_ours(
 
 def test_what_is_sent_is_said_by_distance() -> None:
     groups = (IDLE, attrs.evolve(IDLE, rtt_s=0.02), attrs.evolve(IDLE, kind=kind_named("post"), rtt_s=0.02))
-    assert spoken(LoadSettings(clients=10, groups=groups).everyone) == "get=10, idle=2; 20 ms away: idle=2, post=2"
+    everyone = LoadSettings(clients=10, groups=groups).everyone
+    assert spoken(everyone) == "get=10, idle=2; 20 ms away: idle=2, post=2"
+    assert spoken(everyone, tls=True) == "get=10, idle=2; 20 ms away: idle=2, post=2; over TLS"
 
 
 def test_of_other_peoples_backends_it_has_what_anyone_answers() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
@@ -13,15 +14,17 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Event, Held, Phase
 from proxyreload.plan.operations import CHANGE_TIMEOUT_S, Operations
+from proxyreload.proxy.authority import FrontCertificate
 from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy, ITakesTurns, IUpgrades, Mechanism
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.reactor import IReactor
 
+from .authority import authority
 from .clocks import Time, error_of, result_of
 from .happened import record
-from .plugins import FakeProxy
+from .plugins import FakeProxy, RotatingProxy
 
 SUCCESSOR = Path("successor")
 
@@ -122,6 +125,70 @@ def test_what_a_proxy_cannot_do_is_a_failed_change() -> None:
     scene = Scene(UpgradableProxy())
     scene.change("reload")
     assert (scene.last.phase, scene.last.message) == (Phase.FAILED, "test:runtime cannot reload")
+
+
+def rotated(scene: Scene, tmp_path: Path, done: Callable[[], None]) -> tuple[FrontCertificate, str]:
+    """Rotate, and end that in some way; returns the certificate, and the serial of before."""
+    certificate = scene.operations.certificate = FrontCertificate(tmp_path / "tls", authority())
+    before = certificate.current.serial
+    rotating = scene.operations.request("rotate")
+    assert certificate.current.serial != before
+    assert [event.certificate for event in scene.events if isinstance(event, Change)] == [certificate.current.serial]
+    done()
+    result_of(rotating)
+    return certificate, before
+
+
+def test_a_rotation_puts_another_certificate_in_place_first(tmp_path: Path) -> None:
+    scene = Scene(RotatingProxy())
+    certificate, before = rotated(scene, tmp_path, scene.proxy.done)
+    assert (scene.last.phase, scene.last.certificate) == (Phase.APPLIED, certificate.current.serial)
+    assert certificate.before is not None
+    assert certificate.before.serial == before
+
+
+def test_one_that_is_refused_puts_the_one_before_back(tmp_path: Path) -> None:
+    scene = Scene(RotatingProxy())
+    certificate, before = rotated(scene, tmp_path, lambda: scene.proxy.fails(ChangeError("no such file")))
+    assert (scene.last.phase, scene.last.message) == (Phase.FAILED, "no such file")
+    assert certificate.current.serial == before
+    assert certificate.certificate.read_bytes() == certificate.current.chain
+
+
+def test_a_certificate_that_cannot_be_written_is_a_failed_change(tmp_path: Path) -> None:
+    scene = Scene(RotatingProxy())
+    certificate = scene.operations.certificate = FrontCertificate(tmp_path / "tls", authority())
+    (tmp_path / "tls" / "key.pem.new").mkdir()
+    scene.change("rotate")
+    assert scene.proxy.calls == []
+    assert scene.last.message == "no certificate can be written: Is a directory"
+    assert certificate.certificate.read_bytes() in certificate.both.read_bytes()
+
+
+def test_of_somebody_elses_certificate_nothing_is_known() -> None:
+    scene = Scene(RotatingProxy())
+    scene.change("rotate")
+    assert (scene.last.phase, scene.last.certificate) == (Phase.APPLIED, "")
+    plain = Scene()
+    plain.change("rotate")
+    assert plain.last.message == "test:runtime cannot rotate"
+
+
+def test_the_files_of_a_certificate_are_for_this_user_alone_and_belong_together(tmp_path: Path) -> None:
+    certificate = FrontCertificate(tmp_path / "tls", authority())
+    for _time in range(2):
+        for path in certificate.folder.iterdir():
+            assert path.stat().st_mode & 0o777 == 0o600, path
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate_file(str(certificate.both))
+        context.use_privatekey_file(str(certificate.key))
+        context.check_privatekey()
+        numbers = (certificate.current.number, certificate.current.serial)
+        certificate.renew()
+        assert (certificate.current.number, certificate.current.serial) != numbers
+    assert certificate.folder.stat().st_mode & 0o777 == 0o700
+    assert certificate.authorities.read_bytes() == authority().pem
+    assert "PRIVATE" not in repr(certificate)
 
 
 def test_one_change_waits_for_the_other() -> None:

@@ -101,6 +101,32 @@ def test_every_option_finds_its_setting(tmp_path: Path) -> None:
     assert (made.log, made.binary, made.upgrade_to) == ("none", "/bin/x", "/bin/y")
 
 
+def test_the_front_may_speak_tls(tmp_path: Path) -> None:
+    made = settings("--plugin", "fake", "--tls", "--repeat", "2", "--change", "rotate")
+    assert (made.tls, made.target.url) == (TlsSettings(front=True), "https://proxyreload.test:8080/")
+    assert made.scenario.actions == {"rotate"}
+    assert not settings("--plugin", "fake").target.tls
+    scenario = tmp_path / "my.toml"
+    scenario.write_text("[[step]]\nat = 1\nrotate = true")
+    assert settings("--plugin", "fake", "--tls", "--scenario", str(scenario)).scenario.actions == {"rotate"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("https://x/", "--tls"), "--tls is for a proxy that is started here: of one that somebody else runs the URL"),
+        (("--plugin", "fake", "--tls", "--insecure"), "--tls has an authority of its own: --ca and --insecure are for"),
+        (("--plugin", "fake", "--tls", "--ca", "x.pem"), "--tls has an authority of its own: --ca and --insecure are"),
+        (
+            ("--plugin", "fake", "--repeat", "2", "--change", "rotate"),
+            "rotate changes the certificate, and the clients speak in the clear, and are shown no certificate: say --",
+        ),
+    ],
+)
+def test_tls_is_asked_for_where_it_can_be_had(words: tuple[str, ...], message: str) -> None:
+    assert wrong(*words).startswith(message)
+
+
 def test_backends_may_be_somebody_elses() -> None:
     assert not settings(URL, "--no-backends").backends.hosted
 

@@ -9,9 +9,15 @@ from typing import Any, cast
 import attrs
 import pytest
 
+from proxyreload.errors import CannotError
+from proxyreload.proxy.authority import FrontCertificate
+from proxyreload.proxy.interfaces import Mechanism
 from proxyreload.proxy.recipe import Ask, Command, Recipe
 from proxyreload.proxy.registry import choose, installed, load
 from proxyreload.proxy.upstream import Upstream
+
+from .authority import authority
+from .plugins import FakeProxy
 
 FRONT, TIMEOUT_S = "127.0.0.1:8080", 77
 UPSTREAMS = [Upstream(number, "127.0.0.1", 1030 + number) for number in (0, 3)]
@@ -40,13 +46,16 @@ class Desk:
     binary: Path = Path("/bin/it")
     homes: Mapping[str, str] = attrs.field(factory=dict)
     reactor: Any = None
+    tls: FrontCertificate | None = None
     started: list[list[str]] = attrs.field(factory=list)
 
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def write(self, name: str, text: str) -> Path:
+    def write(self, name: str, text: str, *, secret: bool = False) -> Path:
         self.path(name).write_text(text, encoding="utf-8")
+        if "PRIVATE KEY" in text:
+            assert secret
         return self.path(name)
 
     def link(self, name: str, target: Path) -> Path:
@@ -92,6 +101,36 @@ def test_the_configuration_is_what_the_plugin_writes(name: str, tmp_path: Path) 
     }
     told = recipe_of(name).configured(FRONT, TIMEOUT_S, UPSTREAMS)
     assert {file: _relative(text, tmp_path) for file, text in told.items()} == here
+
+
+#: What a front that speaks TLS is told, by the plugin's name: where its certificate is, and what it offers.
+OVER_TLS = {
+    "haproxy": ["bind 127.0.0.1:8080 ssl crt tls/both.pem alpn h2,http/1.1"],
+    "nginx": ["listen 127.0.0.1:8080 ssl;", "http2 on;", "ssl_certificate tls/certificate.pem;", "_key tls/key.pem;"],
+    "caddy": ['"certificate": "tls/certificate.pem"', '"key": "tls/key.pem"', '"h2"', '"http/1.1"'],
+    "traefik": ['"certFile": "tls/certificate.pem", "keyFile": "tls/key.pem"', '"tls": {}', '["h2", "http/1.1"]'],
+    "envoy": ['path: "sds.json"', "DownstreamTlsContext", 'alpn_protocols: ["h2", "http/1.1"]', "codec_type: AUTO"],
+    "sozu": ['protocol = "https"', 'certificate = "tls/certificate.pem", key = "tls/key.pem"', '["h2", "http/1.1"]'],
+}
+
+
+@pytest.mark.parametrize("name", [*REPRODUCIBLE, "haproxy:runtime", "haproxy:slots"])
+def test_a_front_that_speaks_tls_is_told_so(name: str, tmp_path: Path) -> None:
+    tls = FrontCertificate(tmp_path / "tls", authority())
+    started(name, Desk(tmp_path, tls=tls))
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tls.folder]
+    text = "\n".join(_relative(path.read_text(encoding="utf-8"), tmp_path) for path in written)
+    for words in OVER_TLS[name.partition(":")[0]]:
+        assert words in text
+    assert choose(name).mechanism.no_tls == ""
+    assert choose(name).mechanism.why_not("rotate") == ""
+
+
+def test_what_cannot_speak_tls_says_so() -> None:
+    assert choose("control:runtime").mechanism.no_tls == "it is there to test the instrument by, in the clear"
+    with pytest.raises(CannotError, match="control:runtime cannot speak TLS: it is there to test"):
+        choose("control:runtime").require([], tls=True)
+    assert Mechanism("old", "", lambda _workspace: FakeProxy()).no_tls == "its plugin knows no way"
 
 
 def _relative(text: str, folder: Path) -> str:

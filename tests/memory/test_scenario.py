@@ -105,9 +105,12 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         ),
         (
             step("add = 2", "when = 3"),
-            "my.toml:3: unknown key 'when'; there are: at, add, remove, reload, upgrade, pause",
+            "my.toml:3: unknown key 'when'; there are: at, add, remove, reload, upgrade, rotate, pause",
         ),
-        (WHOLE + "after = 1", "my.toml:15: unknown key 'after'; there are: at, add, remove, reload, upgrade, pause"),
+        (
+            WHOLE + "after = 1",
+            "my.toml:15: unknown key 'after'; there are: at, add, remove, reload, upgrade, rotate, pause",
+        ),
         # Types.
         ('duration = "long"', "my.toml:1: duration takes a number from 0.001 to 2678400 seconds, not 'long'"),
         ("\nduration = true", "my.toml:2: duration takes a number from 0.001 to 2678400 seconds, not True"),
@@ -157,8 +160,11 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         (step("pause = 15"), "my.toml:2: this step comes at 15 s, but the run ends after 15 s"),
         (step("pause = -1"), "my.toml:2: pause takes a number from 0 to 2678400 seconds, not -1"),
         # Steps.
-        (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, pause"),
-        (step("add = 2", "remove = 0"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, pause"),
+        (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, rotate, pause"),
+        (
+            step("add = 2", "remove = 0"),
+            "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, rotate, pause",
+        ),
         ("backends = [1, 1]", "my.toml:1: backends names one twice"),
         (f"backends = [0, {10**9 + 1}]", "my.toml:1: backends must be a list of backends' numbers"),
         (step("add = 0x" + "f" * 9000), "my.toml:2: add takes a backend's number"),
@@ -298,12 +304,13 @@ def test_a_file_without_end_is_not_read_to_its_end() -> None:
         read(Path("/dev/zero"))
 
 
-def test_a_step_reloads_or_upgrades() -> None:
-    scenario = parse("[[step]]\nat = 1\nreload = true\n[[step]]\nupgrade = true\n", "my.toml")
-    assert scenario.steps == (Step("reload", at_s=1.0), Step("upgrade"))
-    assert scenario.actions == {"reload", "upgrade"}
+def test_a_step_reloads_upgrades_or_rotates() -> None:
+    text = "[[step]]\nat = 1\nreload = true\n[[step]]\nupgrade = true\n[[step]]\nrotate = true\n"
+    scenario = parse(text, "my.toml")
+    assert scenario.steps == (Step("reload", at_s=1.0), Step("upgrade"), Step("rotate"))
+    assert scenario.actions == {"reload", "upgrade", "rotate"}
     assert scenario.instances == {0, 1}
-    assert [step.name for step in scenario.steps] == ["reload", "upgrade"]
+    assert [step.name for step in scenario.steps] == ["reload", "upgrade", "rotate"]
 
 
 @pytest.mark.parametrize("value", ["false", "1", '"yes"'])

@@ -187,6 +187,13 @@ def test_the_probe_is_numbered_after_the_clients() -> None:
     assert front.requests == [b"0-0", b"1-0", b"p2-0"]
 
 
+def test_the_probe_may_have_a_way_of_its_own() -> None:
+    time, bus = Time(), EventBus()
+    front, probes = Front(time), Front(time)
+    load(time, front, bus, probe_connector=probes).start()
+    assert (front.requests, probes.requests) == ([b"0-0", b"1-0"], [b"p2-0"])
+
+
 def test_the_probe_keeps_its_gentle_rate_while_the_clients_go_as_fast_as_they_can() -> None:
     time, bus = Time(), EventBus()
     front, events = Front(time), record(bus)

@@ -14,10 +14,11 @@ from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import Scenario, default, parse, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.plan.traffic import Group
+from proxyreload.proxy.interfaces import Mechanism
 from proxyreload.proxy.registry import Choice
 from proxyreload.traffic.registry import kind_named
 
-from .plugins import plugin
+from .plugins import RotatingProxy, plugin
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,21 @@ def test_a_front_of_ours_is_asked_for_by_a_name_that_resolves_nowhere() -> None:
         8080,
         False,
     )
+
+
+def test_a_front_of_ours_may_speak_tls() -> None:
+    target = Target.front(8080, tls=True)
+    assert (target.url, target.host, target.tls) == ("https://proxyreload.test:8080/", "127.0.0.1", True)
+    settings = Settings(target, default(), tls=TlsSettings(front=True), load=LoadSettings(clients=3))
+    assert settings.spoken == "get=3; over TLS"
+    assert as_run(settings)["options"]["tls"] is True  # type: ignore[index]
+
+
+def test_without_tls_no_certificate_can_be_changed() -> None:
+    choice = Choice(plugin, Mechanism("new", "", cast(Any, RotatingProxy)))
+    told = [Settings(Target.front(8080, tls=tls), default(), choice).why_not("rotate") for tls in (True, False)]
+    assert told == ["", "the clients speak in the clear, and are shown no certificate"]
+    assert Settings(Target.parse("http://x/"), default()).why_not("rotate") == "somebody else runs the proxy"
 
 
 def as_run(settings: Settings) -> dict[str, object]:
@@ -291,6 +307,7 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
         *(
             "ca",
             "insecure",
+            "tls",
             "csv",
             "losses",
             "run",

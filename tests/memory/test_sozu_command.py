@@ -216,6 +216,18 @@ def test_a_removed_backend_is_named_as_it_was_added() -> None:
     assert socket.transport.aborted
 
 
+def test_a_certificate_takes_the_place_of_the_one_with_a_fingerprint() -> None:
+    socket = Socket()
+    replacing = begin(socket.commands.replace_certificate("127.0.0.1", 8443, b"new\n", b"its key\n", "ab12"))
+    command = socket.connects()
+    replaced = socket.request.replace_certificate
+    assert (replaced.address.ip.v4, replaced.address.port, replaced.old_fingerprint) == (0x7F000001, 8443, "ab12")
+    new = replaced.new_certificate
+    assert (new.certificate, list(new.certificate_chain), new.key) == (b"new\n", [b"new\n"], b"its key\n")
+    command.dataReceived(OK)
+    result_of(replacing)
+
+
 def test_workers_that_have_been_replaced_are_left_out() -> None:
     socket = Socket()
     listing = begin(socket.commands.workers())

@@ -6,9 +6,8 @@ from contextlib import suppress
 import pytest
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from proxyreload.client.tls import TLSConnection, Unverified
+from proxyreload.client.tls import TLSConnection, TLSFactory, unverified
 from proxyreload.history.events import Ending
 
 from .authority import server_context
@@ -39,7 +38,7 @@ class Server:
         connection = TLSConnection(self.owner, time.ns, time.ns())
         factory: Factory[Protocol] = Factory.forProtocol(lambda: connection)
         self.time = time
-        client = TLSMemoryBIOFactory(Unverified("it"), True, factory, time).buildProtocol(None)  # noqa: FBT003
+        client = TLSFactory(unverified("it"), factory, time).buildProtocol(None)
         assert client is not None
         self.client = client
         self.transport = KernelTransport()

@@ -71,7 +71,7 @@ def documented(section: str, heading: str = "| key | meaning |") -> set[str]:
 
 
 def test_every_example_does_what_the_document_says(place: Place) -> None:
-    session, port = serve(place, "--plugin", "haproxy:reload", "--rate", "200")
+    session, port = serve(place, "--plugin", "haproxy:reload", "--rate", "200", "--tls")
     answers: dict[tuple[str, str], Any] = {}
     for section, path, body in examples():
         status, kind, content = ask(port, path, body, **{"Content-Type": "application/json"} if body else {})
@@ -89,6 +89,7 @@ def test_every_example_does_what_the_document_says(place: Place) -> None:
         (2, "remove", 0, "applied"),
         (3, "reload", None, "applied"),
         (4, "upgrade", None, "applied"),
+        (5, "rotate", None, "applied"),
     ]
     rates = [answer["rate"] for (path, _body), answer in answers.items() if path == "/api/load"]
     assert rates == [500, None, None, 500]
@@ -111,7 +112,7 @@ def test_every_example_does_what_the_document_says(place: Place) -> None:
     _status, _kind, content = ask(port, f"/runs/{oldest['name']}/run.json")
     run = json.loads(content)
     assert run["summary"]["verdict"] == oldest["verdict"]
-    assert [change["action"] for change in run["changes"]] == ["add", "remove", "reload", "upgrade"]
+    assert [change["action"] for change in run["changes"]] == ["add", "remove", "reload", "upgrade", "rotate"]
     session.signal(signal.SIGTERM)
     assert session.ended().stderr == ""
     assert place.left() == []

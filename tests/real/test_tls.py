@@ -4,6 +4,7 @@ import datetime as dt
 import ipaddress
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ CONFIG = (
     """\
 global
     nbthread 1
+    stats socket unix@{folder}/api.sock mode 600 level admin
 """
     + HAPROXY_DEFAULTS
     + """\
@@ -35,7 +37,7 @@ backend app
 )
 
 
-def certificate(folder: Path) -> Path:
+def certificate(folder: Path, file: str = "front.pem") -> Path:
     """Write a certificate for 127.0.0.1 that its own key has signed, and the key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxyreload test")])
@@ -51,7 +53,7 @@ def certificate(folder: Path) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = folder / "front.pem"
+    path = folder / file
     path.write_bytes(
         signed.public_bytes(serialization.Encoding.PEM)
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -67,7 +69,8 @@ def front(place: Place) -> Iterator[Path]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, place.front_port))
         listening.listen()
-        text = CONFIG.format(descriptor=listening.fileno(), certificate=pem, host=HOST, port=place.first_port)
+        how = {"descriptor": listening.fileno(), "certificate": pem, "folder": place.folder}
+        text = CONFIG.format(**how, host=HOST, port=place.first_port)
         config = place.write("haproxy.cfg", text)
         with (place.folder / "haproxy.log").open("wb") as log:
             process = subprocess.Popen(
@@ -76,6 +79,37 @@ def front(place: Place) -> Iterator[Path]:
     yield pem
     process.kill()
     process.wait(TIMEOUT_S)
+
+
+#: What whoever runs the proxy does for another certificate.
+ROTATE = """\
+import socket, sys
+
+path, name, new = sys.argv[1:]
+pem = open(new).read()
+for command in (f"set ssl cert {name} <<\\n{pem}\\n", f"commit ssl cert {name}\\n"):
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(path)
+        asked.sendall(command.encode())
+        while asked.recv(4096):
+            pass
+"""
+
+
+def test_somebody_elses_certificate_is_changed_by_a_command(place: Place, front: Path) -> None:
+    second = certificate(place.folder, "second.pem")
+    script = place.write("rotate.py", ROTATE)
+    command = f"{sys.executable} {script} {place.folder / 'api.sock'} {front} {second}"
+    asked = ("--plugin", "external", url(place), "--insecure", "--rotate-command", command)
+    repeated = ("--repeat", "1", "--change", "rotate", "--pace", "0.8", "--backends", "2")
+    result = place.run(*asked, *repeated, "--first-port", str(place.first_port))
+    assert (result.status, result.stderr) == (0, "")
+    [change] = result.changes
+    first, second_shown = result.summary["tls"]["certificates"]
+    told = change["certificate"]
+    assert (told["number"], told["serial"]) == (2, second_shown["serial"])
+    assert first["serial"] != second_shown["serial"]
+    assert change["effective_us"] == told["shown_us"]
 
 
 def url(place: Place) -> str:
