@@ -75,11 +75,10 @@ class Client:
         self.fresh = self.fresh or self.probe
         self._prefix = id_prefix(self.mark, self.number)
 
-    @property
-    def holding(self) -> tuple[int, Holding] | None:
-        """The port of its connection to the proxy, and which one that is; None if it has none."""
+    def holdings(self) -> dict[int, Holding]:
+        """Return which connection to the proxy it has, by its port, if it has one."""
         connection = self._connection
-        return (connection.local_port, Holding(self.number, self._connections - 1)) if connection is not None else None
+        return {} if connection is None else {connection.local_port: Holding(self.number, self._connections - 1)}
 
     def start(self) -> None:
         """Send the first request, unless a schedule says when."""

@@ -106,7 +106,11 @@ class Load:
 
     def holdings(self) -> dict[int, Holding]:
         """Return whose connection each is that outlives its request, by its port here."""
-        return dict(filter(None, [client.holding for client in self._clients if not client.fresh]))
+        whose: dict[int, Holding] = {}
+        for client in self._clients:
+            if not client.fresh:
+                whose |= client.holdings()
+        return whose
 
     @property
     def aimed(self) -> frozenset[str]:

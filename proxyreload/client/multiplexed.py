@@ -19,7 +19,7 @@ from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.client.request import HTTP2Request
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, FrontClosed, WentAway
+from proxyreload.history.events import Ending, FrontClosed, Holding, WentAway
 from proxyreload.history.interfaces import Sink
 from proxyreload.system.clock import NS_PER_S, ClockNs, ns
 from proxyreload.traffic.identity import id_prefix
@@ -137,6 +137,10 @@ class Multiplexed:
             if lane.pending is not None:
                 self._give_up(lane, failures.ABORTED, "the run was ended")
         self._finish_if_over()
+
+    def holdings(self) -> dict[int, Holding]:
+        """Return which connections to the proxy it has, by their ports: those that it has been sent away from, too."""
+        return {each.local_port: Holding(self.number, number) for each, number in self._numbers.items()}
 
     # IManyOwner
 

@@ -17,6 +17,7 @@ from proxyreload.record.livedon import (
     closed_by_told,
     drain_told,
     generations_told,
+    goaways_told,
     paces_told,
 )
 from proxyreload.record.runfile import FORMATS
@@ -147,6 +148,7 @@ class Record:
     closed_by: Mapping[Which, tuple[int, str]]  #: when, and how, they ended by a word of their protocol, likewise
     generations: tuple[GenerationTold, ...]  #: of the proxy's processes, where they were looked at
     paces: tuple[PaceTold, ...]  #: of exchanges that are many messages
+    goaways: tuple[tuple[int, int], ...]  #: which client was told so, and when
     csv: str
     losses: str = ""  #: where they were written; empty: the program that ran did not know of them
 
@@ -210,6 +212,7 @@ def _record(run: Table) -> Record:
         closed_by=closed_by_told(summary),
         generations=generations_told(summary),
         paces=paces_told(summary),
+        goaways=goaways_told(summary),
         csv=run.table("options").path_at("csv"),
         losses=run.table("options").path_at("losses"),
     )
