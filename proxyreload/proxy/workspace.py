@@ -26,7 +26,7 @@ from proxyreload.proxy.watchdog import ELSEWHERE, Watchdog
 from proxyreload.system.child import ChildProcess, OnDeath, tail
 from proxyreload.system.prctl import become_subreaper
 from proxyreload.system.reactor import IReactor
-from proxyreload.system.tcptable import inodes, listening
+from proxyreload.system.tcptable import inodes, listening_at
 from proxyreload.system.untrusted import printable
 from proxyreload.system.waiting import LateError, until, within
 
@@ -268,7 +268,7 @@ class Workspace:
 
     def listens(self, child: ChildProcess) -> bool:
         """Whether a process listens at the front port: new connections may go to it."""
-        return not listening(self.front_port).isdisjoint(inodes(child.pid))
+        return not listening_at(self.front_port).isdisjoint(inodes(child.pid))
 
     async def until_deaf(self, child: ChildProcess) -> None:
         """Wait until a process listens no more; it may live on for what is under way. Raises `ChangeError`."""

@@ -78,6 +78,11 @@ def closed_by_told(summary: Table) -> dict[Which, tuple[int, str]]:
     return told
 
 
+def goaways_told(summary: Table) -> tuple[tuple[int, int], ...]:
+    """Return which client was told GOAWAY, and when in µs; raises `UsageError`."""
+    return tuple((each.number("client"), each.number("time_us")) for each in summary.tables("goaways"))
+
+
 def paces_told(summary: Table) -> tuple[PaceTold, ...]:
     """Return when the messages of long exchanges came; raises `UsageError`."""
     return tuple(map(_pace, summary.tables("paces", _PACES_AT_MOST)))

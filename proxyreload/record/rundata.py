@@ -17,6 +17,7 @@ from proxyreload.record.livedon import (
     closed_by_told,
     drain_told,
     generations_told,
+    goaways_told,
     paces_told,
 )
 from proxyreload.record.runfile import FORMATS
@@ -149,6 +150,7 @@ class Record:
     generations: tuple[GenerationTold, ...]  #: of the proxy's processes, where they were looked at
     paces: tuple[PaceTold, ...]  #: of exchanges that are many messages
     certificates: Certificates  #: by which the clients' connections stood, over TLS
+    goaways: tuple[tuple[int, int], ...]  #: which client was told so, and when
     csv: str
     losses: str = ""  #: where they were written; empty: the program that ran did not know of them
 
@@ -213,6 +215,7 @@ def _record(run: Table) -> Record:
         generations=generations_told(summary),
         paces=paces_told(summary),
         certificates=_certificates(summary.table("tls")),
+        goaways=goaways_told(summary),
         csv=run.table("options").path_at("csv"),
         losses=run.table("options").path_at("losses"),
     )

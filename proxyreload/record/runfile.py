@@ -358,12 +358,12 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
         "tls": observation.certificates.as_run(),
         "closed_idle": [
             [closed.client, closed.connection, _since_us(closed.closed_ns, observation.started_ns)]
-            for closed in observation.closed_idle
+            for closed in observation.kept.closed_idle
         ],
-        "goaways": [_goaway(each, observation.started_ns) for each in observation.goaways],
+        "goaways": [_goaway(each, observation.started_ns) for each in observation.kept.goaways],
         "closed_by": [
             [closed.client, closed.connection, _since_us(closed.closed_ns, observation.started_ns), closed.how]
-            for closed in observation.closed_by_protocol
+            for closed in observation.kept.closed_by
         ],
         "paces": [
             {
@@ -374,7 +374,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
                 "slice_us": pace.slice_ns // NS_PER_US,
                 "messages": list(pace.counts),
             }
-            for pace in observation.paces
+            for pace in observation.kept.paces
         ],
         "generations": [_generation(each, observation.started_ns) for each in observation.generations.all],
         "baseline": baseline,

@@ -1,6 +1,6 @@
 """Connections over time: a strip for each client, and the backends' own below."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 import attrs
@@ -75,7 +75,9 @@ def end_keys(story: Story, front: FrontConnections) -> tuple[Key, ...]:
     How connections end in some protocols alone is told where one did.
     """
     endings: tuple[str, ...] = (ANNOUNCED, IDLE, CUT) if story.rows.detailed else (CLOSED, CUT)
-    endings += tuple(how for how in (GOAWAY, CLOSE_FRAME, RESET) if (front.ending == ENDINGS.index(how)).any())
+    told = {GOAWAY} if story.record is not None and story.record.goaways else set()
+    told |= {how for how in (GOAWAY, CLOSE_FRAME, RESET) if (front.ending == ENDINGS.index(how)).any()}
+    endings += tuple(how for how in (GOAWAY, CLOSE_FRAME, RESET) if how in told)
     return tuple(Key(END_MARKS[name][1], END_MARKS[name][2], shape=END_MARKS[name][0]) for name in endings)
 
 
@@ -157,6 +159,7 @@ def front_figure(
     outline = drawn.quad(
         "left", "right", "top", "bottom", source=blocks, fill_alpha=0, line_color=NEUTRAL, line_width=0.8
     )
+    _draw_goaways(drawn, story, place)
     kept = ~strips.fresh[chosen]
     for name, (shape, _words, colour) in END_MARKS.items():
         mine = (front.ending[chosen] == ENDINGS.index(name)) & (kept | (name in _BROKEN))
@@ -173,6 +176,18 @@ def front_figure(
     hover(drawn, [outline], [*told, ("seconds", "@left{0.000000} to @right{0.000000}"), ("end", "@ended")])
     _draw_volleys(drawn, volleys)
     return drawn, Drawn(len(chosen), int(strips.mine.sum()), len(clients))
+
+
+def _draw_goaways(drawn: figure, story: Story, place: Mapping[int, int]) -> None:
+    """Mark when clients were told that nothing more is taken; the connection may live on, and be told so once more."""
+    told = [each for each in story.record.goaways if each[0] in place] if story.record is not None else []
+    if told:
+        shape, _words, colour = END_MARKS[GOAWAY]
+        source = ColumnDataSource(
+            {"x": [at_us / US_PER_S for _client, at_us in told], "y": [place[client] for client, _at_us in told]},
+            name="goaways",
+        )
+        drawn.scatter("x", "y", source=source, marker=shape, size=8, line_color=colour, fill_color=colour)
 
 
 def _draw_volleys(drawn: figure, volleys: Sequence[Volley]) -> None:

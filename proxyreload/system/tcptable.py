@@ -38,7 +38,7 @@ def inodes(pid: int) -> Iterator[int]:
                     yield int(target[len(_SOCKET) : -1])
 
 
-def listening(port: int) -> set[int]:
+def listening_at(port: int) -> set[int]:
     """Return the inodes of the sockets that listen on a local port."""
     found, local = set(), f":{port:04X} "
     for table in _TABLES:

@@ -11,9 +11,6 @@ from typing import Any
 import attrs
 
 from proxyreload.history.events import (
-    CLOSE_FRAME,
-    GOAWAY,
-    RESET,
     ROTATE,
     Arrival,
     BackClosed,
@@ -26,7 +23,6 @@ from proxyreload.history.events import (
     Drained,
     Ended,
     EndedEarly,
-    Ending,
     Event,
     Exchange,
     FarKept,
@@ -59,6 +55,7 @@ from proxyreload.verdict.baseline import Baseline
 from proxyreload.verdict.certificates import Certificates
 from proxyreload.verdict.counts import Counts
 from proxyreload.verdict.generations import Generations
+from proxyreload.verdict.kept import Kept
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.phases import LatencyPhase, Phases
 from proxyreload.verdict.proof import Proof
@@ -68,12 +65,6 @@ from proxyreload.verdict.windows import Closures, ObservedChange, Windows
 
 #: What is told of what was taken.
 Derived = ConnectionChanged | Loss | Drained
-#: Connections that were closed while they rested, of which it is kept when: no row tells.
-CLOSED_KEPT = 5_000
-#: Long exchanges of which it is kept when their messages came.
-PACES_KEPT = 1_000
-#: Of those that ended by one of these it is told which: rows know no more than that they were announced, or cut.
-_PROTOCOLS = frozenset({GOAWAY, CLOSE_FRAME, RESET})
 
 
 @attrs.define
@@ -100,13 +91,10 @@ class Observation:
     started_ns: int = 0
     ended_ns: int = 0
     _stopping_ns: int = 0
-    paces: list[Paced] = attrs.field(factory=list)  #: of exchanges that are many messages, the first so many
     generations: Generations = attrs.field(factory=Generations)  #: of the proxy's processes, where they can be told
     _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
     _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
-    goaways: list[WentAway] = attrs.field(factory=list)  #: in the order of time, the first so many
-    closed_idle: list[FrontClosed] = attrs.field(factory=list)  #: while they rested, the first so many
-    closed_by_protocol: list[FrontClosed] = attrs.field(factory=list)  #: by GOAWAY, close frame or reset, likewise
+    kept: Kept = attrs.field(factory=Kept)  #: for the run's file
     _windows: Windows = attrs.field(factory=Windows)
     _phases: Phases = attrs.field(factory=Phases)
     _answers: Answers = attrs.field(factory=Answers)
@@ -133,7 +121,7 @@ class Observation:
             LeftUndone: self.left_undone.extend,
             OldGeneration: self._outlasted,
             Held: self._held,
-            Paced: self._paced,
+            Paced: self.kept.paced,
             StoodStill: self.ledger.surroundings.stood,
             Said: self.ledger.surroundings.said,
             Skipped: lambda events: self.skipped.extend(name for event in events for name in event.names),
@@ -264,9 +252,6 @@ class Observation:
         self._stopping_ns = events[0].at_ns
         self._answers.drains.stopping(self._stopping_ns)
 
-    def _paced(self, events: Sequence[Paced]) -> None:
-        self.paces += events[: PACES_KEPT - len(self.paces)]
-
     def _held(self, events: Sequence[Held]) -> None:
         self.ledger.surroundings.held(events)
         change = self.changes[-1].number if self.changes else 0
@@ -372,10 +357,7 @@ class Observation:
                 self._windows.closures_of(change).closed(event)
                 self.certificates.unclean += UNCLEAN in event.message
                 self.kinds.closed(event.kind, event.ending)
-                if event.ending is Ending.IDLE and len(self.closed_idle) < CLOSED_KEPT:
-                    self.closed_idle.append(event)
-                if event.how in _PROTOCOLS and len(self.closed_by_protocol) < CLOSED_KEPT:
-                    self.closed_by_protocol.append(event)
+                self.kept.closed(event)
                 if change is not None:
                     change.kinds.closed(event.kind, event.ending)
 
@@ -383,7 +365,7 @@ class Observation:
         """Keep each GOAWAY, the first so many."""
         self.ledger.surroundings.went_away(events)
         if not self.ended_ns:
-            self.goaways += events[: max(0, CLOSED_KEPT - len(self.goaways))]
+            self.kept.went_away(events)
 
     def _back_closed(self, events: Sequence[BackClosed]) -> None:
         """Count closed backend connections that nothing explains."""

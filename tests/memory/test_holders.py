@@ -13,7 +13,7 @@ import pytest
 from proxyreload.history.events import Held
 from proxyreload.proxy import holders
 from proxyreload.proxy.holders import Holders, lives, processes
-from proxyreload.system.tcptable import inodes, peers
+from proxyreload.system.tcptable import inodes, listening_at, peers
 
 from .clocks import START_NS
 
@@ -45,6 +45,14 @@ def test_it_is_found_by_ipv6_too() -> None:
             accepted, _address = listening.accept()
             with accepted:
                 assert list(peers(port).values()) == [client.getsockname()[1]]
+
+
+def test_who_listens_is_known_until_he_listens_no_more(listening: socket.socket) -> None:
+    port, inode = listening.getsockname()[1], os.fstat(listening.fileno()).st_ino
+    with socket.create_connection((HOST, port)), listening.accept()[0]:
+        assert listening_at(port) == {inode}
+        listening.close()
+        assert listening_at(port) == set()
 
 
 def test_of_a_process_that_is_gone_there_is_nothing() -> None:

@@ -380,4 +380,4 @@ def test_by_which_word_of_its_protocol_a_closing_was_announced_is_said() -> None
         "4 front connections closed, announced (2 goaway, 1 close frame)",
         "1 front connection closed, while idle",
     )
-    assert [event.how for event in observation.closed_by_protocol] == ["goaway", "goaway", "close frame", "reset"]
+    assert [event.how for event in observation.kept.closed_by] == ["goaway", "goaway", "close frame", "reset"]

@@ -10,7 +10,8 @@ from proxyreload.client.pace import SLICES_AT_MOST, WORTH_TELLING, Pace
 from proxyreload.history.events import Ended, Event, Paced, Started
 from proxyreload.system.clock import NS_PER_MS, ns
 from proxyreload.traffic.stream import event
-from proxyreload.verdict.observation import PACES_KEPT, observe
+from proxyreload.verdict.kept import PACES_KEPT
+from proxyreload.verdict.observation import observe
 
 from .clocks import START_NS, some_examples
 from .kinds import Talk

@@ -216,3 +216,11 @@ def test_a_drain_that_is_none_is_one_line(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run.json", run_content(changes=[change(1, S, drained={"at_us": "x"})]))
     with pytest.raises(UsageError, match="at_us is not a whole number"):
         read_record(run)
+
+
+def test_each_goaway_is_marked_when_it_was_told(tmp_path: Path) -> None:
+    goaways = [{"client": 0, "time_us": 2 * S}, {"client": 0, "time_us": 2_500_000}, {"client": 9, "time_us": S}]
+    [front] = [panel for panel in shown(story(tmp_path, goaways=goaways)).panels if panel.name == "front"]
+    [marks] = [each.data_source.data for each in renderers(front) if each.data_source.name == "goaways"]
+    assert (marks["x"], marks["y"]) == ([2.0, 2.5], [0, 0])
+    assert "GOAWAY" in {key.label for key in front.keys}

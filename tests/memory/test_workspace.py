@@ -379,3 +379,52 @@ def test_a_hurry_reaches_what_is_being_closed_already(takeover: Takeover, strang
     takeover.clock.pump([0.05] * 2)
     result_of(closing)
     assert stranger.signals == ["terminate", "kill"]
+
+
+# A process that has handed over may live on for what is under way.
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_an_old_process_is_waited_for_until_it_listens_no_more_or_is_gone(
+    takeover: Takeover, monkeypatch: pytest.MonkeyPatch, *, ends: bool
+) -> None:
+    held = {100: [7], 101: [8]}
+    monkeypatch.setattr("proxyreload.proxy.workspace.inodes", lambda pid: iter(held.get(pid, [])))
+    monkeypatch.setattr("proxyreload.proxy.workspace.listening_at", lambda _port: {7, 8})
+    old, _other = takeover.workspace.spawn("old"), takeover.workspace.spawn("other")
+    takeover.workspace.retire(old)
+    deaf = Deferred.fromCoroutine(takeover.workspace.until_deaf(old))
+    takeover.look_again()
+    assert waits(deaf)
+    if ends:
+        takeover.processes[0].end(0)
+    else:
+        del held[100]
+    takeover.look_again()
+    result_of(deaf)
+    assert old.exit_code == (0 if ends else None)
+
+
+def test_one_that_goes_on_listening_has_not_handed_over(takeover: Takeover, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workspace, "listens", lambda _self, _child: True)
+    old = takeover.workspace.spawn("old")
+    deaf = Deferred.fromCoroutine(takeover.workspace.until_deaf(old))
+    takeover.clock.pump([1.0] * int(COMMAND_TIMEOUT_S + 1))
+    assert str(error_of(deaf, ChangeError)) == "not within 30 s: old (pid 100) listens no more"
+
+
+def test_what_goes_on_after_a_change_is_told_where_it_fails_and_ends_with_the_workspace(
+    takeover: Takeover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "strangers", list)
+    undone: list[tuple[str, str]] = []
+    takeover.workspace._meanwhile.on_undone = lambda what, error: undone.append((what, str(error)))
+
+    async def waiting() -> None:
+        await Deferred[None]()
+
+    result_of(takeover.workspace.meanwhile(fails(), "it lets go"))
+    over = takeover.workspace.meanwhile(waiting(), "it waits")
+    assert (undone, waits(over)) == ([("it lets go", "it cannot be closed")], True)
+    result_of(Deferred.fromCoroutine(takeover.workspace.close()))
+    assert (len(undone), over.called) == (1, True)
