@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.history import failures
-from proxyreload.history.events import Ending
+from proxyreload.history.events import CLOSE_FRAME, Ending
 from proxyreload.traffic.websocket import LEAVES, MESSAGE_LIMIT, SWITCHED, messages
 from proxyreload.websocket.closecodes import closing
 from proxyreload.websocket.masking import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, masked
@@ -141,7 +141,7 @@ def test_who_leaves_with_nothing_unanswered_has_announced_it(switched: Session, 
     switched.closes(code, b"bye")
     assert ending(switched) == ("", "")
     assert switched.last.announced
-    assert [closed.ending for closed in switched.talk.front_closed] == [Ending.ANNOUNCED]
+    assert [(closed.ending, closed.how) for closed in switched.talk.front_closed] == [(Ending.ANNOUNCED, CLOSE_FRAME)]
     assert switched.talk.front.attempts == 2
 
 
