@@ -261,10 +261,12 @@ class Farewell(Harmed):
     def _close(self) -> None:
         if self.over or self.there.closed:
             return
-        if self.there.whole != self.back_again.whole or not self.front.quiet:
+        front = self.front
+        assert isinstance(front, Front)  # noqa: S101
+        if self.there.whole != self.back_again.whole or not front.quiet:
             self._wait()
-            return
-        self.stop(lambda front: front.say_now(GOING_AWAY), ANSWERED_ONCE)
+        else:
+            self.stop(lambda front: front.say_now(GOING_AWAY), ANSWERED_ONCE)
 
 
 class Swapped(Harmed):

@@ -161,11 +161,6 @@ class Stream:
     def refused_to_switch(self) -> None:
         """Nothing switches over HTTP/2."""
 
-    @property
-    def quiet(self) -> bool:
-        """Whether it says nothing meanwhile, as a session may."""
-        return True
-
     def refuse(self) -> None:
         """Say that it is not processed."""
         self.connection.reset(self.number, REFUSED_STREAM)

@@ -89,7 +89,7 @@ class BackendConnection(SocketConnection):
             self._parse(data[:first])
             data = data[first:]
             self._look()
-        if data and self._keep_alive:
+        if data and (self._keep_alive or self._switched is not None):
             self._parse(data)
         if self._received_ns and not self._partly:
             self._partly = True
@@ -129,7 +129,10 @@ class BackendConnection(SocketConnection):
             other.transmit(readable=False)
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser; what stands behind the last request of a connection is nobody's."""
+        """Feed the parser; what stands behind the last request of a connection is nobody's, or of another protocol."""
+        if self._switched is not None:
+            self._switched.take(data)
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -263,8 +266,8 @@ class BackendConnection(SocketConnection):
         self._replying.start()
 
     def _switch(self, reply: Reply) -> None:
-        """Speak another protocol from here on."""
-        self._keep_alive = False
+        """Speak another protocol from here on: nobody could use the connection again, so that its end is no news."""
+        self._keep_alive, self.ours = False, True
         self._replying = self._switched = Switched(self.site.reactor, reply, self._write_or_rest, self._replied)
         self._switched.start()
         if self.site.leaving is not None:

@@ -150,7 +150,7 @@ class Client:
             self._connection = None
         elif not pending.keep_alive:
             connection.close()
-            self._lost(connection, Ending.ANNOUNCED)
+            self._lost(connection, Ending.ANNOUNCED, pending.parting)
         elif pending.unsent:  # of which the proxy would take the next request for a part
             connection.close()
             self._connection = None

@@ -193,12 +193,12 @@ class Dialogue(Client):
         if not conversation.over:
             return
         failure, message = conversation.judge(pending)
-        if failure and conversation.closed_by_peer:
+        if failure and conversation.parting:
             connection.close()
             super().broken(connection, pending, failure, message)
         else:
             pending.last_byte_ns = pending.heard_ns
-            pending.keep_alive = not conversation.closed_by_peer
+            pending.keep_alive, pending.parting = not conversation.parting, conversation.parting
             self.answered(connection, pending)
 
     def _cut(self, pending: Pending, failure: str, message: str) -> tuple[str, str]:

@@ -34,6 +34,7 @@ class Pending:
     #: their names in lower case; from there on `take` has all that comes. None: it asks for none.
     switch: "Callable[[Mapping[bytes, bytes]], None] | None" = None
     switched_ns = 0  #: when it did
+    parting = ""  #: with which words of that protocol the other side has ended it
     heard_ns = 0  #: when the latest bytes of the answer were read, if not all came at once
     added = 0  #: bytes of the request that were written after its first ones
     last_state: LastState | None = None  #: what the kernel knew of its connection, where that ended with it under way

@@ -139,6 +139,8 @@ def way_of(loss: KnownLoss, *, killed: bool) -> Way:
 
 
 def _way_of(loss: KnownLoss, *, killed: bool) -> Way | None:
+    if loss.failure in failures.MID_SESSION:  # a script speaks HTTP alone
+        return None
     arrived = loss.fate in _ARRIVED
     if killed and arrived and loss.cause in _BY_KILL:
         return _BY_KILL[loss.cause]

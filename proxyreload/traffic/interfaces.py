@@ -61,7 +61,7 @@ class Counting(Incoming, Protocol):
         """How many have come so far."""
 
 
-class Conversation(Incoming, Protocol):
+class Conversation(Counting, Protocol):
     """What goes to and fro once both sides speak another protocol than HTTP (RFC 9110, 7.8), as the client has it.
 
     What it takes are the bytes of that protocol.
@@ -72,8 +72,11 @@ class Conversation(Incoming, Protocol):
         """Whether nothing more is to come."""
 
     @property
-    def closed_by_peer(self) -> bool:
-        """Whether the other side has ended it, as its protocol has that; announced, where nothing is lost by it."""
+    def parting(self) -> str:
+        """With which of its protocol's words the other side has ended it: that is announced, where nothing is lost.
+
+        Empty: it has not.
+        """
 
     def switched(self, answer: Answer, fields: Mapping[bytes, bytes]) -> None:
         """Look at the answer that switches; `fields` are those of its head, by their names in lower case."""

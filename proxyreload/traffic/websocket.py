@@ -96,7 +96,7 @@ class Talk:
         self._pings = 0
         self._wrong = ("", "")
         self.over = False
-        self.closed_by_peer = False
+        self.parting = ""
 
     @property
     def messages(self) -> int:
@@ -221,9 +221,9 @@ class Talk:
     def _closed_by_them(self, payload: bytes) -> None:
         if closecodes.reason_of(payload) == LEAVES:
             return
-        self.closed_by_peer = True
+        self.parting = f"close frame {closecodes.spoken(payload)}"
         if closecodes.code_of(payload) not in closecodes.LEAVING or self._next != self._sent:
-            self._wrong = CLOSED_MID_SESSION, f"close frame {closecodes.spoken(payload)}, {self._unanswered}"
+            self._wrong = CLOSED_MID_SESSION, f"{self.parting}, {self._unanswered}"
 
     def _pinged(self, payload: bytes) -> None:
         self._pings += 1

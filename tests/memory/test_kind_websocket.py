@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxyreload.backend.http11 import HEAD_LIMIT
 from proxyreload.history import failures
-from proxyreload.history.events import Ending
+from proxyreload.history.events import CLOSE_FRAME, BackClosed, Ending
 from proxyreload.traffic.websocket import LEAVES, MESSAGE_LIMIT, SWITCHED, messages
 from proxyreload.websocket.closecodes import closing
 from proxyreload.websocket.masking import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, masked
@@ -18,6 +19,8 @@ from .kinds import BACK_PORT, Hosted, Talk, cuts_st
 from .sessions import EVERY_S, LENGTH_S, NUMBER, TIMEOUT_S, Session, Stranger, switching
 
 few_examples = settings(max_examples=30)
+#: The fields of a request for a WebSocket.
+ASKED = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: x", b"Sec-WebSocket-Version: 13")
 
 
 @pytest.fixture(name="session")
@@ -141,7 +144,7 @@ def test_who_leaves_with_nothing_unanswered_has_announced_it(switched: Session, 
     switched.closes(code, b"bye")
     assert ending(switched) == ("", "")
     assert switched.last.announced
-    assert [closed.ending for closed in switched.talk.front_closed] == [Ending.ANNOUNCED]
+    assert [(closed.ending, closed.how) for closed in switched.talk.front_closed] == [(Ending.ANNOUNCED, CLOSE_FRAME)]
     assert switched.talk.front.attempts == 2
 
 
@@ -421,6 +424,16 @@ def test_in_whatever_pieces_it_comes(cuts: list[int]) -> None:
     assert stranger.hears() == [(TEXT, b"one"), (PONG, b"\r\n"), (CLOSE, b"")]
 
 
+def test_what_stands_behind_the_request_is_a_sessions_wherever_the_backend_looks_at_its_bounds(
+    stranger: Stranger,
+) -> None:
+    padding = b"X: " + b"x" * 1000
+    stranger.inlet.connection._heard = HEAD_LIMIT - 2000  # as after so many requests
+    head = b"\r\n".join([b"GET / HTTP/1.1", padding, *ASKED]) + b"\r\n\r\n"
+    stranger.inlet.hears(head + b"".join(masked(TEXT, b"x" * 100) for _ in range(20)))
+    assert stranger.inlet.said().count(b"\x81\x64" + b"x" * 100) == 20
+
+
 def test_one_of_another_version_is_answered_as_a_small_get(stranger: Stranger) -> None:
     assert stranger.asks(version=b"8").startswith(b"HTTP/1.1 200 OK\r\n")
     assert stranger.inlet.transport.closed
@@ -449,6 +462,8 @@ def test_a_proxy_that_closes_first_has_given_it_up(stranger: Stranger) -> None:
     stranger.says(TEXT, b"one")
     stranger.inlet.closes()
     assert [told[:2] for told in stranger.inlet.stages] == [("3-7", "executed"), ("3-7", "given up")]
+    # It could not have stayed for anything else.
+    assert [event for event in stranger.inlet.events if isinstance(event, BackClosed)] == []
 
 
 def leaving(stranger: Stranger) -> Callable[[], bool]:

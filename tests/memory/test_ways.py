@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxyreload.errors import UsageError
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.reproduction.knownloss import KnownLoss
@@ -60,6 +61,12 @@ def test_a_loss_is_brought_about_by_what_it_came_to(
     cause: Cause, failure: str, fate: Fate, killed: int, way: Way
 ) -> None:
     assert way_of(lost_by(cause, failure, fate), killed=bool(killed)) is way
+
+
+@pytest.mark.parametrize("failure", ["closed mid-session", "reset mid-session"])
+def test_a_session_is_not_brought_about(failure: str) -> None:
+    with pytest.raises(UsageError, match="no script knows how to bring about"):
+        way_of(lost_by(Cause.PROXY_CUT, failure, Fate.LOST_EXECUTED), killed=False)
 
 
 def test_what_stalls_over_a_new_connection_is_sent_over_new_ones() -> None:

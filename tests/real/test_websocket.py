@@ -1,0 +1,147 @@
+"""What changes of real proxies do to WebSockets, and that a browser's is understood."""
+
+import re
+import signal
+from collections import Counter
+
+import pytest
+
+from .browser import BROWSER, browser
+from .command import HOST, Place, Result, Row
+from .mechanisms import assert_whole
+from .proxies import SOZU
+
+pytestmark = pytest.mark.real
+
+SESSIONS = 6
+#: Sessions outlast the run, which ends them; what closes when is the proxy's doing, for removed backends stay.
+SCENARIO = """\
+duration = {duration}
+backends = [0, 1]
+[[traffic]]
+kind = "websocket"
+clients = {sessions}
+every = {every}
+length = 600
+[[step]]
+at = 1
+{change}
+"""
+REMOVE, RELOAD, UPGRADE = "remove = 0", "reload = true", "upgrade = true"
+QUIET = ("--clients", "2", "--rate", "40", "--stop-removed", "never")
+
+
+def changed(
+    place: Place, mechanism: str, change: str = REMOVE, *words: str, duration: float = 2.5, every: float = 0.05
+) -> Result:
+    """Run sessions through one change."""
+    text = SCENARIO.format(duration=duration, sessions=SESSIONS, every=every, change=change)
+    result = place.run(
+        *("--plugin", mechanism, "--scenario", place.write("sessions.toml", text)), *QUIET, *words, *place.ports
+    )
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == [None]
+    return result
+
+
+def sessions(result: Result) -> list[Row]:
+    """Return the rows of sessions that began before the change."""
+    (change,) = result.changes
+    rows = [row for row in result.rows if row.kind == "websocket"]
+    began = [row for row in rows if int(row.written) < change["requested_us"]]
+    assert len({row.client for row in began}) == SESSIONS
+    return began
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "change"),
+    [
+        ("haproxy:runtime", REMOVE),
+        ("haproxy:reload", REMOVE),
+        ("nginx:reload", REMOVE),
+        ("traefik:file", REMOVE),
+        ("envoy:file", REMOVE),
+        pytest.param("sozu:runtime", REMOVE, marks=SOZU.marks),
+    ],
+)
+def test_they_live_through_a_change_on_the_backend_that_is_removed(place: Place, mechanism: str, change: str) -> None:
+    result = changed(place, mechanism, change, "--wait-old", "0")
+    began = sessions(result)
+    assert {(row.status, row.failure) for row in began} == {("101", "")}
+    assert {row.instance for row in began} == {"0", "1"}
+    # One each, from before the change to the end of the run.
+    assert len(began) == SESSIONS == result.summary["kinds"]["websocket"]["exchanges"]
+    assert min(row.time for row in began) > result.changes[0]["applied_us"]
+    assert result.summary["kinds"]["websocket"]["verdict"] == "seamless"
+    assert result.summary["kinds"]["websocket"]["ledger"]["answered_once"] == SESSIONS
+
+
+@pytest.mark.parametrize("mechanism", ["caddy:load", "caddy:api"])
+def test_caddy_closes_them_with_a_close_frame_at_once(place: Place, mechanism: str) -> None:
+    result = changed(place, mechanism, every=0.5)
+    began = sessions(result)
+    told = result.summary["kinds"]["websocket"]
+    # What was unanswered at that moment is lost, and nothing else.
+    assert set(told["failures"]) <= {"closed mid-session"}
+    lost = [row for row in began if row.failure]
+    assert all(row.status.startswith("closed mid-session: close frame 1001 (going away), message ") for row in lost)
+    announced = [row for row in began if row.announced == "yes"]
+    assert announced
+    assert len(announced) + len(lost) == SESSIONS
+    assert told["verdict"] == ("lossy" if lost else "graceful")
+    assert {how for _client, _connection, _at_us, how in result.summary["closed_by"]} >= {"close frame"}
+    assert told["ledger"]["lost_executed"] == len(lost)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "change", "words"),
+    [
+        ("haproxy:hard", RELOAD, ()),
+        ("envoy:hot-restart", RELOAD, ()),
+        pytest.param("sozu:upgrade", UPGRADE, (), marks=SOZU.marks),
+    ],
+)
+def test_who_ends_an_old_process_cuts_them_without_a_close_frame(
+    place: Place, mechanism: str, change: str, words: tuple[str, ...]
+) -> None:
+    result = changed(place, mechanism, change, *words)
+    began = sessions(result)
+    assert len(began) == SESSIONS
+    assert {row.failure for row in began} <= {"closed mid-session", "reset mid-session"}
+    ended = re.compile(r"(closed|reset) mid-session: (FIN|RST) without a close frame, (no message|message) .*")
+    assert [row.status for row in began if not ended.fullmatch(row.status)] == []
+    told = result.summary["kinds"]["websocket"]
+    assert told["verdict"] == result.changes[0]["verdict"] == "lossy"
+    assert told["ledger"]["lost_executed"] == SESSIONS
+    assert set(result.summary["causes"]) <= {"old process killed", "proxy cut it", "keep-alive race"}
+    losses = (place.folder / "losses.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert Counter(" without a close frame" in line for line in losses if ",websocket," in line) == {True: SESSIONS}
+
+
+TALK = """
+const [port, done] = arguments;
+const heard = [];
+const socket = new WebSocket(`ws://127.0.0.1:${port}/any`);
+socket.binaryType = "arraybuffer";
+socket.onopen = () => {
+    socket.send("héllo");
+    socket.send(new Uint8Array(70000 % 65536).fill(7));
+};
+socket.onmessage = (event) => {
+    heard.push(typeof event.data === "string" ? event.data : new Uint8Array(event.data).length);
+    if (heard.length === 2) socket.close(1000, "done");
+};
+socket.onclose = (event) => done([...heard, event.code, event.wasClean]);
+"""
+
+
+@BROWSER
+def test_a_browsers_is_echoed_by_a_backend_of_ours(place: Place) -> None:
+    session = place.start("backend", "0", str(place.first_port))
+    session.until("backend 0 on ")
+    with browser() as page:
+        page.driver.get(f"http://{HOST}:{place.first_port}/")
+        heard = page.driver.execute_async_script(TALK, place.first_port)
+    assert heard == ["héllo", 70000 % 65536, 1000, True]
+    session.signal(signal.SIGTERM)
+    assert session.ended().stderr == ""
