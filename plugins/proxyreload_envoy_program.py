@@ -111,7 +111,12 @@ class Envoy:
         workspace, tls = self.workspace, self.workspace.tls
         secured = "" if tls is None else TLS.format(protocols=json.dumps(tls.protocols), certificates=self._shows(tls))
         config = configuration(
-            workspace.front, workspace.idle_timeout_s, str(workspace.path(admin)), source, tls=secured
+            workspace.front,
+            workspace.idle_timeout_s,
+            str(workspace.path(admin)),
+            source,
+            tls=secured,
+            codec="AUTO" if tls is not None or "HTTP/2" in workspace.speaks else "HTTP1",
         )
         return [workspace.binary, "--config-path", workspace.write(CONFIG_FILE, config), *LOGGING]
 
@@ -120,10 +125,10 @@ class Envoy:
         return AT_START.format(chain=tls.certificate, key=tls.key)
 
 
-def configuration(front: str, timeout_s: int, admin: str, source: str, *, tls: str = "") -> str:
+def configuration(front: str, timeout_s: int, admin: str, source: str, *, tls: str = "", codec: str = "HTTP1") -> str:
     """Return the text of the configuration, which goes on with `source`; `tls`: what its front does besides."""
     host, _colon, port = front.rpartition(":")
-    how = {"timeout": f"{timeout_s}s", "codec": "AUTO" if tls else "HTTP1", "tls": tls}
+    how = {"timeout": f"{timeout_s}s", "codec": codec, "tls": tls}
     return CONFIG.format(admin=admin, front_host=host, front_port=port, **how) + source
 
 

@@ -14,7 +14,16 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import (
+    Cure,
+    IGenerations,
+    IReloads,
+    IRotates,
+    IUpgrades,
+    Mechanism,
+    ProxyPlugin,
+    carrying,
+)
 from proxyreload.proxy.recipe import PID, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -196,6 +205,9 @@ def packaged() -> str | None:
     return path
 
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+
 plugin = ProxyPlugin(
     name="haproxy",
     binary=Binary(
@@ -204,7 +216,8 @@ plugin = ProxyPlugin(
         version_args=("-v",),
         packaged=packaged,
     ),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE),
         Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots, IDLE),
         Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE, recipe=taking_over(Reload)),

@@ -28,6 +28,7 @@ from proxyreload.proxy.interfaces import (
     IUpgrades,
     Mechanism,
     ProxyPlugin,
+    carrying,
 )
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
@@ -184,7 +185,7 @@ def _tls(workspace: Workspace) -> str:
     """Return what the front's ``listen`` goes on with, and the lines below it."""
     tls = workspace.tls
     if tls is None:
-        return ""
+        return ";\n        http2 on" if "HTTP/2" in workspace.speaks else ""
     lines = [" ssl", *(["http2 on"] if "h2" in tls.protocols else [])]
     lines += [f"ssl_certificate {tls.certificate}", f"ssl_certificate_key {tls.key}"]
     return ";\n        ".join(lines)
@@ -382,6 +383,9 @@ MIN_TIMEOUT = "https://nginx.org/en/docs/http/ngx_http_core_module.html#keepaliv
 ANNOUNCED = Cure("keepalive_min_timeout (nginx 1.27.4 and later), as in nginx:reload-min-timeout", MIN_TIMEOUT)
 CANNOT = {"upgrade": "nginx ignores SIGUSR2 in the foreground; nginx:upgrade can"}
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+
 plugin = ProxyPlugin(
     name="nginx",
     binary=Binary(
@@ -390,7 +394,8 @@ plugin = ProxyPlugin(
         version_args=("-v",),
         packaged=packaged,
     ),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism(
             "reload",
             "SIGHUP with nginx's defaults",

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import HOSTNAME, Command, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
@@ -301,10 +301,15 @@ REPLACED = Cure(
     "https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md",
 )
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+ONLY_OVER_TLS = {"HTTP/2": "its listeners in the clear speak HTTP/1.1 alone"}
+
 plugin = ProxyPlugin(
     name="sozu",
     binary=Binary("sozu", how_to_get="make sozu (or cargo install --locked sozu)"),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism("runtime", "the command socket: add backend, remove backend", Runtime, recipe=commanded()),
         Mechanism(
             "upgrade",
@@ -323,5 +328,6 @@ plugin = ProxyPlugin(
             shows=REPLACED,
         ),
         Mechanism("restart", "stop and start", Restart, IN_PLACE, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
+        only_over_tls=ONLY_OVER_TLS,
     ),
 )

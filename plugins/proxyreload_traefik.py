@@ -23,7 +23,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IRotates, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import Cure, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
@@ -389,6 +389,9 @@ FOLLOWED = Cure(
     "https://doc.traefik.io/traefik/reference/install-configuration/providers/others/file/",
 )
 
+#: Beyond HTTP/1.1.
+CARRIES = ("HTTP/2", "WebSocket")
+
 plugin = ProxyPlugin(
     name="traefik",
     binary=Binary(
@@ -396,7 +399,8 @@ plugin = ProxyPlugin(
         how_to_get="pip install 'proxyreload[traefik]', or https://github.com/traefik/traefik/releases",
         version_args=("version",),
     ),
-    mechanisms=(
+    mechanisms=carrying(
+        CARRIES,
         Mechanism(
             "file", "the file provider: a configuration renamed into place", File, cannot=NO_RELOAD, recipe=RECIPE
         ),

@@ -64,19 +64,32 @@ def _told(kind: Kind) -> list[str]:
 
 
 def _carried(kind: Kind, carriers: Sequence[Choice]) -> Iterator[str]:
-    """Yield who carries a kind, a plugin whose mechanisms all do by its name alone; and who cannot, and why."""
-    by_plugin: dict[str, list[Choice]] = {}
-    for choice in carriers:
-        by_plugin.setdefault(choice.plugin.name, []).append(choice)
-    able: list[str] = []
-    for plugin, choices in by_plugin.items():
-        carry = [choice.name for choice in choices if kind.name not in choice.mechanism.carries_not]
-        able += [plugin] if len(carry) == len(choices) else carry
+    """Yield who carries a kind, and who cannot, or only over TLS, and why."""
+    able = [choice for choice in carriers if not _why_not(kind, choice)]
     if able:
-        yield f"{'':<10} carried by {', '.join(able)}"
+        yield f"{'':<10} carried by {', '.join(_named(able, carriers))}"
+    reasons: dict[str, list[Choice]] = {}
     for choice in carriers:
-        if kind.name in choice.mechanism.carries_not:
-            yield f"{'':<10} {choice.name} cannot: {choice.mechanism.carries_not[kind.name]}"
+        if why_not := _why_not(kind, choice):
+            reasons.setdefault(f"cannot: {why_not}", []).append(choice)
+        elif in_the_clear := _why_not(kind, choice, tls=False):
+            reasons.setdefault(f"only with --tls: {in_the_clear}", []).append(choice)
+    for reason, choices in reasons.items():
+        yield f"{'':<10} {', '.join(_named(choices, carriers))} {reason}"
+
+
+def _named(choices: Sequence[Choice], everyone: Sequence[Choice]) -> list[str]:
+    """Return mechanisms' names, of a plugin whose mechanisms are all among them the plugin's alone."""
+    named: list[str] = []
+    for plugin in dict.fromkeys(choice.plugin.name for choice in choices):
+        own = [choice.name for choice in choices if choice.plugin.name == plugin]
+        whole = len(own) == sum(choice.plugin.name == plugin for choice in everyone)
+        named += [plugin] if whole else own
+    return named
+
+
+def _why_not(kind: Kind, choice: Choice, *, tls: bool = True) -> str:
+    return choice.mechanism.why_not_carried(kind.name, kind.needs, tls=tls)
 
 
 def _default(key: Key) -> str:

@@ -1,7 +1,7 @@
 """The options of a run, for the command line and for twistd alike."""
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from proxyreload.plan.settings import (
     Target,
     TlsSettings,
 )
+from proxyreload.plan.traffic import Group
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.system import bounds
 from proxyreload.system.samefile import require_apart
@@ -104,6 +105,7 @@ class RunOptions(Options):
         ["backend-processes", None, "Run each backend in a process of its own"],
         ["tls", None, "Let the front speak TLS, by an authority made for the run"],
         ["insecure", None, "Trust any certificate, for an https URL"],
+        ["h2c", None, "Speak HTTP/2 without TLS where an http URL is asked over HTTP/2"],
     ]
     compData = usage.Completions(
         optActions={
@@ -198,6 +200,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
     _require_tls(options, scenario, target, ours=ours)
     hosted = not options["no-backends"]
     clients, groups = clients_asked(options, scenario, _rtt_s(options), ours=choice is not None, hosted=hosted)
+    _require_h2c(options, groups, target, ours=ours)
     return Settings(
         target=target,
         scenario=scenario,
@@ -248,6 +251,17 @@ def _require_tls(options: dict[str, Any], scenario: Scenario, target: Target, *,
         msg = "--tls has an authority of its own: --ca and --insecure are for an https URL"
         raise errors.UsageError(msg)
     require_shown(scenario, target)
+
+
+def _require_h2c(options: dict[str, Any], groups: Iterable[Group], target: Target, *, ours: bool) -> None:
+    """Raise `UsageError` where HTTP/2 is asked for, and not how: a server in the clear may not know it."""
+    if options["h2c"] and target.tls:
+        msg = "--h2c is HTTP/2 without TLS: over TLS it is agreed on with the proxy"
+        raise errors.UsageError(msg)
+    over = [each.kind.name for each in groups if each.over_http2 and not each.mixed]
+    if over and not (ours or target.tls or options["h2c"]):
+        msg = f"traffic {over[0]} is sent over HTTP/2, which an http URL has with --h2c alone (prior knowledge)"
+        raise errors.UsageError(msg)
 
 
 def _rtt_s(options: dict[str, Any]) -> float:

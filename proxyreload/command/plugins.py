@@ -1,11 +1,12 @@
 """``proxyreload plugins``: what there is, and what is missing."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from proxyreload.cli.base import Options
 from proxyreload.errors import ExitStatus, ProxyreloadError, StartError
 from proxyreload.proxy.foreign import Calling
-from proxyreload.proxy.interfaces import IProxyPlugin
+from proxyreload.proxy.interfaces import IProxyPlugin, Mechanism
 from proxyreload.proxy.registry import installed, load
 from proxyreload.system.untrusted import line_of
 
@@ -35,6 +36,8 @@ def list_plugins(words: list[str]) -> int:
         for index, mechanism in enumerate(plugin.mechanisms):
             recommended = " (recommended)" if index == 0 and len(plugin.mechanisms) > 1 else ""
             print(line_of(f"    {plugin.name}:{mechanism.name:<20} {mechanism.summary}{recommended}"))  # noqa: T201
+        for line in _carried(plugin):
+            print(line_of(f"    {line}"))  # noqa: T201
     return ExitStatus.LOSSLESS
 
 
@@ -47,6 +50,26 @@ def _print_names() -> int:
             for mechanism in plugin.mechanisms:
                 print(f"{line_of(plugin.name)}:{line_of(mechanism.name)}\t{line_of(mechanism.summary)}")  # noqa: T201
     return ExitStatus.LOSSLESS
+
+
+def _carried(plugin: IProxyPlugin) -> Iterator[str]:
+    """Yield what its mechanisms carry beyond HTTP/1.1, and what they cannot, and why; the same is said once."""
+    told: dict[str, list[str]] = {}
+    for mechanism in plugin.mechanisms:
+        if not mechanism.commanded:
+            for line in _carried_by(mechanism):
+                told.setdefault(line, []).append(mechanism.name)
+    for line, mechanisms in told.items():
+        yield line if len(mechanisms) == len(plugin.mechanisms) else f"{', '.join(mechanisms)}: {line}"
+
+
+def _carried_by(mechanism: Mechanism) -> Iterator[str]:
+    there_are = sorted(mechanism.carries)
+    yield f"carries {', '.join(['HTTP/1.1', *there_are])}{'' if mechanism.no_tls else '; TLS with --tls'}"
+    for what, why in mechanism.only_over_tls.items():
+        yield f"{what} only with --tls: {why}"
+    for kind, why in mechanism.carries_not.items():
+        yield f"cannot carry {kind}: {why}"
 
 
 def _program(plugin: IProxyPlugin) -> str:

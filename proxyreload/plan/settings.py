@@ -199,7 +199,7 @@ class Settings:
     @property
     def everyone(self) -> tuple[Group, ...]:
         """All clients in the order of their numbers: of the quiet mix only what the mechanism carries."""
-        return tuple(each for each in self.load.everyone if not (each.mixed and each.kind.name in self._carries_not))
+        return tuple(each for each in self.load.everyone if not self._why_left_out(each))
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -209,17 +209,26 @@ class Settings:
     @property
     def left_out(self) -> dict[str, str]:
         """The kinds of the quiet mix that the mechanism cannot carry, and why."""
-        mixed = [each.kind.name for each in self.load.groups if each.mixed]
-        return {kind: self._carries_not[kind] for kind in mixed if kind in self._carries_not}
+        return {each.kind.name: why_not for each in self.load.groups if (why_not := self._why_left_out(each))}
 
     @property
-    def kinds_asked(self) -> frozenset[str]:
-        """The kinds that were asked for by name."""
-        return frozenset(each.kind.name for each in self.load.groups if not each.mixed)
+    def kinds_asked(self) -> dict[str, str]:
+        """The kinds that were asked for by name, and what each needs beyond HTTP/1.1."""
+        return {each.kind.name: each.needs for each in self.load.groups if not each.mixed}
 
     @property
-    def _carries_not(self) -> Mapping[str, str]:
-        return self.choice.mechanism.carries_not if self.choice is not None else {}
+    def speaks(self) -> frozenset[str]:
+        """What is spoken beyond HTTP/1.1."""
+        return frozenset(each.needs for each in self.everyone if each.needs)
+
+    def _why_left_out(self, group: Group) -> str:
+        """Say why a part of the quiet mix is not sent; what was asked for by name is, or cannot be."""
+        if not group.mixed:
+            return ""
+        if self.choice is None:
+            return f"nobody knows whether the proxy speaks {group.needs}: ask for it by name" if group.needs else ""
+        mechanism = self.choice.mechanism
+        return mechanism.why_not_carried(group.kind.name, group.needs, tls=self.target.tls, asked=False)
 
     def as_run(self) -> dict[str, object]:
         """Return all of them as they stand in ``run.json``."""

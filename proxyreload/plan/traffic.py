@@ -8,6 +8,7 @@ import attrs
 from proxyreload.errors import UsageError
 from proxyreload.system import bounds
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.h2 import HTTP2
 from proxyreload.traffic.identity import PLAIN_KIND
 from proxyreload.traffic.interfaces import Kind, Values
 from proxyreload.traffic.registry import kind_named, kinds, values_of
@@ -43,6 +44,16 @@ class Group:
         rest_s = end.rest_s[1] if end.rest_s is not None else 0.0
         paced_s = self.clients / self.rate_per_s if self.rate_per_s else 0.0
         return max(end.quiet_s, rest_s, paced_s)
+
+    @property
+    def over_http2(self) -> bool:
+        """Whether its clients speak HTTP/2."""
+        return bool(self.kind.client(self.values).streams)
+
+    @property
+    def needs(self) -> str:
+        """What a proxy must speak for it beyond HTTP/1.1, empty for nothing."""
+        return self.kind.needs or (HTTP2 if self.over_http2 else "")
 
     @property
     def lasts_s(self) -> float:

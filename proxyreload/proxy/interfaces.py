@@ -144,9 +144,10 @@ class Mechanism:
 
     ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads, upgrades and rotates.
     ``cannot`` says why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why,
-    by their names. One that is ``commanded`` does only what the user has given it a command for. ``shows`` is known to
-    help where it does not come to show another certificate. By its ``recipe`` somebody who has no proxyreload makes the
-    same change.
+    by their names; ``carries``, what it speaks beyond HTTP/1.1 (``HTTP/2``, ``gRPC``, ``WebSocket``), and
+    ``only_over_tls``, what of that not in the clear, and why. One that is ``commanded`` does only what the user has
+    given it a command for. ``shows`` is known to help where it does not come to show another certificate. By its
+    ``recipe`` somebody who has no proxyreload makes the same change.
     """
 
     name: str
@@ -156,6 +157,8 @@ class Mechanism:
     cannot: Mapping[str, str] = attrs.field(factory=dict)
     commanded: bool = False
     carries_not: Mapping[str, str] = attrs.field(factory=dict)
+    carries: Collection[str] = ()
+    only_over_tls: Mapping[str, str] = attrs.field(factory=dict)
     recipe: Recipe | None = None
     shows: Cure | None = None
 
@@ -171,9 +174,29 @@ class Mechanism:
         role = ROLES.get(action)
         return "" if role is None or self._provides(role) else self.cannot.get(action, "its plugin knows no way")
 
+    def why_not_carried(self, kind: str, needs: str, *, tls: bool, asked: bool = True) -> str:
+        """Say why it does not carry a kind of traffic, which `needs` something; empty if it does.
+
+        Of a proxy that somebody else runs nobody knows, and who has `asked` for a kind by name has it.
+        """
+        if kind in self.carries_not:
+            return self.carries_not[kind]
+        if self.commanded:
+            return "" if asked or not needs else f"nobody knows whether the proxy speaks {needs}: ask for it by name"
+        if needs and needs not in self.carries:
+            return f"its plugin does not say that it speaks {needs}"
+        return self.only_over_tls.get(needs, "") if not tls else ""
+
     def _provides(self, role: type[IProxy]) -> bool:
         implemented: bool = isinstance(self.proxy, type) and role.implementedBy(self.proxy)
         return implemented
+
+
+def carrying(
+    carries: Collection[str], *mechanisms: Mechanism, only_over_tls: Mapping[str, str] | None = None
+) -> tuple[Mechanism, ...]:
+    """Return mechanisms that all carry the same beyond HTTP/1.1."""
+    return tuple(attrs.evolve(each, carries=carries, only_over_tls=only_over_tls or {}) for each in mechanisms)
 
 
 class IProxyPlugin(Interface):

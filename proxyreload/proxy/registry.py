@@ -1,6 +1,6 @@
 """Finds proxy plugins: by the entry point group, and in the folders of the plugin path."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
@@ -27,9 +27,17 @@ class Choice:
         return f"{self.plugin.name}:{self.mechanism.name}"
 
     def require(
-        self, actions: Iterable[str], commands: Container[str] = (), kinds: Iterable[str] = (), *, tls: bool = False
+        self,
+        actions: Iterable[str],
+        commands: Container[str] = (),
+        kinds: Mapping[str, str] | None = None,
+        *,
+        tls: bool = False,
     ) -> None:
-        """Raise `CannotError` if the mechanism cannot do one of `actions`, carry one of the `kinds`, or speak TLS."""
+        """Raise `CannotError` if the mechanism cannot do one of `actions`, carry one of the `kinds`, or speak TLS.
+
+        The kinds are those that were asked for by name, with what each needs.
+        """
         if tls and self.mechanism.no_tls:
             msg = f"{self.name} cannot speak TLS: {self.mechanism.no_tls}"
             raise CannotError(msg)
@@ -38,9 +46,10 @@ class Choice:
             if why_not:
                 msg = f"{self.name} cannot {action}: {why_not}"
                 raise CannotError(msg)
-        for kind in sorted(kinds):
-            if kind in self.mechanism.carries_not:
-                msg = f"{self.name} cannot carry {kind}: {self.mechanism.carries_not[kind]}"
+        for kind, needs in sorted((kinds or {}).items()):
+            why_not = self.mechanism.why_not_carried(kind, needs, tls=tls)
+            if why_not:
+                msg = f"{self.name} cannot carry {kind}: {why_not}"
                 raise CannotError(msg)
 
 

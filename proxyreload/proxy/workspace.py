@@ -64,6 +64,7 @@ class Workspace:
     lasts_s: float = 0.0  #: how long the longest request or answer takes by itself
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action
     on_undone: OnUndone = unheard  #: called when what goes on after a change could not be done
+    speaks: frozenset[str] = frozenset()  #: what clients speak beyond HTTP/1.1, as `Mechanism.carries` has it
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     authority: "Authority | None" = None  #: signs what the front shows; None: it speaks in the clear
     folder: Path = attrs.field(init=False)

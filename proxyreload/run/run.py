@@ -332,6 +332,7 @@ class Run:
             quiet_s=settings.load.quiet_s,
             lasts_s=settings.load.lasts_s,
             commands=settings.commands,
+            speaks=settings.speaks,
             ours=settings.is_ours,
             authority=self._authority,
         )

@@ -217,4 +217,5 @@ kind = Kind(
     KEYS,
     quiet=(1, {"streams": 5, "length": 3.5}),
     brief={"streams": 2, "every": 0.05, "length": 0.2},
+    needs="gRPC",
 )

@@ -3,6 +3,8 @@
 from proxyreload.system.bounds import Bound, WholeBound
 from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
 
+#: What a proxy must speak.
+HTTP2 = "HTTP/2"
 #: So many streams at once the least of the proxies lets a client have.
 STREAMS_MOST = 100
 KEYS = {
@@ -29,5 +31,6 @@ kind = Kind(
     keys=KEYS,
     anyone=True,
     quiet=(2, {"streams": 5, "gap": (0.5, 1.5)}),
+    needs=HTTP2,
     brief={"streams": 2, "gap": (0.05, 0.1)},
 )

@@ -234,3 +234,4 @@ class Kind:
     quiet: tuple[int, Mapping[str, float | tuple[float, float]]] = (0, {})  #: clients and settings in the quiet mix
     brief: Mapping[str, float | tuple[float, float]] = attrs.field(factory=dict)  #: settings with which it is soon over
     clients: int = 1  #: where a scenario does not say how many
+    needs: str = ""  #: what a proxy must speak for it beyond HTTP/1.1: ``HTTP/2``, ``gRPC``, ``WebSocket``

@@ -305,4 +305,5 @@ kind = Kind(
     KEYS,
     quiet=(2, {"length": 3.5}),
     brief={"every": 0.05, "length": 0.2},
+    needs="WebSocket",
 )

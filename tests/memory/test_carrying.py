@@ -22,12 +22,16 @@ from proxyreload.verdict.observation import Observation
 from .plugins import BINARY, FakeProxy
 
 WHY = "it keeps a body until it is whole"
+ALL = ("HTTP/2", "gRPC", "WebSocket")
 PLUGIN = ProxyPlugin(
     "keeper",
     BINARY,
     (
-        Mechanism("whole", "", cast(Any, FakeProxy), carries_not={"upload": WHY, "stream": WHY}),
-        Mechanism("through", "", cast(Any, FakeProxy)),
+        Mechanism("whole", "", cast(Any, FakeProxy), carries_not={"upload": WHY, "stream": WHY}, carries=ALL),
+        Mechanism("through", "", cast(Any, FakeProxy), carries=ALL),
+        Mechanism("plain", "", cast(Any, FakeProxy)),
+        Mechanism("secure", "", cast(Any, FakeProxy), carries=ALL, only_over_tls={"HTTP/2": "it is shy"}),
+        Mechanism("theirs", "", cast(Any, FakeProxy), commanded=True),
     ),
 )
 
@@ -45,7 +49,7 @@ def test_of_the_quiet_mix_only_what_it_carries_is_sent_and_the_rest_is_told_with
     assert {each["kind"] for each in traffic if each["clients"]} == sent | {"fresh"}
     told = [each for each in traffic if "cannot" in each]
     assert told == [{"kind": kind, "clients": 0, "cannot": WHY} for kind in ("stream", "upload")]
-    assert made.kinds_asked == {"get"}
+    assert made.kinds_asked == {"get": ""}
 
 
 def test_so_is_the_word_all_and_another_mechanism_gets_all_of_it() -> None:
@@ -89,7 +93,10 @@ def test_the_list_of_kinds_says_who_carries_each_and_why_who_cannot(
     idle = said[told["idle"] : told["post"]]
     assert idle[-1] == "           carried by keeper"
     upload = said[told["upload"] :]
-    assert "           carried by keeper:through" in upload
+    assert "           carried by keeper:through, keeper:plain, keeper:secure, keeper:theirs" in upload
+    h2 = said[told["h2"] : told["idle"]]
+    assert "           keeper:plain cannot: its plugin does not say that it speaks HTTP/2" in h2
+    assert "           keeper:secure only with --tls: it is shy" in h2
     assert f"           keeper:whole cannot: {WHY}" in upload
     assert said[-1] == "plugin broken cannot be loaded"
     assert not [line for line in said if "toy" in line]
@@ -106,3 +113,31 @@ def test_what_the_clients_rest_is_what_no_time_out_of_a_proxy_may_fire_in() -> N
     assert quiet_s("get", rate=0.1) == (40, 0)
     assert LoadSettings(clients=10, rate_per_s=0.05).quiet_s == 200
     assert LoadSettings().quiet_s == 0
+
+
+def test_what_is_more_than_http11_is_sent_to_a_plugin_that_says_so() -> None:
+    left_out = settings_of(quiet_mix(hosted=True), mechanism=2).left_out
+    assert set(left_out) == {kind.name for kind in kinds().values() if kind.needs}
+    assert left_out["h2"] == "its plugin does not say that it speaks HTTP/2"
+
+
+def test_what_it_speaks_over_tls_alone_is_left_out_in_the_clear() -> None:
+    mix = quiet_mix(hosted=True)
+    assert settings_of(mix, mechanism=3).left_out == {"h2": "it is shy"}
+    over_tls = attrs.evolve(settings_of(mix, mechanism=3), target=Target.front(8080, tls=True))
+    assert over_tls.left_out == {}
+    assert over_tls.speaks == {*ALL}
+
+
+def test_of_somebody_elses_proxy_nobody_knows_and_who_asks_by_name_has_it() -> None:
+    mix = settings_of(quiet_mix(hosted=True), mechanism=4)
+    assert mix.left_out["websocket"] == "nobody knows whether the proxy speaks WebSocket: ask for it by name"
+    asked = settings_of((group(kind_named("websocket"), 1),), mechanism=4)
+    assert asked.left_out == {}
+    assert asked.speaks == {"WebSocket"}
+
+
+def test_aimed_traffic_over_http2_needs_that() -> None:
+    aimed = from_table({"kind": "aimed", "streams": 4})
+    assert aimed.needs == "HTTP/2"
+    assert from_table({"kind": "aimed"}).needs == ""

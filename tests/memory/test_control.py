@@ -23,8 +23,8 @@ from .clocks import Readers
 from .kinds import cuts_st
 from .relayed import SETTINGS, FaultsInMemory, FrontTransport, Relayed
 
-#: HTTP/2 has a file of its own.
-KINDS = tuple(kind for kind in kinds() if kind != "h2")
+#: HTTP/2 has a file of its own, and calls are for backends that speak it.
+KINDS = tuple(name for name in kinds() if name not in ("h2", "grpc"))
 SENDERS = {number: Sender(kind) for number, kind in enumerate(KINDS)}
 EACH = [(kind, fault) for kind in KINDS for fault in faults_of(kind)]
 

@@ -43,6 +43,8 @@ class FakeHAProxy:
     front: str = "127.0.0.1:1"
     idle_timeout_s: int = 60
     binary: Path = Path("haproxy")
+    tls: None = None
+    speaks: frozenset[str] = frozenset()
     held: Deferred[None] | None = None  #: until when the next answer waits
     _meanwhile: Meanwhile = attrs.field(init=False)
 
