@@ -24,7 +24,7 @@ from .kinds import cuts_st
 from .relayed import SETTINGS, FaultsInMemory, FrontTransport, Relayed
 
 #: HTTP/2 has a file of its own.
-KINDS = tuple(kind for kind in kinds() if kind != "h2")
+KINDS = tuple(kind for kind in kinds() if kind not in ("h2", "grpc"))
 SENDERS = {number: Sender(kind) for number, kind in enumerate(KINDS)}
 EACH = [(kind, fault) for kind in KINDS for fault in faults_of(kind)]
 
