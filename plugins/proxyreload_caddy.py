@@ -56,20 +56,22 @@ def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int
 
     https://caddyserver.com/docs/json/admin/listen/
     """
-    handler = {
-        "@id": "app",
+    common = {
         "handler": "reverse_proxy",
         "transport": TRANSPORT,
         "load_balancing": {"selection_policy": {"policy": "round_robin"}},
         **backends,
     }
+    calls = {**common, "transport": {**common["transport"], "versions": ["h2c", "2"]}}
+    grpc = {"match": [{"header": {"Content-Type": ["application/grpc*"]}}], "handle": [calls]}
     server = {
         "listen": [front],
         "automatic_https": {"disable": True},
         # Those for a whole request, or answer, are none by default: an upload may take as long as it takes.
         "idle_timeout": f"{idle_s}s",
         "read_header_timeout": f"{idle_s}s",
-        "routes": [{"handle": [handler]}],
+        # Calls of gRPC go to the same backends over HTTP/2.
+        "routes": [grpc, {"handle": [{"@id": "app", **common}]}],
     }
     return {
         # Up to 2.6 a request to a Unix socket must name no host, unless there is one to name.
