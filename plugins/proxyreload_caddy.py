@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from zope.interface import implementer
@@ -49,27 +49,32 @@ FORCED = {"Cache-Control": "must-revalidate"}
 JSON = {"Content-Type": "application/json"}
 
 
-def configuration(front: str, admin: Path, backends: dict[str, Any], idle_s: int) -> dict[str, Any]:
+def configuration(
+    front: str, admin: Path, backends: dict[str, Any], idle_s: int, *, calls: bool = False
+) -> dict[str, Any]:
     """Return Caddy's configuration; `backends` says how its handler finds them. A connection may rest for `idle_s`.
+
+    With `calls` another handler sends calls of gRPC to the same backends, over HTTP/2.
 
     At a port the admin API would let any user of the host load a configuration that serves the files of this one.
 
     https://caddyserver.com/docs/json/admin/listen/
     """
-    handler = {
-        "@id": "app",
+    common = {
         "handler": "reverse_proxy",
         "transport": TRANSPORT,
         "load_balancing": {"selection_policy": {"policy": "round_robin"}},
         **backends,
     }
+    over_http2 = {**common, "transport": {**common["transport"], "versions": ["h2c", "2"]}}
+    grpc = {"match": [{"header": {"Content-Type": ["application/grpc*"]}}], "handle": [over_http2]}
     server = {
         "listen": [front],
         "automatic_https": {"disable": True},
         # Those for a whole request, or answer, are none by default: an upload may take as long as it takes.
         "idle_timeout": f"{idle_s}s",
         "read_header_timeout": f"{idle_s}s",
-        "routes": [{"handle": [handler]}],
+        "routes": [*([grpc] if calls else []), {"handle": [{"@id": "app", **common}]}],
     }
     return {
         # Up to 2.6 a request to a Unix socket must name no host, unless there is one to name.
@@ -106,6 +111,8 @@ class Api:
     Whatever is changed, Caddy builds a new server with a listening socket of its own and shuts the old one down.
     """
 
+    #: Whether all handlers get to know a change: a list is one handler's.
+    CALLS: ClassVar[bool] = False
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _admin: Admin = attrs.field(init=False)
@@ -155,7 +162,9 @@ class Api:
     def _configuration(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
         assert self._admin.socket is not None  # noqa: S101
         workspace, socket = self.workspace, self._admin.socket
-        plain = configuration(workspace.front, socket, self._backends(upstreams), workspace.idle_timeout_s)
+        calls = self.CALLS and "gRPC" in workspace.speaks
+        backends = self._backends(upstreams)
+        plain = configuration(workspace.front, socket, backends, workspace.idle_timeout_s, calls=calls)
         if workspace.tls is not None:
             return over_tls(plain, workspace.tls)
         if "HTTP/2" in workspace.speaks:
@@ -172,6 +181,8 @@ class Api:
 @attrs.define
 class Load(Api):
     """``POST /load`` of the whole configuration, which is what ``caddy reload`` does."""
+
+    CALLS: ClassVar[bool] = True
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Load a configuration that has it."""
@@ -270,6 +281,7 @@ class Dns(Api):
     https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/dynamic_upstreams/srv/
     """
 
+    CALLS: ClassVar[bool] = True
     _names: NameServer = attrs.field(init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
@@ -298,7 +310,7 @@ class Dns(Api):
 class Restart(Restarting):
     """Stop Caddy and start it."""
 
-    PROXY = Api
+    PROXY = Load
 
 
 def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
@@ -333,7 +345,7 @@ RECIPE = Recipe("caddy", ("version",), ("run", "--config", CONFIG_FILE), configu
 CANNOT = {"upgrade": "a Caddy that runs cannot become another program; caddy:replace starts one beside it"}
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="caddy",
@@ -350,6 +362,7 @@ plugin = ProxyPlugin(
             Api,
             CURE,
             CANNOT,
+            carries_not={"grpc": "the list is one handler's, and calls need a handler of their own"},
             recipe=attrs.evolve(RECIPE, steps=one_by_one),
         ),
         Mechanism(

@@ -143,7 +143,7 @@ class Faults(Runtime):
             return super().asked(front, head, chunked=chunked)
         self.requests += 1
         if isinstance(front, Stream):
-            return self._asked_on_stream(front, head, sender)
+            return self._asked_on_stream(front, head, sender, chunked=chunked)
         self._settle(client, sender)
         if front.finished:
             self._crossed(front, sender)
@@ -261,7 +261,7 @@ class Faults(Runtime):
 
     # Whose turn it is, and with what.
 
-    def _asked_on_stream(self, stream: Stream, head: bytes, sender: Sender) -> Passing:
+    def _asked_on_stream(self, stream: Stream, head: bytes, sender: Sender, *, chunked: bool) -> Passing:
         """Pass a stream's request on, or not; what could not be done to another is done later."""
         self._front_of[stream.client] = stream.connection
         plan = self._plans[sender]
@@ -271,7 +271,7 @@ class Faults(Runtime):
         planned_now = plan.due() if stream.carried > 1 and not stream.connection.finished else None
         made = planned_now.fault.passing if planned_now is not None else Watched
         more = () if planned_now is None else (planned_now,)
-        passing: Passing = made(stream, head, self.next_upstream(), *more, chunked=False)
+        passing: Passing = made(stream, head, self.next_upstream(), *more, chunked=chunked)
         if planned_now is not None:
             self._on_streams.append((passing, planned_now))
         stream.passing = passing
@@ -424,7 +424,7 @@ def interpreter() -> str:
 CANNOT = {TLS: "it is there to test the instrument by, in the clear"}
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="control",

@@ -21,6 +21,7 @@ from proxyreload_control_harm import (
     MadeUp,
     Operated,
     OperatedSession,
+    OtherTrailers,
     Replaced,
     Swapped,
     Twice,
@@ -30,6 +31,7 @@ from proxyreload_control_proxy import UNAVAILABLE, Front
 from proxyreload_control_streams import Stream
 from proxyreload_control_surgery import (
     FrameUnits,
+    MessageUnits,
     Surgery,
     Units,
     cut,
@@ -286,10 +288,32 @@ def _of_streams() -> list[Fault]:
     ]
 
 
+def _message(operation: Callable[[bytes, bytes], bytes]) -> Callable[[int], Surgery]:
+    return lambda number: MessageUnits(number, operation)
+
+
+class _Unavailable(OtherTrailers):
+    status = b"14"
+
+
+def _of_calls() -> list[Fault]:
+    """Return what befalls calls of gRPC besides."""
+    return [
+        Fault("message swallowed", Operated, failures.MESSAGE_LOST, surgery=_message(swallow)),
+        Fault("message repeated", Operated, failures.MESSAGE_REPEATED, surgery=_message(repeat)),
+        Fault("messages out of order", Operated, failures.MESSAGE_LOST, surgery=_message(swap)),
+        Fault("message changed", Operated, failures.WRONG_BODY, surgery=_message(spoil)),
+        Fault("status lost", OtherTrailers, failures.TRAILERS_LOST),
+        Fault("another status", _Unavailable, failures.call_failure("UNAVAILABLE")),
+    ]
+
+
 def faults_of(kind: str, *, far: bool = False) -> list[Fault]:
     """Return all that can befall a kind's requests."""
     if kind == "h2":
         return _of_streams()
+    if kind == "grpc":
+        return _of_streams() + _of_calls()
     if kind == "websocket":
         return _before_answer(kind) + _WEBSOCKET
     faults = _before_answer(kind) + _in_answer(kind) + _carried_out(kind)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Done to a client's connection, or to its stream.
 Action = Callable[[Any], object]
 
+#: Of a call of gRPC.
+_STATUS_FIELD = b"grpc-status:"
+
 #: The number of a request that is made up is so far beyond those that its client has sent.
 _FAR_BEYOND = 10**9
 
@@ -240,6 +243,41 @@ class OperatedSession(Operated):
     def _look(self, surgery: Surgery | None) -> None:
         if surgery is not None and self.fate != EXECUTED:
             self._tell(surgery)
+
+
+class OtherTrailers(Harmed):
+    """A call's status, behind its answer's body or in a head that is all of it, is lost, or another."""
+
+    status = b""  #: what stands in its place; empty: it is left out
+
+    def answer_head_came(self, head: bytes, *, chunked: bool) -> None:
+        """Look for it in the head."""
+        lines = head.split(b"\r\n")
+        kept = [self._other(line) for line in lines]
+        if kept != lines:
+            self._tell()
+        super().answer_head_came(b"\r\n".join([line for line in kept if line is not None]), chunked=chunked)
+
+    def answer_end_came(self) -> None:
+        """Look for it behind the body."""
+        if super().trailers:
+            self._tell()
+        super().answer_end_came()
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """What is left of them."""
+        trailers = super().trailers
+        return [(name, self.status) for name, _value in trailers] if self.status else []
+
+    def _other(self, line: bytes) -> bytes | None:
+        if not line.lower().startswith(_STATUS_FIELD):
+            return line
+        return _STATUS_FIELD + b" " + self.status if self.status else None
+
+    def _tell(self) -> None:
+        self.fate = EXECUTED
+        self.did()
 
 
 class Farewell(Harmed):

@@ -1,5 +1,6 @@
 """HTTP/1.1 messages taken apart on their way, in whatever pieces they come, and put together again."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import httptools
@@ -33,6 +34,7 @@ class Messages:
         self._raw = b""
         self._in_head = True
         self.switched = False  #: whether no more messages come
+        self.trailers: list[tuple[bytes, bytes]] = []  #: of the one that has come last
         self.on_body = hearer.piece_came
         self._parser = parser(self)
 
@@ -59,8 +61,14 @@ class Messages:
 
     # The parser's side (httptools.HTTPProtocol).
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep it if it is a trailer."""
+        if not self._in_head:
+            self.trailers.append((name, value))
+
     def on_headers_complete(self) -> None:
         """Hand the head over as it came."""
+        self.trailers = []
         head = self._raw.partition(_HEAD_END)[0] + _HEAD_END
         self._raw, self._in_head = b"", False
         self._hearer.head_came(head, chunked=b"transfer-encoding: chunked" in head.lower())
@@ -69,6 +77,11 @@ class Messages:
         """Hand the end over."""
         self._in_head = True
         self._hearer.end_came()
+
+
+def last_chunk(trailers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the last chunk, and trailers behind it (RFC 9112, 7.1.2)."""
+    return b"0\r\n" + b"".join([b"%b: %b\r\n" % field for field in trailers]) + b"\r\n"
 
 
 def framed(data: bytes, *, chunked: bool) -> bytes:

@@ -19,7 +19,7 @@ from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.traffic.identity import ID_FIELD, client_of
-from proxyreload_control_messages import LAST_CHUNK, Messages, field_value, framed
+from proxyreload_control_messages import LAST_CHUNK, Messages, field_value, framed, last_chunk
 from proxyreload_control_streams import Stream, StreamsFront, begins
 
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
@@ -242,8 +242,13 @@ class Passing:
     def answer_end_came(self) -> None:
         """Pass its end on."""
         if self.answer_chunked:
-            self.front.write(LAST_CHUNK)
+            self.front.write(last_chunk(self.trailers))
         self.let_go()
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """What stands behind the answer's body."""
+        return [] if self.back is None else self.back.trailers
 
     def let_go(self) -> None:
         """Give the backend's connection back, if it is at its end."""
@@ -311,6 +316,11 @@ class Back(Protocol):
         passing, self.passing = self.passing, None
         if passing is not None:
             passing.failed()
+
+    @property
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """What stands behind the body of its latest answer."""
+        return self._messages.trailers
 
     @property
     def switches(self) -> bool:

@@ -7,10 +7,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from proxyreload.http2.frames import INTERNAL_ERROR, NO_ERROR, PREFACE, REFUSED_STREAM
-from proxyreload.http2.heard import Request, Reset
+from proxyreload.http2.heard import Data, Request, Reset
 from proxyreload.http2.serverstreams import ServerStreams
 from proxyreload.traffic.identity import ID_FIELD, client_of
-from proxyreload_control_messages import Messages
+from proxyreload_control_messages import Messages, field_value
 
 if TYPE_CHECKING:
     from proxyreload_control_proxy import Passing, Runtime
@@ -50,6 +50,8 @@ class StreamsFront(Protocol):
         for event in self._http2.received(data):
             if isinstance(event, Request):
                 self._asked(event)
+            elif isinstance(event, Data):
+                self._sent(event)
             elif isinstance(event, Reset):
                 stream = self.streams.pop(event.stream, None)
                 if stream is not None and stream.passing is not None:
@@ -95,15 +97,22 @@ class StreamsFront(Protocol):
 
     # What is said on it.
 
-    def head(self, stream: int, fields: list[tuple[bytes, bytes]]) -> None:
-        """Begin an answer."""
-        self.send(self._http2.head(stream, fields, end=False))
+    def head(self, stream: int, fields: list[tuple[bytes, bytes]], *, end: bool) -> None:
+        """Begin an answer, which may be all of it."""
+        if end:
+            self.streams.pop(stream, None)
+        self.send(self._http2.head(stream, fields, end=end))
 
     def data(self, stream: int, data: bytes, *, end: bool) -> None:
         """Go on with it."""
         if end:
             self.streams.pop(stream, None)
         self.send(self._http2.data(stream, data, end=end))
+
+    def trailers(self, stream: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """End it, behind its body."""
+        self.streams.pop(stream, None)
+        self.send(self._http2.trailers(stream, fields))
 
     def reset(self, stream: int, code: int) -> None:
         """End a stream."""
@@ -126,10 +135,19 @@ class StreamsFront(Protocol):
             b"%b %b HTTP/1.1" % (fields[b":method"], fields[b":path"]),
             b"Host: %b" % fields.get(b":authority", b""),
             *(b"%b: %b" % field for field in others),
+            *([] if event.end else [b"Transfer-Encoding: chunked"]),
         ]
-        stream.passing = self.proxy.asked(stream, b"\r\n".join(lines) + b"\r\n\r\n", chunked=False)
+        stream.passing = self.proxy.asked(stream, b"\r\n".join(lines) + b"\r\n\r\n", chunked=not event.end)
         if event.end and stream.passing is not None:
             stream.passing.end_came()
+
+    def _sent(self, event: Data) -> None:
+        stream = self.streams.get(event.stream)
+        passing = None if stream is None else stream.passing
+        if passing is not None and event.data:
+            passing.piece_came(event.data)
+        if passing is not None and event.end:
+            passing.end_came()
 
 
 class Stream:
@@ -145,6 +163,7 @@ class Stream:
         self.passing: Passing | None = None
         self.denied = False  # the client was told that it is not processed
         self.done = False  # what was to be done to it
+        self._over = False  # the answer's head is all of it
         self._answer = Messages(self, httptools.HttpResponseParser)
 
     def write(self, data: bytes) -> None:
@@ -175,12 +194,17 @@ class Stream:
             name, _colon, value = line.partition(b":")
             if name.lower() not in _OF_CONNECTIONS:
                 fields.append((name.lower(), value.strip()))
-        self.connection.head(self.number, fields)
+        self._over = field_value(head, b"Content-Length") == b"0"
+        self.connection.head(self.number, fields, end=self._over)
 
     def piece_came(self, data: bytes) -> None:
         """Pass it on."""
         self.connection.data(self.number, data, end=False)
 
     def end_came(self) -> None:
-        """Pass it on."""
-        self.connection.data(self.number, b"", end=True)
+        """Pass it on, with what trailers there are."""
+        trailers = [(name.lower(), value) for name, value in self._answer.trailers]
+        if trailers:
+            self.connection.trailers(self.number, trailers)
+        elif not self._over:
+            self.connection.data(self.number, b"", end=True)

@@ -152,6 +152,14 @@ class FrameUnits(Units):
         return frame_end(self._rest)
 
 
+class MessageUnits(Units):
+    """Does something to one message of gRPC."""
+
+    def _first_end(self) -> int:
+        end = 5 + int.from_bytes(self._rest[1:5], "big")
+        return end if len(self._rest) >= end else 0
+
+
 def frame_end(data: bytes) -> int:
     """Return where the frame ends with which `data` begins, 0 if it is not whole (RFC 6455, 5.2)."""
     at, length = 2, data[1] & _LENGTH if len(data) > 1 else 0

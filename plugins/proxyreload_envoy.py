@@ -344,7 +344,7 @@ FOLLOWED = Cure(
 )
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="envoy",

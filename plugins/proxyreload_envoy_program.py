@@ -48,7 +48,7 @@ static_resources:
       typed_extension_protocol_options:
         envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
           "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-          explicit_http_config: {{http_protocol_options: {{}}}}
+          use_downstream_protocol_config: {{http_protocol_options: {{}}, http2_protocol_options: {{}}}}
           common_http_protocol_options: {{idle_timeout: {timeout}}}
 """  # noqa: E501
 

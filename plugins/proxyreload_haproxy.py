@@ -206,7 +206,7 @@ def packaged() -> str | None:
 
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="haproxy",

@@ -36,12 +36,20 @@ defaults
 
 frontend front
     bind {front}{tls}
+    use_backend calls if {{ req.hdr(content-type) -m beg application/grpc }}
     default_backend app
 
 backend app
     balance roundrobin
     http-reuse always
     default-server {pool}
+{servers}
+
+# Calls of gRPC go to the same servers over HTTP/2.
+backend calls
+    balance roundrobin
+    http-reuse always
+    default-server {pool} proto h2
 {servers}
 """
 

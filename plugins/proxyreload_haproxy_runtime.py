@@ -4,6 +4,7 @@ https://docs.haproxy.org/2.8/management.html#9.3
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -17,6 +18,9 @@ from proxyreload_haproxy_program import POOL, HAProxy, certificate_name
 
 #: The columns of ``show servers conn`` with the address, the port and the connections in use.
 ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
+
+#: HAProxy's backends, which have the same servers, and how these are spoken to.
+BACKENDS = {"app": "", "calls": " proto h2"}
 
 #: How many backends can be added to those of the start with `Slots`, and what stands in a slot that is free.
 SPARE_SLOTS, FREE = 8, "127.0.0.1:1 disabled"
@@ -68,7 +72,7 @@ class Draining(HAProxy):
 
     async def _drain(self, server: str) -> None:
         """Send nothing new to a server, which is in effect when HAProxy answers, and go on with what follows."""
-        await self._command(f"set server app/{server} state drain")
+        await self._both(f"set server {{}}/{server} state drain")
         self._finish_later(server)
 
     def _finish_later(self, server: str) -> None:
@@ -78,11 +82,11 @@ class Draining(HAProxy):
     async def _finish(self, server: str, drain: Drain) -> None:
         """When no connection is in use any more: maintenance, which purges what is idle then, and the rest."""
         wait_s = LOOK_AGAIN_S
-        while not drain.given_up and (await self._connections(server))[USED_COLUMN] != "0":
+        while not drain.given_up and any(each[USED_COLUMN] != "0" for each in await self._connections(server)):
             await deferLater(self.workspace.reactor, wait_s)
             wait_s = min(2 * wait_s, LOOK_AGAIN_AT_MOST_S)
         if not drain.given_up:
-            await self._command(f"set server app/{server} state maint")
+            await self._both(f"set server {{}}/{server} state maint")
             await self._vacate(server, drain)
         if not drain.given_up:
             del self._drains[server]
@@ -98,17 +102,24 @@ class Draining(HAProxy):
             await drain.over
 
     async def _servers_known(self) -> dict[str, list[str]]:
-        """Return the columns of ``show servers conn`` by ``app/`` and the server's name."""
-        rows = map(str.split, (await self._ask("show servers conn app")).splitlines())
+        """Return the columns of ``show servers conn`` by a backend's and a server's name, ``app/`` that."""
+        rows = map(str.split, (await self._ask("show servers conn")).splitlines())
         return {row[0]: row for row in rows if row}
 
-    async def _connections(self, server: str) -> list[str]:
-        """Return those of a server."""
+    async def _connections(self, server: str) -> list[list[str]]:
+        """Return those of a server, of each backend of HAProxy's that it is in."""
         known = await self._servers_known()
-        if f"app/{server}" not in known:
-            msg = f"HAProxy knows no server app/{server}"
-            raise ChangeError(msg)
-        return known[f"app/{server}"]
+        names = [f"{backend}/{server}" for backend in BACKENDS]
+        for name in names:
+            if name not in known:
+                msg = f"HAProxy knows no server {name}"
+                raise ChangeError(msg)
+        return [known[name] for name in names]
+
+    async def _both(self, command: str) -> None:
+        """Send a command for each backend of HAProxy's, whose name comes where ``{}`` is."""
+        for backend in BACKENDS:
+            await self._command(command.format(backend))
 
 
 @implementer(IReloads, IUpgrades, IRotates)
@@ -124,11 +135,13 @@ class Runtime(Draining):
         name = upstream.name
         drains = name in self._drains
         await self._give_up(name)
-        if drains and f"app/{name}" in await self._servers_known():
-            await self._command(f"set server app/{name} state ready")
-        else:
-            await self._command(f"add server app/{name} {upstream.address} {POOL}", "registered")
-            await self._command(f"enable server app/{name}")
+        known = await self._servers_known() if drains else {}
+        for backend, how in BACKENDS.items():
+            if f"{backend}/{name}" in known:
+                await self._command(f"set server {backend}/{name} state ready")
+            else:
+                await self._command(f"add server {backend}/{name} {upstream.address} {POOL}{how}", "registered")
+                await self._command(f"enable server {backend}/{name}")
         self._write_config({**self._servers, name: upstream.address})  # or a reload would lose it
 
     async def remove_backend(self, upstream: Upstream) -> None:
@@ -139,15 +152,17 @@ class Runtime(Draining):
     async def _vacate(self, server: str, drain: Drain) -> None:
         """``del server``, which is refused for seconds if any connection is left."""
 
-        async def deleted() -> bool:
+        async def deleted(name: str) -> bool:
             if drain.given_up:
                 return True
-            said = await self._ask(f"del server app/{server}")
+            said = await self._ask(f"del server {name}")
             if "still has" not in said and "deleted" not in said.lower():
                 raise ChangeError(said)
             return "deleted" in said.lower()
 
-        await self.workspace.until(deleted, f"app/{server} deleted")
+        for backend in BACKENDS:
+            name = f"{backend}/{server}"
+            await self.workspace.until(partial(deleted, name), f"{name} deleted")
 
 
 @implementer(IReloads, IUpgrades, IRotates)
@@ -168,11 +183,12 @@ class Slots(Draining):
         slot = next(filter(None, [await self._still_there(slot, upstream) for slot in tuple(self._drains)]), None)
         if slot is None:
             slot = self._slot(FREE)
-            said = await self._ask(f"set server app/{slot} addr {upstream.host} port {upstream.port}")
+            to = f"addr {upstream.host} port {upstream.port}"
+            said = [await self._ask(f"set server {backend}/{slot} {to}") for backend in BACKENDS]
             if not await self._is_at(slot, upstream):
-                raise ChangeError(said)
+                raise ChangeError("; ".join(said))
         await self._give_up(slot)
-        await self._command(f"set server app/{slot} state ready")
+        await self._both(f"set server {{}}/{slot} state ready")
         self._write_config({**self._servers, slot: upstream.address})
 
     async def remove_backend(self, upstream: Upstream) -> None:
@@ -186,7 +202,8 @@ class Slots(Draining):
         return slot if await self._is_at(slot, upstream) else ""
 
     async def _is_at(self, slot: str, upstream: Upstream) -> bool:
-        return (await self._connections(slot))[ADDRESS_COLUMNS] == [upstream.host, str(upstream.port)]
+        address = [upstream.host, str(upstream.port)]
+        return all(each[ADDRESS_COLUMNS] == address for each in await self._connections(slot))
 
     def _slot(self, address: str) -> str:
         """Return the slot that holds an address; a free one is none that still drains."""

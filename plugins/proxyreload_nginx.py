@@ -35,9 +35,11 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
+from proxyreload.traffic.grpc import SERVICE
 
 CONFIG_FILE = "nginx.conf"
-# Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them.
+# Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them. Calls of gRPC
+# go to the same servers over HTTP/2: an upstream keeps connections for another request, and must not mix the two.
 CONFIG = """\
 {user}daemon {daemon};
 worker_processes 2;
@@ -60,6 +62,12 @@ http {{
         keepalive_timeout {timeout};
         keepalive_requests 100000000;
     }}
+    upstream calls {{
+{calls}
+        keepalive 16;
+        keepalive_timeout {timeout};
+        keepalive_requests 100000000;
+    }}
     server {{
         listen {front}{tls};
         location / {{
@@ -70,6 +78,10 @@ http {{
             proxy_buffering off;
             proxy_request_buffering off;
             proxy_connect_timeout 2s; proxy_read_timeout {timeout}; proxy_send_timeout {timeout};
+        }}
+        location {service} {{
+            grpc_pass grpc://calls;
+            grpc_connect_timeout 2s; grpc_read_timeout {timeout}; grpc_send_timeout {timeout};
         }}
     }}
 }}
@@ -178,7 +190,9 @@ class Reload:
 def _configuration(front: str, timeout_s: int, servers: Sequence[str], **how: str) -> str:
     """Return the text of the configuration; `servers` are the lines of the block ``upstream``."""
     lines = "\n".join(f"        {line}" for line in servers)
-    return CONFIG.format(**{"tls": ""} | how, user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines)
+    calls = {"calls": lines.replace("zone app ", "zone calls "), "service": f"/{SERVICE.decode('ascii')}/"}
+    how = {"tls": "", **calls, **how}
+    return CONFIG.format(**how, user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines)
 
 
 def _tls(workspace: Workspace) -> str:
@@ -384,7 +398,7 @@ ANNOUNCED = Cure("keepalive_min_timeout (nginx 1.27.4 and later), as in nginx:re
 CANNOT = {"upgrade": "nginx ignores SIGUSR2 in the foreground; nginx:upgrade can"}
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="nginx",

@@ -23,6 +23,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
+from proxyreload.traffic.grpc import SERVICE
 from proxyreload_sozu_command import CommandSocket
 
 CONFIG = """\
@@ -56,9 +57,22 @@ frontends = [ {{ address = "{front}", hostname = "{hostname}"{certificate} }} ]
 backends = [
 {backends}
 ]
+
+# Calls of gRPC go to the same backends over HTTP/2.
+[clusters.calls]
+protocol = "http"
+load_balancing = "ROUND_ROBIN"
+sticky_session = false
+http2 = true
+frontends = [
+    {{ address = "{front}", hostname = "{hostname}", path = "{service}", path_type = "PREFIX"{certificate} }}
+]
+backends = [
+{backends}
+]
 """
 IN_THE_CLEAR = {"protocol": "http", "alpn": "", "certificate": ""}
-CONFIG_FILE, CLUSTER = "sozu.toml", "app"
+CONFIG_FILE, CLUSTERS = "sozu.toml", ("app", "calls")
 #: Worker processes; their ids are the numbers from 0, and those of their successors the next ones.
 WORKERS = 2
 
@@ -84,12 +98,14 @@ class Sozu:
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Add it over the socket."""
-        await self._commands.add_backend(CLUSTER, upstream)
+        for cluster in CLUSTERS:
+            await self._commands.add_backend(cluster, upstream)
         self._write_config([*self._upstreams, upstream])
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Remove it over the socket, likewise."""
-        await self._commands.remove_backend(CLUSTER, upstream)
+        for cluster in CLUSTERS:
+            await self._commands.remove_backend(cluster, upstream)
         self._write_config([each for each in self._upstreams if each != upstream])
 
     async def reload(self) -> None:
@@ -133,7 +149,8 @@ class Sozu:
 def _configuration(front: str, timeout_s: int, upstreams: Sequence[Upstream], **how: str) -> str:
     """Return the text of the configuration."""
     backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
-    return CONFIG.format(**IN_THE_CLEAR | how, front=front, timeout=timeout_s, workers=WORKERS, backends=backends)
+    fixed = {"workers": WORKERS, "service": f"/{SERVICE.decode('ascii')}/"}
+    return CONFIG.format(**IN_THE_CLEAR | how, **fixed, front=front, timeout=timeout_s, backends=backends)
 
 
 def _tls(workspace: Workspace) -> Mapping[str, str]:
@@ -279,7 +296,7 @@ def commanded(*more: Sequence[str]) -> Recipe:
 
     def steps(before: Sequence[Upstream], after: Sequence[Upstream]) -> Sequence[Command]:
         commands: list[Sequence[str]] = [
-            ("backend", "remove", "--id", CLUSTER, "--backend-id", each.name, "--address", each.address)
+            ("backend", "remove", "--id", CLUSTERS[0], "--backend-id", each.name, "--address", each.address)
             for each in before
             if each not in after
         ]
@@ -302,8 +319,9 @@ REPLACED = Cure(
 )
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
-ONLY_OVER_TLS = {"HTTP/2": "its listeners in the clear speak HTTP/1.1 alone"}
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
+HTTP11 = "its listeners in the clear speak HTTP/1.1 alone"
+ONLY_OVER_TLS = {"HTTP/2": HTTP11, "gRPC": HTTP11}
 
 plugin = ProxyPlugin(
     name="sozu",

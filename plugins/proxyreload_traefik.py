@@ -74,13 +74,21 @@ def static(front: str, whole_timeout_s: int, idle_timeout_s: int, **how: str) ->
 
 
 def dynamic(upstreams: Sequence[Upstream], *, tls: bool = False) -> dict[str, Any]:
-    """Return what a provider provides: every request goes to the service ``app``, whose servers these are."""
-    servers = [{"url": f"http://{upstream.address}"} for upstream in upstreams]
-    router: dict[str, Any] = {"rule": "PathPrefix(`/`)", "entryPoints": ["web"], "service": "app"}
-    if tls:
-        router["tls"] = {}
-    service = {"loadBalancer": {"passHostHeader": True, "servers": servers}}
-    return {"http": {"routers": {"app": router}, "services": {"app": service}}}
+    """Return what a provider provides: every request goes to the service ``app``, whose servers these are.
+
+    Calls of gRPC go to the same servers over HTTP/2, the service ``calls``.
+    """
+    secured: dict[str, Any] = {"tls": {}} if tls else {}
+    common = {"entryPoints": ["web"], **secured}
+    grpc = {"rule": "HeaderRegexp(`Content-Type`, `^application/grpc`)", "priority": 1000}
+    routers = {"app": {"rule": "PathPrefix(`/`)", "service": "app", **common}}
+    routers["calls"] = {**grpc, "service": "calls", **common}
+    return {"http": {"routers": routers, "services": {"app": _to("http", upstreams), "calls": _to("h2c", upstreams)}}}
+
+
+def _to(protocol: str, upstreams: Sequence[Upstream]) -> dict[str, Any]:
+    servers = [{"url": f"{protocol}://{upstream.address}"} for upstream in upstreams]
+    return {"loadBalancer": {"passHostHeader": True, "servers": servers}}
 
 
 def guarded(secret: str, paths: Mapping[str, str]) -> dict[str, Any]:
@@ -390,7 +398,7 @@ FOLLOWED = Cure(
 )
 
 #: Beyond HTTP/1.1.
-CARRIES = ("HTTP/2", "WebSocket")
+CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="traefik",

@@ -202,7 +202,7 @@ class HTTP2Connection(SocketConnection):
             arrival = self._arrival_of(request_id, carried, self._at_ns)
             self._answer_small(event.stream, request_id, arrival)
             return
-        path = given[_PATH][:_PATH_KEPT] if grpc else b""
+        path = given[_PATH][:_PATH_KEPT] if grpc and not kind else b""
         asked = Asked(event.stream, request_id, kind or (_GRPC if grpc else b""), path, head_only, carried, self._at_ns)
         self._asked[event.stream] = asked
         if event.end:

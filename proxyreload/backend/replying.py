@@ -11,8 +11,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from proxyreload.history.events import Arrival
 from proxyreload.traffic.interfaces import BackendEnd, Received, Reply
 
-_LAST_CHUNK = b"0\r\n\r\n"
-
 
 @attrs.frozen(eq=False)
 class Turn:
@@ -45,10 +43,12 @@ class Chunks:
     """As HTTP/1.1 writes it: a body of known length, or chunks (RFC 9112, 7.1)."""
 
     made: bytes  #: the head, made before: what stands in it is known when the request is
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
 
     def whole(self, reply: Reply) -> bytes:
-        """Return head and body."""
-        return self.made + reply.body
+        """Return head and body; behind one of known length are no trailers."""
+        body = _chunk(reply.body) + self.last() if self.trailers and reply.body else reply.body
+        return self.made + body
 
     def head(self, reply: Reply) -> bytes:  # noqa: ARG002
         """Return the head."""
@@ -59,8 +59,8 @@ class Chunks:
         return _chunk(piece)
 
     def last(self) -> bytes:
-        """Return the last one."""
-        return _LAST_CHUNK
+        """Return the last one, and trailers (RFC 9112, 7.1.2)."""
+        return b"0\r\n" + b"".join([b"%b: %b\r\n" % field for field in self.trailers]) + b"\r\n"
 
 
 @attrs.define(eq=False)
@@ -90,7 +90,7 @@ class Replying:
         head = head_of(reply, close=close)
         if turn.head_only:
             reply = attrs.evolve(reply, body=b"", pieces=None)
-        return cls(reactor, reply, Chunks(head), write, done)
+        return cls(reactor, reply, Chunks(head, reply.trailers), write, done)
 
     def start(self) -> None:
         """Begin."""
@@ -159,7 +159,7 @@ def head_of(reply: Reply, *, close: bool) -> bytes:
     status, framing = b"200 OK", [b"Content-Length: %d" % len(reply.body)]
     if reply.session is not None:
         status, framing = b"101 Switching Protocols", []
-    elif reply.pieces is not None:
+    elif reply.pieces is not None or (reply.trailers and reply.body):
         framing = [b"Transfer-Encoding: chunked"]
     lines = [b"HTTP/1.1 " + status, b"Date: " + formatdate(usegmt=True).encode("ascii"), *framing]
     lines += [b"%b: %b" % field for field in reply.fields]

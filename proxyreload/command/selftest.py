@@ -41,6 +41,7 @@ _TRAFFIC: tuple[tuple[str, int, Mapping[str, object], float], ...] = (
     ("aimed", 12, {"gap": [0.3, 0.6]}, 0.0),
     ("download", 3, {"size": 100_000, "rate": 500_000}, 0.0),
     ("fresh", 1, {}, 0.0),
+    ("grpc", 4, {"streams": 4, "every": 0.02, "length": 0.32}, 0.0),
     ("h2", 4, {"streams": 4, "gap": [0.02, 0.1]}, 0.0),
     ("idle", 8, {"gap": [0.05, 0.2]}, 0.0),
     # Requests that meet the FIN on their way: they are lost.

@@ -6,7 +6,7 @@ All are calls of one method, whose request says what is to come of it::
     package proxyreload;
     service Calls { rpc Call (Asked) returns (stream Told); }
     message Asked { string id = 1; uint32 messages = 2; uint32 every_us = 3; uint32 status = 4; }
-    message Told { string id = 1; uint32 number = 2; }
+    message Told { uint32 number = 1; string id = 2; }
 
 With a status asked for, that is all that is answered: a head with the status in it, and nothing behind that
 ("Trailers-Only").
@@ -14,11 +14,13 @@ With a status asked for, that is all that is answered: a head with the status in
 
 from collections.abc import Iterator
 
+import attrs
+
 from proxyreload.history.failures import MESSAGE_LOST, MESSAGE_REPEATED, TRAILERS_LOST, WRONG_BODY, call_failure
 from proxyreload.system.bounds import Bound, WholeBound
 from proxyreload.system.untrusted import printable
 from proxyreload.traffic.content import OK as HTTP_OK
-from proxyreload.traffic.content import whose
+from proxyreload.traffic.content import digest, whose
 from proxyreload.traffic.errorpage import refused
 from proxyreload.traffic.get import answer_fields
 from proxyreload.traffic.grpchealth import HEALTH_CHECK, HEALTH_WATCH, health
@@ -49,8 +51,8 @@ KEYS = {
     "every": Key(0.1, Bound(0.001, 3600), "seconds between two messages of a stream"),
     "length": Key(5.0, Bound(0.001, 86_400), "seconds that a stream lasts"),
 }
-#: Of ten calls of a client, by their numbers, one is a stream and one is refused on purpose; the others are unary.
-_OF_TEN, _STREAM, _REFUSED = 10, 4, 9
+#: Of ten calls of a client, by their last digit, one is a stream and one is refused on purpose; the others are unary.
+_STREAM, _REFUSED = 4, 9
 _MESSAGES_MOST, _EVERY_MOST_US = 10**6, 3600 * 10**6
 _US = 10**6
 
@@ -62,7 +64,34 @@ def asked(request_id: bytes, messages: int, every_us: int = 0, status: int = OK)
 
 def told(request_id: bytes, number: int) -> bytes:
     """Return a message of the answer, the first of which is number 1."""
-    return text_field(1, request_id) + number_field(2, number)
+    return number_field(1, number) + text_field(2, request_id)
+
+
+@attrs.frozen
+class Calls:
+    """What the calls of a client ask for, by their ids: both ends of the kind know it."""
+
+    messages: int  #: of a stream
+    every_us: int
+
+    @classmethod
+    def of(cls, values: Values) -> "Calls":
+        """Return what comes of a kind's settings."""
+        every_s, length_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
+        return cls(events(every_s, length_s), round(every_s * _US))
+
+    def expected(self, request_id: bytes) -> tuple[int, int]:
+        """Return how many messages and which status a call asks for."""
+        digits = request_id.rpartition(b"-")[2]
+        which = int(digits[-1:]) if digits.isdigit() else 0
+        if which == _REFUSED:
+            return 0, FAILED_PRECONDITION
+        return (self.messages if which == _STREAM else 1), OK
+
+    def body(self, request_id: bytes) -> bytes:
+        """Return the one message of the request, as a body has it."""
+        messages, status = self.expected(request_id)
+        return framed(asked(request_id, messages, self.every_us if messages > 1 else 0, status))
 
 
 # The client's end.
@@ -79,25 +108,15 @@ class Calling(ClientEnd):
         """Have `streams` calls at once; a stream's messages come `every` so often, over `length`."""
         self.streams = int(values["streams"])  # type: ignore[arg-type]
         self.quiet_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
-        self._messages = events(self.quiet_s, self.lasts_s)
+        self._calls = Calls.of(values)
 
     def body(self, request_id: bytes) -> bytes:
         """Return the one message of the request."""
-        messages, status = self._expected(request_id)
-        every_us = round(self.quiet_s * _US) if messages > 1 else 0
-        return framed(asked(request_id, messages, every_us, status))
+        return self._calls.body(request_id)
 
     def incoming(self, request_id: bytes) -> "Called":
         """Expect what it asks for."""
-        return Called(request_id, *self._expected(request_id))
-
-    def _expected(self, request_id: bytes) -> tuple[int, int]:
-        """Return how many messages and which status a call asks for."""
-        digits = request_id.rpartition(b"-")[2]
-        which = int(digits[-1:]) % _OF_TEN if digits.isdigit() else 0
-        if which == _REFUSED:
-            return 0, FAILED_PRECONDITION
-        return (self._messages if which == _STREAM else 1), OK
+        return Called(request_id, *self._calls.expected(request_id))
 
 
 class Called:
@@ -156,8 +175,8 @@ class Called:
             fields = fields_of(message)
         except ValueError:
             return WRONG_BODY, f"message {self._came + 1}: {printable(message, 80)}"
-        number = fields.get(2)
-        if fields.get(1) != self._request_id or not isinstance(number, int) or not 0 < number <= self._messages:
+        number = fields.get(1)
+        if fields.get(2) != self._request_id or not isinstance(number, int) or not 0 < number <= self._messages:
             return WRONG_BODY, f"message {self._came + 1}: {printable(message, 80)}"
         if number <= self._came:
             return MESSAGE_REPEATED, f"message {number} after message {self._came}"
@@ -171,18 +190,27 @@ class Serving:
     """A backend that answers calls, of ours and of the health service."""
 
     def __init__(self, values: Values) -> None:
-        """Take no settings: a call says what is to come of it."""
+        """Know what a client's calls ask for."""
+        self._calls = Calls.of(values)
 
     def reply(self, request: Received) -> Reply:
-        """Answer a call."""
+        """Answer a call: of the kind, that names no path here, or anybody else's."""
+        if not request.path:
+            body = self._calls.body(request.request_id)
+            whole = request.digest == digest(body)
+            return self.called(request, body if whole else b"")
         if request.path in (HEALTH_CHECK, HEALTH_WATCH):
             return health(request, frozenset({SERVICE}))
-        others = answer_fields(request.instance, request.request_id, request.source_port)[1:]
-        fields = (CONTENT_TYPE, *others)
         if request.path != CALL:
-            return Reply((*fields, *status_fields(UNIMPLEMENTED, f"no method {printable(request.path, 80)}")))
+            said = status_fields(UNIMPLEMENTED, f"no method {printable(request.path, 80)}")
+            return Reply((*_fields(request), *said))
+        return self.called(request, request.message)
+
+    def called(self, request: Received, body: bytes) -> Reply:
+        """Answer what the body of a call asks for."""
+        fields = _fields(request)
         try:
-            message = fields_of(only_message(request.message) or b"")
+            message = fields_of(only_message(body) or b"")
         except ValueError:
             message = {}
         if not message:
@@ -194,6 +222,10 @@ class Serving:
         said = request_id if isinstance(request_id, bytes) else b""
         every_s = min(every_us, _EVERY_MOST_US) / _US
         return _answer(fields, said, min(messages, _MESSAGES_MOST), every_s)
+
+
+def _fields(request: Received) -> tuple[tuple[bytes, bytes], ...]:
+    return CONTENT_TYPE, *answer_fields(request.instance, request.request_id, request.source_port)[1:]
 
 
 def _answer(fields: tuple[tuple[bytes, bytes], ...], request_id: bytes, messages: int, every_s: float) -> Reply:

@@ -165,7 +165,7 @@ class Received:
     source_port: int
     length: int  #: of the body, in bytes
     digest: bytes  #: of the body (`traffic.content.digest`)
-    path: bytes = b""  #: of a request that says what it wants by that
+    path: bytes = b""  #: of a request that says what it wants by that, and names no kind
     message: bytes = b""  #: the first bytes of the body of such a request
     #: the fields by which it asks for another protocol, by their names in lower case; empty: it asks for none
     asked: Mapping[bytes, bytes] = _NOTHING_ASKED

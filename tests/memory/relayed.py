@@ -179,7 +179,9 @@ class Relayed:
         """And as the ledger says, of what client and backend tell."""
         wiring = Wiring(self.time.ns, frozenset())
         history = wiring.history
-        history.here.publish(Started(START_NS, {"3": self.kind}, many={3: 3} if self.kind == "h2" else {}, hosted=True))
+        history.here.publish(
+            Started(START_NS, {"3": self.kind}, many={3: 3} if self.kind in ("h2", "grpc") else {}, hosted=True)
+        )
         told: list[Event] = [*self.exchanges]
         for inlet in self._inlets:
             told += inlet.arrivals

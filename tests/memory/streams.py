@@ -1,5 +1,6 @@
 """A front that speaks HTTP/2, in memory: every frame is in the test's hands."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -18,7 +19,9 @@ from proxyreload.http2 import frames, hpack
 from proxyreload.http2.frames import PREFACE, FrameReader
 from proxyreload.system.clock import ns
 from proxyreload.traffic.get import from_numbered_backend, numbered_body
+from proxyreload.traffic.identity import KIND_FIELD
 from proxyreload.traffic.interfaces import ClientEnd
+from proxyreload.traffic.registry import field_of, kind_named, values_of
 
 from .clocks import Time
 from .connections import MemoryTransport
@@ -128,11 +131,21 @@ def streaming(streams: int = 3, rest_s: tuple[float, float] | None = (1.0, 1.0))
     return end
 
 
+def asking(name: str, given: Mapping[str, object]) -> tuple[ClientEnd, HTTP2Request]:
+    """Return a client's end of a kind with these settings, and what it sends, as a run makes it."""
+    kind = kind_named(name)
+    values = values_of(kind, given.items())
+    end, field = kind.client(values), field_of(kind, values)
+    told = [(KIND_FIELD, field)] if field else []
+    return end, HTTP2Request.of(end.method, "http://front.test/", [*end.fields, *told], end.path)
+
+
 @attrs.define(eq=False)
 class StreamBench:
     """One client with several exchanges at once before a front in memory, and all it published."""
 
     end: ClientEnd = attrs.field(factory=streaming)
+    prepared: HTTP2Request = REQUEST
     open_loop: bool = False
     kind: type[Multiplexed] = Multiplexed
     more: dict[str, Any] = attrs.field(factory=dict)
@@ -150,7 +163,7 @@ class StreamBench:
             number=3,
             reactor=self.time,
             connector=self.front,
-            prepared=REQUEST,
+            prepared=self.prepared,
             expectation=from_numbered_backend,
             sink=self.bus,
             clock_ns=self.time.ns,

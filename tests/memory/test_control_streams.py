@@ -14,9 +14,14 @@ from proxyreload_control_proxy import Front
 from .connections import parts
 from .kinds import cuts_st
 from .relayed import FrontTransport, Relayed
-from .streams import StreamBench, StreamWire, streaming
+from .streams import StreamBench, StreamWire, asking
 
-FAULTS = faults_of("h2")
+#: Of each kind that comes over HTTP/2: what it sends, and what can befall it.
+SETTINGS: dict[str, dict[str, object]] = {
+    "h2": {"streams": 3, "gap": [0.1, 0.2]},
+    "grpc": {"streams": 3, "every": 0.05, "length": 0.5},
+}
+FAULTS = [(kind, fault) for kind in SETTINGS for fault in faults_of(kind)]
 few_examples = settings(max_examples=30)
 
 
@@ -29,7 +34,9 @@ class Streaming(Relayed):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.bench = StreamBench(streaming(3, (0.1, 0.2)), time=self.time, timeout_s=1.0)
+        end, prepared = asking(self.kind, SETTINGS[self.kind])
+        more = {"kind": self.kind, "long": bool(end.lasts_s)}
+        self.bench = StreamBench(end, prepared, time=self.time, timeout_s=1.0, more=more)
         self.bench.front.greeting = False
 
     @property
@@ -89,31 +96,32 @@ class Streaming(Relayed):
         return bool(said)
 
 
-def streamed(fault: Fault | None, share: float = 0.5, cuts: tuple[int, ...] = ()) -> Streaming:
+def streamed(kind: str, fault: Fault | None, share: float = 0.5, cuts: tuple[int, ...] = ()) -> Streaming:
     """Return what came of one fault."""
-    relayed = Streaming("h2", fault, share, cuts)
+    relayed = Streaming(kind, fault, share, cuts)
     relayed.run()
     return relayed
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_a_fault_is_found_as_what_it_is_and_nothing_else(fault: Fault) -> None:
-    relayed = streamed(fault)
+@pytest.mark.parametrize(("kind", "fault"), FAULTS, ids=[f"{kind}, {fault.name}" for kind, fault in FAULTS])
+def test_a_fault_is_found_as_what_it_is_and_nothing_else(kind: str, fault: Fault) -> None:
+    relayed = streamed(kind, fault)
     assert relayed.found == relayed.expected
     assert relayed.settled == relayed.booked
     assert relayed.expected
 
 
 @few_examples
-@given(fault=st.sampled_from(FAULTS), cuts=cuts_st, share=st.floats(0, 0.999))
-def test_it_is_whatever_pieces_bytes_come_in(fault: Fault, cuts: list[int], share: float) -> None:
-    relayed = streamed(fault, share, tuple(cuts))
+@given(befalls=st.sampled_from(FAULTS), cuts=cuts_st, share=st.floats(0, 0.999))
+def test_it_is_whatever_pieces_bytes_come_in(befalls: tuple[str, Fault], cuts: list[int], share: float) -> None:
+    relayed = streamed(*befalls, share, tuple(cuts))
     assert relayed.found == relayed.expected
     assert relayed.settled == relayed.booked
 
 
-def test_without_one_nothing_is() -> None:
-    relayed = streamed(None)
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_without_one_nothing_is(kind: str) -> None:
+    relayed = streamed(kind, None)
     assert (relayed.found, relayed.expected) == ({}, {})
     assert relayed.settled == relayed.booked == {"answered_once": len(relayed.exchanges)}
     assert relayed.bench.front.attempts == 1
