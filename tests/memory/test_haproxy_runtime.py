@@ -37,6 +37,7 @@ class FakeHAProxy:
 
     reactor: Time = attrs.field(factory=Time)
     servers: dict[str, Server] = attrs.field(factory=dict)
+    calls: dict[str, Server] = attrs.field(factory=dict)  #: the same, for gRPC
     asked: list[str] = attrs.field(factory=list)
     undone: list[tuple[str, str]] = attrs.field(factory=list)
     config: str = ""
@@ -63,7 +64,8 @@ class FakeHAProxy:
             if line.startswith("    server "):
                 _word, name, address, *more = line.split()
                 host, _colon, port = address.partition(":")
-                self.servers[name] = Server(host, port, "maint" if more else "ready")
+                for servers in (self.servers, self.calls):
+                    servers[name] = Server(host, port, "maint" if more else "ready")
         return object()
 
     async def until_answering(self, _child: object) -> None: ...
@@ -89,18 +91,20 @@ class FakeHAProxy:
     def _answer(self, words: list[str]) -> str:
         if words[:3] == ["show", "servers", "conn"]:
             rows = [
-                f"app/{name} 3/1 {s.address} {s.port} - 600000 {s.used} 1 0 0 0 -1 0"
-                for name, s in self.servers.items()
+                f"{backend}/{name} 3/1 {s.address} {s.port} - 600000 {s.used} 1 0 0 0 -1 0"
+                for backend, servers in (("app", self.servers), ("calls", self.calls))
+                for name, s in servers.items()
             ]
             return "\n".join(["# bkname/svname bkid/svid addr port - …", *rows, ""])
-        name = words[2].removeprefix("app/")
+        backend, _slash, name = words[2].partition("/")
+        servers = self.servers if backend == "app" else self.calls
         if words[:2] == ["add", "server"]:
-            if name in self.servers:
+            if name in servers:
                 return "Already exists a server with the same name in backend."
             host, _colon, port = words[3].partition(":")
-            self.servers[name] = Server(host, port, "maint")
+            servers[name] = Server(host, port, "maint")
             return "New server registered."
-        server = self.servers.get(name)
+        server = servers.get(name)
         if server is None:
             return "No such server."
         if words[:2] == ["del", "server"]:
@@ -108,7 +112,7 @@ class FakeHAProxy:
                 return "Only servers in maintenance mode can be deleted."
             if server.used or server.attached:
                 return "Server still has connections attached to it, cannot remove it."
-            del self.servers[name]
+            del servers[name]
             return "Server deleted."
         if words[:2] == ["enable", "server"]:
             server.state = "ready"
@@ -147,7 +151,8 @@ class Scene:
 
     def configured(self) -> list[str]:
         """Return the addresses in the configuration."""
-        lines = [line.split() for line in self.haproxy.config.splitlines() if line.startswith("    server ")]
+        app = self.haproxy.config.partition("\nbackend calls")[0]
+        lines = [line.split() for line in app.splitlines() if line.startswith("    server ")]
         return [line[2] for line in lines if " ".join(line[2:]) != FREE]
 
 

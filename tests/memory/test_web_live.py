@@ -19,7 +19,7 @@ from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.loss import Loss
 from proxyreload.plan.scenario import watching
 from proxyreload.plan.settings import LoadSettings, Settings, Target
-from proxyreload.plan.traffic import Group
+from proxyreload.plan.traffic import Group, group
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 from proxyreload.proxy.registry import Choice
 from proxyreload.system.clock import NS_PER_MS, ns
@@ -303,10 +303,11 @@ def test_some_clients_of_each_kind_are_drawn() -> None:
 
 def test_a_kind_that_a_mechanism_cannot_carry_has_no_strip_and_no_numbers() -> None:
     mechanism = Mechanism("quick", "", Mock(), carries_not={"idle": "it is deaf"})
-    idle, post = (Group(kind_named(name), 2, mixed=True) for name in ("idle", "post"))
+    idle, post = (attrs.evolve(group(kind_named(name), 2), mixed=True) for name in ("idle", "post"))
     choice = Choice(ProxyPlugin("fake", None, (mechanism,)), mechanism)
     load = LoadSettings(clients=1, groups=(idle, post))
     settings = Settings(Target.front(8080), watching(None), choice, load)
+    assert settings.left_out == {"idle": "it is deaf"}
     assert lanes(settings.everyone) == {0: "get 0", 1: "post 1", 2: "post 2"}
     assert list(kinds(settings.everyone)) == ["get", "post"]
 
