@@ -60,7 +60,9 @@ class HTTP2Connection(Protocol):
         self._under_way: dict[int, Pending] = {}  # by stream
         self._stream_of: dict[Pending, int] = {}
         self._queue: list[tuple[bytes, Pending]] = []  # to be written
-        self._unwritten: list[bytes] = []  # of what HTTP/2 itself has to say
+        # Of what HTTP/2 itself has to say; its preface goes out with the first request: before the handshake of TLS is
+        # over Twisted would keep it for later, and let that overtake it.
+        self._unwritten: list[bytes] = [self._http2.begin()]
         self._silenced = False
         self._going = False  # a GOAWAY has come
         self._working = False  # on what was read: what is to be written waits until that is done
@@ -93,7 +95,7 @@ class HTTP2Connection(Protocol):
     # The transport's side.
 
     def connectionMade(self) -> None:
-        """Learn the local port, and the way to the socket, and begin."""
+        """Learn the local port, and the way to the socket."""
         transport: Any = self.transport
         self.connect_ns = self._clock_ns() - self._started_ns
         transport.setTcpNoDelay(True)
@@ -102,7 +104,6 @@ class HTTP2Connection(Protocol):
         get_handle = getattr(transport.transport if secure else transport, "getHandle", None)
         if get_handle is not None:
             self._meet(get_handle(), secure=secure)
-        self._write(self._http2.begin())
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""

@@ -36,6 +36,7 @@ STATUS_LINE = re.compile(
     r"front changed: (?P<front>\d+) back changed: (?P<back>\d+)"
 )
 #: Of an answer, and of a session.
+TURNED_AWAY = "turned away"
 SUCCESSES = ("200", "101")
 #: A line of the log that shows traffic.
 TRAFFIC = r"client \d+ .* 200$"
@@ -87,7 +88,7 @@ def recount(rows: Iterable[Row], clients: int | None = None) -> Counts:
     for row in rows:
         if row.status in SUCCESSES:
             success += 1
-        else:
+        elif row.failure != TURNED_AWAY:
             failure += 1
         if row.client < first_other and row.connection:
             front_changed += connections.get(row.client, row.connection) != row.connection
@@ -168,16 +169,26 @@ class Result:
         )
         assert summary["exchanges"] == len(rows)
         failures: dict[str, int] = {}
+        several = {each["kind"] for each in self.run_json["traffic"] if each.get("streams")}
         following: dict[int, tuple[int, int]] = {}
         for row in rows:
             assert (row.failure == "") == (row.status in SUCCESSES)
-            if row.failure:
+            if row.failure and row.failure != TURNED_AWAY:
                 failures[row.failure] = failures.get(row.failure, 0) + 1
+            if row.kind in several:
+                continue
             request, earliest = following.get(row.client, (0, 0))
             assert row.request == request, f"client {row.client}: request {row.request} follows {request - 1}"
             assert row.time >= earliest, f"client {row.client}: request {row.request} ended before the one before it"
             following[row.client] = (request + 1, row.time)
+        for kind in several:  # in no order, and each once
+            by_client: dict[int, list[int]] = {}
+            for row in rows:
+                if row.kind == kind:
+                    by_client.setdefault(row.client, []).append(row.request)
+            assert all(sorted(numbers) == list(range(len(numbers))) for numbers in by_client.values())
         assert summary["failures"] == failures
+        assert summary["turned_away"] == sum(row.failure == TURNED_AWAY for row in rows)
         assert self.run_json["summary"]["exit_status"] == EXIT_STATUS[summary["verdict"]]
 
 

@@ -1,0 +1,133 @@
+"""What changes of real proxies do to HTTP/2: what is told to go, what is turned away, and what was promised."""
+
+import csv
+
+import pytest
+
+from .command import Place, Result
+from .mechanisms import assert_whole
+from .proxies import SOZU
+
+pytestmark = pytest.mark.real
+
+CLIENTS, STREAMS = 6, 5
+#: Some requests are always under way, 20 ms away, when the change is made; the aimed send on all streams at the sign.
+SCENARIO = """\
+duration = {duration}
+backends = [0, 1]
+[[traffic]]
+kind = "{kind}"
+clients = {clients}
+streams = {streams}
+rtt = 20
+[[step]]
+at = 1
+{first}
+[[step]]
+at = 3
+{second}
+"""
+RELOADS, UPGRADES, REPLACED = ("reload = true",) * 2, ("upgrade = true",) * 2, ("add = 2", "remove = 0")
+QUIET = ("--clients", "1", "--rate", "20", "--stop-removed", "never")
+LARGEST = 2**31 - 1
+
+
+def changed(
+    place: Place,
+    mechanism: str,
+    changes: tuple[str, str] = RELOADS,
+    *words: str,
+    duration: float = 5.0,
+    kind: str = "h2",
+) -> Result:
+    """Run HTTP/2 clients through two changes."""
+    first, second = changes
+    text = SCENARIO.format(duration=duration, kind=kind, clients=CLIENTS, streams=STREAMS, first=first, second=second)
+    result = place.run(
+        *("--plugin", mechanism, "--scenario", place.write("streams.toml", text)), *QUIET, *words, *place.ports
+    )
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == [None, None]
+    return result
+
+
+def last_streams(result: Result) -> dict[tuple[int, int], list[int]]:
+    """Return the last streams of the GOAWAYs, by client and its connection."""
+    told: dict[tuple[int, int], list[int]] = {}
+    for each in result.summary["goaways"]:
+        told.setdefault((each["client"], each["connection"]), []).append(each["last_stream"])
+        assert each["code"] == "NO_ERROR"
+    return told
+
+
+def assert_nothing_lost(result: Result) -> None:
+    """Check that every request was answered, or turned away and not carried out."""
+    told = result.summary["kinds"]["h2"]
+    assert told["failures"] == {}
+    assert told["verdict"] in ("seamless", "graceful")
+    assert {fate for fate, number in told["ledger"].items() if number} <= {"answered_once", "lost_never_arrived"}
+    assert told["ledger"]["lost_never_arrived"] == told["turned_away"]
+
+
+def test_haproxys_reload_says_goaway_once_and_serves_what_comes_all_the_same(place: Place) -> None:
+    result = changed(place, "haproxy:reload")
+    assert_nothing_lost(result)
+    assert result.summary["turned_away"] == 0
+    assert set(map(tuple, last_streams(result).values())) == {(LARGEST,)}
+    assert len(last_streams(result)) >= CLIENTS
+
+
+def test_nginxs_reload_turns_away_what_is_on_its_way_and_keeps_its_promise(place: Place) -> None:
+    result = changed(place, "nginx:reload")
+    assert_nothing_lost(result)
+    assert result.summary["turned_away"] > 0
+    rows = [row for row in result.rows if row.failure == "turned away"]
+    assert len(rows) == result.summary["turned_away"]
+    assert {row.kind for row in rows} == {"h2"}
+    assert all(len(last) == 1 and last[0] < LARGEST for last in last_streams(result).values())
+    with (place.folder / "losses.csv").open(encoding="utf-8", newline="") as file:
+        told = [loss for loss in csv.DictReader(file) if loss["kind"] == "h2"]
+    assert len(told) == len(rows)
+    assert {loss["cause"] for loss in told} == {"turned away"}
+    assert all("above the last stream: GOAWAY NO_ERROR" in loss["evidence"] for loss in told)
+
+
+def test_caddys_load_does_likewise(place: Place) -> None:
+    result = changed(place, "caddy:load")
+    assert_nothing_lost(result)
+    assert all(last[-1] < LARGEST for last in last_streams(result).values())
+
+
+def test_envoys_hot_restart_says_the_pair(place: Place) -> None:
+    result = changed(place, "envoy:hot-restart", duration=8)
+    told = last_streams(result)
+    assert all(last[0] == LARGEST for last in told.values())
+    assert result.summary["kinds"]["h2"]["turned_away"] == 0
+
+
+@pytest.mark.parametrize("mechanism", ["haproxy:runtime", "traefik:file", "envoy:file"])
+def test_what_changes_in_the_running_process_tells_nobody_to_go(place: Place, mechanism: str) -> None:
+    result = changed(place, mechanism, REPLACED)
+    assert_nothing_lost(result)
+    assert result.summary["goaways"] == []
+
+
+@pytest.mark.parametrize("proxy", [SOZU])
+def test_sozus_upgrade_refuses_streams_that_no_backend_has_seen(place: Place, proxy: str) -> None:
+    result = changed(place, f"{proxy}:upgrade", UPGRADES, "--tls", duration=8)
+    assert_nothing_lost(result)
+    assert all(last[0] == LARGEST for last in last_streams(result).values())
+
+
+def test_over_tls_it_is_agreed_on_and_the_same(place: Place) -> None:
+    result = changed(place, "haproxy:reload", RELOADS, "--tls")
+    assert_nothing_lost(result)
+    assert set(map(tuple, last_streams(result).values())) == {(LARGEST,)}
+
+
+def test_aimed_streams_meet_what_a_goaway_does_not_cover(place: Place) -> None:
+    result = changed(place, "nginx:reload", kind="aimed")
+    told = result.summary["kinds"]["aimed"]
+    assert told["exchanges"] > 2 * STREAMS
+    assert sum(told["failures"].values()) + told["turned_away"] > 0
+    assert told["ledger"]["lost_executed"] == 0
