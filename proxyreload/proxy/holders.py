@@ -9,15 +9,20 @@ import psutil
 
 from proxyreload.history.events import Held, Holding
 from proxyreload.proxy.tree import strangers
+from proxyreload.proxy.watchdog import is_guard
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.tcptable import inodes, peers
 
 
 def processes() -> list[int]:
     """Return the pids of all processes of proxies that this program has started, old ones too; none if none is told."""
+    found: list[int] = []
     with suppress(OSError, psutil.Error):  # no descriptor is left for it, say: it is not worth a run
-        return [process.pid for process in strangers()]
-    return []
+        for process in strangers():
+            with suppress(psutil.Error):
+                if not is_guard(process):
+                    found.append(process.pid)
+    return found
 
 
 def lives(pid: int) -> bool:

@@ -62,6 +62,11 @@ class Watchdog:
         self._process.communicate()
 
 
+def is_guard(process: psutil.Process) -> bool:
+    """Whether this is a guard, and no process of a proxy; raises `psutil.Error` of one that is gone."""
+    return _NAME in process.cmdline()
+
+
 def leave_at_once() -> NoReturn:
     """End this program, wherever it is: its processes are killed, what they leave behind is the guards' to remove.
 
@@ -70,7 +75,7 @@ def leave_at_once() -> NoReturn:
     with suppress(psutil.Error):
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
-                if _NAME not in process.cmdline():
+                if not is_guard(process):
                     process.kill()
     if sys.stdout is not None and os.isatty(1):
         put(1, _SHOW_CURSOR)

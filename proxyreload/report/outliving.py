@@ -1,5 +1,6 @@
 """What lives long: messages of a session, old processes of the proxy with those who are on them, drains."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -8,6 +9,7 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from proxyreload.record.livedon import PaceTold
 from proxyreload.report.batches import UNKNOWN, Integers
 from proxyreload.report.connections import FrontConnections
 from proxyreload.report.figures import US_PER_S, draw_windows, hover, label_ticks, time_figure
@@ -22,6 +24,8 @@ _BAND = (0.03, 0.17)
 #: Slices of messages in one figure, and how light one is in which nothing came.
 _SLICES_AT_MOST = 3_000
 _LIGHTEST = 0.75
+#: A slice holds so many messages on average.
+_MESSAGES_AT_LEAST = 5
 #: Rows of what lived on, those that did so the longest; a drain is one from here on.
 _ROWS_AT_MOST = 24
 _WORTH_A_ROW_US = 100_000
@@ -74,7 +78,7 @@ def draw_holders(
 def draw_paces(drawn: figure, story: Story, place: Mapping[int, int], half: float) -> None:
     """Make the strips of long exchanges lighter where few of their messages came."""
     record = story.record
-    told = [pace for pace in record.paces if pace.client in place] if record is not None else []
+    told = [_widened(pace) for pace in record.paces if pace.client in place] if record is not None else []
     most = max((max(pace.messages, default=0) / pace.slice_us for pace in told), default=0.0)
     columns: dict[str, list[float]] = {name: [] for name in ("left", "right", "top", "bottom", "alpha")}
     for pace in told:
@@ -95,6 +99,14 @@ def draw_paces(drawn: figure, story: Story, place: Mapping[int, int], half: floa
         drawn.quad(
             "left", "right", "top", "bottom", source=source, fill_color="#ffffff", fill_alpha="alpha", line_color=None
         )
+
+
+def _widened(pace: PaceTold) -> PaceTold:
+    """Return it in slices so wide that their numbers mean something."""
+    messages, total = pace.messages, sum(pace.messages)
+    wide = max(1, math.ceil(_MESSAGES_AT_LEAST * len(messages) / max(1, total)))
+    sums = tuple(sum(messages[begin : begin + wide]) for begin in range(0, len(messages), wide))
+    return attrs.evolve(pace, slice_us=pace.slice_us * wide, messages=sums)
 
 
 def has_paces(story: Story, clients: Sequence[int]) -> bool:
