@@ -102,7 +102,13 @@ class HTTP2Connection(Protocol):
         get_handle = getattr(transport.transport if secure else transport, "getHandle", None)
         if get_handle is not None:
             self._meet(get_handle(), secure=secure)
-        self._write(self._http2.begin())
+        begin = self._http2.begin()
+        if secure:
+            # With the first request: Twisted holds back what is written during the handshake, and what is written in
+            # the very moment of its end would come before that.
+            self._unwritten.append(begin)
+        else:
+            self._write(begin)
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
