@@ -74,7 +74,7 @@ def haproxy(folder: Path, backends: Sequence[int], *cores: int) -> Iterator[int]
 
     port = free_ports()
     servers = "\n".join(f"    server b{number} {HOST}:{backend}" for number, backend in enumerate(backends))
-    text = CONFIG.format(front=f"{HOST}:{port}", timeout="60s", options="", pool=POOL, servers=servers)
+    text = CONFIG.format(front=f"{HOST}:{port}", timeout="60s", options="", pool=POOL, servers=servers, tls="")
     config = folder / "haproxy.cfg"
     config.write_text(text, "utf-8")
     with serving(pinned([haproxy_program(), "-db", "-f", str(config)], *cores), port, folder):
