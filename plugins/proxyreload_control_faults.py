@@ -78,6 +78,7 @@ class Fault:
     on_new: bool = False  #: on a connection that has carried nothing yet
     at_rest: str = ""  #: what happens then
     outage: bool = False  #: nobody listens, or (a connect timeout) accepts
+    crossed: "Fault | None" = None  #: what it is where the client had sent something before it heard of it
 
 
 @attrs.frozen
@@ -234,7 +235,14 @@ _WEBSOCKET = [
     *_messages("out of order", swap, failures.MESSAGE_OUT_OF_ORDER),
     *_messages("changed", spoil, failures.WRONG_BODY),
     Fault("closed in place of an echo", OperatedSession, failures.CLOSED_MID_SESSION, surgery=_frame(hang_up)),
-    Fault("closed, announced", Farewell, ending=Ending.ANNOUNCED, bytes=_UNITS, rest_s=_FAREWELL_S),
+    Fault(
+        "closed, announced",
+        Farewell,
+        ending=Ending.ANNOUNCED,
+        bytes=_UNITS,
+        rest_s=_FAREWELL_S,
+        crossed=Fault("closed, and crossed", Farewell, failures.CLOSED_MID_SESSION),
+    ),
 ]
 
 

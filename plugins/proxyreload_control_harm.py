@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from proxyreload.proxy.upstream import Upstream
@@ -281,9 +282,31 @@ class OtherTrailers(Harmed):
 
 
 class Farewell(Harmed):
-    """A close frame of the proxy's own comes when some messages have been echoed, and none is unanswered."""
+    """A close frame of the proxy's own comes when some messages have been echoed, and none is unanswered.
+
+    But on a busy machine its client may send another before it has heard of that: whichever came first is told by what
+    the client says next.
+    """
 
     _waits = False
+    _said = 0  # behind how many frames of the client's, 0: not yet
+
+    def piece_came(self, data: bytes) -> None:
+        """Pass it on, or see whether it answers the close frame."""
+        if not self._said:
+            super().piece_came(data)
+            return
+        self.there.take(data)
+        more = self.there.whole - self._said
+        if not more or self.over:
+            return
+        if not self.there.closed or more > 1:
+            crossed = self.planned.fault.crossed
+            assert crossed is not None  # noqa: S101
+            self.planned = attrs.evolve(self.planned, fault=crossed)
+            self.stop(lambda _front: None, EXECUTED)
+        else:
+            self.stop(lambda _front: None, ANSWERED_ONCE)
 
     def answer_piece_came(self, data: bytes) -> None:
         """Pass it on, and close a little later."""
@@ -297,14 +320,15 @@ class Farewell(Harmed):
         reactor.callLater(self.planned.fault.rest_s, self._close)
 
     def _close(self) -> None:
-        if self.over or self.there.closed:
+        if self.over or self._said or self.there.closed:
             return
         front = self.front
         assert isinstance(front, Front)  # noqa: S101
         if self.there.whole != self.back_again.whole or not front.quiet:
             self._wait()
         else:
-            self.stop(lambda front: front.say_now(GOING_AWAY), ANSWERED_ONCE)
+            self._said = self.there.whole
+            front.say_now(GOING_AWAY)
 
 
 class Swapped(Harmed):

@@ -120,7 +120,8 @@ class Dialogue(Client):
         here_ns = self._said_ns if self._reading_on is None else self.clock_ns()
         here_ns = pending.switched_ns or here_ns
         latest_ns = max(since_ns, pending.heard_ns, here_ns) + ns(self.end.quiet_s)
-        return min(latest_ns, max(since_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s)))
+        begun_ns = pending.switched_ns or pending.written_ns
+        return min(latest_ns, max(since_ns, begun_ns + WHOLE_FACTOR * ns(self.end.lasts_s)))
 
     def _record(
         self,

@@ -51,7 +51,7 @@ _TRAFFIC: tuple[tuple[str, int, Mapping[str, object], float], ...] = (
     ("stream", 6, {"every": 0.02, "length": 0.3}, 0.0),
     ("upload", 6, {"every": 0.02, "length": 0.3}, 0.0),
     # As long as they may have to wait for an outage that is meant for another.
-    ("websocket", 8, {"every": 0.02, "length": 1.0}, 0.0),
+    ("websocket", 8, {"every": 0.1, "length": 1.5}, 0.0),
 )
 
 
