@@ -45,7 +45,8 @@ def test_the_tests_in_memory_pass_on_it(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip: list[str | Path] = [tmp_path / "venv" / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:"]
     # Of the extra "ads" without the proxy that is its other part.
-    subprocess.run([*pip, f"{wheel}[report,web]", "grpcio", "pytest", "pytest-xdist", "hypothesis"], check=True)
+    others = ("h2", "websockets", "wsproto", "grpcio", "pytest", "pytest-xdist", "hypothesis")
+    subprocess.run([*pip, f"{wheel}[report,web]", *others], check=True)
     tests = shutil.copytree(CHECKOUT / "tests" / "memory", tmp_path / "tests" / "memory")
     words: list[str | Path] = [
         tmp_path / "venv" / "bin" / "python",
