@@ -22,8 +22,7 @@ from zope.interface import implementer
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.interfaces import IConnectionOwner
 from proxyreload.errors import UsageError
-from proxyreload.history.events import Shown
-from proxyreload.history.failures import UNCLEAN
+from proxyreload.history.events import UNCLEAN, Shown
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.untrusted import printable

@@ -140,6 +140,8 @@ class Ending(Enum):
 
 #: How a connection can have ended beyond its `Ending`: HTTP/2 (RFC 9113, 6.8), WebSocket (RFC 6455, 5.5.1), TCP.
 GOAWAY, CLOSE_FRAME, RESET = "goaway", "close frame", "reset"
+#: What is odd about an end over TLS that a FIN brought alone (RFC 8446, 6.1).
+UNCLEAN = "without close_notify"
 
 
 @attrs.frozen

@@ -46,9 +46,6 @@ ABORTED: Final = "aborted"
 MID_SESSION: Final = (CLOSED_MID_SESSION, RESET_MID_SESSION)
 MESSAGES: Final = (MESSAGE_LOST, MESSAGE_REPEATED, MESSAGE_OUT_OF_ORDER)
 
-#: What is odd about an end over TLS that a FIN brought alone (RFC 8446, 6.1).
-UNCLEAN: Final = "without close_notify"
-
 #: The keep-alive race.
 RACES: Final = frozenset({RESET_REUSED, CLOSED_REUSED})
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from proxyreload.history.events import CutExchange, Said
-from proxyreload.history.failures import MESSAGES, MID_SESSION, STREAM_RESET, TURNED_AWAY, UNCLEAN
+from proxyreload.history.events import UNCLEAN, CutExchange, Said
+from proxyreload.history.failures import MESSAGES, MID_SESSION, STREAM_RESET, TURNED_AWAY
 from proxyreload.ledger.cause import Evidence
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 

@@ -12,6 +12,7 @@ import attrs
 
 from proxyreload.history.events import (
     ROTATE,
+    UNCLEAN,
     Arrival,
     BackClosed,
     BackendKilled,
@@ -45,7 +46,6 @@ from proxyreload.history.events import (
     Unproved,
     WentAway,
 )
-from proxyreload.history.failures import UNCLEAN
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.ledger import Ledger

@@ -17,7 +17,7 @@ from proxyreload.client.interfaces import IConnection
 from proxyreload.client.pending import Pending
 from proxyreload.client.tls import TLSConnection, Trust, trusting, unverified
 from proxyreload.history import failures
-from proxyreload.history.events import Ending
+from proxyreload.history.events import UNCLEAN, Ending
 from proxyreload.system.clock import ns
 
 from .authority import server_context
@@ -144,7 +144,7 @@ def test_a_request_that_crosses_the_end_is_written_all_the_same_and_lost(far: Fa
     assert far.owner.failures == []
     far.goes_on(0.125)
     assert far.owner.failures == [failures.CLOSED_REUSED]
-    assert (failures.UNCLEAN in far.owner.heard[-1][2]) is not notify
+    assert (UNCLEAN in far.owner.heard[-1][2]) is not notify
     assert far.transport.value() == b""
     assert not far.transport.disconnecting
     far.time.advance(0.25)

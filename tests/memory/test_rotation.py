@@ -2,9 +2,8 @@
 
 import pytest
 
-from proxyreload.history import failures
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Ending, FrontClosed, FrontSecured, Phase, Shown, Started
+from proxyreload.history.events import UNCLEAN, Ending, FrontClosed, FrontSecured, Phase, Shown, Started
 from proxyreload.record.runfile import change_as_run
 from proxyreload.system.clock import ns
 from proxyreload.terminal.summary import summary_lines
@@ -54,7 +53,7 @@ def test_certificates_are_counted_and_numbered_as_they_come(watched: Watched) ->
     secured(watched, 1, "b")
     secured(watched, 1, "a", resumed=True)
     at_ns = START_NS + ns(2)
-    for unclean in (failures.UNCLEAN, "", f"reset, {failures.UNCLEAN}"):
+    for unclean in (UNCLEAN, "", f"reset, {UNCLEAN}"):
         watched.bus.publish(FrontClosed(0, 0, 40000, 1, Ending.IDLE, at_ns, probe=False, message=unclean))
     assert certificates.as_run() == {
         "full": 2,

@@ -13,7 +13,7 @@ from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.outcome import connection_failure
 from proxyreload.client.tls import Trust, over_tls, trusting, unverified
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, Shown
+from proxyreload.history.events import UNCLEAN, Ending, Shown
 from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target, TlsSettings
 from proxyreload.run.encryption import Encryption
@@ -198,7 +198,7 @@ def test_an_end_at_rest_is_one_with_close_notify_or_without(*, notified: bool) -
     if notified:
         ends.notifies()
     ends.finishes()
-    told = "" if notified else failures.UNCLEAN
+    told = "" if notified else UNCLEAN
     assert ends.secured._owner.heard[-1] == ("closed", Ending.IDLE.value, told)  # type: ignore[attr-defined]
 
 

@@ -31,6 +31,9 @@ gap = [1.7, 2]
 [[step]]
 at = 1.6
 rotate = true
+
+[[step]]
+pause = 2.8
 """
 CLOSED, ANNOUNCED, STAY = {"idle"}, {"announced"}, set[str]()
 #: Whether the clients of `fresh` go on with their sessions of before, and what becomes of connections that rest.
@@ -132,7 +135,8 @@ def test_a_new_certificate_is_shown(place: Place, mechanism: str, resumed: bool 
         # Who has a session either goes on with it and never sees another certificate, or is shown the new one.
         assert (second["full"] == 0) is resumed
         assert certificate["old_resumed"] > 0 or not resumed
-    assert set(change["kinds"]["idle"]["front_closed"]) == resting
+    # One that had just asked may have been told.
+    assert resting <= set(change["kinds"]["idle"]["front_closed"]) <= resting | (ANNOUNCED if resting else STAY)
     assert result.summary["tls"]["without_close_notify"] == 0
 
 
@@ -146,7 +150,7 @@ def test_sozu_upgrades_with_the_certificate_of_before(place: Place) -> None:
     result = kept(
         place, begun(place, "sozu:upgrade"), "certificate replace over the command socket, as in sozu:runtime"
     )
-    assert set(result.changes[0]["kinds"]["idle"]["front_closed"]) == CLOSED
+    assert set(result.changes[0]["kinds"]["idle"]["front_closed"]) >= CLOSED
 
 
 def kept(place: Place, session: Session, helps: str) -> Result:
