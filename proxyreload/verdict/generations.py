@@ -47,7 +47,7 @@ class Generations:
                 if number:
                     self.all[number - 1].replaced_ns = event.at_ns
             if event.living is not None:
-                for generation in self.all:
+                for generation in self.all[: event.newest + 1]:  # of a later one a look that took long knows nothing
                     if generation.number not in event.living and not generation.until_ns:
                         generation.until_ns = event.at_ns
             self._note_holders(event, kind_of)

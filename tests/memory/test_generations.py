@@ -90,6 +90,12 @@ def test_so_many_looks_are_kept() -> None:
     assert len(generations.all[0].on_it) == LOOKS_KEPT
 
 
+def test_a_look_that_took_long_knows_nothing_of_what_began_meanwhile() -> None:
+    late = held(2.3, 0, {0}, {2: 0})
+    old, new = observed_of(*RELOAD[:4], late, *RELOAD[4:]).generations.all
+    assert (old.until_ns, new.until_ns) == (at(5.1), 0)
+
+
 # Looking.
 
 
