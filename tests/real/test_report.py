@@ -148,7 +148,7 @@ def test_the_kinds_of_traffic_are_shown_apart(place: Place, shown: Browser) -> N
     }
     for change, cells in zip(run["changes"], shown.table("table.changes"), strict=True):
         aimed = sum(change["kinds"]["aimed"]["failures"].values())
-        assert cells[6:8] == [str(sum(change["failures"].values()) - aimed), str(aimed)]
+        assert cells[7:9] == [str(sum(change["failures"].values()) - aimed), str(aimed)]
     titles = shown.ask("return [...document.querySelectorAll('figure[id^=front] h3')].map((head) => head.textContent)")
     assert [title.partition(":")[0].partition(",")[0] for title in titles] == [
         f"Connections of {kind}" for kind in ("get", "get", "idle", "aimed", "stream", "fresh")
@@ -169,8 +169,10 @@ def test_figures_on_the_page_are_the_run_files(page: Browser, job: Result) -> No
     for told, cells in zip(job.changes, page.table("table.changes"), strict=True):
         applied, seen = (f"{(told[key] - told['requested_us']) / 1000:.1f}" for key in ("applied_us", "effective_us"))
         assert cells[0].startswith(f"{told['number']}: {told['action']} backend {told['instance']}")
-        assert cells[2:7] == [
-            *(f"{told['requested_us'] / S:.3f}", applied, seen),
+        drain = told["drained"]
+        drained = f"{(drain['at_us'] - told['requested_us']) / 1000:.1f}" if drain is not None else "\N{EN DASH}"
+        assert cells[2:8] == [
+            *(f"{told['requested_us'] / S:.3f}", applied, seen, drained),
             *(f"{told['exchanges']:,}", str(sum(told["failures"].values()))),
         ]
     latencies = {name: cells for name, *cells in page.table("table.latencies")}
