@@ -28,7 +28,7 @@ def called(place: Place, proxy: str, setting: Setting, duration: int) -> Result:
     path = place.write("calls.toml", CALLS.format(duration=duration))
     with running(place, proxy, setting, STARTS[proxy]):
         backends = ("--backends", "2", "--first-port", str(place.first_port))
-        result = place.run(place.front, "--scenario", path, "--clients", "1", "--rate", "20", *backends)
+        result = place.run(place.front, "--scenario", path, "--clients", "1", "--rate", "20", "--h2c", *backends)
     assert result.stderr == ""
     return result
 
