@@ -51,6 +51,7 @@ from proxyreload_control_faults import (
 from proxyreload_control_harm import Harmed, Watched
 from proxyreload_control_proxy import OUTAGE_S, Front, Passing, Runtime, pause
 from proxyreload_control_streams import Stream, StreamsFront
+from proxyreload_control_tls import SecuredRuntime, Stays
 
 #: How many requests there are between two faults, and how often each of them comes: of many, and of others.
 MANY_GAP, GAP = (100, 900), (1, 6)
@@ -421,7 +422,7 @@ def interpreter() -> str:
     return sys.executable
 
 
-CANNOT = {TLS: "it is there to test the instrument by, in the clear"}
+CANNOT = {TLS: "what it does to its clients it does to plain sockets"}
 
 #: Beyond HTTP/1.1.
 CARRIES = ("HTTP/2", "gRPC", "WebSocket")
@@ -431,7 +432,8 @@ plugin = ProxyPlugin(
     binary=Binary("control", how_to_get="it is part of proxyreload", packaged=interpreter),
     mechanisms=carrying(
         CARRIES,
-        Mechanism("runtime", "proxyreload's own small proxy, honest", Runtime, cannot=CANNOT),
+        Mechanism("runtime", "proxyreload's own small proxy, honest", SecuredRuntime),
+        Mechanism("stays", "the same, but that it never shows another certificate, and says that it does", Stays),
         Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults, cannot=CANNOT),
     ),
     testing=True,

@@ -9,7 +9,7 @@ import httptools
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -49,7 +49,10 @@ class Front(Protocol):
             transport: Any = self.transport
             self.proxy.fronts.discard(self)
             streams = StreamsFront(self.proxy)
-            transport.protocol = streams
+            if hasattr(transport, "wrappedProtocol"):  # TLS is between
+                transport.wrappedProtocol = streams
+            else:
+                transport.protocol = streams
             streams.makeConnection(transport)
             streams.dataReceived(data)
             return
@@ -393,8 +396,12 @@ class Runtime:
         """Open the front port."""
         workspace: Any = self.workspace
         self.port = workspace.reactor.listenTCP(
-            workspace.front_port, Fronts(self), backlog=128, interface=workspace.front_host
+            workspace.front_port, self.taking(), backlog=128, interface=workspace.front_host
         )
+
+    def taking(self) -> IProtocolFactory:
+        """Return what makes the clients' connections."""
+        return Fronts(self)
 
     def next_upstream(self) -> Upstream:
         """Return the backend whose turn it is."""

@@ -16,15 +16,16 @@ from twisted.python.failure import Failure
 from proxyreload.cli.base import Options
 from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.errors import ExitStatus, StartError
+from proxyreload.history.events import ROTATE
 from proxyreload.ledger.fate import Fate
 from proxyreload.plan.scenario import Scenario, Step
-from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target
+from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.plan.traffic import Group
 from proxyreload.proxy.interfaces import Sender
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.run.run import Run
-from proxyreload.run.selftest import Finding, SelfTest, execute
+from proxyreload.run.selftest import Course, Finding, SelfTest
 from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.defect import in_a_line
@@ -53,7 +54,10 @@ _TRAFFIC: tuple[tuple[str, int, Mapping[str, object], float], ...] = (
     # As long as they may have to wait for an outage that is meant for another.
     ("websocket", 8, {"every": 0.1, "length": 1.5}, 0.0),
 )
-
+#: Over TLS: who connects anew, and who stays.
+_OVER_TLS: tuple[tuple[str, int, Mapping[str, object], float], ...] = (("fresh", 1, {}, 0.0), ("h2", 1, {}, 0.0))
+#: When another certificate is put in place, and how often the probe looks: it is to take no longer than it must.
+_ROTATED_AT_S, _LOOKS_PER_S = 0.3, 25.0
 
 _ANNOUNCEMENT = "injecting every kind of fault into every kind of traffic; this takes about half a minute"
 
@@ -68,7 +72,8 @@ class SelfTestOptions(Options):
         "way; a connection closed at rest; a WebSocket cut, or closed with a message unanswered; a request repeated, "
         "or made up), a known number of times. Compares that "
         "with what the instrument found, by kind and failure, and what became of every request with its ledger of "
-        "fates. Exit status: 0 if it found every one and no other, 3 if not."
+        "fates. Then two of its proxies speak TLS: one takes another certificate, one says so and never shows it. "
+        "Exit status: 0 if it found every one and no other, 3 if not."
     )
     examples = ("proxyreload selftest --exchanges 20000",)
     optParameters = [  # noqa: RUF012
@@ -94,7 +99,10 @@ def run_selftest(words: list[str]) -> int:
     outcome: list[SelfTest | Failure] = []
     testing: list[Deferred[None]] = []
     with tempfile.TemporaryDirectory(prefix="proxyreload-selftest-") as folder:
-        run = Run(_settings(options, Path(folder)), reactor, monotonic_ns)
+        root = Path(folder)
+        made = (_settings(options, root), _secured("runtime", options, root), _secured("stays", options, root))
+        faults, shows, stays = (Run(settings, reactor, monotonic_ns) for settings in made)
+        course = Course(faults, shows, stays, exchanges)
 
         def over(result: SelfTest | Failure) -> None:
             outcome.append(result)
@@ -102,11 +110,11 @@ def run_selftest(words: list[str]) -> int:
                 reactor.stop()
 
         def start() -> None:
-            testing.append(Deferred.fromCoroutine(execute(run, exchanges)).addBoth(over))
+            testing.append(Deferred.fromCoroutine(course.execute()).addBoth(over))
 
         def end() -> Deferred[None] | None:
             """Give back what was started, whoever stops the reactor."""
-            run.interrupt()
+            course.interrupt()
             return testing[0] if testing else None
 
         def give_up() -> None:
@@ -115,7 +123,7 @@ def run_selftest(words: list[str]) -> int:
 
         print(_ANNOUNCEMENT, flush=True)  # noqa: T201
         begin_log(lambda error: say(in_a_line(error)))
-        on_signals(reactor, run.interrupt, give_up)
+        on_signals(reactor, course.interrupt, give_up)
         reactor.callWhenRunning(start)
         reactor.addSystemEventTrigger("before", "shutdown", end)
         wait_for_no_thread(reactor)
@@ -133,9 +141,13 @@ def run_selftest(words: list[str]) -> int:
 
 def traffic() -> tuple[Group, ...]:
     """Return who sends what beside the clients of `get`."""
+    return _groups(_TRAFFIC)
+
+
+def _groups(told: Iterable[tuple[str, int, Mapping[str, object], float]]) -> tuple[Group, ...]:
     return tuple(
         Group(kind := kind_named(name), clients, values_of(kind, given.items()), rtt_s=rtt_s)
-        for name, clients, given, rtt_s in _TRAFFIC
+        for name, clients, given, rtt_s in told
     )
 
 
@@ -171,8 +183,28 @@ def _settings(options: Options, folder: Path) -> Settings:
             first_port=bounds.WholeBound(1, 65533).parse("--first-port", options["first-port"]),
             processes=bool(options["backend-processes"]),
         ),
-        files=FileSettings(folder / "data.csv", folder / "run.json", losses=folder / "losses.csv"),
+        files=_files(folder),
     )
+
+
+def _secured(mechanism: str, options: Options, folder: Path) -> Settings:
+    """Return what is asked of an honest proxy over TLS, which has a folder of its own."""
+    plain, own = _settings(options, folder), folder / mechanism
+    own.mkdir()
+    load = LoadSettings(clients=1, groups=_groups(_OVER_TLS), probe_rate_per_s=_LOOKS_PER_S, seed=plain.load.seed)
+    return attrs.evolve(
+        plain,
+        target=Target.front(plain.target.port, tls=True),
+        scenario=Scenario("selftest over TLS", float("inf"), (0, 1), (Step(ROTATE, at_s=_ROTATED_AT_S),)),
+        choice=choose(f"control:{mechanism}"),
+        load=load,
+        tls=TlsSettings(front=True),
+        files=_files(own),
+    )
+
+
+def _files(folder: Path) -> FileSettings:
+    return FileSettings(folder / "data.csv", folder / "run.json", losses=folder / "losses.csv")
 
 
 def _print(test: SelfTest) -> None:
@@ -187,7 +219,11 @@ def _print(test: SelfTest) -> None:
     print()  # noqa: T201
     told = {fate.value: [each for each in test.fates if each.name == fate.value] for fate in Fate}
     _table("fate", {name: findings for name, findings in told.items() if findings})
-    for each in (*test.findings, *test.fates):
+    if test.over_tls:
+        print()  # noqa: T201
+        rotated = sorted({finding.name for finding in test.over_tls})
+        _table("over TLS", {name: [each for each in test.over_tls if each.name == name] for name in rotated})
+    for each in test.all_findings:
         if not each.right:
             print(f"{each.kind}, {each.name}: {each.injected} injected, {each.found} found")  # noqa: T201
     if not test.complete:

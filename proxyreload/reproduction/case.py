@@ -14,7 +14,7 @@ from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import idle_timeout_s
 from proxyreload.record.rundata import Record, Sent
 from proxyreload.reproduction.example import Example, example_of
-from proxyreload.reproduction.knownloss import Among
+from proxyreload.reproduction.knownloss import Among, KnownLoss
 from proxyreload.reproduction.turn import Turn, turn_of
 from proxyreload.reproduction.ways import Way, way_of
 from proxyreload.system import bounds
@@ -68,6 +68,7 @@ def case_of(sources: Sources, among: Among) -> Case:
     again.
     """
     record, loss = sources.record, among.loss
+    _require_spoken(sources, loss)
     killed_s, stopped_s = (_seconds(record, key, bounds.STOP_AFTER_S) for key in ("kill_removed", "stop_removed"))
     leaves_s = stopped_s if killed_s is None else killed_s
     way = way_of(loss, killed=killed_s is not None)
@@ -95,6 +96,24 @@ def case_of(sources: Sources, among: Among) -> Case:
         msg = f"options.first_port: there is no port for backend {max(case.ports)}"
         raise UsageError(msg)
     return case
+
+
+def _require_spoken(sources: Sources, loss: KnownLoss) -> None:
+    """Raise `UsageError` for a loss of what no script speaks: in the clear it would be another one."""
+    if sources.record.url.startswith("https:"):
+        spoken, speaks = "TLS", "speaks in the clear"
+    elif _over_http2(sources, loss):
+        spoken, speaks = f"HTTP/2 (kind {loss.kind})", "speaks HTTP/1.1"
+    else:
+        return
+    msg = f"loss {loss.number} cannot be reproduced yet: it was lost over {spoken}, and a script {speaks}"
+    raise UsageError(msg)
+
+
+def _over_http2(sources: Sources, loss: KnownLoss) -> bool:
+    sent, kind = sources.sent(loss.client), kind_named(loss.kind)
+    told = sent.values.items() if sent is not None and sent.kind == loss.kind else ()
+    return Group(kind, 1, values_of(kind, told)).over_http2
 
 
 def _front_port(record: Record) -> int:

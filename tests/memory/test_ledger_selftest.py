@@ -9,7 +9,7 @@ import pytest
 from proxyreload.ledger.fate import Fate
 from proxyreload.ledger.ledger import Ledger
 from proxyreload.proxy.interfaces import IFaultInjector
-from proxyreload.run.selftest import Finding, SelfTest, compare_fates
+from proxyreload.run.selftest import SHOWN, STAYS, Finding, SelfTest, compare_fates
 from proxyreload.verdict.judgement import Judgement, Verdict
 
 BOOKS = Counter({("get", "answered_once"): 7, ("get", "never_sent"): 1, ("post", "lost_executed"): 2})
@@ -52,9 +52,11 @@ def test_a_fate_that_was_not_found_is_told() -> None:
         ({}, True),
         ({"fates": (Finding("post", "answered_twice", 1, 0), Finding("post", "answered_once", 6, 7))}, False),
         ({"findings": (Finding("post", "timeout", 1, 0),)}, False),
+        ({"over_tls": (Finding("rotate", STAYS, 1, 1),)}, True),
+        ({"over_tls": (Finding("rotate", SHOWN, 0, 1), Finding("rotate", STAYS, 1, 0))}, False),
         ({"complete": False}, False),
     ],
-    ids=["all right", "a fate is not", "a failure is not", "not complete"],
+    ids=["all right", "a fate is not", "a failure is not", "it stays", "it does not stay", "not complete"],
 )
 def test_it_is_exact_if_failures_and_fates_are(overrides: dict[str, Any], *, exact: bool) -> None:
     assert outcome(**overrides).exact is exact

@@ -335,6 +335,19 @@ def test_an_upgrade(tmp_path: Path) -> None:
     assert text == "change 1 cannot be reproduced yet: a script can add, remove, reload, not upgrade"
 
 
+def test_over_tls(tmp_path: Path) -> None:
+    text = refused(tmp_path, content={**RUN, "url": "https://proxyreload.test:8080/"})
+    assert text == "loss 1 cannot be reproduced yet: it was lost over TLS, and a script speaks in the clear"
+
+
+@pytest.mark.parametrize(("kind", "values"), [("h2", {}), ("grpc", {}), ("aimed", {"streams": 4})])
+def test_over_http2(tmp_path: Path, kind: str, values: Mapping[str, object]) -> None:
+    content = {**RUN, "traffic": [{"kind": kind, "clients": 10, "rate": None, "rtt_ms": 0.0, **values}]}
+    text = refused(tmp_path, content=content, rows=[loss(kind=kind)])
+    why = f"it was lost over HTTP/2 (kind {kind}), and a script speaks HTTP/1.1"
+    assert text == f"loss 1 cannot be reproduced yet: {why}"
+
+
 @pytest.mark.parametrize(
     ("url", "why"),
     [

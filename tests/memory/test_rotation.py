@@ -4,7 +4,9 @@ import pytest
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import UNCLEAN, Ending, FrontClosed, FrontSecured, Phase, Shown, Started
+from proxyreload.history.failures import TIMEOUT
 from proxyreload.record.runfile import change_as_run
+from proxyreload.run.selftest import SHOWN, STAYS, Finding, compare_certificates, is_shown
 from proxyreload.system.clock import ns
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.verdict.judgement import Judgement, Verdict, is_effective, judge_change, proved
@@ -139,3 +141,42 @@ def test_each_rotation_has_its_own_certificate(watched: Watched) -> None:
     numbers = [change.rotation.number for change in watched.observation.changes if change.rotation is not None]
     assert numbers == [2, 3]
     assert [is_effective(change)[0] for change in watched.observation.changes] == [True, True]
+
+
+@pytest.mark.parametrize("serial", ["a", "b"])
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_selftest_compares_what_is_shown_with_what_was_done(watched: Watched, serial: str, *, stays: bool) -> None:
+    watched.rotates(Phase.REQUESTED, 1, "b")
+    secured(watched, 1.05, serial)
+    (change,) = watched.observation.changes
+    watched.rotates(Phase.APPLIED, 1.1, "b")
+    for at_s in (1.2, 1.3, 1.4):
+        secured(watched, at_s, serial)
+    assert not is_shown(change)
+    for at_s in (1.5, 1.6):
+        secured(watched, at_s, serial)
+    assert is_shown(change)
+    done, seen = STAYS if stays else SHOWN, SHOWN if serial == "b" else STAYS
+    assert compare_certificates(watched.observation, stays=stays) == [
+        Finding("rotate", name, int(name == done), int(name == seen)) for name in sorted({done, seen})
+    ]
+
+
+def test_what_an_honest_proxy_loses_over_tls_is_no_part_of_a_selftest(watched: Watched) -> None:
+    watched.rotates(Phase.REQUESTED, 1, "b")
+    watched.rotates(Phase.APPLIED, 1.1, "b")
+    secured(watched, 1.2, "b")
+    at_ns = START_NS + ns(1.3)
+    watched.bus.exchanged(exchange(written_ns=at_ns, ended_ns=at_ns + 2000, failure=TIMEOUT))
+    watched.bus.flush()
+    found = compare_certificates(watched.observation, stays=False)
+    assert [finding for finding in found if not finding.right] == [Finding("get", TIMEOUT, 0, 1)]
+
+
+def test_a_selftest_waits_no_longer_for_a_certificate_that_is_refused(watched: Watched) -> None:
+    watched.rotates(Phase.REQUESTED, 1, "b")
+    (refused,) = watched.observation.changes
+    assert not is_shown(refused)
+    watched.bus.publish(change(Phase.FAILED, START_NS + ns(1.1), "rotate", "", message="no", certificate="b"))
+    assert is_shown(refused)
+    assert compare_certificates(watched.observation, stays=True) == [Finding("rotate", STAYS, 1, 0)]

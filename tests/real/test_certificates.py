@@ -172,14 +172,14 @@ def kept(place: Place, session: Session, helps: str) -> Result:
 
 
 def test_mechanisms_are_compared_over_tls(place: Place) -> None:
-    words = ("control:runtime", "haproxy:slots", "envoy:hot-restart", "--tls", "--change", "rotate", "--repeat", "1")
+    words = ("control:faults", "haproxy:slots", "envoy:hot-restart", "--tls", "--change", "rotate", "--repeat", "1")
     traffic = ("--traffic", "get=2,fresh=1", "--rate", "50", "--pace", "1.5")
     result = place.run("compare", *words, *traffic, *place.ports)
     control, slots, restarted = [line for line in result.stdout.splitlines() if ":" in line.split(" ")[0]][:3]
     assert ("cannot" in control, "seamless" in slots) == (True, True)
     assert any(verdict in restarted for verdict in ("seamless", "graceful", "racy", "lossy"))
     assert "get=2, fresh=1; over TLS; get 50 requests/s" in result.stdout
-    assert "control:runtime: cannot speak TLS: it is there to test the instrument by, in the clear" in result.stdout
+    assert "control:faults: cannot speak TLS: what it does to its clients it does to plain sockets" in result.stdout
 
 
 def test_clients_far_away_speak_tls_too(place: Place) -> None:
@@ -195,8 +195,8 @@ def test_clients_far_away_speak_tls_too(place: Place) -> None:
 
 
 def test_a_mechanism_that_cannot_speak_tls_ends_with_a_line(place: Place) -> None:
-    result = place.run("--plugin", "control:runtime", "--tls", *place.ports)
+    result = place.run("--plugin", "control:faults", "--tls", *place.ports)
     assert result.status == 2
-    why = "it is there to test the instrument by, in the clear"
-    assert result.stderr == f"proxyreload: control:runtime cannot speak TLS: {why}\n"
+    why = "what it does to its clients it does to plain sockets"
+    assert result.stderr == f"proxyreload: control:faults cannot speak TLS: {why}\n"
     assert not Path(place.folder / "data.csv").exists()

@@ -8,6 +8,7 @@ import pytest
 
 from proxyreload.command.selftest import traffic
 from proxyreload.history import failures
+from proxyreload.run.selftest import SHOWN, STAYS
 
 from .command import Place
 
@@ -48,13 +49,14 @@ main()
 """
 #: Each has one request under way.
 CLIENTS = 10 + sum(group.clients for group in traffic())
-KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload", "websocket"}
+KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload", "websocket", "h2", "grpc"}
 CLASSES = {
     *(failures.REFUSED, failures.CONNECT_TIMEOUT, failures.RESET_FRESH, failures.RESET_REUSED),
     *(failures.CLOSED_FRESH, failures.CLOSED_REUSED, failures.RESET_MID_RESPONSE, failures.TRUNCATED),
     *(failures.TIMEOUT, failures.MALFORMED, failures.WRONG_BODY, *failures.MESSAGES, *failures.MID_SESSION),
     *("status 502", "status 503", failures.UNSOLICITED, "closed, announced", "closed at rest, unannounced"),
     *("front changed", "back changed", "stragglers"),
+    *(failures.STREAM_RESET, failures.TURNED_AWAY, failures.TRAILERS_LOST, failures.call_failure("UNAVAILABLE")),
 }
 #: All but `lost_unknown`: no backend dies.
 FATES = {
@@ -77,9 +79,10 @@ def test_every_fault_of_every_kind_is_found_and_no_other(place: Place, more: tup
     kinds = {name.split()[0]: sides for name, sides in found.items() if name.split()[-1].isdigit()}
     classes = {name: sides for name, sides in found.items() if not name.split()[-1].isdigit() or "status" in name}
     assert set(kinds) - {"status"} == KINDS
-    assert set(classes) == CLASSES | FATES
+    assert set(classes) == CLASSES | FATES | {SHOWN, STAYS}
+    assert found[SHOWN] == found[STAYS] == (1, 1)
     assert all(injected == seen > 0 for injected, seen in found.values())
-    assert len(result.stdout.splitlines()) < 50
+    assert len(result.stdout.splitlines()) < 60
     last = re.fullmatch(r"exact, over (\d+) exchanges", result.stdout.splitlines()[-1])
     assert last is not None
     assert int(last[1]) >= 100_000
