@@ -20,6 +20,8 @@ _CUT = (failures.TRUNCATED, failures.RESET_MID_RESPONSE)
 _BACK_US = 300_000
 _STATUS = failures.status_failure(0).removesuffix("0")
 _SHOWN = 5
+#: Kinds whose clients have several requests under way at once.
+_SEVERAL = ("h2", "grpc")
 
 
 @attrs.define
@@ -31,6 +33,7 @@ class Accounts:
     by_kind: Counter[str] = attrs.field(factory=Counter)
     failed: Counter[str] = attrs.field(factory=Counter)  #: by class
     out_of_order: list[str] = attrs.field(factory=list)
+    ahead: dict[int, set[int]] = attrs.field(factory=dict)  #: numbers behind one that is missing yet, by client
     cut: list[tuple[str, int]] = attrs.field(factory=list)  #: by whom an answer was begun that broke, and when, in µs
 
     @classmethod
@@ -49,14 +52,27 @@ class Accounts:
         return accounts
 
     def take(self, client: int, request: int, kind: str, failure: str) -> None:
-        """Take the next row: a client's requests have one each, in their order."""
-        if request != self.sent_by[client]:
-            self.out_of_order.append(f"client {client}: request {request} after {self.sent_by[client]} rows")
+        """Take the next row: a client's requests have one each, in their order where it has one at a time."""
         self.rows += 1
-        self.sent_by[client] = request + 1
+        if kind in _SEVERAL:
+            self._take_one_of_several(client, request)
+        else:
+            if request != self.sent_by[client]:
+                self.out_of_order.append(f"client {client}: request {request} after {self.sent_by[client]} rows")
+            self.sent_by[client] = request + 1
         self.by_kind[kind] += 1
-        if failure:
+        if failure and failure != failures.TURNED_AWAY:
             self.failed[failure] += 1
+
+    def _take_one_of_several(self, client: int, request: int) -> None:
+        """Take one of a client that has several under way: each number once, and in the end none is missing."""
+        ahead = self.ahead.setdefault(client, set())
+        if request < self.sent_by[client] or request in ahead:
+            self.out_of_order.append(f"client {client}: request {request} twice")
+        ahead.add(request)
+        while self.sent_by[client] in ahead:
+            ahead.remove(self.sent_by[client])
+            self.sent_by[client] += 1
 
     def mixed(self, plain: int) -> int:
         """Return how many requests were neither of the first clients, asked for by number, nor of the probe's."""
@@ -69,6 +85,7 @@ def unexplained(accounts: Accounts, run: Mapping[str, Any]) -> list[str]:
     kinds = Counter({name: int(kind["exchanges"]) for name, kind in summary["kinds"].items()})
     return [
         *_some("rows that do not follow", accounts.out_of_order),
+        *(f"client {client}: request {min(ahead) - 1} has no row" for client, ahead in accounts.ahead.items() if ahead),
         *_differing("rows", accounts.by_kind, "exchanges", kinds),
         *_differing("rows that failed", accounts.failed, "failures", Counter(summary["failures"])),
         *(f"{number} failures of class {name!r}, which explains nothing" for name, number in _unknown(accounts.failed)),

@@ -22,9 +22,9 @@ def test_nothing_of_the_mix_is_unexplained(capsys: pytest.CaptureFixture[str]) -
     words = [
         "--mix",
         "--changes",
-        "8",
+        "12",
         "--settled",
-        "2",
+        "6",
         "--exchanges",
         "500",
         "--pace",
