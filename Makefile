@@ -27,7 +27,7 @@ coverage: $(VENV)/installed-tests
 	$(BIN)/pytest tests/memory -n 2 --cov --cov-report=term:skip-covered
 
 # Each target for some seconds: a minute in all.
-FUZZ_SECONDS ?= 8
+FUZZ_SECONDS ?= 5
 fuzz: $(VENV)/installed-tests
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 

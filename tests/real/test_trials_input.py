@@ -96,7 +96,7 @@ def test_a_hostile_run_file_is_one_line_and_wrong_usage(place: Place, content: s
 
 
 def test_every_target_takes_what_it_is_fed() -> None:
-    targets = 8
+    targets = 11
     words = (sys.executable, "-m", "tests.fuzz", "--runs", "200", "--seed", "1")
     fed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=targets * TIMEOUT_S, check=False)
     assert fed.returncode == 0, fed.stderr
