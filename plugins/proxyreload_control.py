@@ -54,7 +54,7 @@ from proxyreload_control_streams import Stream, StreamsFront
 from proxyreload_control_tls import SecuredRuntime, Stays
 
 #: How many requests there are between two faults, and how often each of them comes: of many, and of others.
-MANY_GAP, GAP = (100, 900), (1, 6)
+MANY_GAP, GAP = (50, 400), (1, 6)
 MANY_TIMES, TIMES = (3, 8), (1, 3)
 #: Kinds of which there are few exchanges, for they take long.
 LONG_GAP = {"websocket": (1, 3)}

@@ -23,7 +23,7 @@ from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import ObservedChange
 
 #: A test that takes longer has failed.
-LIMIT_S = 600.0
+LIMIT_S = 800.0
 #: Over TLS, what a change of the certificate came to, and how many connections have to show it.
 SHOWN, STAYS = "another certificate, shown", "a certificate that stays"
 SHOWN_BY = 5
