@@ -80,7 +80,8 @@ class OurKind(Proxyreload):
         hosts = ["--backends", "1", "--first-port", str(free_ports())] if self.asked.ours_answer else ["--no-backends"]
         traffic = ["--scenario", job.write("kind.toml", self.asked.scenario), "--clients", "1", "--rate", "1"]
         written = ["--csv", str(job.folder / "log"), "--run", str(job.folder / "run"), "--no-report", "--log", "none"]
-        return [[self.program, job.url, *hosts, *traffic, "--duration", str(job.seconds), *written]]
+        how = ["--h2c"] if H2loadSays in self.asked.peers else []
+        return [[self.program, job.url, *how, *hosts, *traffic, "--duration", str(job.seconds), *written]]
 
     def exchanges(self, summary: Mapping[str, Any]) -> int:
         """Take the kind's."""
