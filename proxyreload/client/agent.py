@@ -76,7 +76,7 @@ class WholeResponse:
 class OneConnectionAgent:
     """Sends one request at a time over one connection, which it opens anew when the last one is gone.
 
-    A request is written once. Bodies of answers are kept up to `proxyreload.client.http11.BODY_KEPT`.
+    A request is written once. Bodies of answers are kept up to `proxyreload.client.front.BODY_KEPT`.
     """
 
     reactor: IReactorTime

@@ -1,29 +1,21 @@
 """One client: a request, its outcome, the next request, over one connection at a time."""
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload.client.interfaces import IConnection, IConnectionOwner, IConnector
-from proxyreload.client.outcome import connection_failure, outcome, secured
+from proxyreload.client.interfaces import IConnection, IConnectionOwner
+from proxyreload.client.outcome import connection_failure, outcome
 from proxyreload.client.pending import Pending
-from proxyreload.client.request import KindRequest, PreparedRequest
+from proxyreload.client.sender import PAUSE_AFTER_FAILED_CONNECTION_S, Sender
 from proxyreload.history import failures
-from proxyreload.history.events import CutExchange, Ending, Exchange, FrontClosed, Holding
-from proxyreload.history.interfaces import Sink
-from proxyreload.system.clock import NS_PER_S, ClockNs
-from proxyreload.traffic.identity import id_prefix
-from proxyreload.traffic.interfaces import Expectation
-
-#: Without a rate, a client waits so long after a connection that came to nothing: a port where nobody listens answers
-#: in microseconds.
-PAUSE_AFTER_FAILED_CONNECTION_S = 0.1
+from proxyreload.history.events import CutExchange, Ending, Exchange, Holding
+from proxyreload.system.clock import NS_PER_S
 
 #: In place of a due time: without a schedule a request is due when it is written.
 _AS_WRITTEN_NS = 0
@@ -31,7 +23,7 @@ _AS_WRITTEN_NS = 0
 
 @implementer(IConnectionOwner)
 @attrs.define(eq=False)
-class Client:
+class Client(Sender):
     """Sends one request after another and publishes exactly one `Exchange` for each.
 
     In a closed loop it sends the next request as soon as it has its answer. In an open loop (`open_loop`) a schedule
@@ -39,41 +31,14 @@ class Client:
     keep their due times. A probe opens a connection anew for each request.
     """
 
-    number: int
-    reactor: IReactorTime
-    connector: IConnector
-    prepared: PreparedRequest | KindRequest
-    expectation: Expectation
-    sink: Sink
-    clock_ns: ClockNs
-    timeout_ns: int
-    open_loop: bool = False
-    probe: bool = False
-    fresh: bool = False  #: a connection for each request
-    kind: str = "get"
-    plain: bool = True  #: as `Exchange.plain`
-    long: bool = False  #: as `Exchange.long`
-    mark: bytes = b""  #: a letter before its request ids: these are not the traffic under test
-
-    late: int = attrs.field(default=0, init=False)  #: requests that were due before the one before them had its outcome
-    late_peak_ns: int = attrs.field(default=0, init=False)
-    never_sent: int = attrs.field(default=0, init=False)  #: requests that were due, and dropped at the end
-    _sent: int = attrs.field(default=0, init=False)
     _pending: Pending | None = attrs.field(default=None, init=False)  # the exchange under way
-    _last_look: Pending | None = attrs.field(default=None, init=False)  # for which sockets were looked at once more
-    _backlog: deque[int] = attrs.field(factory=deque, init=False)
     _connection: IConnection | None = attrs.field(default=None, init=False)
-    _connections: int = attrs.field(default=0, init=False)
-    _connecting: Deferred[IConnection] | None = attrs.field(default=None, init=False)
-    _alarm: IDelayedCall | None = attrs.field(default=None, init=False)
     _pause: IDelayedCall | None = attrs.field(default=None, init=False)
-    _stopped: Deferred[None] | None = attrs.field(default=None, init=False)
-    _prefix: bytes = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Prepare the constant part of the request ids."""
+        """Let a probe open a connection anew for each request."""
+        super().__attrs_post_init__()
         self.fresh = self.fresh or self.probe
-        self._prefix = id_prefix(self.mark, self.number)
 
     @property
     def holdings(self) -> dict[int, Holding]:
@@ -121,11 +86,6 @@ class Client:
         if self._pending is None:
             self._finish()
         return self._stopped
-
-    def drop(self) -> None:
-        """Send nothing more, not even what is due already: ``never_sent`` counts it."""
-        self.never_sent += len(self._backlog)
-        self._backlog.clear()
 
     def close(self) -> None:
         """Close the connection: not before the run is over, for a proxy may close one of its own with it."""
@@ -193,12 +153,8 @@ class Client:
         connecting.addCallbacks(self._connected, self._not_connected)
 
     def _connected(self, connection: IConnection) -> None:
-        self._connecting = None
         self._connection = connection
-        self._connections += 1
-        if connection.shown is not None:
-            number = self._connections - 1
-            self.sink.publish(secured(self, connection, connection.shown, number, self.clock_ns()))
+        self._opened(connection)
         pending = self._pending
         if pending is not None:
             connection.send(self.prepared.encode(pending.request_id), pending)
@@ -213,10 +169,7 @@ class Client:
     def _proceed(self, pause_s: float = 0.0) -> None:
         self._pending = None
         if self._backlog:
-            due_ns = self._backlog.popleft()
-            self.late += 1
-            self.late_peak_ns = max(self.late_peak_ns, self.clock_ns() - due_ns)
-            self._begin(due_ns)
+            self._begin(self._next_due_ns())
         elif self._stopped is not None:
             self._finish()
         elif self.open_loop:
@@ -230,18 +183,8 @@ class Client:
         self._pause = None
         self._begin(_AS_WRITTEN_NS)
 
-    def _finish(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._stopped is not None and not self._stopped.called:
-            self._stopped.callback(None)
-
-    def _set_alarm(self, delay_ns: int) -> None:
-        self._alarm = self.reactor.callLater(delay_ns / NS_PER_S, self._ring)
-
     def _ring(self) -> None:
-        """Time the exchange out if it is late; one alarm serves many exchanges, setting one for each costs more."""
+        """Time the exchange out if it is late."""
         self._alarm = None
         pending = self._pending
         if pending is None:
@@ -282,19 +225,7 @@ class Client:
 
     def _lost(self, connection: IConnection, ending: Ending, message: str = "") -> None:
         self._connection = None
-        self.sink.publish(
-            FrontClosed(
-                client=self.number,
-                connection=self._connections - 1,
-                front_port=connection.local_port,
-                carried=connection.carried,
-                ending=ending,
-                closed_ns=self.clock_ns(),
-                probe=self.probe,
-                message=message,
-                kind=self.kind,
-            )
-        )
+        self._tell_closed(connection, self._connections - 1, ending, message)
 
     def _record(
         self,

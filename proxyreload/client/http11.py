@@ -1,23 +1,23 @@
 """One HTTP/1.1 connection of a client, parsed by httptools (RFC 9112)."""
 
-import select
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import httptools
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IPushProducer, ISSLTransport, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.fields import BACK_PORT, ECHOED_ID, INSTANCE, LENGTH, field_of, spellings
+from proxyreload.client.front import BODY_KEPT, FrontConnection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner
 from proxyreload.client.memo import VALUE_KEPT, AnswerMemo, KnownAnswer
 from proxyreload.client.pending import Pending
 from proxyreload.client.surplus import surplus
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, Shown
+from proxyreload.history.events import Ending
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.tcpinfo import LastState, last_state
@@ -26,8 +26,6 @@ from proxyreload.system.untrusted import printable
 #: So many bytes of an answer, interim ones included, have to end its head, and as many more have to bring some of its
 #: body, be it chunked with extensions and trailers; without a bound a proxy could fill the memory.
 HEAD_LIMIT = 256 * 1024
-#: How much of a body is kept for checking.
-BODY_KEPT = 64 * 1024
 
 #: Codes that are no status, the one for another protocol, which nobody asks for, and the first that is not interim.
 _STATUS_MIN, _SWITCHED, _FINAL = 100, 101, 200
@@ -37,7 +35,7 @@ _memo = AnswerMemo()
 
 
 @implementer(IConnection)
-class HTTP11Connection(Protocol):
+class HTTP11Connection(FrontConnection[IConnectionOwner]):
     """One connection that carries one exchange after another, so that it has room for one.
 
     In the clear, its socket is read and written to by a `SocketGroup`; what the kernel does not take at once, and all
@@ -48,30 +46,17 @@ class HTTP11Connection(Protocol):
     in a later one, are the connection's doing, which ends with `Ending.UNSOLICITED`.
     """
 
-    local_port = 0
-    connect_ns = 0
-    carried = 0
-    #: Whether it looks at its own socket right before each request, and not with the others of its group: where many
-    #: send at once the last of them would go by what was seen before the first.
-    careful = False
-    #: Over TLS: what it speaks, as it is called in the handshake (RFC 7301, 6); what it was shown there; and what is
-    #: odd about its end.
     ALPN: Sequence[bytes] = (b"http/1.1",)
-    shown: Shown | None = None
-    note = ""
 
     def __init__(
         self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
     ) -> None:
         """Report to `owner`; the connection was begun at `started_ns`, and its socket is read by `group`."""
-        self._owner = owner
-        self._clock_ns = clock_ns
-        self._started_ns = started_ns
+        super().__init__(owner, clock_ns, started_ns, group)
         self._parser = httptools.HttpResponseParser(self)
         self._pending: Pending | None = None  # the one under way
         self._next: Pending | None = None  # the one to be written, with its bytes
         self._payload = b""
-        self._silenced = False
         # Of the answer, from its first byte on.
         self._heard = 0  # bytes, since the last look at what they have come to
         self._head_complete = False
@@ -83,14 +68,9 @@ class HTTP11Connection(Protocol):
         self._fields: dict[bytes, bytes] = {}  # of the answer to one that asks for another protocol
         self._switched: bytes | None = None  # what came behind the head that has just switched to that
         self._come_to = (False, 0)  # whether the head was whole, and bytes of the body
-        self._group = group
-        self._descriptor = -1
-        self._socket_send: Callable[[bytes], int] | None = None
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._buffered = False
         self._refused = False  # the kernel has not taken a request
         self._told_last: Callable[[], LastState | None] | None = None  # by who reads the socket in its place
-        self._to_transmit: Callable[[int, HTTP11Connection], None] | None = None  # with the others of its group
 
     @property
     def room(self) -> int:
@@ -98,32 +78,6 @@ class HTTP11Connection(Protocol):
         return 0 if self._silenced or self._pending is not None or self._next is not None else 1
 
     # The transport's side.
-
-    def connectionMade(self) -> None:
-        """Learn the local port, and the way to the socket."""
-        assert self.transport is not None  # noqa: S101
-        self.connect_ns = self._clock_ns() - self._started_ns
-        transport: Any = self.transport
-        transport.setTcpNoDelay(True)
-        self.local_port = transport.getHost().port
-        secure: bool = ISSLTransport.providedBy(transport)
-        get_handle = getattr(transport.transport if secure else transport, "getHandle", None)
-        if get_handle is None:  # a transport in memory, or what the socket knows is half a round trip away
-            self._told_last = None if secure else getattr(transport, "last_state", None)
-            return
-        handle = get_handle()
-        group = None if secure else self._group
-        if group is None or self.careful:
-            # Session tickets may wait on an idle TLS connection: only the end of the stream says that it is gone.
-            poll = select.poll()
-            poll.register(handle.fileno(), getattr(select, "POLLRDHUP", 0) if secure else select.POLLIN)
-            self._poll = poll.poll
-        if group is not None:
-            transport.stopReading()
-            self._descriptor = handle.fileno()
-            self._socket_send = handle.send
-            group.add(handle, self)
-            self._to_transmit = None if self.careful else group.to_transmit
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
@@ -281,18 +235,6 @@ class HTTP11Connection(Protocol):
             self._group.read_on(self._descriptor)
         else:
             cast(IPushProducer, self.transport).resumeProducing()
-
-    def close(self) -> None:
-        """Close in order."""
-        self._silence()
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Close at once with a reset."""
-        self._silence()
-        if self.transport is not None:
-            cast(ITCPTransport, self.transport).abortConnection()
 
     # The parser's side (httptools.HTTPProtocol).
 
@@ -473,34 +415,23 @@ class HTTP11Connection(Protocol):
             )
             _memo.remember(data, request_id, known)
 
-    def _has_come(self) -> bool:
-        """Whether something has come that has not been read yet."""
-        return self._poll is not None and bool(self._poll(0))
-
     def _ends_with_connection(self, pending: Pending) -> bool:
         """Whether the answer's body has no other end (RFC 9112, 6.3); over TLS that must be told (9.8)."""
         begun = bool(pending.first_byte_ns) and self._head_complete and not pending.switched_ns
         return begun and not self._framed and not self.note
 
-    def _noted(self, message: str) -> str:
-        """Return what is told of its end, with what is odd about that."""
-        return ", ".join(filter(None, (message, self.note)))
-
     def _write(self, data: bytes) -> None:
         assert self.transport is not None  # noqa: S101
         self.transport.write(data)
 
+    def _meet_none(self, transport: Any, *, secure: bool) -> None:  # noqa: ANN401
+        """Ask what the socket knows half a round trip away."""
+        self._told_last = None if secure else getattr(transport, "last_state", None)
+
     def _silence(self) -> None:
-        self._silenced = True
+        super()._silence()
         self._let_go()
         self._next = None
-        self._forget_socket()
-
-    def _forget_socket(self) -> None:
-        if self._group is not None and self._descriptor >= 0:
-            self._group.remove(self._descriptor)
-            self._descriptor = -1
-        self._socket_send = self._poll = self._to_transmit = None
 
     def _let_go(self) -> Pending | None:
         """Return the exchange under way, which is so no more, without what a part of a head has said."""

@@ -1,22 +1,21 @@
 """One HTTP/2 connection of a client (RFC 9113): many exchanges at once."""
 
-import select
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.fields import BACK_PORT, ECHOED_ID, INSTANCE, field_of, spellings
+from proxyreload.client.front import BODY_KEPT, FrontConnection
 from proxyreload.client.interfaces import IConnection, IConnectionOwner, IManyOwner
 from proxyreload.client.memo import VALUE_KEPT
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, Shown
+from proxyreload.history.events import Ending
 from proxyreload.http2.frames import CANCEL, REFUSED_STREAM, code_name
 from proxyreload.http2.heard import Data, GoAway, Head, Malformed, Reset, Trailers, Wrong
 from proxyreload.http2.streams import ClientStreams
@@ -24,13 +23,11 @@ from proxyreload.system.clock import ClockNs
 from proxyreload.system.sockets import SocketGroup
 from proxyreload.system.untrusted import printable
 
-#: How much of a body is kept for checking.
-BODY_KEPT = 64 * 1024
 _DIGITS_OF_STATUS = 3
 
 
 @implementer(IConnection)
-class HTTP2Connection(Protocol):
+class HTTP2Connection(FrontConnection[IManyOwner]):
     """One connection that carries many exchanges at once.
 
     After a GOAWAY it has room for none, and goes on with those that it has: at or below the last stream they are to be
@@ -38,24 +35,13 @@ class HTTP2Connection(Protocol):
     is the owner's again: its ``written_ns`` is 0.
     """
 
-    local_port = 0
-    connect_ns = 0
-    carried = 0
-    #: As `HTTP11Connection.careful`.
-    careful = False
-    #: As `HTTP11Connection` has them, over TLS.
     ALPN: Sequence[bytes] = (b"h2",)
-    shown: Shown | None = None
-    note = ""
 
     def __init__(
         self, owner: IConnectionOwner, clock_ns: ClockNs, started_ns: int, group: SocketGroup | None = None
     ) -> None:
         """Report to `owner`, an `IManyOwner`; begun at `started_ns`, its socket is read by `group`."""
-        self._owner = IManyOwner(owner)
-        self._clock_ns = clock_ns
-        self._started_ns = started_ns
-        self._group = group
+        super().__init__(IManyOwner(owner), clock_ns, started_ns, group)
         self._http2 = ClientStreams()
         self._under_way: dict[int, Pending] = {}  # by stream
         self._stream_of: dict[Pending, int] = {}
@@ -63,13 +49,9 @@ class HTTP2Connection(Protocol):
         # Of what HTTP/2 itself has to say; its preface goes out with the first request: before the handshake of TLS is
         # over Twisted would keep it for later, and let that overtake it.
         self._unwritten: list[bytes] = [self._http2.begin()]
-        self._silenced = False
         self._going = False  # a GOAWAY has come
         self._working = False  # on what was read: what is to be written waits until that is done
         self._heard_ns = 0
-        self._descriptor = -1
-        self._socket_send: Callable[[bytes], int] | None = None
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._takes: dict[type, Callable[[Any, int], None]] = {
             Head: self._head,
             Data: self._data,
@@ -93,17 +75,6 @@ class HTTP2Connection(Protocol):
         return self._heard_ns
 
     # The transport's side.
-
-    def connectionMade(self) -> None:
-        """Learn the local port, and the way to the socket."""
-        transport: Any = self.transport
-        self.connect_ns = self._clock_ns() - self._started_ns
-        transport.setTcpNoDelay(True)
-        self.local_port = transport.getHost().port
-        secure: bool = ISSLTransport.providedBy(transport)
-        get_handle = getattr(transport.transport if secure else transport, "getHandle", None)
-        if get_handle is not None:
-            self._meet(get_handle(), secure=secure)
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the transport has read."""
@@ -134,11 +105,6 @@ class HTTP2Connection(Protocol):
             self._group.to_transmit(self._descriptor, self)
         self._leave_if_done()
 
-    def ended(self, reason: Failure) -> None:
-        """Let the transport end as if it had read the end itself."""
-        transport: Any = self.transport
-        transport.connectionLost(reason)
-
     def transmit(self, *, readable: bool) -> None:
         """Write what waits for it; a request on a connection at rest only if that is known to be open still."""
         if self._silenced:
@@ -167,10 +133,6 @@ class HTTP2Connection(Protocol):
         ending = Ending.CUT if under_way else Ending.IDLE
         self._owner.closed(self, ending, self._noted("reset" if reset else ""))
 
-    def _noted(self, message: str) -> str:
-        """Return what is told of its end, with what is odd about that."""
-        return ", ".join(filter(None, (message, self.note)))
-
     # The owner's side.
 
     def send(self, payload: bytes, pending: Pending) -> None:
@@ -178,18 +140,14 @@ class HTTP2Connection(Protocol):
         self._queue.append((payload, pending))
         if self._working:
             return
-        if self._group is not None and self._descriptor >= 0 and self._poll is None:
-            self._group.to_transmit(self._descriptor, self)
+        if self._to_transmit is not None:
+            self._to_transmit(self._descriptor, self)
         else:
             self.transmit(readable=self.has_come())
 
     def more(self, payload: bytes) -> None:
         """Nothing is sent in pieces over HTTP/2."""
         raise NotImplementedError
-
-    def has_come(self) -> bool:
-        """Whether something has come that has not been read yet, as far as can be known here."""
-        return self._poll is not None and bool(self._poll(0))
 
     def rest(self) -> None:
         """Nothing is read slowly over HTTP/2: many share the connection."""
@@ -212,18 +170,6 @@ class HTTP2Connection(Protocol):
         """Carry nothing more, and close with the last exchange: `IManyOwner.drained`."""
         self._going = True
         self._leave_if_done()
-
-    def close(self) -> None:
-        """Close in order."""
-        self._silence()
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Close at once with a reset."""
-        self._silence()
-        if self.transport is not None:
-            cast(ITCPTransport, self.transport).abortConnection()
 
     # What has come.
 
@@ -316,19 +262,6 @@ class HTTP2Connection(Protocol):
 
     # Its own.
 
-    def _meet(self, handle: Any, *, secure: bool) -> None:  # noqa: ANN401  (a socket)
-        group = self._group = None if secure else self._group
-        if group is None or self.careful:
-            poll = select.poll()
-            poll.register(handle.fileno(), getattr(select, "POLLRDHUP", 0) if secure else select.POLLIN)
-            self._poll = poll.poll
-        if group is None:
-            return
-        cast(Any, self.transport).stopReading()
-        self._descriptor = handle.fileno()
-        self._socket_send = handle.send
-        group.add(handle, self)
-
     def _opened(self, payload: bytes, pending: Pending, now_ns: int) -> bytes:
         """Open a stream for a request, and return its bytes."""
         content = pending.content
@@ -373,15 +306,8 @@ class HTTP2Connection(Protocol):
         return under_way
 
     def _silence(self) -> None:
-        self._silenced = True
+        super()._silence()
         self._let_go()
-        self._forget_socket()
-
-    def _forget_socket(self) -> None:
-        if self._group is not None and self._descriptor >= 0:
-            self._group.remove(self._descriptor)
-            self._descriptor = -1
-        self._socket_send = self._poll = None
 
 
 def _cut(pending: Pending, *, reset: bool, going: bool) -> tuple[str, str]:

@@ -1,29 +1,25 @@
 """A client with several exchanges at once, over one HTTP/2 connection."""
 
-from collections import deque
 from random import Random
 from typing import cast
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.client.dialogue import WHOLE_FACTOR
 from proxyreload.client.http2 import HTTP2Connection
-from proxyreload.client.interfaces import IConnection, IConnector, IManyOwner
-from proxyreload.client.outcome import connection_failure, outcome, secured
+from proxyreload.client.interfaces import IConnection, IManyOwner
+from proxyreload.client.outcome import connection_failure, outcome
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
-from proxyreload.client.request import HTTP2Request
+from proxyreload.client.sender import PAUSE_AFTER_FAILED_CONNECTION_S, Sender
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, FrontClosed, Holding, WentAway
-from proxyreload.history.interfaces import Sink
-from proxyreload.system.clock import NS_PER_S, ClockNs, ns
-from proxyreload.traffic.identity import id_prefix
-from proxyreload.traffic.interfaces import ClientEnd, Expectation, Incoming
+from proxyreload.history.events import Ending, Holding, WentAway
+from proxyreload.system.clock import NS_PER_S, ns
+from proxyreload.traffic.interfaces import ClientEnd, Incoming
 
 
 @attrs.define(eq=False)
@@ -39,7 +35,7 @@ class Lane:
 
 @implementer(IManyOwner)
 @attrs.define(eq=False)
-class Multiplexed:
+class Multiplexed(Sender):
     """Sends up to ``end.streams`` requests at once, and publishes exactly one `Exchange` for each.
 
     Each lane is a closed loop, with the rests of its kind, unless a schedule says when (`open_loop`). When the proxy
@@ -47,45 +43,17 @@ class Multiplexed:
     another. One that is turned away is recorded as that, and never repeated.
     """
 
-    number: int
-    reactor: IReactorTime
-    connector: IConnector
-    prepared: HTTP2Request
-    expectation: Expectation
-    sink: Sink
-    clock_ns: ClockNs
-    timeout_ns: int
-    open_loop: bool = False
-    probe: bool = False
-    fresh: bool = False
-    kind: str = "h2"
-    plain: bool = False
-    long: bool = False
-    mark: bytes = b""
     end: ClientEnd = attrs.field(factory=ClientEnd, kw_only=True)
     random: Random = attrs.field(factory=Random, kw_only=True)
-
-    late: int = attrs.field(default=0, init=False)  #: as `Client.late`
-    late_peak_ns: int = attrs.field(default=0, init=False)
-    never_sent: int = attrs.field(default=0, init=False)
-    _sent: int = attrs.field(default=0, init=False)
     _lanes: list[Lane] = attrs.field(init=False)
     _lane_of: dict[Pending, Lane] = attrs.field(factory=dict, init=False)  # in the order in which they were begun
-    _last_look: Pending | None = attrs.field(default=None, init=False)  # for which sockets were looked at once more
-    _backlog: deque[int] = attrs.field(factory=deque, init=False)
     _connection: HTTP2Connection | None = attrs.field(default=None, init=False)  # the one that is sent on
     _numbers: dict[IConnection, int] = attrs.field(factory=dict, init=False)  # of all that there are
-    _connections: int = attrs.field(default=0, init=False)
-    _connecting: Deferred[IConnection] | None = attrs.field(default=None, init=False)
-    _connecting_ns: int = attrs.field(default=0, init=False)
     _waiting: bool = attrs.field(default=False, init=False)  # for room on the connection
-    _alarm: IDelayedCall | None = attrs.field(default=None, init=False)
-    _stopped: Deferred[None] | None = attrs.field(default=None, init=False)
-    _prefix: bytes = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Prepare the constant part of the request ids, and the lanes."""
-        self._prefix = id_prefix(self.mark, self.number)
+        """Make the lanes."""
+        super().__attrs_post_init__()
         self._lanes = [Lane() for _number in range(max(1, self.end.streams))]
 
     @property
@@ -117,11 +85,6 @@ class Multiplexed:
             self._end_here(lane)
         self._finish_if_over()
         return self._stopped
-
-    def drop(self) -> None:
-        """Send nothing more, not even what is due already: ``never_sent`` counts it."""
-        self.never_sent += len(self._backlog)
-        self._backlog.clear()
 
     def close(self) -> None:
         """Close every connection: not before the run is over."""
@@ -182,7 +145,7 @@ class Multiplexed:
         )
         if self._connection is connection:
             self._connection = None
-            self._tell_closed(connection, Ending.ANNOUNCED, parting.words)
+            self._tell_closed(connection, self._numbers[connection], Ending.ANNOUNCED, parting.words)
             self._send_elsewhere(connection)
 
     def drained(self, connection: IConnection) -> None:
@@ -193,7 +156,7 @@ class Multiplexed:
         """Open another connection if a request waits for one."""
         if self._connection is connection:
             self._connection = None
-            self._tell_closed(connection, ending, message)
+            self._tell_closed(connection, self._numbers[connection], ending, message)
         self._numbers.pop(connection, None)
         self._send_elsewhere(connection)
 
@@ -248,17 +211,12 @@ class Multiplexed:
 
     def _connect(self) -> None:
         if self._connecting is None:
-            self._connecting_ns = self.clock_ns()
             connecting = self._connecting = self.connector.connect(self, self.timeout_ns / NS_PER_S)
             connecting.addCallbacks(self._connected, self._not_connected)
 
     def _connected(self, connection: IConnection) -> None:
-        self._connecting = None
         self._connection = cast(HTTP2Connection, connection)
-        number = self._numbers[connection] = self._connections
-        self._connections += 1
-        if connection.shown is not None:
-            self.sink.publish(secured(self, connection, connection.shown, number, self.clock_ns()))
+        self._numbers[connection] = self._opened(connection)
         self._send_waiting()
 
     def _not_connected(self, reason: Failure) -> None:
@@ -274,10 +232,7 @@ class Multiplexed:
         if self._waiting:
             self._send_waiting()
         if self._backlog:
-            due_ns = self._backlog.popleft()
-            self.late += 1
-            self.late_peak_ns = max(self.late_peak_ns, self.clock_ns() - due_ns)
-            self._begin(lane, due_ns)
+            self._begin(lane, self._next_due_ns())
         elif self._stopped is not None:
             self._finish_if_over()
         elif not self.open_loop:
@@ -298,13 +253,8 @@ class Multiplexed:
             pause.cancel()
 
     def _finish_if_over(self) -> None:
-        if self._lane_of:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._stopped is not None and not self._stopped.called:
-            self._stopped.callback(None)
+        if not self._lane_of:
+            self._finish()
 
     def _end_here(self, lane: Lane) -> None:
         """End an answer under way with the run, where its kind can tell what it came to so far."""
@@ -318,11 +268,8 @@ class Multiplexed:
 
     # Time-outs.
 
-    def _set_alarm(self, delay_ns: int) -> None:
-        self._alarm = self.reactor.callLater(delay_ns / NS_PER_S, self._ring)
-
     def _ring(self) -> None:
-        """Time out whatever is late; one alarm serves them all."""
+        """Time out whatever is late."""
         self._alarm = None
         while self._lane_of:
             pending = min(self._lane_of, key=self._due_ns)
@@ -357,27 +304,12 @@ class Multiplexed:
         self._record(lane, connection, self.clock_ns(), failure, message)
         if connection is not None and connection is self._connection and connection.heard_ns <= pending.written_ns:
             self._connection = None
-            self._tell_closed(connection, Ending.CUT, failure)
+            self._tell_closed(connection, self._numbers[connection], Ending.CUT, failure)
             self._send_elsewhere(connection)
             connection.retire()
         self._proceed(lane, 0.0 if connection is not None else PAUSE_AFTER_FAILED_CONNECTION_S)
 
     # What it tells.
-
-    def _tell_closed(self, connection: IConnection, ending: Ending, message: str) -> None:
-        self.sink.publish(
-            FrontClosed(
-                client=self.number,
-                connection=self._numbers[connection],
-                front_port=connection.local_port,
-                carried=connection.carried,
-                ending=ending,
-                closed_ns=self.clock_ns(),
-                probe=self.probe,
-                message=message,
-                kind=self.kind,
-            )
-        )
 
     def _record(self, lane: Lane, connection: IConnection | None, ended_ns: int, failure: str, message: str) -> None:
         pending = lane.pending

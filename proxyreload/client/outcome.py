@@ -2,15 +2,16 @@
 
 import errno
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError  # noqa: A004
 from twisted.python.failure import Failure
 
 from proxyreload.client.interfaces import IConnection
 from proxyreload.client.pending import Pending
+from proxyreload.client.sender import Sender
 from proxyreload.history import failures
-from proxyreload.history.events import Exchange, FrontSecured, Shown
+from proxyreload.history.events import Exchange
 from proxyreload.system.untrusted import printable
 from proxyreload.traffic.identity import port_number
 
@@ -43,16 +44,6 @@ instances = Values(lambda value: printable(value, 64))
 ports = Values(port_number)
 
 
-class Sending(Protocol):
-    """Who sends: what an exchange says of its client."""
-
-    number: int
-    probe: bool
-    kind: str
-    plain: bool
-    long: bool
-
-
 def connection_failure(reason: Failure) -> tuple[str, str]:
     """Return the class and the message of a connection that could not be opened."""
     if reason.check(ConnectionRefusedError) is not None:
@@ -66,22 +57,8 @@ def connection_failure(reason: Failure) -> tuple[str, str]:
     return failures.CONNECT_ERROR, name + printable(reason.getErrorMessage())
 
 
-def secured(client: Sending, connection: IConnection, shown: Shown, number: int, at_ns: int) -> FrontSecured:
-    """Return by which certificate a client's connection stands, its so manyth, that was opened over TLS by now."""
-    return FrontSecured(
-        client=client.number,
-        connection=number,
-        front_port=connection.local_port,
-        shown=shown,
-        begun_ns=at_ns - connection.connect_ns,
-        at_ns=at_ns,
-        probe=client.probe,
-        kind=client.kind,
-    )
-
-
 def outcome(
-    client: Sending,
+    client: Sender,
     connection: IConnection | None,
     connection_number: int,
     pending: Pending,

@@ -7,6 +7,7 @@ already never counts.
 from typing import Protocol
 
 import attrs
+from twisted.internet.interfaces import IDelayedCall
 
 from proxyreload.client.dialogue import Dialogue
 from proxyreload.client.interfaces import IConnection
@@ -94,9 +95,7 @@ class Aimer(Dialogue):
     def _arm(self) -> None:
         """Rest not for long without a connection: what comes next, as an old process's end, has a race of its own."""
         if self._connection is None and self._pause is not None:
-            within_s = self.random.uniform(*ARMED_WITHIN_S)
-            if self._pause.getTime() > self.reactor.seconds() + within_s:
-                self._pause.reset(within_s)
+            _shorten(self._pause, self)
 
     def _connected(self, connection: IConnection) -> None:
         self.opened_ns = self.clock_ns()
@@ -148,10 +147,15 @@ class AimedStreams(Multiplexed):
             return
         for lane in self._lanes:
             if lane.pause is not None:
-                within_s = self.random.uniform(*ARMED_WITHIN_S)
-                if lane.pause.getTime() > self.reactor.seconds() + within_s:
-                    lane.pause.reset(within_s)
+                _shorten(lane.pause, self)
 
     def _connected(self, connection: IConnection) -> None:
         self.opened_ns = self.clock_ns()
         super()._connected(connection)
+
+
+def _shorten(pause: IDelayedCall, client: Aimer | AimedStreams) -> None:
+    """Let a rest end soon, if it does not already."""
+    within_s = client.random.uniform(*ARMED_WITHIN_S)
+    if pause.getTime() > client.reactor.seconds() + within_s:
+        pause.reset(within_s)

@@ -98,9 +98,8 @@ class Drain:
 class Drains:
     """What is under way at each backend, and the drains of those that were removed."""
 
-    watched: dict[str, int] = attrs.field(
-        factory=dict
-    )  #: until when what was sent to a removed backend had begun before
+    #: Until when what was sent to a removed backend had begun before its latest removal was applied.
+    watched: dict[str, int] = attrs.field(factory=dict)
     _under_way: dict[str, dict[_Visit, Arrival]] = attrs.field(factory=dict)  # by backend
     _number: int = 0
     _drains: dict[str, list[Drain]] = attrs.field(factory=dict)  # by backend, in their order

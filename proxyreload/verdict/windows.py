@@ -16,9 +16,8 @@ class Closures:
     """Connections that the proxy closed."""
 
     front: dict[Ending, int] = attrs.field(factory=dict)
-    words: Counter[str] = attrs.field(
-        factory=Counter
-    )  #: by which word of its protocol a front connection was announced
+    #: By which word of its protocol a front connection was announced.
+    words: Counter[str] = attrs.field(factory=Counter)
     back: int = 0  #: of backends that were not removed, carrying more than the probe's requests
 
     def closed(self, event: FrontClosed) -> None:

@@ -14,9 +14,9 @@ from twisted.internet.error import (
 )
 from twisted.python.failure import Failure
 
-from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.outcome import connection_failure, instances
+from proxyreload.client.sender import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.history import failures
 from proxyreload.history.events import Ending, Exchange, FrontClosed, FrontSecured, Shown
 from proxyreload.system.clock import ns

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.client.http11 import BODY_KEPT, HEAD_LIMIT
+from proxyreload.client.front import BODY_KEPT
+from proxyreload.client.http11 import HEAD_LIMIT
 from proxyreload.client.interfaces import IConnection
 from proxyreload.client.memo import VALUE_KEPT
 from proxyreload.client.pending import Pending

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 
-from proxyreload.client.client import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.client.http11 import HTTP11Connection
+from proxyreload.client.sender import PAUSE_AFTER_FAILED_CONNECTION_S
 from proxyreload.history import failures
 from proxyreload.history.events import Ending
 from proxyreload.system.sockets import SocketGroup

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxyreload.client.http11 import BODY_KEPT, HTTP11Connection
+from proxyreload.client.front import BODY_KEPT
+from proxyreload.client.http11 import HTTP11Connection
 from proxyreload.client.pending import Pending
 from proxyreload.system.sockets import SocketGroup
 

@@ -5,8 +5,11 @@ Each speaks HTTP/1.1 and HTTP/2 at its one front, and HTTP/2 to the backends wit
 
 from collections.abc import Mapping
 
-from .proxies import HAPROXY_DEFAULTS, NGINX_FOLDERS
-from .repeating import Start
+import attrs
+
+from .proxies import HAPROXY_DEFAULTS
+from .repeating import ENVOY_HEAD, ENVOY_TAIL, NGINX_HEAD, TRAEFIK, Start
+from .repeating import STARTS as REPEATING
 
 HAPROXY = (
     HAPROXY_DEFAULTS
@@ -24,15 +27,7 @@ backend calls
 """
 )
 NGINX = (
-    """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ }}
-http {{
-    access_log off;
-"""
-    + NGINX_FOLDERS
+    NGINX_HEAD
     + """\
     upstream app {{ server 127.0.0.1:{first}; server 127.0.0.1:{second}; }}
     server {{
@@ -65,11 +60,6 @@ http://:{front} {{
     }}
 }}
 """
-TRAEFIK = """\
-global: {{checkNewVersion: false, sendAnonymousUsage: false}}
-entryPoints: {{web: {{address: "127.0.0.1:{front}"}}}}
-providers: {{file: {{filename: routes.yml}}}}
-"""
 TRAEFIK_ROUTES = """\
 http:
   routers:
@@ -95,36 +85,22 @@ ENVOY_HTTP2 = """\
           explicit_http_config: {{http2_protocol_options: {{}}}}
 """
 ENVOY = (
-    """\
-static_resources:
-  listeners:
-    - address: {{socket_address: {{address: 127.0.0.1, port_value: {front}}}}}
-      filter_chains:
-        - filters:
-            - name: envoy.filters.network.http_connection_manager
-              typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                stat_prefix: front
-                route_config:
-                  virtual_hosts:
-                    - name: all
-                      domains: ["*"]
+    ENVOY_HEAD
+    + """\
                       routes:
                         - {{match: {{prefix: /, grpc: {{}}}}, route: {{cluster: calls, timeout: 0s}}}}
                         - {{match: {{prefix: /}}, route: {{cluster: app}}}}
-                http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-  clusters:
 """
+    + ENVOY_TAIL
     + ENVOY_CLUSTER.format(name="app", options="")
     + ENVOY_CLUSTER.format(name="calls", options=ENVOY_HTTP2)
 )
 
-STARTS: Mapping[str, Start] = {
-    "haproxy": Start(("-db", "-f", "haproxy.cfg"), {"haproxy.cfg": HAPROXY}),
-    "nginx": Start(("-p", ".", "-c", "nginx.conf", "-e", "stderr"), {"nginx.conf": NGINX}),
-    "caddy": Start(("run", "--adapter", "caddyfile", "--config", "Caddyfile"), {"Caddyfile": CADDY}),
-    "traefik": Start(("--configFile=traefik.yml",), {"traefik.yml": TRAEFIK, "routes.yml": TRAEFIK_ROUTES}),
-    "envoy": Start(("--disable-hot-restart", "--concurrency", "1", "-c", "envoy.yaml"), {"envoy.yaml": ENVOY}),
+_FILES: Mapping[str, Mapping[str, str]] = {
+    "haproxy": {"haproxy.cfg": HAPROXY},
+    "nginx": {"nginx.conf": NGINX},
+    "caddy": {"Caddyfile": CADDY},
+    "traefik": {"traefik.yml": TRAEFIK, "routes.yml": TRAEFIK_ROUTES},
+    "envoy": {"envoy.yaml": ENVOY},
 }
+STARTS: Mapping[str, Start] = {proxy: attrs.evolve(REPEATING[proxy], files=files) for proxy, files in _FILES.items()}

@@ -32,7 +32,7 @@ backend app
     server backend1 127.0.0.1:{second}
 """
 )
-NGINX = (
+NGINX_HEAD = (
     """\
 daemon off;
 pid {folder}/nginx.pid;
@@ -42,6 +42,9 @@ http {{
     access_log off;
 """
     + NGINX_FOLDERS
+)
+NGINX = (
+    NGINX_HEAD
     + """\
     upstream app {{ server 127.0.0.1:{first}{of_server}; server 127.0.0.1:{second}{of_server}; }}
     server {{
@@ -77,7 +80,8 @@ http:
     app: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{first}"}}, {{url: "http://127.0.0.1:{second}"}}]}}}}
   {retry}
 """
-ENVOY = """\
+#: Up to the routes, and from there to the clusters.
+ENVOY_HEAD = """\
 static_resources:
   listeners:
     - address: {{socket_address: {{address: 127.0.0.1, port_value: {front}}}}}
@@ -91,11 +95,20 @@ static_resources:
                   virtual_hosts:
                     - name: all
                       domains: ["*"]
-                      routes: [{{match: {{prefix: /}}, route: {{cluster: app{tries}}}}}]
+"""
+ENVOY_TAIL = """\
                 http_filters:
                   - name: envoy.filters.http.router
                     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
   clusters:
+"""
+ENVOY = (
+    ENVOY_HEAD
+    + """\
+                      routes: [{{match: {{prefix: /}}, route: {{cluster: app{tries}}}}}]
+"""
+    + ENVOY_TAIL
+    + """\
     - name: app
       # Of more than three repeats at a time it would refuse the fourth.
       circuit_breakers: {{thresholds: [{{max_retries: 1000}}]}}
@@ -106,6 +119,7 @@ static_resources:
               - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {first}}}}}}}
               - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {second}}}}}}}
 """
+)
 SOZU = """\
 log_level = "error"
 log_target = "stdout"
