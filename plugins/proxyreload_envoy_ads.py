@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-from proxyreload.proxy.messages import BYTES, INT32, STRING, UINT32, Fields, described
+from proxyreload.system.messages import BYTES, INT32, STRING, UINT32, Fields, described
 from proxyreload.system.reactor import IReactor
 
 # grpcio would have a hand in every fork of this program's, though none of its children uses it: they crash of that.

@@ -21,9 +21,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError
-from proxyreload.proxy.messages import BYTES, FIXED32, INT32, STRING, UINT32, Fields, described
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
+from proxyreload.system.messages import BYTES, FIXED32, INT32, STRING, UINT32, Fields, described
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError

@@ -86,7 +86,7 @@ class Comparison:
         self._name = contender.name
         files = self.folder / file_name(f"{contender.name} {number}")
         run_file = files / "run.json"
-        why_not = contender.why_not(sorted(self.settings.scenario.actions), tls=self.settings.tls.front)
+        why_not = contender.choice.why_not(self.settings.scenario.actions, tls=self.settings.tls.front)
         if why_not:
             trial = Trial(number, run_file, why=why_not, cannot=True)
         else:

@@ -30,16 +30,6 @@ class Contender:
         except ProxyreloadError:
             return None
 
-    def why_not(self, actions: Sequence[str], *, tls: bool = False) -> str:
-        """Say why it cannot do what is asked, empty if it can."""
-        if tls and self.choice.mechanism.no_tls:
-            return f"cannot speak TLS: {self.choice.mechanism.no_tls}"
-        for action in actions:
-            why_not = self.choice.mechanism.why_not(action)
-            if why_not:
-                return f"cannot {action}: {why_not}"
-        return ""
-
 
 def contenders(names: Sequence[str]) -> list[Contender]:
     """Return those that are named, ``plugin[:mechanism][@program]``; raises `UsageError` if there is none such."""

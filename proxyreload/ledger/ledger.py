@@ -15,12 +15,10 @@ from proxyreload.ledger.cause import Cause, Evidence, cause_of
 from proxyreload.ledger.evidencewords import told
 from proxyreload.ledger.fate import Fate, fate_of
 from proxyreload.ledger.loss import Loss
-from proxyreload.ledger.requestid import id_of
+from proxyreload.ledger.requestid import PROBE_PREFIX, id_of
 from proxyreload.ledger.surroundings import Surroundings
 from proxyreload.ledger.unsettled import SETTLES_NS, Unsettled
-from proxyreload.traffic.identity import PROBE_MARK
 
-_PROBE_MARK = PROBE_MARK.decode("ascii")
 #: Odd requests that are remembered after they are settled; and requests that nobody has sent.
 KEPT = 50_000
 #: What has arrived and has no outcome after so long is looked at: it may be settled already.
@@ -86,7 +84,7 @@ class Ledger:
         """Know whose requests these are."""
         self._started_ns, self._kinds, self.hosted = event.at_ns, event.kinds, event.hosted
         self._many = {client: _Progress(streams) for client, streams in event.many.items()}
-        self._clients = {prefix: int(prefix.removeprefix(_PROBE_MARK)) for prefix in event.kinds}
+        self._clients = {prefix: int(prefix.removeprefix(PROBE_PREFIX)) for prefix in event.kinds}
         self.counts = {kind: Counter() for kind in event.kinds.values()}
 
     @property
@@ -376,7 +374,7 @@ class Ledger:
 
     def kind_of_client(self, client: int) -> str:
         """Return the kind of traffic of the client with this number, the probe's too; empty if it is none of ours."""
-        return self._kinds.get(str(client)) or self._kinds.get(f"{_PROBE_MARK}{client}", "")
+        return self._kinds.get(str(client)) or self._kinds.get(f"{PROBE_PREFIX}{client}", "")
 
     def is_over(self, request_id: str) -> bool:
         """Whether the request with this id has had its outcome."""

@@ -114,8 +114,11 @@ class Surroundings:
 
     def partings(self, client: int, connection: int, ended_ns: int) -> list[WentAway]:
         """Return those on a connection of a client's by a moment, in the order of time."""
-        mine = [each for each in self._partings if (each.client, each.connection) == (client, connection)]
-        return [each for each in mine if each.at_ns <= ended_ns]
+        return [
+            each
+            for each in self._partings
+            if each.client == client and each.connection == connection and each.at_ns <= ended_ns
+        ]
 
     def left(self, events: Sequence[BackendLeaving | BackendKilled]) -> None:
         """Note that a backend is gone."""

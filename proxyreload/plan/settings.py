@@ -12,6 +12,7 @@ from proxyreload.errors import UsageError
 from proxyreload.history.events import ROTATE
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
 from proxyreload.plan.traffic import Group, spoken
+from proxyreload.proxy.interfaces import nobody_knows
 from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
@@ -226,7 +227,7 @@ class Settings:
         if not group.mixed:
             return ""
         if self.choice is None:
-            return f"nobody knows whether the proxy speaks {group.needs}: ask for it by name" if group.needs else ""
+            return nobody_knows(group.needs)
         mechanism = self.choice.mechanism
         return mechanism.why_not_carried(group.kind.name, group.needs, tls=self.target.tls, asked=False)
 

@@ -182,7 +182,7 @@ class Mechanism:
         if kind in self.carries_not:
             return self.carries_not[kind]
         if self.commanded:
-            return "" if asked or not needs else f"nobody knows whether the proxy speaks {needs}: ask for it by name"
+            return "" if asked else nobody_knows(needs)
         if needs and needs not in self.carries:
             return f"its plugin does not say that it speaks {needs}"
         return self.only_over_tls.get(needs, "") if not tls else ""
@@ -190,6 +190,11 @@ class Mechanism:
     def _provides(self, role: type[IProxy]) -> bool:
         implemented: bool = isinstance(self.proxy, type) and role.implementedBy(self.proxy)
         return implemented
+
+
+def nobody_knows(needs: str) -> str:
+    """Say why what `needs` something is not sent unasked through a proxy that somebody else runs; empty for nothing."""
+    return f"nobody knows whether the proxy speaks {needs}: ask for it by name" if needs else ""
 
 
 def carrying(

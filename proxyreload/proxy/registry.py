@@ -26,6 +26,29 @@ class Choice:
         """``plugin:mechanism``."""
         return f"{self.plugin.name}:{self.mechanism.name}"
 
+    def why_not(
+        self,
+        actions: Iterable[str],
+        commands: Container[str] = (),
+        kinds: Mapping[str, str] | None = None,
+        *,
+        tls: bool = False,
+    ) -> str:
+        """Say that it cannot speak TLS, do one of `actions`, or carry one of the `kinds`, and why; empty if it can all.
+
+        The kinds are those that were asked for by name, with what each needs.
+        """
+        mechanism = self.mechanism
+        if tls and mechanism.no_tls:
+            return f"cannot speak TLS: {mechanism.no_tls}"
+        for action in sorted(actions):
+            if why_not := mechanism.why_not(action, commands):
+                return f"cannot {action}: {why_not}"
+        for kind, needs in sorted((kinds or {}).items()):
+            if why_not := mechanism.why_not_carried(kind, needs, tls=tls):
+                return f"cannot carry {kind}: {why_not}"
+        return ""
+
     def require(
         self,
         actions: Iterable[str],
@@ -34,23 +57,11 @@ class Choice:
         *,
         tls: bool = False,
     ) -> None:
-        """Raise `CannotError` if the mechanism cannot do one of `actions`, carry one of the `kinds`, or speak TLS.
-
-        The kinds are those that were asked for by name, with what each needs.
-        """
-        if tls and self.mechanism.no_tls:
-            msg = f"{self.name} cannot speak TLS: {self.mechanism.no_tls}"
+        """Raise `CannotError` if there is a `why_not`."""
+        why_not = self.why_not(actions, commands, kinds, tls=tls)
+        if why_not:
+            msg = f"{self.name} {why_not}"
             raise CannotError(msg)
-        for action in sorted(actions):
-            why_not = self.mechanism.why_not(action, commands)
-            if why_not:
-                msg = f"{self.name} cannot {action}: {why_not}"
-                raise CannotError(msg)
-        for kind, needs in sorted((kinds or {}).items()):
-            why_not = self.mechanism.why_not_carried(kind, needs, tls=tls)
-            if why_not:
-                msg = f"{self.name} cannot carry {kind}: {why_not}"
-                raise CannotError(msg)
 
 
 def installed() -> dict[str, EntryPoint]:

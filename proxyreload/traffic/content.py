@@ -18,6 +18,11 @@ def content(request_id: bytes, size: int) -> bytes:
     return hashlib.shake_128(request_id).digest(size)
 
 
+def how_many(every_s: float, length_s: float) -> int:
+    """Return how many pieces there are of what lasts so long, when one comes every so often: at least one."""
+    return max(1, round(length_s / every_s))
+
+
 @attrs.define
 class Digest:
     """The length and the digest (BLAKE2b, RFC 7693) of bytes that come one after the other."""

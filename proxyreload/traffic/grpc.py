@@ -20,10 +20,11 @@ from proxyreload.history.failures import MESSAGE_LOST, MESSAGE_REPEATED, TRAILER
 from proxyreload.system.bounds import Bound, WholeBound
 from proxyreload.system.untrusted import printable
 from proxyreload.traffic.content import OK as HTTP_OK
-from proxyreload.traffic.content import digest, whose
+from proxyreload.traffic.content import digest, how_many, whose
 from proxyreload.traffic.errorpage import refused
 from proxyreload.traffic.get import answer_fields
 from proxyreload.traffic.grpchealth import HEALTH_CHECK, HEALTH_WATCH, health
+from proxyreload.traffic.grpcmessages import decoded, encoded
 from proxyreload.traffic.grpcwire import (
     CONTENT_TYPE,
     FAILED_PRECONDITION,
@@ -31,18 +32,14 @@ from proxyreload.traffic.grpcwire import (
     OK,
     UNIMPLEMENTED,
     MessageReader,
-    fields_of,
     framed,
-    number_field,
     only_message,
     status_fields,
     status_name,
     status_of,
-    text_field,
 )
 from proxyreload.traffic.h2 import STREAMS_MOST
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
-from proxyreload.traffic.stream import events
 
 SERVICE = b"proxyreload.Calls"
 CALL = b"/%b/Call" % SERVICE
@@ -59,12 +56,12 @@ _US = 10**6
 
 def asked(request_id: bytes, messages: int, every_us: int = 0, status: int = OK) -> bytes:
     """Return what a call asks for."""
-    return text_field(1, request_id) + number_field(2, messages) + number_field(3, every_us) + number_field(4, status)
+    return encoded("Asked", id=request_id, messages=messages, every_us=every_us, status=status)
 
 
 def told(request_id: bytes, number: int) -> bytes:
     """Return a message of the answer, the first of which is number 1."""
-    return number_field(1, number) + text_field(2, request_id)
+    return encoded("Told", number=number, id=request_id)
 
 
 @attrs.frozen
@@ -78,7 +75,7 @@ class Calls:
     def of(cls, values: Values) -> "Calls":
         """Return what comes of a kind's settings."""
         every_s, length_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
-        return cls(events(every_s, length_s), round(every_s * _US))
+        return cls(how_many(every_s, length_s), round(every_s * _US))
 
     def expected(self, request_id: bytes) -> tuple[int, int]:
         """Return how many messages and which status a call asks for."""
@@ -172,11 +169,11 @@ class Called:
     def _another(self, message: bytes) -> tuple[str, str]:
         """Say what is wrong about a message that is not the next one."""
         try:
-            fields = fields_of(message)
+            came = decoded("Told", message)
         except ValueError:
             return WRONG_BODY, f"message {self._came + 1}: {printable(message, 80)}"
-        number = fields.get(1)
-        if fields.get(2) != self._request_id or not isinstance(number, int) or not 0 < number <= self._messages:
+        number: int = came.number
+        if came.id != self._request_id or not 0 < number <= self._messages:
             return WRONG_BODY, f"message {self._came + 1}: {printable(message, 80)}"
         if number <= self._came:
             return MESSAGE_REPEATED, f"message {number} after message {self._came}"
@@ -209,19 +206,17 @@ class Serving:
     def called(self, request: Received, body: bytes) -> Reply:
         """Answer what the body of a call asks for."""
         fields = _fields(request)
+        message = only_message(body)
         try:
-            message = fields_of(only_message(body) or b"")
+            call = decoded("Asked", message) if message else None
         except ValueError:
-            message = {}
-        if not message:
+            call = None
+        if call is None:
             return Reply((*fields, *status_fields(INVALID_ARGUMENT, "no proxyreload.Asked")))
-        messages, every_us, status = (each if isinstance(each := message.get(at, 0), int) else 0 for at in (2, 3, 4))
-        if status:
-            return Reply((*fields, *status_fields(status, "as asked")))
-        request_id = message.get(1)
-        said = request_id if isinstance(request_id, bytes) else b""
-        every_s = min(every_us, _EVERY_MOST_US) / _US
-        return _answer(fields, said, min(messages, _MESSAGES_MOST), every_s)
+        if call.status:
+            return Reply((*fields, *status_fields(call.status, "as asked")))
+        every_s = min(call.every_us, _EVERY_MOST_US) / _US
+        return _answer(fields, call.id, min(call.messages, _MESSAGES_MOST), every_s)
 
 
 def _fields(request: Received) -> tuple[tuple[bytes, bytes], ...]:

@@ -6,15 +6,14 @@ See https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
 from collections.abc import Iterator
 
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.grpcmessages import decoded, encoded
 from proxyreload.traffic.grpcwire import (
     CONTENT_TYPE,
     INVALID_ARGUMENT,
     NOT_FOUND,
     OK,
     UNAVAILABLE,
-    fields_of,
     framed,
-    number_field,
     only_message,
     status_fields,
 )
@@ -30,10 +29,10 @@ def health(request: Received, services: frozenset[bytes]) -> Reply:
     """Answer a check or a watch of one of these services, or of the whole backend, whose name is empty."""
     message = only_message(request.message)
     try:
-        asked = fields_of(message or b"").get(1, b"")
+        asked = None if message is None else decoded("HealthCheckRequest", message).service
     except ValueError:
         asked = None
-    if message is None or not isinstance(asked, bytes):
+    if asked is None:
         return Reply((CONTENT_TYPE, *status_fields(INVALID_ARGUMENT, "no HealthCheckRequest")))
     known = not asked or asked in services
     if request.path == HEALTH_WATCH:
@@ -49,7 +48,7 @@ def health(request: Received, services: frozenset[bytes]) -> Reply:
 
 
 def _status(status: int) -> bytes:
-    return framed(number_field(1, status))
+    return framed(encoded("HealthCheckResponse", status=status))
 
 
 def _watch(status: int) -> Iterator[tuple[float, bytes]]:

@@ -1,6 +1,6 @@
-"""gRPC's messages in a body, its statuses in trailers, and as much of protobuf as the messages here need.
+"""gRPC's messages in a body, and its statuses in trailers.
 
-See https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md and https://protobuf.dev/programming-guides/encoding/.
+See https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,6 @@ OK, INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, UNIMPLEMENTED, UNAVAILABLE
 _PREFIX_BYTES = 5
 #: Of a message here; no call has a longer one.
 MESSAGE_LIMIT: Final = 16 * 1024
-_VARINT_LIMIT = 2**32
 
 
 def status_name(status: int) -> str:
@@ -84,55 +83,3 @@ def only_message(body: bytes) -> bytes | None:
     reader = MessageReader()
     found = reader.take(body)
     return found[0] if len(found) == 1 and not reader.rest else None
-
-
-# Protobuf: numbers and strings.
-
-
-def number_field(place: int, value: int) -> bytes:
-    """Return a field that is a number; nothing for 0, which is what a field that is not there is."""
-    return _varint(place << 3) + _varint(value) if value else b""
-
-
-def text_field(place: int, value: bytes) -> bytes:
-    """Return a field that is a string, or bytes; nothing for an empty one."""
-    return _varint(place << 3 | 2) + _varint(len(value)) + value if value else b""
-
-
-def fields_of(message: bytes) -> dict[int, int | bytes]:
-    """Return a message's fields by their places; raises `ValueError` for what is none of numbers and strings."""
-    found: dict[int, int | bytes] = {}
-    at = 0
-    while at < len(message):
-        tag, at = _number_at(message, at)
-        value, at = _number_at(message, at)
-        if tag & 7 == 0:
-            found[tag >> 3] = value
-        elif tag & 7 == 2 and at + value <= len(message):  # noqa: PLR2004
-            found[tag >> 3] = message[at : at + value]
-            at += value
-        else:
-            msg = "no message"
-            raise ValueError(msg)
-    return found
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 128:  # noqa: PLR2004
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _number_at(message: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins there, and where the next one does."""
-    value = shift = 0
-    for place in range(at, min(at + 10, len(message))):
-        value |= (message[place] & 127) << shift
-        shift += 7
-        if message[place] < 128:  # noqa: PLR2004
-            return value % _VARINT_LIMIT, place + 1
-    msg = "a number that does not end"
-    raise ValueError(msg)

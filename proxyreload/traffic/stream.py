@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from proxyreload.history.failures import MESSAGE_LOST, MESSAGE_REPEATED, TRUNCATED, WRONG_BODY
 from proxyreload.system.bounds import Bound
 from proxyreload.system.untrusted import printable
-from proxyreload.traffic.content import whose
+from proxyreload.traffic.content import how_many, whose
 from proxyreload.traffic.get import answer_fields
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
 
@@ -21,11 +21,6 @@ _EVENT_LIMIT = 1024
 _DIGITS = 9
 #: Behind each event.
 _BLANK = b"\n\n"
-
-
-def events(every_s: float, length_s: float) -> int:
-    """Return how many numbered events a stream has, the end not counted."""
-    return max(1, round(length_s / every_s))
 
 
 def event(request_id: bytes, number: int) -> bytes:
@@ -47,7 +42,7 @@ class Listening(ClientEnd):
         """Expect an event `every` so often, over `length`."""
         self.quiet_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
         self.fields = ((b"Accept", b"text/event-stream"),)
-        self._events = events(self.quiet_s, self.lasts_s)
+        self._events = how_many(self.quiet_s, self.lasts_s)
 
     def incoming(self, request_id: bytes) -> "Heard":
         """Expect every event once, in order, and the right end."""
@@ -153,7 +148,7 @@ class Telling:
         return Reply((_TYPE, (b"Cache-Control", b"no-cache"), *others), pieces=self._pieces(request.request_id))
 
     def _pieces(self, request_id: bytes) -> Iterator[tuple[float, bytes]]:
-        number = events(self._every_s, self._length_s)
+        number = how_many(self._every_s, self._length_s)
         for each in range(number):
             yield (self._every_s if each else 0.0), event(request_id, each)
         yield self._every_s, end(request_id, number)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from proxyreload.system.bounds import Bound
-from proxyreload.traffic.content import Digest, content
+from proxyreload.traffic.content import Digest, content, how_many
 from proxyreload.traffic.interfaces import ClientEnd, Key, Kind, Values
 from proxyreload.traffic.post import DELAY, Receipt, Receiving
 
@@ -49,7 +49,7 @@ class Upload(ClientEnd):
         return self._sent
 
     def _chunks(self, request_id: bytes, sent: Digest) -> Iterator[tuple[float, bytes]]:
-        for number in range(max(1, round(self._length_s / self._every_s))):
+        for number in range(how_many(self._every_s, self._length_s)):
             piece = content(b"%b %d" % (request_id, number), PIECE_BYTES)
             sent.take(piece)
             yield (self._every_s if number else 0.0), b"%x\r\n%b\r\n" % (len(piece), piece)

@@ -13,6 +13,7 @@ from proxyreload.history.failures import (
 )
 from proxyreload.system.bounds import Bound
 from proxyreload.system.untrusted import printable
+from proxyreload.traffic.content import how_many
 from proxyreload.traffic.errorpage import refused
 from proxyreload.traffic.get import Answering, answer_fields
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
@@ -37,11 +38,6 @@ _OURS = b"message %d of %b"
 _DIGITS = 9
 
 
-def messages(every_s: float, length_s: float) -> int:
-    """Return how many messages a session has."""
-    return max(1, round(length_s / every_s))
-
-
 # The client's end.
 
 
@@ -54,7 +50,7 @@ class Talking(ClientEnd):
     def __init__(self, values: Values) -> None:
         """Send a message `every` so often, over `length`."""
         self.quiet_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
-        self._number = messages(self.quiet_s, self.lasts_s)
+        self._number = how_many(self.quiet_s, self.lasts_s)
         self._talk = Talk(b"", self._number)
 
     def own_fields(self, request_id: bytes) -> tuple[tuple[bytes, bytes], ...]:

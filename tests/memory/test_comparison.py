@@ -245,9 +245,9 @@ def test_everyone_is_every_mechanism_and_every_broken_plugin() -> None:
 @pytest.mark.usefixtures("_plugins")
 def test_a_contender_tells_what_it_cannot_do() -> None:
     (contender,) = contenders(["fake"])
-    assert contender.why_not(["add", "remove"]) == ""
-    assert contender.why_not(["upgrade"]) == "cannot upgrade: its plugin knows no way"
-    assert contender.why_not([], tls=True) == "cannot speak TLS: its plugin knows no way"
+    assert contender.choice.why_not(["add", "remove"]) == ""
+    assert contender.choice.why_not(["upgrade"]) == "cannot upgrade: its plugin knows no way"
+    assert contender.choice.why_not([], tls=True) == "cannot speak TLS: its plugin knows no way"
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,13 @@ from proxyreload.system.clock import ns
 from proxyreload.traffic.get import from_numbered_backend
 from proxyreload.traffic.grpc import CALL, SERVICE, asked, told
 from proxyreload.traffic.grpchealth import HEALTH_CHECK, HEALTH_WATCH
+from proxyreload.traffic.grpcmessages import decoded, encoded
 from proxyreload.traffic.grpcwire import (
     MESSAGE_LIMIT,
     MessageReader,
-    fields_of,
     framed,
-    number_field,
     status_fields,
     status_of,
-    text_field,
 )
 from proxyreload.traffic.interfaces import Received, Reply
 from proxyreload.traffic.registry import backend_end, kind_named, values_of
@@ -254,22 +252,22 @@ class Hosted:
 
 @pytest.mark.parametrize("service", [b"", SERVICE])
 def test_the_health_service_says_that_it_serves(service: bytes) -> None:
-    answer = reply(HEALTH_CHECK, framed(text_field(1, service)))
+    answer = reply(HEALTH_CHECK, framed(encoded("HealthCheckRequest", service=service)))
     assert answer.body == framed(b"\x08\x01")
     assert answer.trailers == status_fields(0)
 
 
 def test_a_service_that_it_has_not_is_not_found() -> None:
-    answer = reply(HEALTH_CHECK, framed(text_field(1, b"else")))
+    answer = reply(HEALTH_CHECK, framed(encoded("HealthCheckRequest", service=b"else")))
     assert status_of(fields(*answer.fields)) == (5, b"no service else")
 
 
 @pytest.mark.parametrize(("service", "status"), [(b"", 1), (SERVICE, 1), (b"else", 3)])
 def test_a_watch_is_told_at_once_and_ends_only_with_the_backend(service: bytes, status: int) -> None:
-    answer = reply(HEALTH_WATCH, framed(text_field(1, service)))
+    answer = reply(HEALTH_WATCH, framed(encoded("HealthCheckRequest", service=service)))
     assert answer.pieces is not None
     pieces = iter(answer.pieces)
-    assert next(pieces) == (0, framed(number_field(1, status)))
+    assert next(pieces) == (0, framed(encoded("HealthCheckResponse", status=status)))
     assert [next(pieces)[1] for _ in range(3)] == [b"", b"", b""]
     assert answer.farewell == (framed(b"\x08\x02") if status == 1 else b"")
     assert answer.trailers == status_fields(14, "this backend leaves")
@@ -318,7 +316,7 @@ def test_a_message_longer_than_any_call_has_is_not_waited_for() -> None:
 @given(st.binary(max_size=40))
 def test_fields_are_read_or_refused(message: bytes) -> None:
     try:
-        fields_of(message)
+        decoded("Asked", message)
     except ValueError:
         return
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxyreload.history.failures import MESSAGE_LOST, MESSAGE_REPEATED, TRUNCATED, WRONG_BODY
-from proxyreload.traffic.stream import end, event, events
+from proxyreload.traffic.content import how_many
+from proxyreload.traffic.stream import end, event
 
 from .connections import parts
 from .kinds import Ends, cuts_st, ids_st
@@ -176,7 +177,7 @@ def test_both_ends_expect_the_same_number_of_events(every: float, length: float)
     ends = Ends("stream", {"every": every, "length": length})
     told = ends.backend
     assert (told._every_s, told._length_s) == (every, length)  # type: ignore[attr-defined]
-    assert events(every, length) >= 1
+    assert how_many(every, length) >= 1
 
 
 @few_examples

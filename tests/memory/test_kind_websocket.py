@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from proxyreload.backend.http11 import HEAD_LIMIT
 from proxyreload.history import failures
 from proxyreload.history.events import CLOSE_FRAME, BackClosed, Ending
-from proxyreload.traffic.websocket import LEAVES, MESSAGE_LIMIT, SWITCHED, messages
+from proxyreload.traffic.content import how_many
+from proxyreload.traffic.websocket import LEAVES, MESSAGE_LIMIT, SWITCHED
 from proxyreload.websocket.closecodes import closing
 from proxyreload.websocket.masking import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, masked
 
@@ -86,7 +87,7 @@ def test_both_ends_understand_each_other_in_whatever_pieces(cuts: list[int], num
 
 @pytest.mark.parametrize(("every", "length", "number"), [(0.05, 5, 100), (1, 0.2, 1), (0.1, 0.36, 4)])
 def test_how_many_messages_there_are(every: float, length: float, number: int) -> None:
-    assert messages(every, length) == number
+    assert how_many(every, length) == number
 
 
 def test_what_comes_with_the_head_is_taken_and_interim_answers_are_none(session: Session) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyreload.proxy.messages import BYTES, FIXED32, INT32, STRING, UINT32, described
+from proxyreload.system.messages import BYTES, FIXED32, INT32, STRING, UINT32, described
 
 CLASSES = described(
     {

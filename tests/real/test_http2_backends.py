@@ -13,7 +13,7 @@ from proxyreload.backend.process import LEAVE
 from proxyreload.traffic.content import content, digest
 from proxyreload.traffic.grpc import CALL, asked, told
 from proxyreload.traffic.grpchealth import HEALTH_CHECK, HEALTH_WATCH
-from proxyreload.traffic.grpcwire import text_field
+from proxyreload.traffic.grpcmessages import encoded
 
 from .command import HOST, Place, Session
 
@@ -72,9 +72,9 @@ def test_grpcio_calls_and_asks_how_a_backend_is(channel: Any) -> None:
     assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.FAILED_PRECONDITION, "as asked")
     assert list(call(asked(b"y", 2000))) == [told(b"y", number) for number in range(1, 2001)]
     check = channel.unary_unary(HEALTH_CHECK.decode())
-    assert check(b"") == check(text_field(1, b"proxyreload.Calls")) == SERVING
+    assert check(b"") == check(encoded("HealthCheckRequest", service=b"proxyreload.Calls")) == SERVING
     with pytest.raises(grpc.RpcError) as raised:
-        check(text_field(1, b"else"))
+        check(encoded("HealthCheckRequest", service=b"else"))
     assert raised.value.code() == grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.RpcError) as raised:
         channel.unary_unary("/else.Else/Else")(b"")
