@@ -36,6 +36,8 @@ from proxyreload.traffic.websocket import Talk, Talking
 
 #: Sessions at a time, each with a message in every millisecond, if there is time for that; they outlast a measurement.
 CLIENTS, EVERY_S, LENGTH_S = 40, 0.001, 3600.0
+#: Where this package is found by a process that is started elsewhere.
+_CHECKOUT = Path(__file__).parents[1]
 #: What is to be reached.
 AT_LEAST_PER_S = 20_000
 _MESSAGE = "message 12345 of 12-345"
@@ -143,7 +145,7 @@ def report(rounds: int, seconds: int) -> Iterator[str]:
     def measured(name: str, folder: Path) -> Measured:
         output = folder / "said"
         words = [sys.executable, "-m", "benchmarks.echoes", "--end", name, "--seconds", str(seconds)]
-        run([pinned(words, cores.measured)], output, _LIMIT_S + seconds)
+        run([pinned(words, cores.measured)], output, _LIMIT_S + seconds, {"PYTHONPATH": str(_CHECKOUT)})
         return Measured(int(output.read_text("ascii")), seconds)
 
     with temporary(), watched(cores) as others:

@@ -81,6 +81,7 @@ class Dialogue(Client):
         if pending is None or pending.number != number:  # it failed at once, and may have been followed by another
             return
         self._conversation = self.end.conversation(pending.request_id)
+        self._pieces = self.end.pieces(pending.request_id)
         self._incoming = self._conversation or self.end.incoming(pending.request_id)
         if self._conversation is not None:
             pending.switch = partial(self._switch, pending)
@@ -89,7 +90,6 @@ class Dialogue(Client):
             pending.take = self._take
             self._pace = Pace(self.clock_ns()) if self.end.counted else None
         self._said_ns = 0
-        self._pieces = self.end.pieces(pending.request_id)
         self._go_on(pending)
 
     def _connected(self, connection: IConnection) -> None:

@@ -116,6 +116,8 @@ class HTTP2Connection(FrontConnection[IManyOwner]):
             now_ns = self._clock_ns()
             for payload, pending in queue:
                 written.append(self._opened(payload, pending, now_ns))
+                if pending.continues:
+                    self._owner.begun(self, pending)
         if written:
             self._write(b"".join(written))
 
@@ -146,8 +148,19 @@ class HTTP2Connection(FrontConnection[IManyOwner]):
             self.transmit(readable=self.has_come())
 
     def more(self, payload: bytes) -> None:
-        """Nothing is sent in pieces over HTTP/2."""
+        """What is sent in pieces over HTTP/2 belongs to one of many: see `add`."""
         raise NotImplementedError
+
+    def add(self, pending: Pending, payload: bytes, *, end: bool) -> None:
+        """Write more of a request that ``continues``; what the proxy's windows do not take yet waits for them."""
+        stream = self._stream_of.get(pending)
+        if stream is None or self._silenced:
+            return
+        pending.added += len(payload)
+        pending.continues = not end
+        written = self._http2.data(stream, payload, end=end)
+        if written:
+            self._write(written)
 
     def rest(self) -> None:
         """Nothing is read slowly over HTTP/2: many share the connection."""
@@ -218,6 +231,8 @@ class HTTP2Connection(FrontConnection[IManyOwner]):
     def _answered(self, stream: int, pending: Pending, at_ns: int) -> None:
         del self._under_way[stream], self._stream_of[pending]
         pending.last_byte_ns = at_ns
+        if pending.continues:  # nobody wants the rest of it (RFC 9113, 8.1)
+            self._unwritten.append(self._http2.reset(stream, CANCEL))
         self._owner.answered(self, pending)
 
     def _reset(self, event: Reset, _at_ns: int) -> None:
@@ -265,9 +280,9 @@ class HTTP2Connection(FrontConnection[IManyOwner]):
     def _opened(self, payload: bytes, pending: Pending, now_ns: int) -> bytes:
         """Open a stream for a request, and return its bytes."""
         content = pending.content
-        stream, written = self._http2.open(payload, end=not content)
+        stream, written = self._http2.open(payload, end=not (content or pending.continues))
         if content:
-            written += self._http2.data(stream, content, end=True)
+            written += self._http2.data(stream, content, end=not pending.continues)
         self._under_way[stream] = pending
         self._stream_of[pending] = stream
         pending.carried = self.carried

@@ -76,6 +76,9 @@ class IManyOwner(IConnectionOwner):
         Exchanges that it turns away are told of one by one, behind it.
         """
 
+    def begun(connection: IConnection, pending: Pending) -> None:
+        """Learn that a request which ``continues`` has been written as far as it goes: the rest of it can follow."""
+
     def drained(connection: IConnection) -> None:
         """Learn that a connection which was told to go has ended all that was on it, and is closed from here."""
 

@@ -5,32 +5,21 @@ from typing import cast
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from proxyreload.client.dialogue import WHOLE_FACTOR
 from proxyreload.client.http2 import HTTP2Connection
 from proxyreload.client.interfaces import IConnection, IManyOwner
+from proxyreload.client.lane import Lane
 from proxyreload.client.outcome import connection_failure, outcome
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.client.sender import PAUSE_AFTER_FAILED_CONNECTION_S, Sender
 from proxyreload.history import failures
-from proxyreload.history.events import Ending, Holding, WentAway
+from proxyreload.history.events import Ending, Holding, Paced, WentAway
 from proxyreload.system.clock import NS_PER_S, ns
-from proxyreload.traffic.interfaces import ClientEnd, Incoming
-
-
-@attrs.define(eq=False)
-class Lane:
-    """One of a client's places for an exchange: it has one under way, or rests."""
-
-    pending: Pending | None = None
-    incoming: Incoming | None = None
-    connection: HTTP2Connection | None = None
-    connection_number: int = -1  #: among the client's
-    pause: IDelayedCall | None = None
+from proxyreload.traffic.interfaces import ClientEnd
 
 
 @implementer(IManyOwner)
@@ -81,7 +70,8 @@ class Multiplexed(Sender):
         """Send nothing but what is due already; fires when all that has its outcome. The connections stay."""
         self._stopped = Deferred()
         for lane in self._lanes:
-            self._cancel_pause(lane)
+            lane.cancel_pause()
+            self._end_pieces(lane)
             self._end_here(lane)
         self._finish_if_over()
         return self._stopped
@@ -101,7 +91,7 @@ class Multiplexed(Sender):
         if connecting is not None:
             connecting.cancel()
         for lane in self._lanes:
-            self._cancel_pause(lane)
+            lane.cancel_pause()
             if lane.pending is not None:
                 self._give_up(lane, failures.ABORTED, "the run was ended")
         self._finish_if_over()
@@ -111,6 +101,7 @@ class Multiplexed(Sender):
     def answered(self, connection: IConnection, pending: Pending) -> None:
         """Judge and record an answer, and go on."""
         lane = self._lane_of[pending]
+        pending.unsent = pending.continues
         if lane.incoming is None:
             failure, message = self.expectation(pending, pending.request_id)
         else:
@@ -148,6 +139,10 @@ class Multiplexed(Sender):
             self._tell_closed(connection, self._numbers[connection], Ending.ANNOUNCED, parting.words)
             self._send_elsewhere(connection)
 
+    def begun(self, connection: IConnection, pending: Pending) -> None:  # noqa: ARG002
+        """Send the rest of a request, a piece at a time."""
+        self._go_on(self._lane_of[pending], pending)
+
     def drained(self, connection: IConnection) -> None:
         """Forget a connection that has done what it had to."""
         self._numbers.pop(connection, None)
@@ -165,12 +160,9 @@ class Multiplexed(Sender):
     def _begin(self, lane: Lane, due_ns: int) -> None:
         number = self._sent
         self._sent = number + 1
-        pending = lane.pending = Pending(number, self._prefix + b"%d" % number, due_ns)
+        pending = Pending(number, self._prefix + b"%d" % number, due_ns)
         self._lane_of[pending] = lane
-        pending.content = self.end.body(pending.request_id)
-        lane.incoming = self.end.incoming(pending.request_id)
-        if lane.incoming is not None:
-            pending.take = lane.incoming.take
+        lane.begin(pending, self.end, self.clock_ns)
         self._send(lane, pending)
         if self._alarm is None and self._lane_of:
             self._set_alarm(self.timeout_ns)
@@ -247,10 +239,31 @@ class Multiplexed(Sender):
         lane.pause = None
         self._begin(lane, 0)
 
-    def _cancel_pause(self, lane: Lane) -> None:
-        pause, lane.pause = lane.pause, None
-        if pause is not None:
-            pause.cancel()
+    def _go_on(self, lane: Lane, pending: Pending) -> None:
+        """Send the next piece of a request at its time, or say that there is none."""
+        assert lane.pieces is not None  # noqa: S101
+        drawn = next(lane.pieces, None)
+        if drawn is None:
+            self._add(lane, pending, b"", end=True)
+        else:
+            after_s, lane.drawn = drawn
+            lane.piece = self.reactor.callLater(after_s, self._say, lane, pending)
+
+    def _say(self, lane: Lane, pending: Pending) -> None:
+        lane.piece = None
+        self._add(lane, pending, lane.drawn, end=False)
+        self._go_on(lane, pending)
+
+    def _add(self, lane: Lane, pending: Pending, piece: bytes, *, end: bool) -> None:
+        assert lane.connection is not None  # noqa: S101
+        lane.said_ns = self.clock_ns()
+        lane.connection.add(pending, piece, end=end)
+
+    def _end_pieces(self, lane: Lane) -> None:
+        """End what is sent in pieces before its time, if it has begun."""
+        if lane.pending is not None and lane.piece is not None:
+            # What was drawn already counts as sent at the other end.
+            self._add(lane, lane.pending, lane.cancel_piece(), end=True)
 
     def _finish_if_over(self) -> None:
         if not self._lane_of:
@@ -290,7 +303,7 @@ class Multiplexed(Sender):
     def _due_ns(self, pending: Pending) -> int:
         """Return by when an exchange has to show a sign of life, but not for ever."""
         since_ns = pending.written_ns or pending.begun_ns
-        latest_ns = max(since_ns, pending.heard_ns) + ns(self.end.quiet_s)
+        latest_ns = max(since_ns, pending.heard_ns, self._lane_of[pending].said_ns) + ns(self.end.quiet_s)
         if pending.written_ns:
             latest_ns = min(latest_ns, max(since_ns, pending.written_ns + WHOLE_FACTOR * ns(self.end.lasts_s)))
         return latest_ns + self.timeout_ns
@@ -315,6 +328,10 @@ class Multiplexed(Sender):
         pending = lane.pending
         assert pending is not None  # noqa: S101
         del self._lane_of[pending]
-        lane.pending = lane.incoming = lane.connection = None
+        pace = lane.end()
         number = lane.connection_number if connection is not None else -1
         self.sink.exchanged(outcome(self, connection, number, pending, ended_ns, failure, message))
+        if pace is not None and pace.worth_telling:
+            self.sink.publish(
+                Paced(self.number, number, pending.number, pace.begun_ns, pace.slice_ns, tuple(pace.counts), ended_ns)
+            )

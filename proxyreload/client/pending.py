@@ -27,7 +27,8 @@ class Pending:
     back_port = b""  #: the proxy's port towards it, as it says itself
     echoed_id = b""  #: the request's id as the answer has it
     body = b""  #: its first bytes where it is longer than is kept
-    content = b""  #: of HTTP/2: the request's body
+    content = b""  #: of HTTP/2: the request's body, or its beginning
+    continues = False  #: of HTTP/2: whether more of the body is still to come
     trailers: "Sequence[tuple[bytes, bytes, bool]]" = ()  #: of HTTP/2: behind the body, or the head itself
     take: "Callable[[bytes], None] | None" = None  #: takes the body as it comes; None: it is short, `body` is all of it
     #: is told when the proxy has switched to the protocol that the request asks for, with the fields of that answer by

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IDelayedCall
 
 from proxyreload.client.dialogue import Dialogue
 from proxyreload.client.interfaces import IConnection
-from proxyreload.client.multiplexed import Lane, Multiplexed
+from proxyreload.client.lane import Lane
+from proxyreload.client.multiplexed import Multiplexed
 from proxyreload.client.parting import Parting
 from proxyreload.client.pending import Pending
 from proxyreload.history.events import Ending
@@ -120,7 +121,7 @@ class AimedStreams(Multiplexed):
             return 0
         resting = [lane for lane in self._lanes if lane.pause is not None]
         for lane in resting:
-            self._cancel_pause(lane)
+            lane.cancel_pause()
         for lane in resting:
             self._begin(lane, 0)
         return sum(lane.pending is not None and bool(lane.pending.written_ns) for lane in resting)

@@ -4,14 +4,14 @@ The keep-alive race is open for a millisecond or two after the first closing, wh
 connections. Whoever sends by chance meets it once in a thousand requests; these meet it nearly always.
 """
 
-from proxyreload.system.bounds import Bound, WholeBound
-from proxyreload.traffic.h2 import STREAMS_MOST
+from proxyreload.system.bounds import Bound
+from proxyreload.traffic.h2 import OVER_HTTP2
 from proxyreload.traffic.idle import Idle
 from proxyreload.traffic.interfaces import Key, Kind, Values
 
 KEYS = {
     "gap": Key((1.0, 3.0), Bound(0.01, 3600), "seconds of rest between volleys, drawn from this range"),
-    "streams": Key(0, WholeBound(0, STREAMS_MOST), "over HTTP/2, so many at once in a volley; 0: over HTTP/1.1, one"),
+    "streams": OVER_HTTP2,
 }
 
 

@@ -2,16 +2,21 @@
 
 from proxyreload.system.bounds import Bound
 from proxyreload.traffic.get import answer_fields, from_numbered_backend, numbered_body
+from proxyreload.traffic.h2 import OVER_HTTP2
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Short, Values
 
-KEYS = {"delay": Key(2.0, Bound(0.001, 3600), "seconds until the backend answers")}
+KEYS = {
+    "delay": Key(2.0, Bound(0.001, 3600), "seconds until the backend answers"),
+    "streams": OVER_HTTP2,
+}
 
 
 class Slow(ClientEnd):
     """Waits for each answer."""
 
     def __init__(self, values: Values) -> None:
-        """Wait `delay` for it."""
+        """Wait `delay` for it, on all of its `streams`."""
+        self.streams = int(values["streams"])  # type: ignore[arg-type]
         self.quiet_s = self.lasts_s = float(values["delay"])  # type: ignore[arg-type]
 
     def incoming(self, request_id: bytes) -> "Small":

@@ -7,11 +7,13 @@ from proxyreload.system.bounds import Bound
 from proxyreload.system.untrusted import printable
 from proxyreload.traffic.content import how_many, whose
 from proxyreload.traffic.get import answer_fields
+from proxyreload.traffic.h2 import OVER_HTTP2
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
 
 KEYS = {
     "every": Key(0.1, Bound(0.001, 3600), "seconds between two events"),
     "length": Key(5.0, Bound(0.001, 86_400), "seconds that a stream lasts"),
+    "streams": OVER_HTTP2,
 }
 _TYPE = (b"Content-Type", b"text/event-stream")
 _END = b"end"
@@ -41,6 +43,7 @@ class Listening(ClientEnd):
     def __init__(self, values: Values) -> None:
         """Expect an event `every` so often, over `length`."""
         self.quiet_s, self.lasts_s = float(values["every"]), float(values["length"])  # type: ignore[arg-type]
+        self.streams = int(values["streams"])  # type: ignore[arg-type]
         self.fields = ((b"Accept", b"text/event-stream"),)
         self._events = how_many(self.quiet_s, self.lasts_s)
 

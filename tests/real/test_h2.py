@@ -119,6 +119,67 @@ def test_sozus_upgrade_refuses_streams_that_no_backend_has_seen(place: Place, pr
     assert all(last[0] == LARGEST for last in last_streams(result).values())
 
 
+#: Of what takes long, some is under way on many streams when the first change is made.
+LONG = """\
+duration = {duration}
+backends = [0, 1]
+[[traffic]]
+kind = "slow"
+clients = 2
+delay = {lasts}
+streams = 2
+[[traffic]]
+kind = "stream"
+clients = 2
+every = 0.05
+length = {lasts}
+streams = 2
+[[traffic]]
+kind = "upload"
+clients = {clients}
+every = 0.05
+length = {lasts}
+streams = 1
+[[step]]
+at = 1.5
+{change}
+"""
+
+
+def changed_meanwhile(
+    place: Place, mechanism: str, change: str, *words: str, lasts: float = 2.0, duration: float = 4.0
+) -> Result:
+    """Run slow answers, streams and uploads over HTTP/2 through one change."""
+    text = LONG.format(duration=duration, lasts=lasts, clients=CLIENTS, change=change)
+    result = place.run(
+        *("--plugin", mechanism, "--scenario", place.write("long.toml", text)), *QUIET, *words, *place.ports
+    )
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == [None]
+    return result
+
+
+@pytest.mark.parametrize("mechanism", ["haproxy:reload", "nginx:reload", "caddy:load"])
+def test_what_takes_long_is_whole_though_its_connection_is_told_to_go(place: Place, mechanism: str) -> None:
+    result = changed_meanwhile(place, mechanism, "reload = true")
+    assert {each["kind"] for each in result.summary["goaways"] if each["open"]} == {"slow", "stream", "upload"}
+    for kind in ("slow", "stream", "upload"):
+        assert result.summary["kinds"][kind]["failures"] == {}
+        assert result.summary["kinds"][kind]["verdict"] == "graceful"
+
+
+@pytest.mark.parametrize("proxy", [SOZU])
+def test_sozus_upgrade_resets_uploads_and_lets_streams_end(place: Place, proxy: str) -> None:
+    result = changed_meanwhile(place, f"{proxy}:upgrade", "upgrade = true", "--tls", lasts=4.0, duration=6)
+    kinds = result.summary["kinds"]
+    assert kinds["upload"]["failures"] == {"stream reset": CLIENTS}
+    assert kinds["upload"]["ledger"]["lost_unexecuted"] == CLIENTS
+    assert kinds["stream"]["failures"] == {}
+    with (place.folder / "losses.csv").open(encoding="utf-8", newline="") as file:
+        told = [loss["evidence"] for loss in csv.DictReader(file) if loss["kind"] == "upload"]
+    assert all("RST_STREAM STREAM_CLOSED" in each for each in told)
+
+
 def test_over_tls_it_is_agreed_on_and_the_same(place: Place) -> None:
     result = changed(place, "haproxy:reload", RELOADS, "--tls")
     assert_nothing_lost(result)
