@@ -41,6 +41,8 @@ COMMANDS = (
     Command("kinds", "every kind of traffic, and its keys", "kinds.list_kinds", "kinds.KindsOptions"),
     Command("backend", "one backend by itself", "backend.serve_backend", "backend.BackendOptions"),
     Command("selftest", "is the instrument to be believed?", "selftest.run_selftest", "selftest.SelfTestOptions"),
+    Command("cases", "the famous bugs it knows, expected and found", "cases.list_cases", "cases.CasesOptions"),
+    Command("case", "one famous bug, and its cure", "cases.run_case", "cases.CaseOptions"),
     Command("twistd", "a run as a service", "twistd.run_twistd", "twistd.TwistdOptions"),
     Command(
         "completion", "completion for bash, zsh or fish", "completion.print_script", "completion.CompletionOptions"

@@ -33,12 +33,12 @@ from proxyreload.command.scenarios import (
     repetition,
     require_shown,
 )
-from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import Contender, contenders, everyone
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
+from proxyreload.comparison.trialcases import as_junit
 from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.proxy.watchdog import leave_at_once

@@ -8,7 +8,7 @@ HTTP2 = "HTTP/2"
 #: So many streams at once the least of the proxies lets a client have.
 STREAMS_MOST = 100
 #: For kinds that also go over HTTP/1.1.
-OVER_HTTP2 = Key(0, WholeBound(0, STREAMS_MOST), "over HTTP/2, so many at once; 0: over HTTP/1.1, one")
+OVER_HTTP2 = Key(0, WholeBound(0, STREAMS_MOST), "over HTTP/2, so many at once; 0: over HTTP/1.1, one", ours=True)
 KEYS = {
     "streams": Key(10, WholeBound(1, STREAMS_MOST), "requests at once on a client's connection"),
     "gap": Key((0.0, 0.0), Bound(0, 3600), "seconds of rest between two on one stream's place, drawn from this range"),

@@ -213,6 +213,7 @@ class Key:
     default: float | tuple[float, float]
     bound: Bound
     summary: str  #: in a few words, with the unit
+    ours: bool = False  #: the client's alone: no backend is told
 
     @property
     def drawn(self) -> bool:

@@ -75,7 +75,7 @@ def field_of(kind: Kind, values: Values) -> bytes:
     """Return how a request tells a backend its kind: ``stream every=0.1 length=5``; empty where it needs not know."""
     if kind.backend is None:
         return b""
-    told = (f"{name}={_text(value)}" for name, value in values.items())
+    told = (f"{name}={_text(value)}" for name, value in values.items() if not kind.keys[name].ours)
     return " ".join([kind.name, *told]).encode("ascii")
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.row import row_of
 from proxyreload.comparison.trial import Trial
+from proxyreload.comparison.trialcases import as_junit
 from proxyreload.errors import StartError, UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Ended, Phase, Started

@@ -97,13 +97,13 @@ def test_a_long_name_is_shown_in_part() -> None:
 
 def test_what_is_not_given_is_the_kinds_own() -> None:
     kind = kind_named("stream")
-    assert values_of(kind, [("length", 2)]) == {"every": 0.1, "length": 2}
+    assert values_of(kind, [("length", 2)]) == {"every": 0.1, "length": 2, "streams": 0}
 
 
 @pytest.mark.parametrize(
     ("kind", "given", "words"),
     [
-        ("stream", ("gap", 1), "unknown key 'gap'; stream has: every, length"),
+        ("stream", ("gap", 1), "unknown key 'gap'; stream has: every, length, streams"),
         ("get", ("gap", 1), "unknown key 'gap'; get has: none"),
         ("stream", ("every", "1"), "every takes a number from 0.001 to 3600, not '1'"),
         ("stream", ("every", True), "every takes a number from 0.001 to 3600, not True"),

@@ -178,7 +178,8 @@ def test_a_table_has_the_keys_of_all_kinds_and_its_own() -> None:
 
 
 def test_what_is_not_said_is_one_client_near_by_as_its_kind_does() -> None:
-    assert from_table({"kind": "stream"}) == Group(kind_named("stream"), 1, {"every": 0.1, "length": 5.0})
+    made = from_table({"kind": "stream"})
+    assert made == Group(kind_named("stream"), 1, {"every": 0.1, "length": 5.0, "streams": 0})
 
 
 def test_a_rate_is_that_of_the_kind_where_it_has_one() -> None:

@@ -146,7 +146,7 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         ("[[traffic]]\nkind = 'slow'\ndelay = 'x'", "my.toml:3: delay takes a number from 0.001 to 3600, not 'x'"),
         (
             "[[traffic]]\nkind = 'slow'\ndelai = 3",
-            "my.toml:3: unknown key 'delai'; slow has: kind, clients, rate, rtt, delay",
+            "my.toml:3: unknown key 'delai'; slow has: kind, clients, rate, rtt, delay, streams",
         ),
         ("traffic = 3", "my.toml:1: write each kind of traffic under [[traffic]]"),
         ("duration = 0", "my.toml:1: duration takes a number from 0.001 to 2678400 seconds, not 0"),

@@ -1,0 +1,1 @@
+"""The famous bugs that come with the program, as TOML files."""

@@ -1,0 +1,157 @@
+"""Famous bugs: their files, and whether what was found is what is to be found."""
+
+from pathlib import Path
+
+import pytest
+
+from proxyreload.casebook import bugfile
+from proxyreload.casebook.bug import Bug, Expectation, Turn
+from proxyreload.casebook.bugfile import known, names, parse
+from proxyreload.casebook.casebook import Outcome, Result
+from proxyreload.casebook.finding import Finding
+from proxyreload.errors import UsageError
+from proxyreload.ledger.cause import Cause
+from proxyreload.ledger.fate import Fate
+from proxyreload.plan.scenario import parse as parse_scenario
+from proxyreload.proxy.registry import choose
+from proxyreload.verdict.judgement import Verdict
+
+WHOLE = """\
+title = "It loses requests"
+source = ["https://bugs.test/1"]
+told = "It does."
+versions = "all"
+mechanism = "control:runtime"
+words = ["--change", "reload"]
+
+[expect]
+verdict = ["lossy", "racy"]
+kind = "aimed"
+cause = "keep-alive race"
+fate = "answered_twice"
+
+[cure]
+told = "another"
+source = "https://docs.test/"
+mechanism = "control:stays"
+verdict = "seamless"
+"""
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_that_comes_with_the_program_can_be_read_and_run(name: str) -> None:
+    bug = known(name)
+    for turn in (bug.shown, bug.cured):
+        plugin, colon, mechanism = turn.mechanism.partition("@")[0].partition(":")
+        choice = choose(f"{plugin}{colon}{mechanism}")
+        assert choice.plugin.name == plugin
+    assert bug.sources
+    assert bug.cure_source.startswith("https://")
+    if bug.scenario:
+        assert parse_scenario(bug.scenario, name).steps
+    assert bug.shown != bug.cured
+
+
+def test_a_file_says_it_all() -> None:
+    assert parse(WHOLE, "its-bug.toml") == Bug(
+        name="its-bug",
+        title="It loses requests",
+        sources=("https://bugs.test/1",),
+        told="It does.",
+        versions="all",
+        scenario="",
+        shown=Turn("control:runtime", ("--change", "reload")),
+        expected=Expectation({Verdict.LOSSY, Verdict.RACY}, "aimed", Cause.KEEP_ALIVE_RACE, Fate.ANSWERED_TWICE),
+        cured=Turn("control:stays", ("--change", "reload")),
+        cure="another",
+        cure_source="https://docs.test/",
+        healed=Expectation({Verdict.SEAMLESS}, "aimed", never=Fate.ANSWERED_TWICE),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("title", "titel", "my.toml:1: unknown key 'titel'; there are: title, source, told, versions, mechanism, "),
+        ('title = "It loses requests"', "title = 3", "my.toml:1: title must be a text of 2000 characters at most"),
+        ('"It loses requests"', '"""a\nb"""', "my.toml:2: title must be a line of 200 characters at most"),
+        ('["https://bugs.test/1"]', '"https://bugs.test/1"', "my.toml:2: source must be a list of texts"),
+        ('verdict = ["lossy", "racy"]', 'verdict = "bad"', "my.toml:9: verdict must be of seamless, graceful, racy, "),
+        ('verdict = ["lossy", "racy"]', "verdict = []", "my.toml:9: verdict must be of seamless, graceful, racy, "),
+        ('verdict = ["lossy", "racy"]', "", "my.toml:8: verdict must be of seamless, graceful, racy, "),
+        ('"keep-alive race"', '"bad luck"', "my.toml:11: cause must be one of ours, keep-alive race, "),
+        ('"answered_twice"', "3", "my.toml:12: fate must be one of answered_once, "),
+        ("[cure]", "[curse]", "my.toml:14: unknown key 'curse'; there are: title, "),
+        ('"control:stays"', '"control:runtime"', "my.toml:14: the cure changes nothing: it takes another mechanism, "),
+        ("versions", "config = 3\nversions", "my.toml:4: config must be texts by the line that they follow: "),
+        ('told = "It does."', "told = [", "my.toml:4: "),
+        ('told = "It does."', "a.b.c.d.e = 1", "my.toml:3: nested too deeply"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_and_line(before: str, after: str, message: str) -> None:
+    assert before in WHOLE
+    with pytest.raises(UsageError) as error:
+        parse(WHOLE.replace(before, after, 1), "my.toml")
+    assert str(error.value).startswith(message)
+
+
+def test_an_unknown_name_is_told_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"no case 'it'; there are: .*nginx-reload-race"):
+        known("it")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.toml", None, "none.toml: No such file or directory"),
+        ("latin.toml", b"title = '\xe9'", "latin.toml: not UTF-8"),
+        ("long.toml", b"#" * (bugfile._SIZE_LIMIT + 1), "long.toml: longer than 65536 bytes"),
+        ("Its_Bug.toml", WHOLE.encode(), "a case's name has small letters, digits and hyphens"),
+    ],
+)
+def test_a_file_that_is_none_is_told_in_a_line(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as error:
+        known(str(tmp_path / name))
+    assert str(error.value).endswith(message)
+
+
+LOST = Finding("lossy", "aimed", 3, 100, {"keep-alive race": 2, "proxy cut it": 1}, {"lost_never_arrived": 3})
+EXPECTED = Expectation({Verdict.LOSSY}, "aimed", Cause.KEEP_ALIVE_RACE)
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected", "right"),
+    [
+        (LOST, EXPECTED, True),
+        (LOST, Expectation({Verdict.RACY, Verdict.GRACEFUL}, "aimed"), False),
+        (LOST, Expectation({Verdict.LOSSY}, "aimed", Cause.PROXY_CUT), False),
+        (LOST, Expectation({Verdict.LOSSY}, fate=Fate.LOST_NEVER_ARRIVED), True),
+        (LOST, Expectation({Verdict.LOSSY}, fate=Fate.ANSWERED_TWICE), False),
+        (LOST, Expectation({Verdict.LOSSY}, never=Fate.LOST_NEVER_ARRIVED), False),
+        (LOST, Expectation({Verdict.LOSSY}, never=Fate.ANSWERED_TWICE), True),
+        # Where nothing was lost by chance there is no cause.
+        (Finding("racy", "aimed", 0, 100), Expectation({Verdict.RACY}, "aimed", Cause.KEEP_ALIVE_RACE), True),
+        (Finding(why="it did not start"), EXPECTED, False),
+    ],
+)
+def test_a_finding_meets_what_is_expected_or_does_not(finding: Finding, expected: Expectation, *, right: bool) -> None:
+    assert finding.meets(expected) is right
+
+
+def test_both_are_told_in_a_line() -> None:
+    assert str(LOST) == "aimed lossy, 3 of 100 lost, keep-alive race"
+    assert str(Finding("seamless", "", 0, 9, {}, {"answered_twice": 2})) == "seamless, 0 of 9 lost, 2 carried out twice"
+    assert str(Finding(why="it did not start")) == "it did not start"
+    told = Expectation({Verdict.RACY, Verdict.LOSSY}, "aimed", Cause.KEEP_ALIVE_RACE, Fate.ANSWERED_TWICE)
+    assert str(told) == "aimed lossy or racy, keep-alive race, answered twice"
+
+
+def test_a_case_is_right_where_it_shows_and_its_cure_helps() -> None:
+    bug = parse(WHOLE, "its-bug.toml")
+    shows, not_lost = Outcome(EXPECTED, LOST), Finding("seamless", "aimed", 0, 100)
+    assert Result(bug, shows, Outcome(bug.healed, not_lost)).right
+    assert not Result(bug, shows, Outcome(bug.healed, LOST)).right
+    assert not Result(bug, Outcome(EXPECTED, not_lost), Outcome(bug.healed, not_lost)).right
+    assert Result(bug, shows, Outcome(bug.healed, Finding(why="refused"))).why_not == "refused"
