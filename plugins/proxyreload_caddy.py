@@ -19,9 +19,10 @@ from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.interfaces import Cure, IEdits, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import Ask, Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 #: The file, and the socket of the admin API of the first process, where it has the folder for itself.
 CONFIG_FILE, ADMIN = "caddy.json", "admin-0.sock"
 #: Caddy finds anything in its configuration that has an ``@id``.
-UPSTREAMS = "/id/app/upstreams"
+UPSTREAMS, EDITED = "/id/app/upstreams", "/id/edited"
+#: Where one is put that must come before those that match everything.
+FIRST_ROUTE = "/config/apps/http/servers/front/routes/0"
 #: What Caddy logs when it has re-read its file, and when it would not.
 RELOADED = "successfully reloaded config from file"
 REFUSED = "failed to reload config from file"
@@ -98,12 +101,18 @@ def over_tls(configuration: dict[str, Any], tls: "FrontCertificate") -> dict[str
     return configuration
 
 
+def edited(route: Route) -> dict[str, Any]:
+    """Return the route of Caddy's that answers as the edited one does."""
+    answer = {"handler": "static_response", "status_code": 302, "headers": {"Location": [route.to]}}
+    return {"@id": "edited", "match": [{"path": [route.path]}], "handle": [answer], "terminal": True}
+
+
 def listed(upstreams: Sequence[Upstream]) -> dict[str, Any]:
     """Return what the handler's configuration says of these."""
     return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
 
 
-@implementer(IReloads, IRotates)
+@implementer(IReloads, IRotates, IEdits)
 @attrs.define
 class Api:
     """``POST`` and ``DELETE`` on the list of upstreams; Caddy answers when the changed configuration serves.
@@ -116,6 +125,7 @@ class Api:
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _admin: Admin = attrs.field(init=False)
+    _edited: bool = attrs.field(default=False, init=False)  #: whether it has a route that was edited
     _admins: Iterator[int] = attrs.field(factory=count, init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
 
@@ -146,6 +156,16 @@ class Api:
         """Reload: with the configuration Caddy reads the certificate that this names."""
         await self.reload()
 
+    async def edit(self) -> None:
+        """``PUT`` a route before the others, or ``PATCH`` the one that was put there."""
+        route = self.workspace.route
+        assert route is not None  # noqa: S101
+        if self._edited:
+            await self._admin.patch(EDITED, edited(route))
+        else:
+            await self._admin.put(FIRST_ROUTE, edited(route))
+        self._edited = True
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
@@ -165,6 +185,8 @@ class Api:
         calls = self.CALLS and "gRPC" in workspace.speaks
         backends = self._backends(upstreams)
         plain = configuration(workspace.front, socket, backends, workspace.idle_timeout_s, calls=calls)
+        if workspace.route is not None:
+            plain["apps"]["http"]["servers"]["front"]["routes"].insert(0, edited(workspace.route))
         if workspace.tls is not None:
             return over_tls(plain, workspace.tls)
         if "HTTP/2" in workspace.speaks:
@@ -192,12 +214,27 @@ class Load(Api):
         """Load a configuration that has it not."""
         await self._change([each for each in self._upstreams if each != upstream])
 
+    async def edit(self) -> None:
+        """Load a configuration that has the route."""
+        await self._apply(self._upstreams)
+
     async def _change(self, upstreams: list[Upstream]) -> None:
         await self._apply(upstreams)
         self._upstreams = upstreams
 
     async def _apply(self, upstreams: Sequence[Upstream]) -> None:
         await self._admin.post("/load", self._configuration(upstreams))
+
+
+@attrs.define
+class LoadCloseDelay(Load):
+    """As `Load`, but sessions that were switched to another protocol go on with the configuration they began with.
+
+    https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/stream_close_delay/
+    """
+
+    def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
+        return {**super()._backends(upstreams), "stream_close_delay": "5m"}
 
 
 @attrs.define
@@ -372,6 +409,13 @@ plugin = ProxyPlugin(
             CURE,
             CANNOT,
             recipe=attrs.evolve(RECIPE, steps=whole),
+        ),
+        Mechanism(
+            "load-close-delay",
+            "as load, with stream_close_delay: WebSockets go on",
+            LoadCloseDelay,
+            CURE,
+            CANNOT,
         ),
         Mechanism(
             "signal",

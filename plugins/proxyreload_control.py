@@ -422,7 +422,8 @@ def interpreter() -> str:
     return sys.executable
 
 
-CANNOT = {TLS: "what it does to its clients it does to plain sockets"}
+NO_ROUTES = {"edit": "it has no configuration, and one route"}
+CANNOT = {TLS: "what it does to its clients it does to plain sockets", **NO_ROUTES}
 
 #: Beyond HTTP/1.1.
 CARRIES = ("HTTP/2", "gRPC", "WebSocket")
@@ -432,8 +433,13 @@ plugin = ProxyPlugin(
     binary=Binary("control", how_to_get="it is part of proxyreload", packaged=interpreter),
     mechanisms=carrying(
         CARRIES,
-        Mechanism("runtime", "proxyreload's own small proxy, honest", SecuredRuntime),
-        Mechanism("stays", "the same, but that it never shows another certificate, and says that it does", Stays),
+        Mechanism("runtime", "proxyreload's own small proxy, honest", SecuredRuntime, cannot=NO_ROUTES),
+        Mechanism(
+            "stays",
+            "the same, but that it never shows another certificate, and says that it does",
+            Stays,
+            cannot=NO_ROUTES,
+        ),
         Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults, cannot=CANNOT),
     ),
     testing=True,

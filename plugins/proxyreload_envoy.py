@@ -18,16 +18,17 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IRotates, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.interfaces import Cure, IEdits, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
 from proxyreload_envoy_hot_restart import HotRestart
-from proxyreload_envoy_program import CONFIG_FILE, LOGGING, Envoy, admin_of, assignment, configuration
+from proxyreload_envoy_program import CONFIG_FILE, LOGGING, Envoy, admin_of, assignment, configuration, routing
 
 if TYPE_CHECKING:
     from proxyreload.proxy.authority import FrontCertificate
@@ -78,11 +79,24 @@ tls_certificate_sds_secret_configs:
                   - name: {name}
                     sds_config: {{resource_api_version: V3, path_config_source: {{path: "{path}"}}}}"""  # noqa: S105
 
+#: Where the front has its routes from.
+DISCOVERED_ROUTES = (
+    "rds: {{route_config_name: front, "
+    'config_source: {{resource_api_version: V3, path_config_source: {{path: "{path}"}}}}}}'
+)
+
+ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 SECRET_TYPE, SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "front"
-REJECTED = "cluster.app.update_rejected"
+REJECTED, ROUTES_REJECTED = "cluster.app.update_rejected", "http.front.rds.front.update_rejected"
 #: In the workspace's folder, where no other user reaches them.
-ADMIN_SOCKET, DISCOVERY_SOCKET, HOSTS_FILE, SECRET_FILE = "admin.sock", "discovery.sock", "eds.json", "sds.json"
+ADMIN_SOCKET, DISCOVERY_SOCKET, HOSTS_FILE, SECRET_FILE, ROUTES_FILE = (
+    "admin.sock",
+    "discovery.sock",
+    "eds.json",
+    "sds.json",
+    "rds.json",
+)
 OPTIONS = ("--disable-hot-restart", "--concurrency", "2")
 NOT_LISTED = "Envoy lists exactly the hosts that it was told"
 
@@ -95,12 +109,17 @@ def discovery_response(version: int, upstreams: Sequence[Upstream]) -> dict[str,
     return {"version_info": str(version), "resources": [{"@type": ASSIGNMENT, **assignment(upstreams)}]}
 
 
-@implementer(IRotates)
+def routes_response(version: int, route: Route | None = None) -> dict[str, Any]:
+    """Return the routes as a version for Envoy to take."""
+    return {"version_info": str(version), "resources": [{"@type": ROUTES, **routing(route)}]}
+
+
+@implementer(IRotates, IEdits)
 @attrs.define
 class File(Envoy):
     """The hosts are in a file; Envoy looks at it when one is renamed there, and only then.
 
-    So is the certificate, with its key, whichever way the hosts go.
+    So are the certificate, with its key, and the routes, whichever way the hosts go.
 
     https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#filesystem-subscriptions
     https://www.envoyproxy.io/docs/envoy/latest/configuration/security/secret
@@ -125,6 +144,38 @@ class File(Envoy):
             self.workspace.write(SECRET_FILE, before, secret=True)
             raise
 
+    async def edit(self) -> None:
+        """Rename another file there; in effect when the admin interface tells of its version.
+
+        https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/rds
+        """
+        rejected = await rejections(self._admin, ROUTES_REJECTED)
+        version = self._route()
+
+        async def in_effect() -> bool:
+            if await routes_version(self._admin) == version:
+                return True
+            if await rejections(self._admin, ROUTES_REJECTED) > rejected:
+                raise ChangeError(self.workspace.last_words(1).strip())
+            return False
+
+        try:
+            await self.workspace.until(in_effect, "Envoy has the routes that it was told")
+        except ChangeError:
+            self.workspace.edits.put_back()
+            self._route()
+            raise
+
+    def _route(self) -> str:
+        """Put the routes where Envoy gets them, and return which version they are."""
+        response = routes_response(next(self._versions), self.workspace.route)
+        self.workspace.write(ROUTES_FILE, json.dumps(response))
+        return str(response["version_info"])
+
+    def _routes(self) -> str:
+        self._route()
+        return DISCOVERED_ROUTES.format(path=self.workspace.path(ROUTES_FILE))
+
     def _show(self, tls: "FrontCertificate") -> None:
         """Put the certificate where Envoy gets it."""
         self._secret = json.dumps(discovered_secret(tls))
@@ -148,13 +199,13 @@ class File(Envoy):
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Publish, and wait until Envoy lists exactly these hosts."""
-        rejected = await rejections(self._admin)
+        rejected = await rejections(self._admin, REJECTED)
         self._publish(upstreams)
 
         async def in_effect() -> bool:
             if await self._lists(upstreams):
                 return True
-            if await rejections(self._admin) > rejected:
+            if await rejections(self._admin, REJECTED) > rejected:
                 raise ChangeError(self.workspace.last_words(1).strip())
             return False
 
@@ -194,10 +245,19 @@ async def serials(admin: Admin) -> set[int]:
     return {int(one["serial_number"], 16) for each in certificates for one in each.get("cert_chain", [])}
 
 
-async def rejections(admin: Admin) -> int:
-    """Return how many updates of the hosts Envoy has refused."""
-    stats = (await admin.get(f"/stats?format=json&filter=^{REJECTED}$"))["stats"]
-    return sum(stat["value"] for stat in stats if stat.get("name") == REJECTED)
+async def rejections(admin: Admin, counter: str) -> int:
+    """Return how many updates Envoy has refused, of what a counter is about."""
+    stats = (await admin.get(f"/stats?format=json&filter=^{counter}$"))["stats"]
+    return sum(stat["value"] for stat in stats if stat.get("name") == counter)
+
+
+async def routes_version(admin: Admin) -> str:
+    """Return which version of its routes Envoy has.
+
+    https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--config_dump
+    """
+    dumped = await admin.get("/config_dump?resource=dynamic_route_configs")
+    return "".join(each.get("version_info", "") for each in dumped.get("configs", []))
 
 
 def discovered_secret(tls: "FrontCertificate") -> dict[str, Any]:
@@ -319,8 +379,11 @@ class Restart(Restarting):
 def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
     """Return what Envoy needs in a folder; hosts of another version are other ones."""
     version = sum(2**upstream.instance for upstream in upstreams)
+    routes = DISCOVERED_ROUTES.format(path=f"./{ROUTES_FILE}")
+    source = FILE_SOURCE.format(path=f"./{HOSTS_FILE}")
     return {
-        CONFIG_FILE: configuration(front, timeout_s, ADMIN_SOCKET, FILE_SOURCE.format(path=f"./{HOSTS_FILE}")),
+        CONFIG_FILE: configuration(front, timeout_s, ADMIN_SOCKET, source, routes=routes),
+        ROUTES_FILE: json.dumps(routes_response(0)),
         HOSTS_FILE: json.dumps(discovery_response(version, upstreams)),
     }
 

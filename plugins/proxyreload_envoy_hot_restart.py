@@ -12,7 +12,7 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
-from proxyreload.proxy.interfaces import IReloads, IRotates, ITakesTurns, IUpgrades
+from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, ITakesTurns, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import one_line
@@ -30,7 +30,7 @@ EPOCHS_SOCKET = "epochs"
 SHARED_MEMORY = "/dev/shm/envoy_shared_memory_{base_id}0"  # noqa: S108
 
 
-@implementer(IReloads, IUpgrades, IRotates, ITakesTurns)
+@implementer(IReloads, IUpgrades, IRotates, IEdits, ITakesTurns)
 @attrs.define
 class HotRestart(Envoy):
     """The next epoch takes the listening sockets over; its parent finishes what it has, and leaves 3 s later.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from proxyreload.errors import ChangeError
 from proxyreload.proxy.http import Admin
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
@@ -35,9 +37,7 @@ static_resources:
                 stream_idle_timeout: {timeout}
                 common_http_protocol_options: {{idle_timeout: {timeout}}}
                 upgrade_configs: [{{upgrade_type: websocket}}]
-                route_config:
-                  virtual_hosts:
-                    - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: app, timeout: 0s}}}}]}}
+                {routes}
                 http_filters:
                   - name: envoy.filters.http.router
                     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
@@ -90,6 +90,14 @@ class Envoy:
         """Name it no more: its connections end with the requests that they carry."""
         await self._change([each for each in self._upstreams if each != upstream])
 
+    async def edit(self) -> None:
+        """Have a route more, or another one."""
+        try:
+            await self._change(self._upstreams)
+        except ChangeError:
+            self.workspace.edits.put_back()
+            raise
+
     async def stop(self) -> None:
         """SIGTERM; Envoy drops what is under way at that, but the clients have gone before."""
         if self._child is not None:
@@ -116,20 +124,40 @@ class Envoy:
             str(workspace.path(admin)),
             source,
             tls=secured,
+            routes=self._routes(),
             codec="AUTO" if tls is not None or "HTTP/2" in workspace.speaks else "HTTP1",
         )
         return [workspace.binary, "--config-path", workspace.write(CONFIG_FILE, config), *LOGGING]
+
+    def _routes(self) -> str:
+        """Return where the configuration has its routes from: as they are now."""
+        return f"route_config: {json.dumps(routing(self.workspace.route))}"
 
     def _shows(self, tls: "FrontCertificate") -> str:
         """Return where the configuration has the front's certificate from: as it is now."""
         return AT_START.format(chain=tls.certificate, key=tls.key)
 
 
-def configuration(front: str, timeout_s: int, admin: str, source: str, *, tls: str = "", codec: str = "HTTP1") -> str:
-    """Return the text of the configuration, which goes on with `source`; `tls`: what its front does besides."""
+def configuration(front: str, timeout_s: int, admin: str, source: str, **how: str) -> str:
+    """Return the text of the configuration, which goes on with `source`.
+
+    `routes`, `tls` and `codec` are what its front does besides.
+    """
     host, _colon, port = front.rpartition(":")
-    how = {"timeout": f"{timeout_s}s", "codec": codec, "tls": tls}
+    how = {"codec": "HTTP1", "tls": "", "timeout": f"{timeout_s}s", **how}
     return CONFIG.format(admin=admin, front_host=host, front_port=port, **how) + source
+
+
+def routing(route: Route | None = None) -> dict[str, Any]:
+    """Return the routes: all that is asked for goes to the one cluster, but for the edited one.
+
+    https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route.proto
+    """
+    routes: list[dict[str, Any]] = [{"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": "0s"}}]
+    if route is not None:
+        leads = {"path_redirect": route.to, "response_code": "FOUND"}
+        routes.insert(0, {"match": {"path": route.path}, "redirect": leads})
+    return {"name": "front", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
 
 
 def assignment(upstreams: Sequence[Upstream]) -> dict[str, Any]:

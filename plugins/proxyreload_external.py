@@ -3,7 +3,7 @@
 A command is run by ``/bin/sh -c`` where proxyreload was started; the change is applied when it exits with 0. What it is
 about stands in its environment:
 
-- ``PROXYRELOAD_ACTION``: ``add``, ``remove``, ``reload``, ``upgrade`` or ``rotate``
+- ``PROXYRELOAD_ACTION``: ``add``, ``remove``, ``reload``, ``upgrade``, ``rotate`` or ``edit``
 - ``PROXYRELOAD_BACKENDS``: the addresses that shall be behind the proxy afterwards, a space between two
 - ``PROXYRELOAD_BACKEND``, ``_NAME``, ``_HOST``, ``_PORT``, ``_ADDRESS``: what is
   added or removed: its number, a name for it, where it listens
@@ -16,13 +16,13 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.proxy.interfaces import IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
+from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import START_TIMEOUT_S, Workspace
 from proxyreload.system.waiting import until
 
 
-@implementer(IReloads, IUpgrades, IRotates)
+@implementer(IReloads, IUpgrades, IRotates, IEdits)
 @attrs.define
 class Command:
     """A proxy that is there already."""
@@ -59,6 +59,10 @@ class Command:
         """Run ``--rotate-command``, which has another certificate, and puts it in place."""
         await self._run("rotate", self._upstreams)
 
+    async def edit(self) -> None:
+        """Run ``--edit-command``, which edits what the traffic has nothing to do with."""
+        await self._run("edit", self._upstreams)
+
     async def stop(self) -> None:
         """Leave it as it is."""
 
@@ -90,7 +94,7 @@ plugin = ProxyPlugin(
     mechanisms=(
         Mechanism(
             "command",
-            "--add-command, --remove-command, --reload-command, --upgrade-command, --rotate-command",
+            "--add-command, --remove-command, --reload-command, --upgrade-command, --rotate-command, --edit-command",
             Command,
             commanded=True,
         ),

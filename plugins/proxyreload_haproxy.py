@@ -16,6 +16,7 @@ from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import (
     Cure,
+    IEdits,
     IGenerations,
     IReloads,
     IRotates,
@@ -37,7 +38,7 @@ MASTER_ARGUMENTS = ("-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", C
 WORKER, OLD_WORKERS = re.compile(r"^(\d+) +worker ", re.MULTILINE), "# old workers"
 
 
-@implementer(IReloads, IUpgrades, IRotates)
+@implementer(IReloads, IUpgrades, IRotates, IEdits)
 @attrs.define
 class Reload(HAProxy):
     """The configuration is written anew, and reloaded, for each change."""

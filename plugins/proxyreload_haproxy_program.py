@@ -35,7 +35,7 @@ defaults
     timeout tunnel {timeout}{options}
 
 frontend front
-    bind {front}{tls}
+    bind {front}{tls}{edited}
     use_backend calls if {{ req.hdr(content-type) -m beg application/grpc }}
     default_backend app
 
@@ -52,6 +52,8 @@ backend calls
     default-server {pool} proto h2
 {servers}
 """
+
+REDIRECT = "\n    http-request redirect location {to} code 302 if {{ path {path} }}"
 
 # By default HAProxy opens a backend connection for each new client and purges what is idle every five seconds. With
 # these the pool is as large as it must be and stays, so that what a change closes stands out.
@@ -106,6 +108,16 @@ class HAProxy:
         """Reload: the new process reads the certificate."""
         await self.reload()
 
+    async def edit(self) -> None:
+        """Reload, with a redirect more in the frontend, or another one."""
+        self._write_config(self._servers)
+        try:
+            await self.reload()
+        except ChangeError:
+            self.workspace.edits.put_back()  # or the next change would bring it along
+            self._write_config(self._servers)
+            raise
+
     async def stop(self) -> None:
         """SIGUSR1: finish what is under way."""
         if self._child is not None:
@@ -117,8 +129,14 @@ class HAProxy:
     def _write_config(self, servers: dict[str, str]) -> None:
         self._servers = servers
         workspace = self.workspace
-        config = configuration(workspace.front, workspace.idle_timeout_s, servers, self.OPTIONS, _tls(workspace))
+        more = {"tls": _tls(workspace), "edited": self._edited()}
+        config = configuration(workspace.front, workspace.idle_timeout_s, servers, self.OPTIONS, **more)
         workspace.write(CONFIG_FILE, config)
+
+    def _edited(self) -> str:
+        """Return what the frontend does with the edited route."""
+        route = self.workspace.route
+        return "" if route is None else REDIRECT.format(path=route.path, to=route.to)
 
     async def _ask(self, command: str, socket: str = SOCKET) -> str:
         return (await self.workspace.ask(self.workspace.path(socket), command)).strip()
@@ -130,10 +148,11 @@ class HAProxy:
             raise ChangeError(said)
 
 
-def configuration(front: str, timeout_s: int, servers: Mapping[str, str], options: str, tls: str = "") -> str:
+def configuration(front: str, timeout_s: int, servers: Mapping[str, str], options: str, **more: str) -> str:
     """Return the text of the configuration, for servers' addresses by their names; ``bind`` goes on with `tls`."""
+    more = {"tls": "", "edited": "", **more}
     lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
-    return CONFIG.format(front=front, timeout=f"{timeout_s}s", options=options, pool=POOL, servers=lines, tls=tls)
+    return CONFIG.format(front=front, timeout=f"{timeout_s}s", options=options, pool=POOL, servers=lines, **more)
 
 
 def certificate_name(workspace: Workspace) -> str:

@@ -12,12 +12,17 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
-from proxyreload.proxy.interfaces import IReloads, IRotates, IUpgrades
+from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, IUpgrades
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload_haproxy_program import POOL, HAProxy, certificate_name
 
 #: The columns of ``show servers conn`` with the address, the port and the connections in use.
 ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
+
+#: The file that has the edited route, and what the frontend does with it. HAProxy changes it while it runs.
+MAP = "edited.map"
+MAPPED = f"\n    http-request redirect location %[path,map_str({MAP})] code 302 if {{ path,map_str({MAP}) -m found }}"
 
 #: HAProxy's backends, which have the same servers, and how these are spoken to.
 BACKENDS = {"app": "", "calls": " proto h2"}
@@ -43,6 +48,7 @@ class Draining(HAProxy):
     """A server is removed as soon as nothing new is sent to it; what has begun there ends while the run goes on."""
 
     _drains: dict[str, Drain] = attrs.field(factory=dict, init=False)  #: by server
+    _mapped: Route | None = attrs.field(default=None, init=False)  #: what HAProxy's map has
 
     async def reload(self) -> None:
         """Reload; the new process knows of no drain, and the old one ends what it has by itself."""
@@ -70,10 +76,32 @@ class Draining(HAProxy):
             await self._ask(f"abort ssl cert {name}")
             raise
 
+    async def edit(self) -> None:
+        """``add map``, and ``del map`` of what was there: no process is replaced, and no file read.
+
+        https://docs.haproxy.org/2.8/management.html#9.3-add%20map
+        """
+        route, before = self.workspace.route, self._mapped
+        assert route is not None  # noqa: S101
+        await self._command(f"add map {MAP} {route.path} {route.to}")
+        self._mapped = route
+        if before is not None:
+            await self._command(f"del map {MAP} {before.path}")
+        self._write_config(self._servers)  # or a reload would lose it
+
     async def _drain(self, server: str) -> None:
         """Send nothing new to a server, which is in effect when HAProxy answers, and go on with what follows."""
         await self._both(f"set server {{}}/{server} state drain")
         self._finish_later(server)
+
+    def _write_config(self, servers: dict[str, str]) -> None:
+        """Write the map, too: HAProxy reads it at its start."""
+        route = self._mapped
+        self.workspace.write(MAP, "" if route is None else f"{route.path} {route.to}\n")
+        super()._write_config(servers)
+
+    def _edited(self) -> str:
+        return MAPPED
 
     def _finish_later(self, server: str) -> None:
         drain = self._drains[server] = Drain()
@@ -122,7 +150,7 @@ class Draining(HAProxy):
             await self._command(command.format(backend))
 
 
-@implementer(IReloads, IUpgrades, IRotates)
+@implementer(IReloads, IUpgrades, IRotates, IEdits)
 @attrs.define
 class Runtime(Draining):
     """Servers are added and deleted in the running process; no connection of a client is touched.
@@ -165,7 +193,7 @@ class Runtime(Draining):
             await self.workspace.until(partial(deleted, name), f"{name} deleted")
 
 
-@implementer(IReloads, IUpgrades, IRotates)
+@implementer(IReloads, IUpgrades, IRotates, IEdits)
 @attrs.define
 class Slots(Draining):
     """Servers that stand ready without an address, in maintenance, are given one: what was done before ``add server``.

@@ -21,6 +21,7 @@ from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.interfaces import (
     Cure,
+    IEdits,
     IGenerations,
     IReloads,
     IRotates,
@@ -32,6 +33,7 @@ from proxyreload.proxy.interfaces import (
 )
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
@@ -69,7 +71,7 @@ http {{
         keepalive_requests 100000000;
     }}
     server {{
-        listen {front}{tls};
+        listen {front}{tls};{edited}
         location / {{
             proxy_pass http://app;
             proxy_http_version 1.1;
@@ -94,7 +96,7 @@ PROGRAM = "nginx"
 GONE = re.compile(r"new binary process \d+ exited")
 
 
-@implementer(IReloads, IRotates, IGenerations)
+@implementer(IReloads, IRotates, IEdits, IGenerations)
 @attrs.define
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
@@ -137,6 +139,15 @@ class Reload:
     async def rotate(self) -> None:
         """Reload: the master reads the certificate again."""
         await self.reload()
+
+    async def edit(self) -> None:
+        """Reload, with a location more, or another one."""
+        try:
+            await self._change(self._upstreams)
+        except ChangeError:
+            self.workspace.edits.put_back()
+            self._write_config()
+            raise
 
     async def old_processes(self) -> set[int]:
         """Return the workers that are shutting down: they have requests under way, or connections to keep a while."""
@@ -183,6 +194,7 @@ class Reload:
             "daemon": self.DAEMON,
             "options": self._options(),
             "tls": _tls(workspace),
+            "edited": _edited(workspace.route),
         }
         workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, self._servers(), **how))
 
@@ -191,7 +203,7 @@ def _configuration(front: str, timeout_s: int, servers: Sequence[str], **how: st
     """Return the text of the configuration; `servers` are the lines of the block ``upstream``."""
     lines = "\n".join(f"        {line}" for line in servers)
     calls = {"calls": lines.replace("zone app ", "zone calls "), "service": f"/{SERVICE.decode('ascii')}/"}
-    how = {"tls": "", **calls, **how}
+    how = {"tls": "", "edited": "", **calls, **how}
     return CONFIG.format(**how, user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines)
 
 
@@ -203,6 +215,11 @@ def _tls(workspace: Workspace) -> str:
     lines = [" ssl", *(["http2 on"] if "h2" in tls.protocols else [])]
     lines += [f"ssl_certificate {tls.certificate}", f"ssl_certificate_key {tls.key}"]
     return ";\n        ".join(lines)
+
+
+def _edited(route: Route | None) -> str:
+    """Return the location of the edited route."""
+    return "" if route is None else f"\n        location = {route.path} {{ return 302 {route.to}; }}"
 
 
 def _user() -> str:

@@ -17,9 +17,10 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.interfaces import Cure, IEdits, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import HOSTNAME, Command, Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
@@ -53,7 +54,7 @@ connect_timeout = 2
 protocol = "http"
 load_balancing = "ROUND_ROBIN"
 sticky_session = false
-frontends = [ {{ address = "{front}", hostname = "{hostname}"{certificate} }} ]
+frontends = [ {{ address = "{front}", hostname = "{hostname}", position = "TREE"{certificate} }}{edited} ]
 backends = [
 {backends}
 ]
@@ -65,19 +66,19 @@ load_balancing = "ROUND_ROBIN"
 sticky_session = false
 http2 = true
 frontends = [
-    {{ address = "{front}", hostname = "{hostname}", path = "{service}", path_type = "PREFIX"{certificate} }}
+    {{ address = "{front}", hostname = "{hostname}", path = "{service}", path_type = "PREFIX", position = "TREE"{certificate} }}
 ]
 backends = [
 {backends}
 ]
-"""
-IN_THE_CLEAR = {"protocol": "http", "alpn": "", "certificate": ""}
+"""  # noqa: E501
+IN_THE_CLEAR = {"protocol": "http", "alpn": "", "certificate": "", "edited": ""}
 CONFIG_FILE, CLUSTERS = "sozu.toml", ("app", "calls")
 #: Worker processes; their ids are the numbers from 0, and those of their successors the next ones.
 WORKERS = 2
 
 
-@implementer(IReloads, IRotates)
+@implementer(IReloads, IRotates, IEdits)
 @attrs.define
 class Sozu:
     """Backends are added and removed over the command socket, which answers when every worker has done it.
@@ -87,6 +88,7 @@ class Sozu:
 
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _edited: Route | None = attrs.field(default=None, init=False)  #: what sozu has of it
     _program: Path = attrs.field(init=False)
     _commands: CommandSocket = attrs.field(init=False)
     _main: ChildProcess | None = attrs.field(default=None, init=False)
@@ -124,6 +126,22 @@ class Sozu:
         front = (self.workspace.front_host, self.workspace.front_port)
         await self._commands.replace_certificate(*front, current.chain, current.key, tls.before.fingerprint)
 
+    async def edit(self) -> None:
+        """``frontend add`` of one that is refused, over the socket, and ``frontend remove`` of the one before.
+
+        Older versions of sozu can redirect no path of a host: they can refuse one.
+        """
+        workspace, before = self.workspace, self._edited
+        route = workspace.route
+        assert route is not None  # noqa: S101
+        protocol = "http" if workspace.tls is None else "https"
+        front = (workspace.front_host, workspace.front_port, workspace.hostname)
+        await self._commands.refuse(f"add_{protocol}", *front, route.path)
+        self._edited = route
+        if before is not None:
+            await self._commands.refuse(f"remove_{protocol}", *front, before.path)
+        self._write_config(self._upstreams)
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._main is not None:
@@ -139,6 +157,10 @@ class Sozu:
     def _write_config(self, upstreams: Sequence[Upstream]) -> None:
         workspace, self._upstreams = self.workspace, list(upstreams)
         how = {"folder": str(workspace.folder), "hostname": workspace.hostname, **_tls(workspace)}
+        if workspace.route is not None:
+            path = f'path = "{workspace.route.path}", path_type = "PREFIX", redirect = "unauthorized"'
+            named = f'address = "{workspace.front}", hostname = "{workspace.hostname}", position = "TREE"'
+            how["edited"] = f",\n    {{ {named}, {path}{how['certificate']} }}"
         workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, upstreams, **how))
 
     @property
@@ -250,6 +272,11 @@ class Upgrade(Runtime):
         """Remove it over the socket and upgrade."""
         await super().remove_backend(upstream)
         await self._renew_or(super().add_backend, upstream)
+
+    async def edit(self) -> None:
+        """Edit it over the socket and upgrade."""
+        await super().edit()
+        await self._renew()
 
     async def rotate(self) -> None:
         """Upgrade, with another certificate where the configuration has it: what serves then has that of before.

@@ -39,6 +39,10 @@ MESSAGES: Mapping[str, Fields] = {
         ("upgrade_main", 8, "UpgradeMain"),
         ("upgrade_worker", 9, UINT32),
         ("reload_configuration", 11, STRING),
+        ("add_http_frontend", 15, "Frontend"),
+        ("remove_http_frontend", 16, "Frontend"),
+        ("add_https_frontend", 17, "Frontend"),
+        ("remove_https_frontend", 18, "Frontend"),
         ("replace_certificate", 20, "ReplaceCertificate"),
         ("add_backend", 24, "AddBackend"),
         ("remove_backend", 25, "RemoveBackend"),
@@ -52,6 +56,14 @@ MESSAGES: Mapping[str, Fields] = {
         ("load_balancing_parameters", 5, "LoadBalancingParams"),
     ),
     "RemoveBackend": (("cluster_id", 1, STRING), ("backend_id", 2, STRING), ("address", 3, "SocketAddress")),
+    "Frontend": (
+        ("cluster_id", 1, STRING),
+        ("address", 2, "SocketAddress"),
+        ("hostname", 3, STRING),
+        ("path", 4, "PathRule"),
+        ("position", 6, INT32),
+    ),
+    "PathRule": (("kind", 1, INT32), ("value", 2, STRING)),
     "ReplaceCertificate": (
         ("address", 1, "SocketAddress"),
         ("new_certificate", 2, "CertificateAndKey"),
@@ -77,6 +89,8 @@ class Status(IntEnum):
     FAILURE = 2
 
 
+#: What a path begins with, and a frontend that is found by its host's name.
+PREFIX, TREE = 0, 2
 #: The run states of a worker that has been replaced: stopping, stopped.
 REPLACED = (1, 2)
 #: The weight of a backend whose configuration names none.
@@ -191,6 +205,15 @@ class CommandSocket:
                 "old_fingerprint": old_fingerprint,
             }
         )
+
+    async def refuse(self, verb: str, host: str, port: int, hostname: str, path: str) -> None:
+        """``add`` or ``remove`` a frontend without a cluster: what asks for it is answered 401. Done by every worker.
+
+        `verb` is ``add_http``, ``add_https``, ``remove_http`` or ``remove_https``.
+        """
+        rule = {"kind": PREFIX, "value": path}
+        frontend = {"address": address_of(host, port), "hostname": hostname, "path": rule, "position": TREE}
+        await self._ask(**{f"{verb}_frontend": frontend})
 
     async def reload(self, config: Path) -> None:
         """Read a configuration: what is new in it is added, nothing is taken away."""

@@ -23,10 +23,11 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.interfaces import Cure, IEdits, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import TIMEOUT_S, Workspace
 from proxyreload.system.child import ChildProcess
@@ -73,17 +74,28 @@ def static(front: str, whole_timeout_s: int, idle_timeout_s: int, **how: str) ->
     return STATIC.format(front=front, whole=f"{whole_timeout_s}s", idle=f"{idle_timeout_s}s", **how)
 
 
-def dynamic(upstreams: Sequence[Upstream], *, tls: bool = False) -> dict[str, Any]:
+def dynamic(upstreams: Sequence[Upstream], route: Route | None = None, *, tls: bool = False) -> dict[str, Any]:
     """Return what a provider provides: every request goes to the service ``app``, whose servers these are.
 
-    Calls of gRPC go to the same servers over HTTP/2, the service ``calls``.
+    Calls of gRPC go to the same servers over HTTP/2, the service ``calls``; an edited `route` is redirected.
     """
     secured: dict[str, Any] = {"tls": {}} if tls else {}
     common = {"entryPoints": ["web"], **secured}
     grpc = {"rule": "HeaderRegexp(`Content-Type`, `^application/grpc`)", "priority": 1000}
-    routers = {"app": {"rule": "PathPrefix(`/`)", "service": "app", **common}}
+    routers: dict[str, Any] = {"app": {"rule": "PathPrefix(`/`)", "service": "app", **common}}
     routers["calls"] = {**grpc, "service": "calls", **common}
-    return {"http": {"routers": routers, "services": {"app": _to("http", upstreams), "calls": _to("h2c", upstreams)}}}
+    middlewares = {}
+    if route is not None:
+        edited = {"rule": _rule(route), "priority": 2000, "service": "app", "middlewares": ["edited"]}
+        routers["edited"] = {**edited, **common}
+        leads = {"regex": "^(https?://[^/]+)/.*$", "replacement": f"${{1}}{route.to}"}
+        middlewares = {"middlewares": {"edited": {"redirectRegex": leads}}}
+    services = {"app": _to("http", upstreams), "calls": _to("h2c", upstreams)}
+    return {"http": {"routers": routers, "services": services, **middlewares}}
+
+
+def _rule(route: Route) -> str:
+    return f"Path(`{route.path}`)"
 
 
 def _to(protocol: str, upstreams: Sequence[Upstream]) -> dict[str, Any]:
@@ -129,7 +141,7 @@ def urls(upstreams: Sequence[Upstream]) -> set[str]:
     return {f"http://{upstream.address}" for upstream in upstreams}
 
 
-@implementer(IUpgrades, IRotates)
+@implementer(IUpgrades, IRotates, IEdits)
 @attrs.define
 class File:
     """A file in a folder that Traefik watches.
@@ -196,6 +208,25 @@ class File:
 
         await self.workspace.until(told, "Traefik has read the certificate")
 
+    async def edit(self) -> None:
+        """Provide a configuration with a router more, or another one; in effect when Traefik's API lists it."""
+        route = self.workspace.route
+        assert route is not None  # noqa: S101
+        await self._provide(self._upstreams)
+
+        async def told() -> bool:
+            with suppress(ChangeError):
+                router = await self._admin.get(f"/api/http/routers/edited@{self.provider}")
+                return bool(router["rule"] == _rule(route) and router["status"] == "enabled")
+            return False
+
+        try:
+            await self.workspace.until(told, f"Traefik lists a router for {route.path}")
+        except ChangeError:
+            self.workspace.edits.put_back()
+            await self._provide(self._upstreams)
+            raise
+
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""
         if self._child is not None:
@@ -215,7 +246,7 @@ class File:
             self._place(CERTIFICATES, certified(self.workspace.tls))
 
     def _dynamic(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        return dynamic(upstreams, tls=self.workspace.tls is not None)
+        return dynamic(upstreams, self.workspace.route, tls=self.workspace.tls is not None)
 
     def _place(self, name: str, content: dict[str, Any]) -> None:
         """Rename a file into the folder that the file provider watches."""

@@ -268,6 +268,8 @@ class RecordLost:
 
 #: The change that puts another certificate in place.
 ROTATE = "rotate"
+#: The change that edits what has nothing to do with the traffic.
+EDIT = "edit"
 
 
 def change_name(action: str, instance: str) -> str:
@@ -288,18 +290,28 @@ class Change:
     """One step that a proxy plugin carries out, at one point of its way."""
 
     number: int
-    action: str  #: ``add``, ``remove``, ``reload``, ``upgrade`` or ``rotate``
+    action: str  #: ``add``, ``remove``, ``reload``, ``upgrade``, ``rotate`` or ``edit``
     instance: str  #: the backend, empty where a change is not about one
     mechanism: str
     phase: Phase
     at_ns: int
     message: str = ""
     certificate: str = ""  #: the serial of the one that is put in place, as far as that is known
+    route: str = ""  #: the path of the one that is edited, as far as that is known
 
     @property
     def name(self) -> str:
         """What it is called."""
         return change_name(self.action, self.instance)
+
+
+@attrs.frozen
+class Edited:
+    """The proxy was asked for the route that an edit is about, once that was applied."""
+
+    number: int  #: of the change
+    why_not: str  #: how it was answered in place of as edited; empty: as edited
+    at_ns: int
 
 
 @attrs.frozen
@@ -582,6 +594,7 @@ Event = (
     | BackendLeaving
     | RecordLost
     | Change
+    | Edited
     | Drained
     | LeftUndone
     | RateChanged

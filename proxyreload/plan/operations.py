@@ -12,21 +12,36 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
-from proxyreload.history.events import ROTATE, BackendKilled, BackendLeaving, Broken, Change, Held, Phase
+from proxyreload.history.events import (
+    EDIT,
+    ROTATE,
+    BackendKilled,
+    BackendLeaving,
+    Broken,
+    Change,
+    Edited,
+    Held,
+    Phase,
+)
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
 from proxyreload.proxy.holders import Holders
-from proxyreload.proxy.interfaces import IProxy, IReloads, IRotates, ITakesTurns, IUpgrades
+from proxyreload.proxy.interfaces import IEdits, IProxy, IReloads, IRotates, ITakesTurns, IUpgrades
+from proxyreload.proxy.route import Edits, Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
-from proxyreload.system.waiting import LateError
+from proxyreload.system.waiting import LateError, until
 
 if TYPE_CHECKING:
     from proxyreload.proxy.authority import FrontCertificate
 
 #: A change that takes longer has failed.
 CHANGE_TIMEOUT_S = 60.0
+#: An edit that the proxy says is applied must be seen within this.
+SHOWN_LIMIT_S = 10.0
+#: Asks the proxy for a route, and says how it was answered in place of as edited; empty: as edited.
+Asks = Callable[[Route], Awaitable[str]]
 
 
 @attrs.define(eq=False)
@@ -47,6 +62,8 @@ class Operations:
     backends: Mapping[int, IBackend] = attrs.field(factory=dict)
     holders: Holders | None = None  #: who holds the clients' connections, where that can be known
     certificate: "FrontCertificate | None" = None  #: of a proxy of ours, whose front speaks TLS
+    edits: Edits | None = None  #: of a proxy of ours: what it is to make of its route
+    asks: Asks | None = None  #: likewise: whether it has done so
     kill_after_s: float | None = None
     stop_after_s: float | None = None
     _requested: int = attrs.field(default=0, init=False)
@@ -87,30 +104,44 @@ class Operations:
         backend = "" if instance < 0 else str(instance)
 
         def publish(phase: Phase, message: str = "") -> Change:
-            published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message, serial)
+            published = Change(number, action, backend, self.mechanism, phase, self.clock_ns(), message, serial, path)
             self.sink.publish(published)
             return published
 
         if action == "add":
             await self._revive(instance)
 
-        serial, obstacle = "", await self._obstacle()
+        serial, path, obstacle = "", "", await self._obstacle()
         if self.holders is not None:
             self.sink.publish(await self._held(self.holders))
-        if action == ROTATE and not obstacle:
-            serial, obstacle = self._renewed()
+        if not obstacle:
+            serial, path, obstacle = self._renewed(action)
         publish(Phase.REQUESTED)
         refused = obstacle or await self._refused(action, instance)
         if refused is not None:
-            if serial and self.certificate is not None:
-                self.certificate.put_back()  # or the next change would bring the new one along
+            self._put_back(serial, path)  # or the next change would bring the new one along
             return publish(Phase.FAILED, refused)
         applied = publish(Phase.APPLIED)
         if self.holders is not None:
             self.sink.publish(self.holders.count())
         if action == "remove" and instance in self.backends:
             self._doom(instance)
+        if path:
+            self.sink.publish(Edited(number, await self._why_not_shown(), self.clock_ns()))
         return applied
+
+    async def _why_not_shown(self) -> str:
+        """Ask for the edited route until it is answered as edited; returns how it was answered if it never is."""
+        words = ""
+
+        async def shown() -> bool:
+            nonlocal words
+            assert self.edits is not None and self.edits.current is not None and self.asks is not None  # noqa: S101, PT018
+            words = await self.asks(self.edits.current)
+            return not words
+
+        await until(self.reactor, shown, SHOWN_LIMIT_S)
+        return words
 
     async def _refused(self, action: str, instance: int) -> str | None:
         """Make the change; returns why it is not made, None if it is."""
@@ -126,15 +157,27 @@ class Operations:
             return words_of(error)
         return None
 
-    def _renewed(self) -> tuple[str, str]:
-        """Put another certificate in place, where that is ours; returns its serial, and why it cannot be done."""
-        if self.certificate is None:
-            return "", ""
+    def _renewed(self, action: str) -> tuple[str, str, str]:
+        """Put another certificate, or another route, in place for the plugin to find, where the proxy is ours.
+
+        Returns the certificate's serial, the route's path, and why it cannot be done.
+        """
+        if action == EDIT and self.edits is not None:
+            return "", self.edits.renew().path, ""
+        if action != ROTATE or self.certificate is None:
+            return "", "", ""
         try:
-            return self.certificate.renew().serial, ""
+            return self.certificate.renew().serial, "", ""
         except OSError as error:
             self.certificate.put_back()
-            return "", f"no certificate can be written: {error.strerror}"
+            return "", "", f"no certificate can be written: {error.strerror}"
+
+    def _put_back(self, serial: str, path: str) -> None:
+        """Put back what was there before, of what has been renewed."""
+        if serial and self.certificate is not None:
+            self.certificate.put_back()
+        if path and self.edits is not None:
+            self.edits.put_back()
 
     async def _held(self, holders: Holders) -> Held:
         """Return who holds the clients' connections; in a thread, for the clients must not be kept waiting."""
@@ -186,6 +229,8 @@ class Operations:
             return proxy.upgrade(self.successor)
         if action == ROTATE and IRotates.providedBy(proxy):
             return proxy.rotate()
+        if action == EDIT and IEdits.providedBy(proxy):
+            return proxy.edit()
         msg = f"{self.mechanism} cannot {action}"
         raise ChangeError(msg)
 

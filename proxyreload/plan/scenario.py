@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.history.events import ROTATE, change_name
+from proxyreload.history.events import EDIT, ROTATE, change_name
 from proxyreload.plan.statement import Keys, deep_key, line_of, statements
 from proxyreload.plan.traffic import GROUPS_LIMIT, Group, from_table
 from proxyreload.system import bounds
@@ -22,7 +22,7 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 #: No key of a scenario has more than two parts; `tomllib` takes minutes for thousands.
 _PARTS_AT_MOST = 16
 #: Changes that are about a backend, and those that are not.
-OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade", ROTATE)
+OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade", ROTATE, EDIT)
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
 _TOP_KEYS = ("title", "duration", "backends", "step", "traffic")
 _STEP_KEYS = ("at", *ACTIONS)
@@ -30,7 +30,7 @@ _STEP_KEYS = ("at", *ACTIONS)
 
 @attrs.frozen
 class Step:
-    """One thing to do: ``add`` or ``remove`` a backend, ``reload``, ``upgrade``, ``rotate`` or ``pause``."""
+    """One thing to do: ``add`` or ``remove`` a backend, ``reload``, ``upgrade``, ``rotate``, ``edit`` or ``pause``."""
 
     action: str
     instance: int = -1  #: the backend's number, where it is about one
@@ -117,7 +117,7 @@ def rolling(cycles: int, pace_s: float, backends: int) -> Scenario:
 
 
 def repeated(action: str, times: int, pace_s: float) -> Scenario:
-    """Return the scenario that reloads, upgrades or rotates again and again, paced likewise."""
+    """Return the scenario that reloads, upgrades, rotates or edits again and again, paced likewise."""
     steps = [step for _time in range(times) for step in (Step("pause", pause_s=pace_s), Step(action))]
     return _paced(f"{action}: {times} times", (0, 1), steps, pace_s)
 

@@ -7,7 +7,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
-from proxyreload.history.events import ROTATE
+from proxyreload.history.events import EDIT, ROTATE
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.upstream import Upstream
@@ -74,6 +74,20 @@ class IRotates(ISecures):
         """
 
 
+class IEdits(IProxy):
+    """A proxy in whose configuration something can be edited that has nothing to do with the traffic.
+
+    Its front answers as `Workspace.route` says: with a redirect, or with 401 or 403 where it cannot redirect.
+    """
+
+    def edit() -> Awaitable[None]:
+        """Bring the route into effect that `Workspace.route` is by now, in place of the one before; done when it is.
+
+        Raises `proxyreload.errors.ChangeError`, with the proxy's own words, if it refuses: then `Edits.put_back` makes
+        `Workspace.route` the one before again, and whatever else it has done is to be undone.
+        """
+
+
 class IGenerations(IProxy):
     """A proxy that has old processes which its workspace does not know: no one has handed over by `Workspace.replace`.
 
@@ -95,7 +109,7 @@ class ITakesTurns(IProxy):
 
 
 #: What a mechanism's proxy must provide for an action, beyond `IProxy`.
-ROLES = {"reload": IReloads, "upgrade": IUpgrades, ROTATE: IRotates}
+ROLES = {"reload": IReloads, "upgrade": IUpgrades, ROTATE: IRotates, EDIT: IEdits}
 #: In ``cannot``: why a mechanism's front does not speak TLS.
 TLS = "tls"
 
@@ -142,7 +156,7 @@ class Cure:
 class Mechanism:
     """One of the ways a proxy can be changed.
 
-    ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads, upgrades and rotates.
+    ``proxy`` makes one run's proxy: the class itself, whose roles say whether it reloads, upgrades, rotates and edits.
     ``cannot`` says why it does not, by action; ``carries_not`` says which kinds of traffic it does not carry, and why,
     by their names; ``carries``, what it speaks beyond HTTP/1.1 (``HTTP/2``, ``gRPC``, ``WebSocket``), and
     ``only_over_tls``, what of that not in the clear, and why. One that is ``commanded`` does only what the user has

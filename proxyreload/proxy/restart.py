@@ -1,6 +1,6 @@
 """The baseline that every other way of changing a proxy has to beat: stop it, and start it anew."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,12 +8,12 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.proxy.interfaces import IProxy, IReloads, IRotates, ISecures, IUpgrades
+from proxyreload.proxy.interfaces import IEdits, IProxy, IReloads, IRotates, ISecures, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
 
-@implementer(IReloads, IUpgrades, IRotates)
+@implementer(IReloads, IUpgrades, IRotates, IEdits)
 @attrs.define
 class Restarting:
     """Stops the proxy gracefully for each change and starts it with the changed backends, or the changed program.
@@ -61,16 +61,25 @@ class Restarting:
             raise ChangeError(msg)
         await self._restart(self._upstreams)
 
+    async def edit(self) -> None:
+        """Start it anew, with the edited route; raises `ChangeError` where what is started knows none."""
+        if not IEdits.providedBy(self._proxy):
+            msg = "its configuration has no such route"
+            raise ChangeError(msg)
+        await self._restart(self._upstreams, self.workspace.edits.put_back)
+
     async def stop(self) -> None:
         """Stop it."""
         await self._proxy.stop()
 
-    async def _restart(self, upstreams: Sequence[Upstream]) -> None:
+    async def _restart(self, upstreams: Sequence[Upstream], undo: Callable[[], None] | None = None) -> None:
         before = self._upstreams
         await self._proxy.stop()
         try:
             await self.start(upstreams)
         except StartError as error:
-            if upstreams is not before:
+            if undo is not None:
+                undo()
+            if upstreams is not before or undo is not None:
                 await self.start(before)
             raise ChangeError(str(error)) from error

@@ -22,6 +22,7 @@ from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.folder import new_folder
 from proxyreload.proxy.meanwhile import Meanwhile, OnUndone, unheard
+from proxyreload.proxy.route import Edits, Route
 from proxyreload.proxy.watchdog import ELSEWHERE, Watchdog
 from proxyreload.system.child import ChildProcess, OnDeath, tail
 from proxyreload.system.prctl import become_subreaper
@@ -67,6 +68,7 @@ class Workspace:
     speaks: frozenset[str] = frozenset()  #: what clients speak beyond HTTP/1.1, as `Mechanism.carries` has it
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     authority: "Authority | None" = None  #: signs what the front shows; None: it speaks in the clear
+    edits: Edits = attrs.field(factory=Edits)  #: what the configuration is to have besides
     folder: Path = attrs.field(init=False)
     tls: "FrontCertificate | None" = attrs.field(default=None, init=False)  #: what the front shows, if it speaks TLS
     _watchdog: Watchdog = attrs.field(init=False)
@@ -97,6 +99,11 @@ class Workspace:
     def front(self) -> str:
         """``host:port`` of the front."""
         return f"{self.front_host}:{self.front_port}"
+
+    @property
+    def route(self) -> Route | None:
+        """The route that the configuration is to have besides what the traffic needs; None: none has been asked for."""
+        return self.edits.current
 
     @property
     def idle_timeout_s(self) -> int:

@@ -142,6 +142,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *,
         **_closures(change.closures),
         "race": race.as_run() if race is not None else None,
         "certificate": _rotation(change.rotation, start_ns),
+        "route": change.route or None,
         "kinds": {
             kind: {**told, "ledger": change.kinds.by_kind[kind].ledger() if hosted else None}
             for kind, told in _kinds(change.kinds, judgements).items()

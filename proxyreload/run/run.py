@@ -91,6 +91,7 @@ class Run:
     _run_file: RunFile = attrs.field(init=False)
     _hang_watch: HangWatch | None = attrs.field(default=None, init=False)
     _workspace: Workspace | None = attrs.field(default=None, init=False)
+    _readiness: Readiness | None = attrs.field(default=None, init=False)
     _authority: "Authority | None" = attrs.field(default=None, init=False)  # of what the front shows
     _load: Load | None = attrs.field(default=None, init=False)
     _under_way: Deferred[None] | None = attrs.field(default=None, init=False)
@@ -315,7 +316,7 @@ class Run:
         self, stack: AsyncExitStack, choice: Choice, connector: HTTP11Connector, upstreams: Sequence[Upstream]
     ) -> None:
         settings = self.settings
-        readiness = Readiness(
+        readiness = self._readiness = Readiness(
             self.reactor, connector, settings.target.url, settings.backends.hosted, settings.target.fields
         )
         workspace = self._workspace = Workspace(
@@ -434,7 +435,8 @@ class Run:
         )
 
     def _operations(self, proxy: IProxy, choice: Choice, upstreams: dict[int, Upstream]) -> Operations:
-        settings = self.settings
+        settings, workspace = self.settings, self._workspace
+        ours = workspace if settings.is_ours else None
         return Operations(
             self.reactor,
             self.clock_ns,
@@ -447,7 +449,9 @@ class Run:
             stop_after_s=settings.backends.stop_removed_s,
             kill_after_s=settings.backends.kill_removed_s,
             holders=Holders(settings.target.port, self.clock_ns, whose=self._holdings) if settings.is_ours else None,
-            certificate=self._workspace.tls if self._workspace is not None else None,
+            certificate=workspace.tls if workspace is not None else None,
+            edits=ours.edits if ours is not None else None,
+            asks=self._readiness.why_not_edited if self._readiness is not None else None,
         )
 
     # What goes wrong.

@@ -96,6 +96,7 @@ def _change_lines(change: ObservedChange) -> Iterator[str]:
             times += _shown_times(change.rotation, change.requested_ns)
         elif change.action != "remove" and effective_ns:
             first = "first answer" if change.instance else "first answer over a new connection"
+            first = "the edited route answered" if change.route else first
             times.append(f"{first} after {_ms(effective_ns - change.requested_ns)}")
         if change.action == "remove" and judgement.verdict is not Verdict.INEFFECTIVE:
             last = f"last answer after {_ms(effective_ns - change.requested_ns)}" if effective_ns else "no answer after"

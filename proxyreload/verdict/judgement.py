@@ -71,12 +71,19 @@ def is_effective(change: ObservedChange) -> tuple[bool, str]:
         return False, "it was not applied"
     if change.rotation is not None:
         return not change.rotation.why_not, change.rotation.why_not
+    if change.route:
+        return _is_edited(change)
     if not change.instance:
         return (True, "") if change.answers else (False, "no connection that was opened after it was answered")
     if change.action == "add":
         if change.answers:
             return True, ""
         return False, f"backend {change.instance} never answered"
+    return _is_silent(change)
+
+
+def _is_silent(change: ObservedChange) -> tuple[bool, str]:
+    """Return whether the backend that was removed has fallen silent."""
     if not change.share_before:
         return False, f"backend {change.instance} had not answered before it was removed"
     if (1 - change.share_before) ** change.silence >= CHANCE_OF_SILENCE:
@@ -87,6 +94,13 @@ def is_effective(change: ObservedChange) -> tuple[bool, str]:
             f"having given {change.share_before:.1%} of them before"
         )
     return True, ""
+
+
+def _is_edited(change: ObservedChange) -> tuple[bool, str]:
+    """Return whether the edited route was answered as edited."""
+    if change.edit is None:
+        return False, f"the edited route {change.route} was not asked for"
+    return not change.edit.why_not, change.edit.why_not
 
 
 def proved(observation: Observation, number: int) -> bool:

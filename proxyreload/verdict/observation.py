@@ -22,6 +22,7 @@ from proxyreload.history.events import (
     Change,
     ConnectionChanged,
     Drained,
+    Edited,
     Ended,
     EndedEarly,
     Event,
@@ -117,6 +118,7 @@ class Observation:
             BackendLeaving: self.ledger.surroundings.left,
             BackendKilled: self._killed,
             RecordLost: self._record_lost,
+            Edited: self._edited,
             Unproved: self.unproved.extend,
             LeftUndone: self.left_undone.extend,
             OldGeneration: self._outlasted,
@@ -346,8 +348,14 @@ class Observation:
                 self._answers.removed(change, self.ledger)
             elif change.rotation is not None:
                 change.rotation.applied_ns = event.at_ns
-            elif not event.instance:
+            elif not event.instance and not change.route:
                 self._unshown.append(change)
+
+    def _edited(self, events: Sequence[Edited]) -> None:
+        """Note how the route of an edit was answered."""
+        for event in events:
+            change = next(each for each in reversed(self.changes) if each.number == event.number)
+            change.edit = event
 
     def _front_closed(self, events: Sequence[FrontClosed]) -> None:
         """Count closed front connections, but the probe's."""
@@ -390,6 +398,7 @@ class Observation:
         self._removed.discard(event.instance)
         if event.action == ROTATE:
             change.rotation = self.certificates.rotated(event.certificate)
+        change.route = event.route
         self._phases.requested(event.number)
 
 

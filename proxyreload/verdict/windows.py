@@ -5,7 +5,7 @@ from collections import Counter
 
 import attrs
 
-from proxyreload.history.events import Change, Ending, Exchange, FrontClosed, change_name
+from proxyreload.history.events import Change, Edited, Ending, Exchange, FrontClosed, change_name
 from proxyreload.verdict.certificates import Rotation
 from proxyreload.verdict.draining import Drain
 from proxyreload.verdict.tally import Tallies
@@ -61,6 +61,8 @@ class ObservedChange:
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic in its window
     answers_mark: int = 0  #: how many answers the run had had at its last one
     rotation: Rotation | None = None  #: of a change of the certificate
+    route: str = ""  #: of an edit: the path that is asked for once that is applied
+    edit: Edited | None = None  #: and how that was answered
 
     @property
     def name(self) -> str:
@@ -93,8 +95,11 @@ class ObservedChange:
         """When the traffic first showed it, or last contradicted it; 0 if that was never.
 
         An added backend's first answer, a removed one's last; after a reload or an upgrade the first answer over a
-        connection that was opened when it had been applied; when another certificate was first shown.
+        connection that was opened when it had been applied; when another certificate was first shown; when an edited
+        route was answered as edited.
         """
+        if self.route:
+            return self.edit.at_ns if self.edit is not None and not self.edit.why_not else 0
         if self.rotation is not None:
             return self.rotation.shown_ns
         return self.last_answer_ns if self.action == "remove" else self.first_answer_ns

@@ -106,7 +106,7 @@ class _Bench:
         return {}
 
     def change(self, action: str, instance: int) -> None:
-        assert (action, instance) in {("reload", -1), ("upgrade", -1), ("rotate", -1)} or (
+        assert (action, instance) in {("reload", -1), ("upgrade", -1), ("rotate", -1), ("edit", -1)} or (
             action in {"add", "remove"} and instance in {0, 1, 2} and type(instance) is int
         )
         raise Refusal(409, "a change is under way")

@@ -123,16 +123,16 @@ def test_a_command_is_run_as_it_is_where_we_were_started_and_told_what_it_is_abo
 
 
 def test_every_command_is_told_what_shall_be_behind_the_proxy_afterwards() -> None:
-    workspace = Ran({action: action for action in ("add", "remove", "reload", "upgrade", "rotate")})
+    workspace = Ran({action: action for action in ("add", "remove", "reload", "upgrade", "rotate", "edit")})
     proxy = started(workspace)
     result_of(Deferred.fromCoroutine(proxy.remove_backend(A)))
     assert workspace.behind == "127.0.0.1:1031"
-    for change in (proxy.reload(), proxy.upgrade(Path()), proxy.rotate()):
+    for change in (proxy.reload(), proxy.upgrade(Path()), proxy.rotate(), proxy.edit()):
         result_of(Deferred.fromCoroutine(change))
         assert workspace.behind == "127.0.0.1:1031"
         assert "PROXYRELOAD_BACKEND" not in workspace.ran[-1][1]
     assert [environment["PROXYRELOAD_ACTION"] for _arguments, environment, _folder in workspace.ran] == [
-        *("remove", "reload", "upgrade", "rotate")
+        *("remove", "reload", "upgrade", "rotate", "edit")
     ]
 
 

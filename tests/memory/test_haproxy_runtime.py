@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.foreign import words_of
 from proxyreload.proxy.meanwhile import Meanwhile
+from proxyreload.proxy.route import Edits, Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.waiting import until
 from proxyreload_haproxy_runtime import FREE, LOOK_AGAIN_AT_MOST_S, SPARE_SLOTS, Runtime, Slots
@@ -40,7 +41,9 @@ class FakeHAProxy:
     calls: dict[str, Server] = attrs.field(factory=dict)  #: the same, for gRPC
     asked: list[str] = attrs.field(factory=list)
     undone: list[tuple[str, str]] = attrs.field(factory=list)
-    config: str = ""
+    files: dict[str, str] = attrs.field(factory=dict)
+    map: dict[str, str] = attrs.field(factory=dict)  #: of edited routes
+    edits: Edits = attrs.field(factory=Edits)
     front: str = "127.0.0.1:1"
     idle_timeout_s: int = 60
     binary: Path = Path("haproxy")
@@ -55,8 +58,16 @@ class FakeHAProxy:
     def path(self, name: str) -> Path:
         return Path(name)
 
-    def write(self, _name: str, text: str) -> None:
-        self.config = text
+    def write(self, name: str, text: str) -> None:
+        self.files[name] = text
+
+    @property
+    def config(self) -> str:
+        return self.files["haproxy.cfg"]
+
+    @property
+    def route(self) -> Route | None:
+        return self.edits.current
 
     def spawn(self, *_arguments: object) -> object:
         """Start with what is configured."""
@@ -86,7 +97,8 @@ class FakeHAProxy:
         held, self.held = self.held, None
         if held is not None:
             await held
-        return self._answer(line.split())
+        words = line.split()
+        return self._mapped(words[0], *words[3:]) if words[1] == "map" else self._answer(words)
 
     def _answer(self, words: list[str]) -> str:
         if words[:3] == ["show", "servers", "conn"]:
@@ -122,6 +134,12 @@ class FakeHAProxy:
         else:
             server.state = words[4]
         return ""
+
+    def _mapped(self, verb: str, path: str, to: str = "") -> str:
+        if verb == "add":
+            self.map[path] = to
+            return ""
+        return "" if self.map.pop(path, None) else "Key not found."
 
 
 @attrs.define(eq=False)
@@ -159,6 +177,19 @@ class Scene:
 @pytest.fixture(params=[Runtime, Slots])
 def scene(request: pytest.FixtureRequest) -> Scene:
     return Scene(request.param)
+
+
+def test_an_edit_is_one_entry_of_a_map_in_place_of_the_one_before_and_a_reload_knows_it(scene: Scene) -> None:
+    assert scene.haproxy.files["edited.map"] == ""
+    for number in (1, 2):
+        route = scene.haproxy.edits.renew()
+        assert route.number == number
+        scene.did(scene.proxy.edit())
+        assert scene.haproxy.map == {route.path: route.to}
+        assert scene.haproxy.files["edited.map"] == f"{route.path} {route.to}\n"
+    scene.haproxy.edits.renew()
+    scene.haproxy.map.clear()
+    error_of(Deferred.fromCoroutine(scene.proxy.edit()), ChangeError)
 
 
 def test_a_removal_is_applied_while_a_session_goes_on_there_and_the_rest_follows(scene: Scene) -> None:

@@ -47,6 +47,7 @@ class Desk:
     homes: Mapping[str, str] = attrs.field(factory=dict)
     reactor: Any = None
     tls: FrontCertificate | None = None
+    route: None = None
     speaks: frozenset[str] = frozenset()
     started: list[list[str]] = attrs.field(factory=list)
 

@@ -105,11 +105,11 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         ),
         (
             step("add = 2", "when = 3"),
-            "my.toml:3: unknown key 'when'; there are: at, add, remove, reload, upgrade, rotate, pause",
+            "my.toml:3: unknown key 'when'; there are: at, add, remove, reload, upgrade, rotate, edit, pause",
         ),
         (
             WHOLE + "after = 1",
-            "my.toml:15: unknown key 'after'; there are: at, add, remove, reload, upgrade, rotate, pause",
+            "my.toml:15: unknown key 'after'; there are: at, add, remove, reload, upgrade, rotate, edit, pause",
         ),
         # Types.
         ('duration = "long"', "my.toml:1: duration takes a number from 0.001 to 2678400 seconds, not 'long'"),
@@ -160,10 +160,10 @@ def test_watching_changes_nothing_and_has_no_end_of_its_own() -> None:
         (step("pause = 15"), "my.toml:2: this step comes at 15 s, but the run ends after 15 s"),
         (step("pause = -1"), "my.toml:2: pause takes a number from 0 to 2678400 seconds, not -1"),
         # Steps.
-        (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, rotate, pause"),
+        (step("at = 1"), "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, rotate, edit, pause"),
         (
             step("add = 2", "remove = 0"),
-            "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, rotate, pause",
+            "my.toml:1: a step needs exactly one of add, remove, reload, upgrade, rotate, edit, pause",
         ),
         ("backends = [1, 1]", "my.toml:1: backends names one twice"),
         (f"backends = [0, {10**9 + 1}]", "my.toml:1: backends must be a list of backends' numbers"),
@@ -304,13 +304,13 @@ def test_a_file_without_end_is_not_read_to_its_end() -> None:
         read(Path("/dev/zero"))
 
 
-def test_a_step_reloads_upgrades_or_rotates() -> None:
-    text = "[[step]]\nat = 1\nreload = true\n[[step]]\nupgrade = true\n[[step]]\nrotate = true\n"
+def test_a_step_reloads_upgrades_rotates_or_edits() -> None:
+    text = "[[step]]\nat = 1\nreload = true\n[[step]]\nupgrade = true\n[[step]]\nrotate = true\n[[step]]\nedit = true\n"
     scenario = parse(text, "my.toml")
-    assert scenario.steps == (Step("reload", at_s=1.0), Step("upgrade"), Step("rotate"))
-    assert scenario.actions == {"reload", "upgrade", "rotate"}
+    assert scenario.steps == (Step("reload", at_s=1.0), Step("upgrade"), Step("rotate"), Step("edit"))
+    assert scenario.actions == {"reload", "upgrade", "rotate", "edit"}
     assert scenario.instances == {0, 1}
-    assert [step.name for step in scenario.steps] == ["reload", "upgrade", "rotate"]
+    assert [step.name for step in scenario.steps] == ["reload", "upgrade", "rotate", "edit"]
 
 
 @pytest.mark.parametrize("value", ["false", "1", '"yes"'])

@@ -78,7 +78,7 @@ def test_wrong_usage(place: Place, words: list[str], complaint: str) -> None:
     [
         (
             "duration = 5\n\n[[step]]\nat = 1\nad = 2\n",
-            ":5: unknown key 'ad'; there are: at, add, remove, reload, upgrade, rotate, pause",
+            ":5: unknown key 'ad'; there are: at, add, remove, reload, upgrade, rotate, edit, pause",
         ),
         ("duration = 5\nclients = 3\n", ":2: unknown key 'clients'; there are: title, duration, backends, step"),
         ("duration = 5\n[[step]]\nat = \n", ":3: "),

@@ -9,7 +9,7 @@ from .mechanisms import assert_ends_during_upgrade, assert_shown, assert_whole, 
 
 pytestmark = pytest.mark.real
 
-MECHANISMS = ("api", "load", "signal", "dns", "replace", "restart")
+MECHANISMS = ("api", "load", "load-close-delay", "signal", "dns", "replace", "restart")
 #: Those that build a new server for each change.
 ANEW = ("api", "load", "signal", "replace", "restart")
 CHANGES = 10

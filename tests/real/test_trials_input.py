@@ -63,7 +63,7 @@ LONG = "[[step]]\npause=0\n" * 3500
     ("text", "complaint"),
     [
         (LONG + "[[step]]\nadd = 1\n", "7002: backend 1 is behind the proxy already"),
-        (LONG + "x = 1\n", "7001: unknown key 'x'; there are: at, add, remove, reload, upgrade, rotate, pause"),
+        (LONG + "x = 1\n", "7001: unknown key 'x'; there are: at, add, remove, reload, upgrade, rotate, edit, pause"),
         ("a." * 20_000 + "a = 1\n", "1: nested too deeply"),
         ("duration = " + "9" * 10_000, "1: a number of too many digits"),
     ],

@@ -126,7 +126,7 @@ function showButtons(state) {
     made.disabled = !running || changing || state.cannot[action] !== "";
     made.title = state.cannot[action];
   });
-  for (const made of [find("#reload"), find("#upgrade"), find("#rotate")]) {
+  for (const made of [find("#reload"), find("#upgrade"), find("#rotate"), find("#edit")]) {
     const why = state.cannot[made.dataset.action];
     made.disabled = !running || changing || why !== "";
     made.title = why;
