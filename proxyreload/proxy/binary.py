@@ -1,6 +1,5 @@
 """Where a proxy's program is found."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,29 +9,38 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import StartError, UsageError
+from proxyreload.sources.catalogue import Catalogue, asks_for_version
+from proxyreload.sources.interfaces import ISource
+from proxyreload.sources.store import already_there
+from proxyreload.system.cachefolder import cache_folder
 from proxyreload.system.untrusted import printable
-
-#: What was built by hand is kept here, in ``bin``: outside every checkout.
-CACHE_VARIABLE = "XDG_CACHE_HOME"
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder of this program."""
-    base = os.environ.get(CACHE_VARIABLE) or os.path.expanduser("~/.cache")  # noqa: PTH111  (some users have no home)
-    return Path(base) / "proxyreload"
 
 
 @attrs.frozen
 class Binary:
-    """A program: the path that was asked for, else a package's, else beside this Python, on PATH, in the cache."""
+    """A program: the path or the version that was asked for, else a package's, else beside this Python, on PATH.
+
+    Else in the cache: what was built by hand into ``bin``, or the newest that was fetched from its sources.
+    """
 
     name: str
     how_to_get: str  #: in a line, for whoever has not got it
     version_args: Sequence[str] = ("--version",)
     packaged: Callable[[], str | None] | None = None  #: the path inside a Python package, if that is installed
+    sources: Sequence[ISource] = ()  #: where other versions are to be had, the first choice first
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The versions that its sources have."""
+        return Catalogue(self.name, self.sources)
 
     def find(self, asked_for: str | None = None, option: str = "--binary") -> Path:
-        """Return where it is, or what `option` asks for; raises `UsageError` or `StartError` with what to do."""
+        """Return where it is, or what `option` asks for; raises `UsageError` or `StartError` with what to do.
+
+        A version that is asked for is fetched, which may take a while, if it is not in the cache.
+        """
+        if asked_for is not None and self.is_version(asked_for):
+            return self.catalogue.program_of(asked_for)
         if asked_for is not None:
             found = shutil.which(asked_for)
             if found is None:
@@ -42,8 +50,15 @@ class Binary:
         for place in self._places():
             if place is not None and (found := shutil.which(place)) is not None:
                 return Path(found).absolute()
+        fetched = list(already_there(self.sources))
+        if fetched and (program := max(fetched, key=lambda offer: offer.version).program) is not None:
+            return program
         msg = f"{self.name} is not installed: {self.how_to_get}, or say where it is with --binary"
         raise StartError(msg)
+
+    def is_version(self, asked_for: str | None) -> bool:
+        """Whether that is one of its versions to be had, and no path or name of a program."""
+        return asks_for_version(asked_for, self.sources)
 
     def version(self, path: Path) -> str:
         """Return the first line that has a digit of what the program says of itself, empty if it says nothing."""

@@ -10,9 +10,10 @@ from zope.interface.verify import verifyObject
 from proxyreload.command.plugins import list_plugins
 from proxyreload.errors import StartError, UsageError
 from proxyreload.proxy import registry as finding
-from proxyreload.proxy.binary import CACHE_VARIABLE, Binary, cache_folder
+from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import IProxyPlugin
 from proxyreload.proxy.registry import choose, installed, load
+from proxyreload.system.cachefolder import CACHE_VARIABLE, cache_folder
 
 from .plugins import BINARY, PLUGINS, plugin
 

@@ -1,0 +1,1 @@
+"""Where programs of any version come from, and where they are kept."""
