@@ -41,7 +41,7 @@ class Words(usage.CompleteList):
 class Mechanisms(usage.Completer):
     """Plugins and mechanisms, asked for when they are wanted."""
 
-    value = "NAME[:MECHANISM]"
+    value = "NAME[:MECHANISM][@VERSION|@PATH]"
     _descr = "mechanism"  # without one, zsh would take what follows for it
 
     def _shellCode(self, optName: str, shellType: str) -> str:

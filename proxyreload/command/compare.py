@@ -34,9 +34,17 @@ from proxyreload.command.scenarios import (
     require_shown,
 )
 from proxyreload.comparison.comparison import Comparison
-from proxyreload.comparison.contender import Contender, contenders, everyone
+from proxyreload.comparison.contender import (
+    Contender,
+    contenders,
+    everyone,
+    in_versions,
+    require_unversioned,
+    with_versions,
+)
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
+from proxyreload.comparison.scoreboard import print_scoreboard, scoreboard
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.comparison.trialcases import as_junit
 from proxyreload.errors import ExitStatus, StartError, UsageError
@@ -44,6 +52,7 @@ from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, T
 from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
+from proxyreload.sources.version import Span
 from proxyreload.system import bounds
 from proxyreload.system.claim import claim_folder
 from proxyreload.system.clock import monotonic_ns
@@ -63,15 +72,20 @@ _WIDE = 200
 class CompareOptions(Options):
     """proxyreload compare."""
 
-    synopsis = "proxyreload compare [options] NAME[:MECHANISM][@PROGRAM] … | --all"
+    synopsis = "proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH] … | --all"
     longdesc = (
         "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
-        "each in an order of its own. With @PROGRAM that program is run; an upgrade leads from it to the usual one. "
-        "Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; what a mechanism "
-        "cannot do counts for nothing."
+        "each in an order of its own. With @VERSION or @PATH that program is run; an upgrade leads from it to "
+        "the usual one. With --versions 2.2..3.4 each mechanism is run in every version of that range, the newest of each "
+        "2.x and 3.x. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; what a "
+        "mechanism cannot do counts for nothing."
     )
-    examples = ("proxyreload compare haproxy:reload haproxy:reload-idle --rounds 3",)
+    examples = (
+        "proxyreload compare haproxy:reload haproxy:reload-idle --rounds 3",
+        "proxyreload compare haproxy:reload --versions 2.2..3.4",
+    )
     optParameters = [  # noqa: RUF012
+        ["versions", None, None, "FIRST..LAST: run each mechanism in the versions from one to another"],
         ["rounds", None, "1", "How often each mechanism has its turn"],
         ["repeat", None, "10", "How often backends are added and removed in each run, or what --change says"],
         ["change", None, "backends", "What is repeated: backends, reload, upgrade, rotate or edit"],
@@ -118,6 +132,9 @@ class CompareOptions(Options):
         if bool(names) == bool(self["all"]):
             msg = "name the mechanisms to compare, or say --all (--help says more)"
             raise usage.UsageError(msg)
+        if self["all"] and self["versions"] is not None:
+            msg = "--versions is for mechanisms that are named: --all runs what is installed"
+            raise usage.UsageError(msg)
 
 
 def run_comparison(words: list[str]) -> int:
@@ -134,6 +151,9 @@ def run_comparison(words: list[str]) -> int:
         report = ReportFile(Path(options["report"]), required="report" in options.asked)
     folder = Path(options["folder"])
     rounds = bounds.ROUNDS.parse("--rounds", options["rounds"])
+    span = None if options["versions"] is None else Span.of("--versions", options["versions"])
+    if span is not None:
+        found = require_unversioned(found)
     with ExitStack() as stack:
         outputs = stack.enter_context(claimed([path for use, path in _written(options).items() if use != "--report"]))
         if report is not None:
@@ -143,7 +163,9 @@ def run_comparison(words: list[str]) -> int:
             stack.callback(os.close, claim_folder(folder))
         except OSError as error:
             raise UsageError(cannot(folder, error)) from error
-        return _compare(options, settings, found, rounds, outputs, report)
+        if span is not None:
+            found = list(in_versions(found, span))
+        return _compare(options, settings, with_versions(found), rounds, outputs, report)
 
 
 def _compare(
@@ -175,6 +197,9 @@ def _compare(
     for line in (_what(comparison), short_versions(rows), ""):
         console.print(Text(line_of(line)), soft_wrap=True)
     print_table(console, rows)
+    board = scoreboard(rows)
+    if board is not None:
+        print_scoreboard(console, board)
     lines = list(outputs.unwritten)
     if report is not None:
         table = Path(options["json"])
@@ -296,6 +321,7 @@ def _texts(options: Options, rows: Sequence[Row], comparison: Comparison) -> dic
     """Return what is to be written of these rows, by the files."""
     what = _what(comparison)
     ran = comparison.settings.as_run()
+    board = scoreboard(rows)
     compared = {
         "what": what,
         "versions": versions(rows),
@@ -303,6 +329,7 @@ def _texts(options: Options, rows: Sequence[Row], comparison: Comparison) -> dic
         "traffic": ran["traffic"],
         "options": ran["options"],
         "scenario": ran["scenario"],
+        "scoreboard": [] if board is None else board.as_plain(),
     }
     texts = {Path(options["json"]): as_json(rows, compared)}
     if options["markdown"] is not None:

@@ -34,7 +34,8 @@ from proxyreload.plan.settings import (
     TlsSettings,
 )
 from proxyreload.plan.traffic import Group
-from proxyreload.proxy.registry import Choice, choose
+from proxyreload.proxy.named import Named
+from proxyreload.proxy.registry import Choice
 from proxyreload.system import bounds
 from proxyreload.system.samefile import require_apart
 from proxyreload.system.untrusted import without_secrets
@@ -46,9 +47,9 @@ READ = ("scenario", "ca", "binary", "upgrade-to")
 
 
 class RunOptions(Options):
-    """proxyreload --plugin NAME[:MECHANISM], or proxyreload URL."""
+    """proxyreload --plugin NAME[:MECHANISM][@VERSION|@PATH], or proxyreload URL."""
 
-    synopsis = "[options] --plugin NAME[:MECHANISM] | URL"
+    synopsis = "[options] --plugin NAME[:MECHANISM][@VERSION|@PATH] | URL"
     longdesc = (
         "Changes a reverse proxy's backends under load and shows what that did to every request. With --plugin it "
         "starts the proxy itself; with a URL it watches a proxy that somebody else runs and changes. Exit status: 0 "
@@ -60,7 +61,7 @@ class RunOptions(Options):
         "proxyreload http://localhost:8080/ --no-backends --duration 60",
     )
     optParameters = [  # noqa: RUF012
-        ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one"],
+        ["plugin", "p", None, "The proxy to start, with one of its mechanisms or the recommended one, in any version"],
         ["clients", None, "10", "Clients, with one persistent connection each"],
         ["traffic", None, None, "KIND=CLIENTS, a comma between two; without it with --plugin: all, a few of each"],
         ["rtt", None, None, "How far away the clients of --traffic are: ms there and back"],
@@ -84,8 +85,8 @@ class RunOptions(Options):
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
         ["wait-old", None, None, "Go on so many seconds for old processes of the proxy; 15, with --duration 0"],
-        ["binary", None, None, "The proxy's program"],
-        ["upgrade-to", None, None, "The program that an upgrade replaces it by, if not the same one"],
+        ["binary", None, None, "The proxy's program, or its version"],
+        ["upgrade-to", None, None, "The program or version that an upgrade replaces it by, if not the same one"],
         ["add-command", None, None, "For --plugin external: what adds a backend"],
         ["remove-command", None, None, "For --plugin external: what removes one"],
         ["reload-command", None, None, "For --plugin external: what reloads"],
@@ -138,11 +139,29 @@ class RunOptions(Options):
         """Make the settings of it all; raises `UsageError`."""
         try:
             self.web = WebSettings.of(self)
-            self.settings = attrs.evolve(_settings(self, self.asked), command=self.words)
+            settings = attrs.evolve(_settings(self, self.asked), command=self.words)
             if self.web is None:  # each of the page's runs gets a folder of its own
-                require_apart(_written(self.settings.files), files_read(self, READ))
+                require_apart(_written(settings.files), files_read(self, READ))
+            self.settings = with_versions(settings)
         except errors.UsageError as error:
             raise usage.UsageError(str(error)) from error
+        except errors.FetchError as error:
+            if self.parent is None:
+                raise
+            raise usage.UsageError(str(error)) from error  # twistd knows no other error
+
+
+def with_versions(settings: Settings) -> Settings:
+    """Return settings that have the programs of the versions that were asked for, fetched if they are not there.
+
+    Raises `FetchError`. That takes a while: it is done when nothing else is wrong, and before a reactor runs.
+    """
+    program = settings.choice.plugin.binary if settings.choice is not None else None
+    if program is None:
+        return settings
+    asked = (settings.binary, settings.upgrade_to)
+    binary, upgrade_to = (str(program.find(each)) if program.is_version(each) else each for each in asked)
+    return attrs.evolve(settings, binary=binary, upgrade_to=upgrade_to)
 
 
 def _written(files: FileSettings) -> dict[str, Path]:
@@ -179,11 +198,17 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
         msg = f"--log takes {', '.join(LOGS)}, not {options['log']!r}"
         raise errors.UsageError(msg)
     duration_s = None if options["duration"] is None else bounds.DURATION_S.parse("--duration", options["duration"])
-    choice = None if plugin is None else choose(plugin)
+    named_one = None if plugin is None else Named.of(plugin)
+    choice = None if named_one is None else named_one.choice
     ours = choice is not None and choice.plugin.binary is not None
     if (url is None and choice is None) or (url is not None and ours):
         msg = "give either --plugin NAME or the URL of a proxy (--help says more)"
         raise errors.UsageError(msg)
+    if named_one is not None and named_one.program is not None:
+        if options["binary"] is not None:
+            msg = f"{plugin} says which program: --binary does not go with it"
+            raise errors.UsageError(msg)
+        options["binary"] = named_one.program
     for option in ("binary", "upgrade-to"):
         if options[option] is not None and not ours:
             msg = f"--{option} is for a proxy that is started here: somebody else runs this one"

@@ -5,9 +5,9 @@ from proxyreload.command.options import RunOptions
 
 
 class ProgramOptions(RunOptions):
-    """proxyreload --plugin NAME[:MECHANISM], or proxyreload URL."""
+    """proxyreload --plugin NAME[:MECHANISM][@VERSION|@PATH], or proxyreload URL."""
 
-    synopsis = """proxyreload [options] --plugin NAME[:MECHANISM]
+    synopsis = """proxyreload [options] --plugin NAME[:MECHANISM][@VERSION|@PATH]
        proxyreload [options] URL
        proxyreload COMMAND …, see below"""
     commands = tuple((command.name, command.summary) for command in COMMANDS)

@@ -93,7 +93,7 @@ class Comparison:
             settings = attrs.evolve(
                 self.settings,
                 choice=contender.choice,
-                binary=contender.binary,
+                binary=contender.fetched or contender.binary,
                 upgrade_to=contender.usual() if "upgrade" in self.settings.scenario.actions else None,
                 files=attrs.evolve(
                     self.settings.files, csv=files / "data.csv", run=run_file, losses=files / "losses.csv"

@@ -5,19 +5,22 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from proxyreload.errors import ProxyreloadError, UsageError
-from proxyreload.proxy.registry import Choice, choose, installed, load
+from proxyreload.proxy.named import Named
+from proxyreload.proxy.registry import Choice, installed, load
+from proxyreload.sources.version import Span
 
 
 @attrs.frozen
 class Contender:
-    """One mechanism, with the program that it is to run if that is not the usual one."""
+    """One mechanism, with the program or the version that it is to run if that is not the usual one."""
 
     choice: Choice
     binary: str | None = None
+    fetched: str | None = None  #: where a version's program is
 
     @property
     def name(self) -> str:
-        """``plugin:mechanism``, and ``@program`` if one was asked for."""
+        """``plugin:mechanism``, and ``@program`` or ``@version`` if one was asked for."""
         return self.choice.name + (f"@{self.binary}" if self.binary else "")
 
     def usual(self) -> str | None:
@@ -32,17 +35,59 @@ class Contender:
 
 
 def contenders(names: Sequence[str]) -> list[Contender]:
-    """Return those that are named, ``plugin[:mechanism][@program]``; raises `UsageError` if there is none such."""
+    """Return those that are named, ``plugin[:mechanism][@version|@path]``; raises `UsageError` if one is none."""
     found: list[Contender] = []
     for name in names:
-        mechanism, _at, binary = name.partition("@")
-        contender = Contender(choose(mechanism), binary or None)
+        named = Named.of(name)
+        contender = Contender(named.choice, named.program)
         if contender.choice.plugin.binary is None:
             msg = f"{contender.name} cannot be compared: somebody else runs the proxy"
             raise UsageError(msg)
         if contender.name not in [each.name for each in found]:
             found.append(contender)
     return found
+
+
+def require_unversioned(found: Sequence[Contender | str]) -> Sequence[Contender | str]:
+    """Return those that are named without a version or a program, each of a proxy that has versions to be had.
+
+    Raises `UsageError` if one is not such.
+    """
+    for each in found:
+        if isinstance(each, Contender) and each.binary is not None:
+            msg = f"{each.name} says which program: --versions does not go with it"
+            raise UsageError(msg)
+        if isinstance(each, Contender) and not _sources(each):
+            msg = f"{each.name} cannot be had in versions: its plugin names no source of them"
+            raise UsageError(msg)
+    return found
+
+
+def in_versions(found: Sequence[Contender | str], span: Span) -> Iterator[Contender | str]:
+    """Yield each in every version of a range, the oldest first; raises `FetchError` if there is none."""
+    for each in found:
+        if isinstance(each, str) or each.choice.plugin.binary is None:
+            yield each
+        else:
+            for offer in each.choice.plugin.binary.catalogue.within(span):
+                yield attrs.evolve(each, binary=str(offer.version))
+
+
+def _sources(contender: Contender) -> bool:
+    program = contender.choice.plugin.binary
+    return program is not None and bool(program.sources)
+
+
+def with_versions(found: Sequence[Contender | str]) -> list[Contender | str]:
+    """Return them with the programs of the versions that were asked for, fetched if need be; raises `FetchError`."""
+    return [each if isinstance(each, str) else _with_version(each) for each in found]
+
+
+def _with_version(contender: Contender) -> Contender:
+    program = contender.choice.plugin.binary
+    if program is None or not program.is_version(contender.binary):
+        return contender
+    return attrs.evolve(contender, fetched=str(program.find(contender.binary)))
 
 
 def everyone() -> Iterator[Contender | str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from proxyreload.comparison.row import Row
+from proxyreload.comparison.scoreboard import scoreboard
 from proxyreload.comparison.table import LOSSES, TIMES, Column, by_kind
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.untrusted import line_of
@@ -25,7 +26,14 @@ def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
         if row.cure is not None:
             cured.setdefault(row.cure, []).append(row.name)
     below += [f"- {_escaped(', '.join(names))}: what helps: {_link(cure)}" for cure, names in cured.items()]
-    return "\n".join([*lines, "", *below, ""])
+    board = scoreboard(rows)
+    over = [] if board is None else ["Over versions, with failures per change:", "", *_table(board.lines()), ""]
+    return "\n".join([*lines, "", *over, *below, ""])
+
+
+def _table(lines: Sequence[Sequence[str]]) -> list[str]:
+    head, *others = lines
+    return [_cells(head), _cells(["---" for _title in head]), *map(_cells, others)]
 
 
 def _link(cure: Cure) -> str:

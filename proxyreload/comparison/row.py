@@ -8,6 +8,8 @@ import attrs
 
 from proxyreload.comparison.trial import Trial
 from proxyreload.proxy.interfaces import Cure
+from proxyreload.proxy.named import parted
+from proxyreload.sources.version import is_version
 from proxyreload.system.clock import NS_PER_MS
 from proxyreload.verdict.judgement import Verdict, worst
 from proxyreload.verdict.latency import Latency, Packed
@@ -25,6 +27,17 @@ class Row:
     cannot: bool
     why: str
     cure: Cure | None
+
+    @property
+    def mechanism(self) -> str:
+        """``plugin:mechanism``, without the version or the program that was named with it."""
+        return parted(self.name)[0]
+
+    @property
+    def version(self) -> str:
+        """The version that was asked for, empty if none was."""
+        program = parted(self.name)[1] or ""
+        return program if is_version(program) else ""
 
     @property
     def proxy_version(self) -> str:

@@ -167,6 +167,7 @@ def _row(row: Row) -> dict[str, object]:
     repetition = row.repetition
     return {
         "mechanism": row.name,
+        "version": row.version or None,
         "proxy_version": row.proxy_version,
         "verdict": _verdict(row),
         "why": row.why or None,

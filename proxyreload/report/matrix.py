@@ -1,7 +1,7 @@
 """The page of a comparison: a table of its mechanisms, each verdict leading to its run's own page."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -49,11 +49,33 @@ class Line:
 
 
 @attrs.frozen
+class Standing:
+    """What a mechanism came to in one version."""
+
+    verdict: str  #: empty if it was not run
+    per_change: float
+
+
+@attrs.frozen
+class Board:
+    """Mechanisms over versions."""
+
+    mechanisms: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Standing, ...]], ...]  #: each version, with the mechanisms in their order
+
+    @property
+    def most(self) -> float:
+        """The most failures per change of any."""
+        return max((each.per_change for _version, standings in self.lines for each in standings), default=0.0)
+
+
+@attrs.frozen
 class Matrix:
     """A comparison."""
 
     what: str
     lines: tuple[Line, ...]
+    board: Board = Board((), ())
 
     @property
     def rounds(self) -> int:
@@ -78,7 +100,8 @@ def read_matrix(path: Path) -> Matrix:
     if table.content.get("format") != FORMAT:
         raise table.wrong(key="format", message=f"is not {FORMAT}")
     lines = tuple(_line(row, path.parent) for row in table.tables("rows"))
-    return Matrix("; ".join(filter(None, [table.text("what"), *table.texts("versions", WORDS_AT_MOST)])), lines)
+    what = "; ".join(filter(None, [table.text("what"), *table.texts("versions", WORDS_AT_MOST)]))
+    return Matrix(what, lines, _board(table.tables("scoreboard")))
 
 
 def matrix_page(matrix: Matrix) -> str:
@@ -113,6 +136,20 @@ def _line(row: Table, folder: Path) -> Line:
         times={key: row.decimal(key) if row.content.get(key) is not None else None for key in TIMES},
         cells=tuple(_cell(trial, folder) for trial in row.tables("trials")),
     )
+
+
+def _board(versions: Sequence[Table]) -> Board:
+    names = tuple(dict.fromkeys(name for each in versions for name in each.table("verdicts").content))
+    lines = []
+    for each in versions:
+        verdicts = each.table("verdicts")
+        lines.append((each.text("version"), tuple(_standing(verdicts.table(name)) for name in names)))
+    return Board(tuple(map(printable, names)), tuple(lines))
+
+
+def _standing(told: Table) -> Standing:
+    per_change = told.table("per_change")
+    return Standing(told.text("verdict"), per_change.decimal("failures") if per_change.content else 0.0)
 
 
 def _lost_by(kinds: Table) -> str:

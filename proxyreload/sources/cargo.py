@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 from zope.interface import implementer
@@ -37,6 +38,7 @@ class Cargo:
 
     crate: str
     program: str
+    builds: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 from zope.interface import implementer
@@ -50,6 +51,7 @@ class Debian:
     more: Sequence[str] = ()
     renamed: Sequence[tuple[str, str]] = ()  #: suites, and its name there
     suites: Sequence[Suite] = SUITES
+    builds: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

