@@ -79,6 +79,10 @@ class Admin:
         """Put `content` there."""
         return await self._ask("PUT", path, json=content)
 
+    async def put_text(self, path: str, text: str) -> Any:  # noqa: ANN401
+        """Put a text there that is no JSON."""
+        return await self._ask("PUT", path, data=text.encode("utf-8"))
+
     async def post(self, path: str, content: object, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401
         """Post `content` there."""
         return await self._ask("POST", path, json=content, headers=headers)

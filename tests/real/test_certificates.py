@@ -44,6 +44,7 @@ TABLE = [
     ("caddy:load", SHOWN, CLOSED),
     ("haproxy:reload-idle", SHOWN, ANNOUNCED),
     ("nginx:reload-min-timeout", SHOWN, ANNOUNCED),
+    ("nghttpx:api", SHOWN, ANNOUNCED),
     ("haproxy:runtime", RESUMED, STAY),
     ("traefik:file", SHOWN, STAY),
     ("envoy:file", SHOWN, STAY),
