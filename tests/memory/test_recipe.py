@@ -30,6 +30,7 @@ REPRODUCIBLE = [
     *("sozu:runtime", "sozu:upgrade", "sozu:upgrade-workers", "sozu:restart"),
     *("traefik:file", "traefik:restart"),
     *("envoy:file", "envoy:restart"),
+    *("lighttpd:reload", "lighttpd:reload-bg", "lighttpd:restart"),
     *("nghttpx:api", "nghttpx:reload", "nghttpx:restart"),
 ]
 
@@ -113,6 +114,7 @@ OVER_TLS = {
     "caddy": ['"certificate": "tls/certificate.pem"', '"key": "tls/key.pem"', '"h2"', '"http/1.1"'],
     "traefik": ['"certFile": "tls/certificate.pem", "keyFile": "tls/key.pem"', '"tls": {}', '["h2", "http/1.1"]'],
     "envoy": ['path: "sds.json"', "DownstreamTlsContext", 'alpn_protocols: ["h2", "http/1.1"]', "codec_type: AUTO"],
+    "lighttpd": ['ssl.engine = "enable"\nssl.pemfile = "tls/both.pem"\n', '"mod_openssl", "mod_proxy"'],
     "nghttpx": ["frontend=127.0.0.1,8080\nprivate-key-file=tls/key.pem\ncertificate-file=tls/certificate.pem\n"],
     "sozu": ['protocol = "https"', 'certificate = "tls/certificate.pem", key = "tls/key.pem"', '["h2", "http/1.1"]'],
 }

@@ -42,6 +42,7 @@ TABLE = [
     ("haproxy:reload", SHOWN, CLOSED),
     ("nginx:reload", SHOWN, CLOSED),
     ("caddy:load", SHOWN, CLOSED),
+    ("lighttpd:reload", SHOWN, CLOSED),
     ("haproxy:reload-idle", SHOWN, ANNOUNCED),
     ("nginx:reload-min-timeout", SHOWN, ANNOUNCED),
     ("nghttpx:api", SHOWN, ANNOUNCED),
