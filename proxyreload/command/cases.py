@@ -122,13 +122,13 @@ def _run(options: Options, bugs: Sequence[Bug]) -> int:
     book.tell = lambda result: progress.tell(_in_a_line(result))
 
     async def run() -> list[Result]:
+        progress.start(reactor)
         try:
             return await book.execute()
         finally:
             progress.stop()
             await progress.shown(reactor)
 
-    progress.start(reactor)
     results = until_over(reactor, run, book.interrupt, "run of cases")
     _print(results)
     if len(results) < len(bugs) or any(result.why_not for result in results):

@@ -5,22 +5,18 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from rich.console import Console
 from rich.text import Text
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ReactorNotRunning
 from twisted.python import usage
-from twisted.python.failure import Failure
 
 import proxyreload
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.cli.signals import on_signals, raise_on_signals
 from proxyreload.command.outputs import Outputs, cannot, claimed
 from proxyreload.command.scenarios import (
     CHANGES,
@@ -33,6 +29,7 @@ from proxyreload.command.scenarios import (
     repetition,
     require_shown,
 )
+from proxyreload.command.untilover import until_over
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import (
     Contender,
@@ -47,20 +44,16 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.scoreboard import print_scoreboard, scoreboard
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.comparison.trialcases import as_junit
-from proxyreload.errors import ExitStatus, StartError, UsageError
+from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target, TlsSettings
-from proxyreload.proxy.watchdog import leave_at_once
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
 from proxyreload.sources.version import Span
 from proxyreload.system import bounds
 from proxyreload.system.claim import claim_folder
 from proxyreload.system.clock import monotonic_ns
-from proxyreload.system.defect import in_a_line
-from proxyreload.system.reactor import IReactor, wait_for_no_thread
+from proxyreload.system.reactor import IReactor
 from proxyreload.system.samefile import require_apart
-from proxyreload.system.standard import say
-from proxyreload.system.unhandled import begin_log
 from proxyreload.system.untrusted import line_of
 from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
@@ -76,9 +69,9 @@ class CompareOptions(Options):
     longdesc = (
         "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
         "each in an order of its own. With @VERSION or @PATH that program is run; an upgrade leads from it to "
-        "the usual one. With --versions 2.2..3.4 each mechanism is run in every version of that range, the newest of each "
-        "2.x and 3.x. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; what a "
-        "mechanism cannot do counts for nothing."
+        "the usual one. With --versions 2.2..3.4 each mechanism is run in every version of that range, the newest of "
+        "each 2.x and 3.x. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; "
+        "what a mechanism cannot do counts for nothing."
     )
     examples = (
         "proxyreload compare haproxy:reload haproxy:reload-idle --rounds 3",
@@ -142,7 +135,7 @@ def run_comparison(words: list[str]) -> int:
     options = CompareOptions()
     options.parseOptions(words)
     settings = _settings(options)
-    found = list(everyone()) if options["all"] else contenders(options["names"])
+    found: Sequence[Contender | str] = list(everyone()) if options["all"] else contenders(options["names"])
     programs = {f"the program of {each.name}": each.binary for each in found if isinstance(each, Contender)}
     read = {use: Path(shutil.which(program) or program) for use, program in programs.items() if program}
     require_apart(_written(options), files_read(options, ["scenario"]) | read)
@@ -216,45 +209,16 @@ def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
     """Let the reactor run until all is compared, or a signal ends it."""
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
-    outcomes: list[list[Row] | Failure] = []
-    comparing: list[Deferred[None]] = []
 
     async def compare() -> list[Row]:
+        progress.start(reactor)
         try:
             return await comparison.execute()
         finally:
             progress.stop()
             await progress.shown(reactor)
 
-    def over(outcome: list[Row] | Failure) -> None:
-        outcomes.append(outcome)
-        with suppress(ReactorNotRunning):  # it was stopped from outside
-            reactor.stop()
-
-    def start() -> None:
-        progress.start(reactor)
-        comparing.append(Deferred.fromCoroutine(compare()).addBoth(over))
-
-    def end() -> Deferred[None] | None:
-        """Give back what was started, whoever stops the reactor."""
-        comparison.interrupt()
-        return comparing[0] if comparing else None
-
-    begin_log(lambda error: say(in_a_line(error)))
-    on_signals(reactor, comparison.interrupt, leave_at_once)
-    reactor.callWhenRunning(start)
-    reactor.addSystemEventTrigger("before", "shutdown", end)
-    wait_for_no_thread(reactor)
-    reactor.run()
-    raise_on_signals()
-    if not outcomes:
-        msg = "the comparison was stopped from outside"
-        raise StartError(msg)
-    outcome = outcomes[0]
-    if isinstance(outcome, Failure):
-        outcome.raiseException()
-        return []
-    return outcome
+    return until_over(reactor, compare, comparison.interrupt, "comparison")
 
 
 def status(rows: Sequence[Row]) -> ExitStatus:

@@ -3,19 +3,15 @@
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ReactorNotRunning
-from twisted.python.failure import Failure
 
 from proxyreload.cli.base import Options
-from proxyreload.cli.signals import on_signals, raise_on_signals
-from proxyreload.errors import ExitStatus, StartError
+from proxyreload.command.untilover import until_over
+from proxyreload.errors import ExitStatus
 from proxyreload.history.events import ROTATE
 from proxyreload.ledger.fate import Fate
 from proxyreload.plan.scenario import Scenario, Step
@@ -28,10 +24,7 @@ from proxyreload.run.run import Run
 from proxyreload.run.selftest import Course, Finding, SelfTest
 from proxyreload.system import bounds
 from proxyreload.system.clock import monotonic_ns
-from proxyreload.system.defect import in_a_line
-from proxyreload.system.reactor import IReactor, wait_for_no_thread
-from proxyreload.system.standard import say
-from proxyreload.system.unhandled import begin_log
+from proxyreload.system.reactor import IReactor
 from proxyreload.traffic.registry import kind_named, values_of
 
 #: Short, for every time-out that is injected is waited for; longer than a busy machine lets this process stand still.
@@ -96,45 +89,18 @@ def run_selftest(words: list[str]) -> int:
     from twisted.internet import reactor as installed
 
     reactor = cast(IReactor, installed)
-    outcome: list[SelfTest | Failure] = []
-    testing: list[Deferred[None]] = []
     with tempfile.TemporaryDirectory(prefix="proxyreload-selftest-") as folder:
         root = Path(folder)
         made = (_settings(options, root), _secured("runtime", options, root), _secured("stays", options, root))
         faults, shows, stays = (Run(settings, reactor, monotonic_ns) for settings in made)
         course = Course(faults, shows, stays, exchanges)
 
-        def over(result: SelfTest | Failure) -> None:
-            outcome.append(result)
-            with suppress(ReactorNotRunning):  # it was stopped from outside
-                reactor.stop()
-
-        def start() -> None:
-            testing.append(Deferred.fromCoroutine(course.execute()).addBoth(over))
-
-        def end() -> Deferred[None] | None:
-            """Give back what was started, whoever stops the reactor."""
-            course.interrupt()
-            return testing[0] if testing else None
-
         def give_up() -> None:
             shutil.rmtree(folder, ignore_errors=True)
             leave_at_once()
 
         print(_ANNOUNCEMENT, flush=True)  # noqa: T201
-        begin_log(lambda error: say(in_a_line(error)))
-        on_signals(reactor, course.interrupt, give_up)
-        reactor.callWhenRunning(start)
-        reactor.addSystemEventTrigger("before", "shutdown", end)
-        wait_for_no_thread(reactor)
-        reactor.run()
-        raise_on_signals()
-    if not outcome:
-        msg = "the test was stopped from outside"
-        raise StartError(msg)
-    result = outcome[0]
-    if isinstance(result, Failure):
-        result.raiseException()
+        result = until_over(reactor, course.execute, course.interrupt, "test", give_up)
     _print(result)
     return ExitStatus.LOSSLESS if result.exact else ExitStatus.INVALID
 
