@@ -32,6 +32,7 @@ class Command:
 
 COMMANDS = (
     Command("compare", "many mechanisms side by side", "compare.run_comparison", "compare.CompareOptions"),
+    Command("bisect", "between which versions a verdict changed", "bisect.bisect", "bisect.BisectOptions"),
     Command("explain", "why requests were lost, as a story", "explain.explain", "explain.ExplainOptions"),
     Command("report", "the HTML report of a run, or of several", "report.make_report", "report.ReportOptions"),
     Command("reproduce", "one loss, to be seen again by anybody", "reproduce.reproduce", "reproduce.ReproduceOptions"),

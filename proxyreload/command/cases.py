@@ -20,7 +20,7 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Folders, Words
 from proxyreload.command.outputs import cannot
 from proxyreload.command.program import ProgramOptions
-from proxyreload.command.untilover import until_over
+from proxyreload.command.toend import run_to_end
 from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.plan.settings import Settings
 from proxyreload.system.clock import monotonic_ns
@@ -120,16 +120,7 @@ def _run(options: Options, bugs: Sequence[Bug]) -> int:
         _settings(options, bug, bug.shown, folder / bug.name / "shown")  # what is wrong is known before the first run
     progress = ProgressBar(lambda: book.share, lambda: book.doing)
     book.tell = lambda result: progress.tell(_in_a_line(result))
-
-    async def run() -> list[Result]:
-        progress.start(reactor)
-        try:
-            return await book.execute()
-        finally:
-            progress.stop()
-            await progress.shown(reactor)
-
-    results = until_over(reactor, run, book.interrupt, "run of cases")
+    results = run_to_end(reactor, book.execute, book.interrupt, progress, "the run of cases")
     _print(results)
     if len(results) < len(bugs) or any(result.why_not for result in results):
         return ExitStatus.INVALID

@@ -16,20 +16,14 @@ from twisted.python import usage
 
 import proxyreload
 from proxyreload.cli.base import Options
-from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
+from proxyreload.cli.completers import Files, Folders, Mechanisms
+from proxyreload.command.manyruns import ManyRunsOptions, settings_of
 from proxyreload.command.outputs import Outputs, cannot, claimed
 from proxyreload.command.scenarios import (
-    CHANGES,
-    clients_asked,
     files_read,
-    killed_after_s,
-    leaves_after_s,
-    named,
-    ports,
-    repetition,
-    require_shown,
 )
-from proxyreload.command.untilover import until_over
+from proxyreload.command.toend import run_to_end
+from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import (
     Contender,
@@ -43,9 +37,8 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.scoreboard import print_scoreboard, scoreboard
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
-from proxyreload.comparison.trialcases import as_junit
 from proxyreload.errors import ExitStatus, UsageError
-from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.plan.settings import Settings
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
 from proxyreload.sources.version import Span
@@ -62,7 +55,7 @@ from proxyreload.verdict.judgement import counted
 _WIDE = 200
 
 
-class CompareOptions(Options):
+class CompareOptions(ManyRunsOptions):
     """proxyreload compare."""
 
     synopsis = "proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH] … | --all"
@@ -80,20 +73,6 @@ class CompareOptions(Options):
     optParameters = [  # noqa: RUF012
         ["versions", None, None, "FIRST..LAST: run each mechanism in the versions from one to another"],
         ["rounds", None, "1", "How often each mechanism has its turn"],
-        ["repeat", None, "10", "How often backends are added and removed in each run, or what --change says"],
-        ["change", None, "backends", "What is repeated: backends, reload, upgrade, rotate or edit"],
-        ["pace", None, "0.5", "Seconds between a change that is done and the next"],
-        ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
-        ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
-        ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
-        ["wait-old", None, "15", "Go on so many seconds for old processes of a proxy, in each run"],
-        ["clients", None, "10", "Clients, with one persistent connection each"],
-        ["traffic", None, None, "KIND=CLIENTS, a comma between two; without it: all, a few of each"],
-        ["rate", None, "2000", "Requests/s over all clients; 0: each sends as soon as it has its answer"],
-        ["backends", None, "4", "How many numbered backends there are"],
-        ["first-port", None, "1030", "The port of backend 0; the others follow"],
-        ["front-port", None, "8080", "The port that the proxies listen on"],
-        ["timeout", None, "5", "Seconds for one exchange, its body included"],
         ["seed", None, "0", "For the order of the rounds and whatever else is drawn by chance"],
         ["folder", None, "compare", "Where each run's data.csv, losses.csv and run.json are written"],
         ["json", None, "compare.json", "Where the table is written as JSON"],
@@ -103,17 +82,14 @@ class CompareOptions(Options):
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["all", None, "Every mechanism of every installed plugin"],
-        ["tls", None, "Let the fronts speak TLS, by an authority made for each run"],
         ["no-report", None, "Write no HTML page, neither of the table nor of the runs"],
     ]
     compData = usage.Completions(
         optActions={
-            "scenario": Files("*.toml"),
             "json": Files("*.json"),
             "markdown": Files("*.md"),
             "report": Files("*.html"),
             "junit": Files("*.xml"),
-            "change": Words(CHANGES),
             "folder": Folders(),
         },
         extraActions=[Mechanisms(repeat=True)],
@@ -134,7 +110,7 @@ def run_comparison(words: list[str]) -> int:
     """Compare, and print the table."""
     options = CompareOptions()
     options.parseOptions(words)
-    settings = _settings(options)
+    settings = settings_of(options)
     found: Sequence[Contender | str] = list(everyone()) if options["all"] else contenders(options["names"])
     programs = {f"the program of {each.name}": each.binary for each in found if isinstance(each, Contender)}
     read = {use: Path(shutil.which(program) or program) for use, program in programs.items() if program}
@@ -209,16 +185,7 @@ def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
     """Let the reactor run until all is compared, or a signal ends it."""
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
-
-    async def compare() -> list[Row]:
-        progress.start(reactor)
-        try:
-            return await comparison.execute()
-        finally:
-            progress.stop()
-            await progress.shown(reactor)
-
-    return until_over(reactor, compare, comparison.interrupt, "comparison")
+    return run_to_end(reactor, comparison.execute, comparison.interrupt, progress, "the comparison")
 
 
 def status(rows: Sequence[Row]) -> ExitStatus:
@@ -226,36 +193,6 @@ def status(rows: Sequence[Row]) -> ExitStatus:
     statuses = [ExitStatus.LOSSLESS]
     statuses += [row.verdict.exit_status if row.verdict else ExitStatus.INVALID for row in rows if not row.cannot]
     return max(statuses)
-
-
-def _settings(options: Options) -> Settings:
-    backends = bounds.BACKENDS.parse("--backends", options["backends"])
-    first_port, front_port = ports(options, backends)
-    scenario = repetition(options, backends)
-    if options["scenario"] is not None:
-        scenario = named(options["scenario"], None, backends)
-    clients, groups = clients_asked(options, scenario, ours=True, hosted=True)
-    target = Target.front(front_port, tls=bool(options["tls"]))
-    require_shown(scenario, target)
-    return Settings(
-        target=target,
-        scenario=scenario,
-        load=LoadSettings(
-            clients=clients,
-            rate_per_s=None if options["rate"] == "0" else bounds.RATE_PER_S.parse("--rate", options["rate"]),
-            timeout_s=bounds.TIMEOUT_S.parse("--timeout", options["timeout"]),
-            seed=bounds.SEED.parse("--seed", options["seed"]),
-            groups=groups,
-        ),
-        backends=BackendSettings(
-            number=backends,
-            first_port=first_port,
-            stop_removed_s=leaves_after_s(options),
-            kill_removed_s=killed_after_s(options),
-        ),
-        tls=TlsSettings(front=bool(options["tls"])),
-        wait_old_s=bounds.WAIT_OLD_S.parse("--wait-old", options["wait-old"]),
-    )
 
 
 def _what(comparison: Comparison) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 
 from proxyreload.cli.base import Options
-from proxyreload.command.untilover import until_over
+from proxyreload.command.toend import until_over
 from proxyreload.errors import ExitStatus
 from proxyreload.history.events import ROTATE
 from proxyreload.ledger.fate import Fate
@@ -100,7 +100,7 @@ def run_selftest(words: list[str]) -> int:
             leave_at_once()
 
         print(_ANNOUNCEMENT, flush=True)  # noqa: T201
-        result = until_over(reactor, course.execute, course.interrupt, "test", give_up)
+        result = until_over(reactor, course.execute, course.interrupt, "the test", give_up)
     _print(result)
     return ExitStatus.LOSSLESS if result.exact else ExitStatus.INVALID
 

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from twisted.internet.defer import Deferred
 
-from proxyreload.command.compare import CompareOptions, _settings, status
+from proxyreload.command.compare import CompareOptions, status
+from proxyreload.command.manyruns import settings_of
 from proxyreload.comparison import comparison as comparison_module
 from proxyreload.comparison.comparison import Comparison, file_name
 from proxyreload.comparison.contender import contenders, everyone
@@ -354,15 +355,15 @@ def test_a_scenarios_traffic_is_compared_under_too(tmp_path: Path) -> None:
     path.write_text("[[traffic]]\nkind = 'idle'\nclients = 3\n[[step]]\nadd = 2\n", encoding="utf-8")
     options = CompareOptions()
     options.parseOptions(["fake:quick", "--scenario", str(path)])
-    assert [(group.kind.name, group.clients) for group in _settings(options).load.groups] == [("idle", 3)]
+    assert [(group.kind.name, group.clients) for group in settings_of(options).load.groups] == [("idle", 3)]
 
 
 def test_how_long_old_processes_are_waited_for_is_said() -> None:
     options = CompareOptions()
     options.parseOptions(["haproxy"])
-    assert _settings(options).wait_old_s == 15
+    assert settings_of(options).wait_old_s == 15
     options.parseOptions(["haproxy", "--wait-old", "0"])
-    assert _settings(options).wait_old_s == 0
+    assert settings_of(options).wait_old_s == 0
     options.parseOptions(["haproxy", "--wait-old", "soon"])
     with pytest.raises(UsageError, match="--wait-old"):
-        _settings(options)
+        settings_of(options)

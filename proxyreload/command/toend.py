@@ -1,4 +1,4 @@
-"""Lets the reactor run until a command's work is over."""
+"""Lets the reactor run until a command's work is over, or a signal ends it."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -15,6 +15,7 @@ from proxyreload.system.defect import in_a_line
 from proxyreload.system.reactor import IReactor, wait_for_no_thread
 from proxyreload.system.standard import say
 from proxyreload.system.unhandled import begin_log
+from proxyreload.terminal.progress import ProgressBar
 
 T = TypeVar("T")
 
@@ -55,10 +56,30 @@ def until_over(
     reactor.run()
     raise_on_signals()
     if not outcomes:
-        msg = f"the {what} was stopped from outside"
+        msg = f"{what} was stopped from outside"
         raise StartError(msg)
     outcome = outcomes[0]
     if isinstance(outcome, Failure):
         outcome.raiseException()
     assert not isinstance(outcome, Failure)  # noqa: S101
     return outcome
+
+
+def run_to_end(
+    reactor: IReactor,
+    work: Callable[[], Coroutine[Deferred[Any], Any, T]],
+    interrupt: Callable[[], None],
+    progress: ProgressBar,
+    what: str,
+) -> T:
+    """Do the work likewise, and show how far it has come."""
+
+    async def shown() -> T:
+        progress.start(reactor)
+        try:
+            return await work()
+        finally:
+            progress.stop()
+            await progress.shown(reactor)
+
+    return until_over(reactor, shown, interrupt, what)

@@ -1,0 +1,1 @@
+"""Between which two versions a verdict changed."""
