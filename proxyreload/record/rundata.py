@@ -191,7 +191,8 @@ def _record(run: Table) -> Record:
         versions=run.plain("versions"),
         machine=run.plain("machine"),
         changes=_in_order([_change(change) for change in run.tables("changes")], run),
-        traffic=tuple(_sent(sent) for sent in run.tables("traffic", _GROUPS_AT_MOST)),
+        # What the mechanism cannot carry was not sent.
+        traffic=tuple(_sent(sent) for sent in run.tables("traffic", _GROUPS_AT_MOST) if "cannot" not in sent.content),
         kinds=_kinds(summary),
         verdict=summary.text("verdict"),
         reasons=summary.texts("reasons"),

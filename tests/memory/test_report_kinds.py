@@ -243,6 +243,12 @@ def test_the_scenario_has_the_traffic_beside_that_of_the_options(tmp_path: Path)
     assert len(parse(scenario_toml(alone), "again.toml").groups or ()) == 3
 
 
+def test_what_the_mechanism_cannot_carry_was_not_sent(tmp_path: Path) -> None:
+    left_out = {"kind": "grpc", "clients": 0, "cannot": "it speaks no HTTP/2 to the backends"}
+    told = read_record(write_run(tmp_path / "run.json", run_content(traffic=[TRAFFIC[0], left_out, TRAFFIC[-1]])))
+    assert [sent.kind for sent in told.traffic] == ["get", "fresh"]
+
+
 @pytest.mark.parametrize(
     ("spoilt", "said"),
     [
