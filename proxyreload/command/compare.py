@@ -23,7 +23,6 @@ from proxyreload.command.scenarios import (
     files_read,
 )
 from proxyreload.command.toend import run_to_end
-from proxyreload.comparison.cases import as_junit
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.contender import (
     Contender,
@@ -37,6 +36,7 @@ from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.scoreboard import print_scoreboard, scoreboard
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
+from proxyreload.comparison.trialcases import as_junit
 from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.plan.settings import Settings
 from proxyreload.report.drawing import draw
