@@ -155,3 +155,11 @@ def test_a_case_is_right_where_it_shows_and_its_cure_helps() -> None:
     assert not Result(bug, shows, Outcome(bug.healed, LOST)).right
     assert not Result(bug, Outcome(EXPECTED, not_lost), Outcome(bug.healed, not_lost)).right
     assert Result(bug, shows, Outcome(bug.healed, Finding(why="refused"))).why_not == "refused"
+
+
+@pytest.mark.parametrize("name", names())
+def test_none_can_show_itself_and_be_healed_at_once(name: str) -> None:
+    """So a case without its cure comes out wrong whenever it has shown itself."""
+    bug = known(name)
+    shown, healed = set(bug.expected.verdicts), set(bug.healed.verdicts)
+    assert not shown & healed or (bug.expected.fate is not None and bug.expected.fate == bug.healed.never)

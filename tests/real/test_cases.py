@@ -1,0 +1,54 @@
+"""Famous bugs are found, and are gone with their cures; without these a case comes out different."""
+
+import re
+
+import pytest
+
+from proxyreload.casebook.bugfile import known, names
+
+from .command import Place
+from .proxies import SOZU
+
+pytestmark = pytest.mark.real
+
+CASES = [pytest.param(name, marks=SOZU.marks if name.startswith("sozu") else ()) for name in names()]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_shows_itself_and_is_healed(place: Place, name: str) -> None:
+    session = place.command("case", name, "--folder", str(place.folder / "cases"), *place.ports)
+    assert session.stdout.endswith("1 of 1 as expected\n"), session.stdout + session.stderr
+    assert session.status == 0
+    for turn in ("shown", "cured"):
+        assert (place.folder / "cases" / name / turn / "run.json").is_file()
+    assert place.left() == []
+
+
+def test_without_its_cure_a_case_comes_out_different(place: Place) -> None:
+    told = place.command("case", "nginx-reload-race", "--without-cure", *place.ports)
+    assert told.status == 1
+    assert told.stdout.endswith("0 of 1 as expected\n")
+    assert "DIFFERENT" in told.stdout
+    assert "NOT as expected" in told.stderr
+
+
+def test_they_are_listed_and_told_of(place: Place) -> None:
+    listed = place.command("cases").stdout
+    assert re.findall(r"^(\S+) ", listed, re.MULTILINE) == names()
+    for name in names():
+        told = place.command("case", name, "--tell").stdout
+        assert told.startswith(f"{name}: {known(name).title}\n")
+        assert all(source in told for source in known(name).sources)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("case",), "proxyreload: name a case (proxyreload cases lists them), or a file\n"),
+        (("case", "nginx-reload-race", "nginx-reload-race"), "proxyreload: two cases are called nginx-reload-race\n"),
+        (("case", "mine.toml"), "proxyreload: mine.toml: No such file or directory\n"),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_line(place: Place, words: tuple[str, ...], message: str) -> None:
+    told = place.command(*words)
+    assert (told.status, told.stderr) == (2, message)
