@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import Configuration, plain
 from proxyreload.proxy.interfaces import (
     Cure,
     IEdits,
@@ -30,8 +31,8 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.sources.debian import Debian
 from proxyreload.sources.wheel import Wheel
-from proxyreload_haproxy_program import ARGUMENTS, CONFIG_FILE, SOCKET, HAProxy, configuration
-from proxyreload_haproxy_runtime import Runtime, Slots
+from proxyreload_haproxy_program import ARGUMENTS, CONFIG_FILE, SOCKET, HAProxy, configured, marked
+from proxyreload_haproxy_runtime import Runtime, Slots, at_runtime
 
 MASTER_SOCKET, PROGRAM = "master.sock", "haproxy"
 MASTER_ARGUMENTS = ("-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG_FILE)
@@ -61,29 +62,6 @@ class Reload(HAProxy):
         except ChangeError:
             self._write_config(before)  # or the next change would bring this one along
             raise
-
-
-@attrs.define
-class ReloadIdle(Reload):
-    """As `Reload`, but an idle connection is only closed after one more answer, which announces it.
-
-    https://docs.haproxy.org/2.8/configuration.html#4.2-option%20idle-close-on-response
-    """
-
-    OPTIONS: ClassVar[str] = "\n    option idle-close-on-response"
-
-
-@attrs.define
-class ReloadRedispatch(ReloadIdle):
-    """As `ReloadIdle`, and a connection that a server refuses is tried at another one.
-
-    What rests across a reload stays with the old process and the servers that it knows: one of them may be gone. Of a
-    request that a server refuses nothing has been sent to it, so that no POST is carried out twice.
-
-    https://docs.haproxy.org/2.8/configuration.html#4.2-option%20redispatch
-    """
-
-    OPTIONS: ClassVar[str] = f"{ReloadIdle.OPTIONS}\n    option redispatch 1"
 
 
 @attrs.define
@@ -167,6 +145,10 @@ class Restart(Restarting):
     PROXY = Reload
 
 
+# What rests across a reload stays with the old process and the servers that it knows: one of them may be gone. With
+# ``option idle-close-on-response`` it is only closed after one more answer, which announces it; with ``option
+# redispatch`` a connection that a server refuses is tried at another one: of such a request nothing has been sent, so
+# that no POST is carried out twice.
 IDLE = Cure(
     "option idle-close-on-response and option redispatch 1, as in haproxy:reload-redispatch",
     "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20idle-close-on-response",
@@ -185,19 +167,25 @@ ALIVE = Cure(
 )
 
 
-def recipe(mechanism: type[Reload]) -> Recipe:
+#: By HAProxy's defaults, and with the options that are known to help; and where nobody asks who is in charge.
+PLAIN, IDLE_CLOSE = configured(), configured("idle-close-on-response")
+REDISPATCHING = configured("idle-close-on-response", "redispatch 1")
+UNASKED = configured(needs=())
+RUNTIME = at_runtime()
+
+
+def recipe(configuration: Configuration) -> Recipe:
     """Return how a change is made without this plugin: in the folder that HAProxy is started in."""
 
-    def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-        servers = {upstream.name: upstream.address for upstream in upstreams}
-        return {CONFIG_FILE: configuration(front, timeout_s, servers, mechanism.OPTIONS)}
+    def marks(upstreams: Sequence[Upstream]) -> Mapping[str, object]:
+        return marked({upstream.name: upstream.address for upstream in upstreams})
 
-    return Recipe("haproxy", ("-v",), ARGUMENTS, configured)
+    return Recipe("haproxy", ("-v",), ARGUMENTS, plain(configuration, marks))
 
 
-def taking_over(mechanism: type[Reload]) -> Recipe:
+def taking_over(configuration: Configuration, finish: str = "-sf") -> Recipe:
     """Return how another process does."""
-    return attrs.evolve(recipe(mechanism), successor=("-x", SOCKET, mechanism.FINISH, PID))
+    return attrs.evolve(recipe(configuration), successor=("-x", SOCKET, finish, PID))
 
 
 def packaged() -> str | None:
@@ -222,32 +210,60 @@ plugin = ProxyPlugin(
     ),
     mechanisms=carrying(
         CARRIES,
-        Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE),
-        Mechanism("slots", "the runtime API: set server addr, for servers that stand ready", Slots, IDLE),
-        Mechanism("reload", "a new process (-sf) with HAProxy's defaults", Reload, IDLE, recipe=taking_over(Reload)),
+        Mechanism("runtime", "the runtime API: add server, del server", Runtime, IDLE, configuration=RUNTIME),
+        Mechanism(
+            "slots",
+            "the runtime API: set server addr, for servers that stand ready",
+            Slots,
+            IDLE,
+            configuration=RUNTIME,
+        ),
+        Mechanism(
+            "reload",
+            "a new process (-sf) with HAProxy's defaults",
+            Reload,
+            IDLE,
+            recipe=taking_over(PLAIN),
+            configuration=PLAIN,
+        ),
         Mechanism(
             "reload-idle",
             "a new process (-sf) and option idle-close-on-response",
-            ReloadIdle,
+            Reload,
             REDISPATCH,
-            recipe=taking_over(ReloadIdle),
+            recipe=taking_over(IDLE_CLOSE),
+            configuration=IDLE_CLOSE,
         ),
         Mechanism(
             "reload-redispatch",
             "as reload-idle, and option redispatch 1",
-            ReloadRedispatch,
-            recipe=taking_over(ReloadRedispatch),
+            Reload,
+            recipe=taking_over(REDISPATCHING),
+            configuration=REDISPATCHING,
         ),
         Mechanism(
             "master-worker",
             "a new worker (-W), with HAProxy's defaults",
             MasterWorker,
             IDLE,
-            recipe=attrs.evolve(recipe(MasterWorker), arguments=MASTER_ARGUMENTS, signal="SIGUSR2"),
+            recipe=attrs.evolve(recipe(UNASKED), arguments=MASTER_ARGUMENTS, signal="SIGUSR2"),
+            configuration=UNASKED,
         ),
         Mechanism(
-            "hard", "a new process that ends the old one at once (-st)", Hard, GRACEFUL, recipe=taking_over(Hard)
+            "hard",
+            "a new process that ends the old one at once (-st)",
+            Hard,
+            GRACEFUL,
+            recipe=taking_over(PLAIN, Hard.FINISH),
+            configuration=PLAIN,
         ),
-        Mechanism("restart", "stop and start", Restart, ALIVE, recipe=attrs.evolve(recipe(Reload), stop="SIGUSR1")),
+        Mechanism(
+            "restart",
+            "stop and start",
+            Restart,
+            ALIVE,
+            recipe=attrs.evolve(recipe(UNASKED), stop="SIGUSR1"),
+            configuration=UNASKED,
+        ),
     ),
 )

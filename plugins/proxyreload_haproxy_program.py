@@ -11,6 +11,7 @@ from typing import ClassVar
 import attrs
 
 from proxyreload.errors import ChangeError
+from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
@@ -18,46 +19,80 @@ from proxyreload.system.child import ChildProcess
 # HAProxy runs in the workspace's folder, so file names are enough.
 CONFIG_FILE, SOCKET = "haproxy.cfg", "api.sock"
 ARGUMENTS = ("-db", "-f", CONFIG_FILE)
-CONFIG = """\
+# By default HAProxy opens a backend connection for each new client and purges what is idle every five seconds. With
+# these the pool is as large as it must be and stays, so that what a change closes stands out.
+POOL = "pool-max-conn 100 pool-purge-delay 10m"
+CONFIG = f"""\
 global
     maxconn 2000
     nbthread 2
-    stats socket unix@api.sock mode 600 level admin expose-fd listeners
+    stats socket @@admin@@ mode 600 level admin expose-fd listeners
     hard-stop-after 30s
 
 defaults
     mode http
     timeout connect 2s
-    timeout client {timeout}
-    timeout server {timeout}
-    timeout http-request {timeout}
-    timeout http-keep-alive {timeout}
-    timeout tunnel {timeout}{options}
+    timeout client @@timeout@@s
+    timeout server @@timeout@@s
+    timeout http-request @@timeout@@s
+    timeout http-keep-alive @@timeout@@s
+    timeout tunnel @@timeout@@s
 
 frontend front
-    bind {front}{tls}{edited}
+    bind @@front@@@@if tls@@ ssl crt @@certificate-and-key@@ alpn @@each protocol@@@@name@@@@between@@,@@end@@@@end@@
+    @@if edit@@
+    http-request redirect location @@leads-to@@ code 302 if {{ path @@edited@@ }}
+    @@end@@
     use_backend calls if {{ req.hdr(content-type) -m beg application/grpc }}
     default_backend app
 
 backend app
     balance roundrobin
     http-reuse always
-    default-server {pool}
-{servers}
+    default-server {POOL}
+    @@each backend@@
+    server @@name@@ @@address@@
+    @@end@@
 
 # Calls of gRPC go to the same servers over HTTP/2.
 backend calls
     balance roundrobin
     http-reuse always
-    default-server {pool} proto h2
-{servers}
+    default-server {POOL} proto h2
+    @@each backend@@
+    server @@name@@ @@address@@
+    @@end@@
 """
+#: The last line of the section ``defaults``, behind which a mechanism has its options.
+DEFAULTS = "    timeout tunnel @@timeout@@s\n"
 
-REDIRECT = "\n    http-request redirect location {to} code 302 if {{ path {path} }}"
+FRONT_HERE = attrs.evolve(FRONT, remedy="bind @@front@@", like=r"^\s*bind\s")
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy="write @@each backend@@, server @@name@@ @@address@@, and @@end@@, a line each",
+    like=r"^\s*server\s",
+)
+ADMIN = Mark(
+    "admin",
+    "the socket of the runtime API, without which nobody is told that a new process is in charge",
+    "stats socket @@admin@@ mode 600 level admin expose-fd listeners, in the section global",
+    r"^\s*stats\s+socket\s",
+)
 
-# By default HAProxy opens a backend connection for each new client and purges what is idle every five seconds. With
-# these the pool is as large as it must be and stays, so that what a change closes stands out.
-POOL = "pool-max-conn 100 pool-purge-delay 10m"
+EDITED_HERE = Mark(
+    "edited",
+    "the path of an unrelated route, for --change edit",
+    "@@if edit@@, http-request redirect location @@leads-to@@ if { path @@edited@@ }, and @@end@@, a line each",
+    r"^\s*(use_backend|default_backend)\s",
+)
+
+
+def configured(
+    *options: str, needs: Sequence[Mark] = (ADMIN,), edits: Mark = EDITED_HERE, text: str = CONFIG
+) -> Configuration:
+    """Return the configuration of a mechanism that has more `options` in the section ``defaults``."""
+    text = text.replace(DEFAULTS, DEFAULTS + "".join(f"    option {option}\n" for option in options))
+    return Configuration.of({CONFIG_FILE: text}, (ADMIN,), (FRONT_HERE, BACKEND_HERE, *needs), edits=edits)
 
 
 @attrs.define
@@ -69,7 +104,6 @@ class HAProxy:
     https://docs.haproxy.org/2.8/management.html#4
     """
 
-    OPTIONS: ClassVar[str] = ""  #: more lines of the section ``defaults``
     FINISH: ClassVar[str] = "-sf"  #: how the old process is told to go
     workspace: Workspace
     _servers: dict[str, str] = attrs.field(factory=dict, init=False)  #: names and addresses, as configured
@@ -128,15 +162,11 @@ class HAProxy:
 
     def _write_config(self, servers: dict[str, str]) -> None:
         self._servers = servers
-        workspace = self.workspace
-        more = {"tls": _tls(workspace), "edited": self._edited()}
-        config = configuration(workspace.front, workspace.idle_timeout_s, servers, self.OPTIONS, **more)
-        workspace.write(CONFIG_FILE, config)
+        self.workspace.configure((), **self._marked(servers))
 
-    def _edited(self) -> str:
-        """Return what the frontend does with the edited route."""
-        route = self.workspace.route
-        return "" if route is None else REDIRECT.format(path=route.path, to=route.to)
+    def _marked(self, servers: Mapping[str, str]) -> dict[str, object]:
+        """Return what the marks of the configuration stand for."""
+        return marked(servers)
 
     async def _ask(self, command: str, socket: str = SOCKET) -> str:
         return (await self.workspace.ask(self.workspace.path(socket), command)).strip()
@@ -148,20 +178,13 @@ class HAProxy:
             raise ChangeError(said)
 
 
-def configuration(front: str, timeout_s: int, servers: Mapping[str, str], options: str, **more: str) -> str:
-    """Return the text of the configuration, for servers' addresses by their names; ``bind`` goes on with `tls`."""
-    more = {"tls": "", "edited": "", **more}
-    lines = "\n".join(f"    server {name} {address}" for name, address in servers.items())
-    return CONFIG.format(front=front, timeout=f"{timeout_s}s", options=options, pool=POOL, servers=lines, **more)
+def marked(servers: Mapping[str, str]) -> dict[str, object]:
+    """Return what the marks stand for, for servers' addresses by their names."""
+    backends = [{"name": name, "address": address} for name, address in servers.items()]
+    return {"admin": f"unix@{SOCKET}", "backend": backends}
 
 
 def certificate_name(workspace: Workspace) -> str:
     """Return what HAProxy calls the certificate: the file as its configuration names it, which has the key as well."""
     assert workspace.tls is not None  # noqa: S101
-    return str(workspace.tls.both.relative_to(workspace.folder))
-
-
-def _tls(workspace: Workspace) -> str:
-    if workspace.tls is None:
-        return ""
-    return f" ssl crt {certificate_name(workspace)} alpn {','.join(workspace.tls.protocols)}"
+    return str(workspace.tls.both)

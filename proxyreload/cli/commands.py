@@ -40,6 +40,7 @@ COMMANDS = (
         "plugins", "every plugin and mechanism, or what is missing", "plugins.list_plugins", "plugins.PluginsOptions"
     ),
     Command("versions", "which versions can be had; fetch them", "versions.list_versions", "versions.VersionsOptions"),
+    Command("config", "what a proxy is run from, as a template", "config.show", "config.ConfigOptions"),
     Command("kinds", "every kind of traffic, and its keys", "kinds.list_kinds", "kinds.KindsOptions"),
     Command("backend", "one backend by itself", "backend.serve_backend", "backend.BackendOptions"),
     Command("selftest", "is the instrument to be believed?", "selftest.run_selftest", "selftest.SelfTestOptions"),

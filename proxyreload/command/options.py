@@ -34,6 +34,7 @@ from proxyreload.plan.settings import (
     TlsSettings,
 )
 from proxyreload.plan.traffic import Group
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.named import Named
 from proxyreload.proxy.registry import Choice
 from proxyreload.system import bounds
@@ -43,7 +44,7 @@ from proxyreload.web.place import WebSettings
 
 LOGS = ("all", "changes", "none")
 #: Options that name files which are read.
-READ = ("scenario", "ca", "binary", "upgrade-to")
+READ = ("scenario", "ca", "binary", "upgrade-to", "config")
 
 
 class RunOptions(Options):
@@ -86,6 +87,7 @@ class RunOptions(Options):
         ["kill-removed", None, None, "Kill a removed backend so many seconds after its removal was applied"],
         ["wait-old", None, None, "Go on so many seconds for old processes of the proxy; 15, with --duration 0"],
         ["binary", None, None, "The proxy's program, or its version"],
+        ["config", None, None, "A configuration of yours, or a folder of it, for the proxy to run from"],
         ["upgrade-to", None, None, "The program or version that an upgrade replaces it by, if not the same one"],
         ["add-command", None, None, "For --plugin external: what adds a backend"],
         ["remove-command", None, None, "For --plugin external: what removes one"],
@@ -123,6 +125,7 @@ class RunOptions(Options):
             "ca": Files("*.pem"),
             "binary": Files(),
             "upgrade-to": Files(),
+            "config": Files(),
             "change": Words(CHANGES),
             "log": Words(LOGS),
         }
@@ -265,7 +268,18 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
         wait_old_s=_wait_old_s(options),
         commands=_commands(options, choice),
         log=options["log"],
+        configuration=_configuration(options, choice, scenario),
     )
+
+
+def _configuration(options: dict[str, Any], choice: Choice | None, scenario: Scenario) -> Configuration | None:
+    """Return the user's configuration, None for the plugin's own."""
+    if options["config"] is None:
+        return None
+    if choice is None or choice.plugin.binary is None:
+        msg = "--config is for a proxy that is started here: somebody else runs this one"
+        raise errors.UsageError(msg)
+    return choice.configured(Path(options["config"]), scenario.actions, tls=bool(options["tls"]))
 
 
 def _require_tls(options: dict[str, Any], scenario: Scenario, target: Target, *, ours: bool) -> None:

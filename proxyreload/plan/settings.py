@@ -12,6 +12,7 @@ from proxyreload.errors import UsageError
 from proxyreload.history.events import ROTATE
 from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
 from proxyreload.plan.traffic import Group, spoken
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.interfaces import nobody_knows
 from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import Choice
@@ -171,6 +172,7 @@ class Settings:
     wait_old_s: float = WAIT_OLD_S  #: when the scenario is over, for the proxy's replaced processes to end
     commands: Mapping[str, str] = attrs.field(factory=dict)  #: the user's own, by action, for a plugin that runs them
     command: tuple[str, ...] = ()  #: the words that ask for all this
+    configuration: Configuration | None = None  #: the user's, in place of the mechanism's own
     log: str = "all"
 
     @property
@@ -241,6 +243,7 @@ class Settings:
             "mechanism": self.choice.mechanism.name if self.choice else None,
             "url": self.target.url,
             "command": list(self.command),
+            "configuration": self.configuration.as_run() if self.configuration is not None else None,
             "traffic": self._traffic_as_run(),
             "options": {
                 "duration": scenario.duration_s if scenario.duration_s != float("inf") else None,
@@ -261,7 +264,7 @@ class Settings:
 
 
 #: Those of `Settings` that are no options: they have places of their own in ``run.json``.
-_NO_OPTIONS = ("target", "scenario", "choice", "command")
+_NO_OPTIONS = ("target", "scenario", "choice", "command", "configuration")
 
 
 def _options(settings: attrs.AttrsInstance) -> dict[str, object]:

@@ -9,6 +9,7 @@ from zope.interface import Attribute, Interface, implementer
 
 from proxyreload.history.events import EDIT, ROTATE
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -161,7 +162,8 @@ class Mechanism:
     by their names; ``carries``, what it speaks beyond HTTP/1.1 (``HTTP/2``, ``gRPC``, ``WebSocket``), and
     ``only_over_tls``, what of that not in the clear, and why. One that is ``commanded`` does only what the user has
     given it a command for. ``shows`` is known to help where it does not come to show another certificate. By its
-    ``recipe`` somebody who has no proxyreload makes the same change.
+    ``recipe`` somebody who has no proxyreload makes the same change. Its ``configuration`` is what the proxy is run
+    from, unless the user has one of his own; None: the plugin takes none.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Mechanism:
     only_over_tls: Mapping[str, str] = attrs.field(factory=dict)
     recipe: Recipe | None = None
     shows: Cure | None = None
+    configuration: Configuration | None = None
 
     @property
     def no_tls(self) -> str:

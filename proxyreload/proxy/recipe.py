@@ -12,7 +12,9 @@ PID = "{pid}"
 HOSTNAME = "proxyreload.test"
 #: The texts of the configuration's files, by their names in the proxy's folder, for ``host:port`` of the front, the
 #: seconds of its time-outs and its backends.
-Configured = Callable[[str, int, Sequence[Upstream]], Mapping[str, str]]
+#: Where the user's own texts were run in place of the plugin's, these are given besides, by their names.
+Configured = Callable[..., Mapping[str, str]]
+Texts = Mapping[str, str] | None
 
 
 @attrs.frozen

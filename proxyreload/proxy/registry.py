@@ -2,12 +2,14 @@
 
 from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import attrs
 from zope.interface.verify import verifyObject
 
 from proxyreload.errors import CannotError, UsageError
 from proxyreload.proxy import pluginpath
+from proxyreload.proxy.configuration import Configuration, read
 from proxyreload.proxy.foreign import Calling
 from proxyreload.proxy.interfaces import IProxyPlugin, Mechanism
 
@@ -25,6 +27,19 @@ class Choice:
     def name(self) -> str:
         """``plugin:mechanism``."""
         return f"{self.plugin.name}:{self.mechanism.name}"
+
+    def configured(self, path: Path, actions: Iterable[str], *, tls: bool) -> Configuration:
+        """Return the user's configuration in place of the mechanism's own.
+
+        Raises `UsageError`, with line and remedy, for one that the mechanism, or one of `actions`, cannot do with.
+        """
+        own = self.mechanism.configuration
+        if own is None:
+            msg = f"{self.name} takes no configuration of yours: its plugin writes its own"
+            raise UsageError(msg)
+        made = own.with_files(read(path), str(path))
+        made.require(actions, tls=tls)
+        return made
 
     def why_not(
         self,

@@ -20,9 +20,11 @@ from twisted.python.failure import Failure
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
+from proxyreload.proxy.configuration import TIMEOUT_S, Configuration, values
 from proxyreload.proxy.folder import new_folder
 from proxyreload.proxy.meanwhile import Meanwhile, OnUndone, unheard
 from proxyreload.proxy.route import Edits, Route
+from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.watchdog import ELSEWHERE, Watchdog
 from proxyreload.system.child import ChildProcess, OnDeath, tail
 from proxyreload.system.prctl import become_subreaper
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0
-#: What the time-outs in a proxy's configuration are, unless the traffic is slower: what most operators have.
-TIMEOUT_S = 60
 #: After that long a graceful stop becomes a hard one.
 GRACE_S = 5.0
 #: In a hurry each thing that is given back has so long.
@@ -69,6 +69,7 @@ class Workspace:
     ours: bool = True  #: whether the proxy is ours to end; else what a command leaves running stays
     authority: "Authority | None" = None  #: signs what the front shows; None: it speaks in the clear
     edits: Edits = attrs.field(factory=Edits)  #: what the configuration is to have besides
+    configuration: Configuration = attrs.field(factory=lambda: Configuration({}))  #: the mechanism's, or the user's
     folder: Path = attrs.field(init=False)
     tls: "FrontCertificate | None" = attrs.field(default=None, init=False)  #: what the front shows, if it speaks TLS
     _watchdog: Watchdog = attrs.field(init=False)
@@ -143,6 +144,32 @@ class Workspace:
         beside.write_text(text, encoding="utf-8")
         beside.rename(path)
         return path
+
+    def configure(self, upstreams: Sequence[Upstream], **more: object) -> Path:
+        """Fill the configuration in, with these backends, and return the path of its main file.
+
+        What else its marks stand for is in `more`, a ``_`` for each ``-`` in a name. A file that is as it was is left
+        alone. Each is written in the folder and renamed to its place, so that whoever watches that sees one event.
+        """
+        common = values(
+            self.front,
+            self.idle_timeout_s,
+            upstreams,
+            folder=str(self.folder),
+            hostname=self.hostname,
+            whole_timeout_s=self.whole_timeout_s,
+            root=os.geteuid() == 0,
+            speaks=self.speaks,
+            tls=self.tls,
+            route=self.route,
+        )
+        told = {name.replace("_", "-"): value for name, value in more.items()}
+        for name, text in self.configuration.filled({**common, **told}).items():
+            path = self.path(name)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.write(f"{path.name}.filled", text).rename(path)
+        return self.path(self.configuration.main)
 
     def link(self, name: str, target: Path) -> Path:
         """Let a symbolic link in the folder lead to `target`, atomically, and return its path: a program to replace."""

@@ -122,6 +122,7 @@ class Record:
     words: tuple[str, ...]  #: of the command line, if it was recorded
     url: str
     options: Mapping[str, Any]
+    configuration: Mapping[str, str]  #: the texts of the user's, by the names of the files; empty: the plugin's own
     scenario: Mapping[str, Any]
     versions: Mapping[str, Any]
     machine: Mapping[str, Any]
@@ -187,6 +188,7 @@ def _record(run: Table) -> Record:
         words=run.texts("command", WORDS_AT_MOST),
         url=run.text("url"),
         options=options,
+        configuration=_configuration(run.table("configuration")),
         scenario=run.plain("scenario"),
         versions=run.plain("versions"),
         machine=run.plain("machine"),
@@ -220,6 +222,17 @@ def _record(run: Table) -> Record:
         csv=run.table("options").path_at("csv"),
         losses=run.table("options").path_at("losses"),
     )
+
+
+def _configuration(table: Table) -> Mapping[str, str]:
+    """Return the texts as they are: they are filled in again, and never shown."""
+    files = table.table("files")
+    texts: dict[str, str] = {}
+    for name in files.content:
+        text = texts[name] = files.table(name).content.get("text", "")
+        if not isinstance(text, str) or name.startswith("/") or ".." in name.split("/"):
+            raise files.wrong(key=name, message="is no file of a configuration")
+    return texts
 
 
 def _old_generation(table: Table) -> OldGeneration | None:

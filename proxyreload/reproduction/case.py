@@ -55,7 +55,10 @@ class Case:
     def configured(self, instances: tuple[int, ...]) -> Mapping[str, str]:
         """Return the proxy's configuration with these backends, as its plugin writes it."""
         front, timeout_s = f"{HOST}:{self.front_port}", _idle_timeout_s(self.record)
-        return self.recipe.configured(front, timeout_s, self._upstreams(instances))
+        upstreams, texts = self._upstreams(instances), self.record.configuration
+        if texts:  # the user's own; not every plugin knows of such
+            return self.recipe.configured(front, timeout_s, upstreams, texts)
+        return self.recipe.configured(front, timeout_s, upstreams)
 
     def _upstreams(self, instances: tuple[int, ...]) -> list[Upstream]:
         return [Upstream(instance, HOST, self.ports[instance]) for instance in instances]

@@ -30,6 +30,7 @@ from proxyreload.plan.operations import Operations
 from proxyreload.plan.play import Play
 from proxyreload.plan.settings import Settings
 from proxyreload.plan.traffic import brief
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.foreign import Calling, asked, words_of
 from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy
@@ -336,6 +337,7 @@ class Run:
             speaks=settings.speaks,
             ours=settings.is_ours,
             authority=self._authority,
+            configuration=settings.configuration or choice.mechanism.configuration or Configuration({}),
         )
         self._give_back.later(stack, self._close_workspace, workspace)
         what = f"{choice.name} cannot be started"

@@ -8,13 +8,23 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UsageError
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.foreign import words_of
 from proxyreload.proxy.meanwhile import Meanwhile
 from proxyreload.proxy.route import Edits, Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.waiting import until
-from proxyreload_haproxy_runtime import FREE, LOOK_AGAIN_AT_MOST_S, SPARE_SLOTS, Runtime, Slots
+from proxyreload_haproxy_runtime import (
+    FREE,
+    LOOK_AGAIN_AT_MOST_S,
+    SPARE_SLOTS,
+    Runtime,
+    Slots,
+    at_runtime,
+    backends,
+    require_servers,
+)
 
 from .clocks import Time, error_of, result_of, waits
 
@@ -60,6 +70,13 @@ class FakeHAProxy:
 
     def write(self, name: str, text: str) -> None:
         self.files[name] = text
+
+    @property
+    def configuration(self) -> Configuration:
+        return at_runtime()
+
+    def configure(self, _upstreams: object, **more: object) -> None:
+        self.files |= self.configuration.filled({"front": self.front, "timeout": 60, "tls": False, **more})
 
     @property
     def config(self) -> str:
@@ -287,7 +304,7 @@ def test_a_server_that_cannot_be_deleted_is_told_and_can_come_back() -> None:
     server.attached = 1
     scene.did(scene.proxy.remove_backend(UPSTREAMS[0]))
     scene.wait(40)
-    assert scene.haproxy.undone == [("HAProxy lets go of app/backend0", "not within 30 s: app/backend0 deleted")]
+    assert scene.haproxy.undone == [("HAProxy lets go of backend0", "not within 30 s: app/backend0 deleted")]
     scene.did(scene.proxy.add_backend(UPSTREAMS[0]))
     assert server.state == "ready"
 
@@ -361,3 +378,34 @@ def test_a_reload_leaves_drains_to_the_process_before_and_one_that_fails_goes_on
     server.used = 0
     scene.wait()
     assert server.state == "drain"
+
+
+OPERATORS = """\
+defaults
+    mode http
+    default-server maxconn 50
+frontend web
+    bind @@front@@
+    default_backend app
+backend app
+    default-server inter 3s
+    @@each backend@@
+    server @@name@@ @@address@@ weight 10 # as the others
+    @@end@@
+backend static
+    server files 127.0.0.1:8000
+listen both
+    @@each backend@@
+    server @@name@@ @@address@@
+    @@end@@
+"""
+
+
+def test_what_is_said_of_the_servers_in_a_file_is_said_of_one_that_is_added() -> None:
+    assert backends(OPERATORS) == {"app": " maxconn 50 inter 3s weight 10", "both": " maxconn 50"}
+    assert backends(at_runtime().texts["haproxy.cfg"]) == {
+        "app": " pool-max-conn 100 pool-purge-delay 10m",
+        "calls": " pool-max-conn 100 pool-purge-delay 10m proto h2",
+    }
+    with pytest.raises(UsageError, match="no backend has a line: server @@name@@ @@address@@"):
+        require_servers({"haproxy.cfg": OPERATORS.replace("@@name@@", "web@@number@@")})

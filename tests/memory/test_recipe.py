@@ -11,10 +11,12 @@ import pytest
 
 from proxyreload.errors import CannotError
 from proxyreload.proxy.authority import FrontCertificate
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.interfaces import Mechanism
 from proxyreload.proxy.recipe import Ask, Command, Recipe
 from proxyreload.proxy.registry import choose, installed, load
 from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
 
 from .authority import authority
 from .plugins import FakeProxy
@@ -51,7 +53,10 @@ class Desk:
     tls: FrontCertificate | None = None
     route: None = None
     speaks: frozenset[str] = frozenset()
+    configuration: Configuration = Configuration({})  # noqa: RUF009  (it is never another)
     started: list[list[str]] = attrs.field(factory=list)
+
+    configure = Workspace.configure
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -89,6 +94,7 @@ def recipe_of(name: str) -> Recipe:
 
 def started(name: str, desk: Desk) -> None:
     """Let the plugin start its proxy at a desk."""
+    desk.configuration = choose(name).mechanism.configuration or desk.configuration
     starting = cast(Any, choose(name).mechanism.proxy)(desk).start(UPSTREAMS)
     with pytest.raises(StopIteration):
         starting.send(None)

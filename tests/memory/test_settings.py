@@ -14,6 +14,7 @@ from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import Scenario, default, parse, watching
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.plan.traffic import Group
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.interfaces import Mechanism
 from proxyreload.proxy.registry import Choice
 from proxyreload.traffic.registry import kind_named
@@ -204,6 +205,7 @@ def some(kind: Any, number: int) -> Any:
         (Scenario, parse(f"duration = {number + 9}\n[[step]]\nat = {number}\nadd = 2", f"scenario-{number}")),
         (tuple[Group, ...], (Group(kind_named("slow"), number, {"delay": 2.0}),)),
         (Choice, Choice(plugin, plugin.mechanisms[0])),
+        (Configuration, Configuration.of({"x.cfg": ""}).with_files({"x.cfg": ""}, f"my-{number}.cfg")),
     ]
     for each, value in made:
         if kind in (each, each | None) or (kind in (float, float | None) and each == int | float):
@@ -272,7 +274,7 @@ def test_every_setting_stands_in_the_run_file_with_its_value() -> None:
     run = as_run(settings)
     options = run["options"]
     assert isinstance(options, dict)
-    apart = {"target", "scenario", "choice", "command", "groups"}
+    apart = {"target", "scenario", "choice", "command", "groups", "configuration"}
     expected = [
         str(value) if isinstance(value, Path) else value for (_of, name), value in values.items() if name not in apart
     ]

@@ -1,0 +1,91 @@
+"""A configuration of the user's in place of the plugin's own, and what is wrong with one."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from .command import Place
+from .mechanisms import assert_whole
+
+pytestmark = pytest.mark.real
+
+#: What an operator might have: other names than the plugin's, and settings of his own.
+OPERATORS = """\
+global
+    stats socket @@admin@@ mode 600 level admin expose-fd listeners
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 50s
+    timeout server 50s
+frontend web
+    bind @@front@@
+    http-response set-header X-Operator somebody
+    default_backend site
+backend site
+    @@each backend@@
+    server @@name@@ @@address@@ maxconn 50
+    @@end@@
+"""
+QUICK = ("--traffic", "get=2", "--repeat", "1", "--pace", "0.2")
+
+
+@pytest.mark.parametrize("mechanism", ["reload", "runtime"])
+def test_the_users_own_is_run_and_changed_by_the_mechanism(place: Place, mechanism: str) -> None:
+    path = place.folder / "mine.cfg"
+    path.write_text(OPERATORS, encoding="utf-8")
+    result = place.run("--plugin", f"haproxy:{mechanism}", "--config", str(path), *QUICK, *place.ports)
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == [None, None]
+    told = result.run_json["configuration"]
+    assert told["name"] == str(path)
+    assert told["files"] == {
+        "haproxy.cfg": {"sha256": hashlib.sha256(OPERATORS.encode()).hexdigest(), "text": OPERATORS}
+    }
+
+
+def test_what_is_printed_is_what_is_run(place: Place) -> None:
+    printed = place.run("config", "nginx:reload")
+    assert printed.status == 0
+    path = Path(place.folder / "mine.conf")
+    path.write_text(printed.stdout.replace("keepalive 16;", "keepalive 8;"), encoding="utf-8")
+    words = ("--plugin", "nginx:reload", "--config", str(path), *QUICK)
+    assert_whole(place, place.run(*words, *place.ports))
+
+
+def test_a_loss_of_the_users_own_is_reproduced_with_it(place: Place) -> None:
+    path = place.folder / "mine.cfg"
+    path.write_text(OPERATORS, encoding="utf-8")
+    words = ("--plugin", "haproxy:restart", "--config", str(path), "--traffic", "get=2", "--repeat", "1")
+    result = place.run(*words, *place.ports)
+    assert result.verdict == "lossy"
+    made = place.run("reproduce")
+    assert made.status == 0, made.stderr
+    written = place.folder / "proxyreload-loss-1" / "configuration" / "before" / "haproxy.cfg"
+    assert "X-Operator somebody" in written.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "complaint"),
+    [
+        ("bind *:80", "bind @@front@@", "wrong.cfg:9: 'bind *:80' has no marker front, where it listens, host:port; "),
+        ("maxconn @@most@@", "maxconn 50", "wrong.cfg:14: unknown marker most; there are: "),
+        ("", "    @@end@@\n", "wrong.cfg:13: this block has no @@end@@"),
+    ],
+)
+def test_what_it_cannot_be_run_with_is_one_line_before_anything_is_started(
+    place: Place, wrong: str, right: str, complaint: str
+) -> None:
+    (place.folder / "wrong.cfg").write_text(OPERATORS.replace(right, wrong), encoding="utf-8")
+    result = place.run("--plugin", "haproxy:reload", "--config", "wrong.cfg", *QUICK, *place.ports)
+    assert result.stderr.startswith(f"proxyreload: {complaint}")
+    assert (result.stderr.count("\n"), result.status) == (1, 2)
+    assert not (place.folder / "run.json").exists()
+
+
+def test_what_the_proxy_refuses_it_says_in_its_own_words(place: Place) -> None:
+    (place.folder / "wrong.cfg").write_text(OPERATORS.replace("mode http", "mode htpp"), encoding="utf-8")
+    result = place.run("--plugin", "haproxy:reload", "--config", "wrong.cfg", *QUICK, *place.ports)
+    assert "unknown proxy mode 'htpp'" in result.stderr
+    assert result.status == 3
