@@ -16,7 +16,7 @@ CASES = [pytest.param(name, marks=SOZU.marks if name.startswith("sozu") else ())
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_shows_itself_and_is_healed(place: Place, name: str) -> None:
-    session = place.command("case", name, "--folder", str(place.folder / "cases"), *place.ports)
+    session = place.run("case", name, "--folder", str(place.folder / "cases"), *place.ports)
     assert session.stdout.endswith("1 of 1 as expected\n"), session.stdout + session.stderr
     assert session.status == 0
     for turn in ("shown", "cured"):
@@ -25,7 +25,7 @@ def test_a_case_shows_itself_and_is_healed(place: Place, name: str) -> None:
 
 
 def test_without_its_cure_a_case_comes_out_different(place: Place) -> None:
-    told = place.command("case", "nginx-reload-race", "--without-cure", *place.ports)
+    told = place.run("case", "nginx-reload-race", "--without-cure", *place.ports)
     assert told.status == 1
     assert told.stdout.endswith("0 of 1 as expected\n")
     assert "DIFFERENT" in told.stdout
@@ -33,10 +33,10 @@ def test_without_its_cure_a_case_comes_out_different(place: Place) -> None:
 
 
 def test_they_are_listed_and_told_of(place: Place) -> None:
-    listed = place.command("cases").stdout
+    listed = place.run("cases").stdout
     assert re.findall(r"^(\S+) ", listed, re.MULTILINE) == names()
     for name in names():
-        told = place.command("case", name, "--tell").stdout
+        told = place.run("case", name, "--tell").stdout
         assert told.startswith(f"{name}: {known(name).title}\n")
         assert all(source in told for source in known(name).sources)
 
@@ -50,5 +50,5 @@ def test_they_are_listed_and_told_of(place: Place) -> None:
     ],
 )
 def test_what_cannot_be_run_is_told_in_a_line(place: Place, words: tuple[str, ...], message: str) -> None:
-    told = place.command(*words)
+    told = place.run(*words)
     assert (told.status, told.stderr) == (2, message)
