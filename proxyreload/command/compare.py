@@ -30,6 +30,7 @@ from proxyreload.comparison.contender import (
     everyone,
     in_versions,
     require_unversioned,
+    with_file,
     with_versions,
 )
 from proxyreload.comparison.markdown import markdown
@@ -58,13 +59,13 @@ _WIDE = 200
 class CompareOptions(ManyRunsOptions):
     """proxyreload compare."""
 
-    synopsis = "proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH] … | --all"
+    synopsis = "proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH][+CONFIG] … | --all"
     longdesc = (
         "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
         "each in an order of its own. With @VERSION or @PATH that program is run; an upgrade leads from it to "
-        "the usual one. With --versions 2.2..3.4 each mechanism is run in every version of that range, the newest of "
-        "each 2.x and 3.x. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a verdict; "
-        "what a mechanism cannot do counts for nothing."
+        "the usual one. With +CONFIG it is run from a configuration of yours. With --versions 2.2..3.4 each mechanism "
+        "is run in every version of that range, the newest of each 2.x and 3.x. Exit status: 0 nothing was lost, 1 "
+        "something was, 3 a mechanism did not come to a verdict; what a mechanism cannot do counts for nothing."
     )
     examples = (
         "proxyreload compare haproxy:reload haproxy:reload-idle --rounds 3",
@@ -114,6 +115,7 @@ def run_comparison(words: list[str]) -> int:
     found: Sequence[Contender | str] = list(everyone()) if options["all"] else contenders(options["names"])
     programs = {f"the program of {each.name}": each.binary for each in found if isinstance(each, Contender)}
     read = {use: Path(shutil.which(program) or program) for use, program in programs.items() if program}
+    read |= {f"the configuration of {name}": file for name in options["names"] if (file := with_file(name)[1])}
     require_apart(_written(options), files_read(options, ["scenario"]) | read)
     report = None
     if not options["no-report"]:

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
+from proxyreload.errors import UsageError
 from proxyreload.history.events import ROTATE
 from proxyreload.plan.settings import Settings
 from proxyreload.run.run import Run
@@ -86,7 +87,7 @@ class Comparison:
         self._name = contender.name
         files = self.folder / file_name(f"{contender.name} {number}")
         run_file = files / "run.json"
-        why_not = contender.choice.why_not(self.settings.scenario.actions, tls=self.settings.tls.front)
+        why_not = self._why_not(contender)
         if why_not:
             trial = Trial(number, run_file, why=why_not, cannot=True)
         else:
@@ -94,6 +95,7 @@ class Comparison:
                 self.settings,
                 choice=contender.choice,
                 binary=contender.fetched or contender.binary,
+                configuration=contender.configuration,
                 upgrade_to=contender.usual() if "upgrade" in self.settings.scenario.actions else None,
                 files=attrs.evolve(
                     self.settings.files, csv=files / "data.csv", run=run_file, losses=files / "losses.csv"
@@ -109,6 +111,16 @@ class Comparison:
         outcome = trial.judgement.verdict.value if trial.judgement is not None else trial.why
         lost = f", {counted(trial.failures.total(), 'failure')}" if trial.failures else ""
         self.tell(f"{self._over} of {self.total}: {contender.name}: {outcome}{lost}")
+
+    def _why_not(self, contender: Contender) -> str:
+        """Say why it cannot do what is asked, or not with the user's configuration; empty if it can."""
+        actions, tls = self.settings.scenario.actions, self.settings.tls.front
+        try:
+            if contender.configuration is not None:
+                contender.configuration.require(actions, tls=tls)
+        except UsageError as error:
+            return str(error)
+        return contender.choice.why_not(actions, tls=tls)
 
     async def _attempt(self, settings: Settings, number: int) -> Trial:
         folder = settings.files.run.parent

@@ -1,10 +1,12 @@
 """Who is compared: mechanisms by name, or why one cannot be run."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import attrs
 
 from proxyreload.errors import ProxyreloadError, UsageError
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.named import Named
 from proxyreload.proxy.registry import Choice, installed, load
 from proxyreload.sources.version import Span
@@ -16,12 +18,14 @@ class Contender:
 
     choice: Choice
     binary: str | None = None
+    configuration: Configuration | None = None  #: the user's, if it is not the mechanism's own
     fetched: str | None = None  #: where a version's program is
 
     @property
     def name(self) -> str:
-        """``plugin:mechanism``, and ``@program`` or ``@version`` if one was asked for."""
-        return self.choice.name + (f"@{self.binary}" if self.binary else "")
+        """``plugin:mechanism``, and ``@program`` or ``@version``, and ``+file``, if such were asked for."""
+        file = f"+{self.configuration.source}" if self.configuration is not None else ""
+        return self.choice.name + (f"@{self.binary}" if self.binary else "") + file
 
     def usual(self) -> str | None:
         """Return the program that another one which was asked for is upgraded to; None if none was."""
@@ -35,17 +39,31 @@ class Contender:
 
 
 def contenders(names: Sequence[str]) -> list[Contender]:
-    """Return those that are named, ``plugin[:mechanism][@version|@path]``; raises `UsageError` if one is none."""
+    """Return those that are named, ``plugin[:mechanism][@version|@path][+file]``; raises `UsageError` for another."""
     found: list[Contender] = []
     for name in names:
-        named = Named.of(name)
-        contender = Contender(named.choice, named.program)
+        rest, file = with_file(name)
+        named = Named.of(rest)
+        contender = Contender(named.choice, named.program, None if file is None else named.choice.with_files(file))
         if contender.choice.plugin.binary is None:
             msg = f"{contender.name} cannot be compared: somebody else runs the proxy"
             raise UsageError(msg)
         if contender.name not in [each.name for each in found]:
             found.append(contender)
     return found
+
+
+def with_file(name: str) -> tuple[str, Path | None]:
+    """Return a name without the file, or the folder, that stands behind a ``+`` in it, and that; None: there is none.
+
+    Versions and programs may have a ``+`` too: behind the one that is meant there is a file.
+    """
+    parts = name.split("+")
+    for index in range(1, len(parts)):
+        path = Path("+".join(parts[index:]))
+        if path.exists() or "@" not in "+".join(parts[:index]):
+            return "+".join(parts[:index]), path
+    return name, None
 
 
 def require_unversioned(found: Sequence[Contender | str]) -> Sequence[Contender | str]:

@@ -33,13 +33,17 @@ class Choice:
 
         Raises `UsageError`, with line and remedy, for one that the mechanism, or one of `actions`, cannot do with.
         """
+        made = self.with_files(path)
+        made.require(actions, tls=tls)
+        return made
+
+    def with_files(self, path: Path) -> Configuration:
+        """Return it likewise, for whatever may be asked of it."""
         own = self.mechanism.configuration
         if own is None:
             msg = f"{self.name} takes no configuration of yours: its plugin writes its own"
             raise UsageError(msg)
-        made = own.with_files(read(path), str(path))
-        made.require(actions, tls=tls)
-        return made
+        return own.with_files(read(path), str(path))
 
     def why_not(
         self,

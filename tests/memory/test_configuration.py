@@ -4,14 +4,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from proxyreload.command.config import show
+from proxyreload.comparison.comparison import Comparison
+from proxyreload.comparison.contender import contenders, with_file
 from proxyreload.errors import UsageError
+from proxyreload.plan.scenario import repeated
+from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy.configuration import FILES_AT_MOST, Configuration, Mark, plain, read
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 from proxyreload.proxy.registry import Choice, choose, installed, load
 from proxyreload.proxy.upstream import Upstream
 
+from .clocks import result_of
 from .plugins import BINARY, FakeProxy
 
 OWN = Configuration.of(
@@ -140,3 +146,34 @@ def test_one_file_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert printed.startswith("@@# front: where it listens, host:port")
     assert "\n    bind @@front@@" in printed
+
+
+def test_behind_a_plus_there_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.cfg").write_text("@@admin@@ @@front@@ @@backend@@")
+    Path("my+cfg").write_text("")
+    assert with_file("haproxy:reload") == ("haproxy:reload", None)
+    assert with_file("haproxy:reload+mine.cfg") == ("haproxy:reload", Path("mine.cfg"))
+    assert with_file("haproxy:reload@2.6.12-1+deb12u3+mine.cfg") == (
+        "haproxy:reload@2.6.12-1+deb12u3",
+        Path("mine.cfg"),
+    )
+    assert with_file("haproxy@2.6.12-1+deb12u3") == ("haproxy@2.6.12-1+deb12u3", None)
+    assert with_file("haproxy+my+cfg") == ("haproxy", Path("my+cfg"))
+    names = ["haproxy:reload", "haproxy:reload+mine.cfg", "haproxy:reload@/x+mine.cfg"]
+    assert [each.name for each in contenders([*names, "haproxy:reload+mine.cfg"])] == names
+    with pytest.raises(UsageError, match=r"none\.cfg: No such file"):
+        contenders(["haproxy+none.cfg"])
+    with pytest.raises(UsageError, match="takes no configuration of yours"):
+        contenders(["control+mine.cfg"])
+
+
+def test_what_lacks_what_is_asked_cannot_be_compared(tmp_path: Path) -> None:
+    (tmp_path / "mine.cfg").write_text("@@admin@@ @@front@@ @@backend@@")
+    (contender,) = contenders([f"haproxy:reload+{tmp_path}/mine.cfg"])
+    settings = Settings(Target.front(8080), repeated("edit", 1, 0.1))
+    comparison = Comparison(cast(Any, None), lambda: 0, [contender], settings, tmp_path, 1)
+    result_of(Deferred.fromCoroutine(comparison.execute()))
+    ((trial,),) = comparison.trials.values()
+    assert trial.cannot
+    assert "no marker edited, the path of an unrelated route" in trial.why
