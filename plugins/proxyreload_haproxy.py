@@ -31,7 +31,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.sources.debian import Debian
 from proxyreload.sources.wheel import Wheel
-from proxyreload_haproxy_program import ARGUMENTS, CONFIG_FILE, SOCKET, HAProxy, configured, marked
+from proxyreload_haproxy_program import ARGUMENTS, CONFIG_FILE, HAProxy, configured, marked
 from proxyreload_haproxy_runtime import Runtime, Slots, at_runtime
 
 MASTER_SOCKET, PROGRAM = "master.sock", "haproxy"
@@ -69,6 +69,16 @@ class Hard(Reload):
     """As `Reload`, but the old process ends at once, whatever is under way."""
 
     FINISH: ClassVar[str] = "-st"
+
+
+@attrs.define
+class Rebind(Reload):
+    """As `Reload`, but the new process binds the port itself, with a socket of its own: the old one's is closed.
+
+    https://docs.haproxy.org/2.8/management.html#3
+    """
+
+    TAKE_OVER: ClassVar[Sequence[str]] = ()
 
 
 @implementer(IGenerations)
@@ -153,6 +163,10 @@ IDLE = Cure(
     "option idle-close-on-response and option redispatch 1, as in haproxy:reload-redispatch",
     "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20idle-close-on-response",
 )
+TAKEN_OVER = Cure(
+    "-x and expose-fd listeners, with which no listening socket is closed, as in haproxy:reload-redispatch",
+    "https://docs.haproxy.org/2.8/management.html#3",
+)
 REDISPATCH = Cure(
     "option redispatch 1, as in haproxy:reload-redispatch",
     "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20redispatch",
@@ -183,9 +197,11 @@ def recipe(configuration: Configuration) -> Recipe:
     return Recipe("haproxy", ("-v",), ARGUMENTS, plain(configuration, marks))
 
 
-def taking_over(configuration: Configuration, finish: str = "-sf") -> Recipe:
+def taking_over(
+    configuration: Configuration, finish: str = HAProxy.FINISH, take_over: Sequence[str] = HAProxy.TAKE_OVER
+) -> Recipe:
     """Return how another process does."""
-    return attrs.evolve(recipe(configuration), successor=("-x", SOCKET, finish, PID))
+    return attrs.evolve(recipe(configuration), successor=(*take_over, finish, PID))
 
 
 def packaged() -> str | None:
@@ -240,6 +256,14 @@ plugin = ProxyPlugin(
             Reload,
             recipe=taking_over(REDISPATCHING),
             configuration=REDISPATCHING,
+        ),
+        Mechanism(
+            "reload-rebind",
+            "as reload, but without -x: the new process binds the port itself",
+            Rebind,
+            TAKEN_OVER,
+            recipe=taking_over(PLAIN, take_over=()),
+            configuration=PLAIN,
         ),
         Mechanism(
             "master-worker",

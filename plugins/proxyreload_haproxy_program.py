@@ -105,6 +105,7 @@ class HAProxy:
     """
 
     FINISH: ClassVar[str] = "-sf"  #: how the old process is told to go
+    TAKE_OVER: ClassVar[Sequence[str]] = ("-x", SOCKET)  #: how the new one gets the listening sockets
     workspace: Workspace
     _servers: dict[str, str] = attrs.field(factory=dict, init=False)  #: names and addresses, as configured
     _child: ChildProcess | None = attrs.field(default=None, init=False)
@@ -126,7 +127,7 @@ class HAProxy:
         async def in_charge(successor: ChildProcess) -> bool:
             return f"\nPid: {successor.pid}\n" in await self._ask("show info")
 
-        command = [*self._program(), "-x", SOCKET, self.FINISH, str(self._child.pid)]
+        command = [*self._program(), *self.TAKE_OVER, self.FINISH, str(self._child.pid)]
         self._child = await self.workspace.replace(self._child, command, in_charge)
 
     async def upgrade(self, binary: Path) -> None:

@@ -15,7 +15,7 @@ class Turn:
 
     mechanism: str  #: ``PLUGIN[:MECHANISM][@VERSION]``
     words: tuple[str, ...] = ()  #: more of the command, ``--change`` for one
-    config: Mapping[str, str] = attrs.field(factory=dict)  #: lines, by the line of the configuration they follow
+    config: Mapping[str, str] = attrs.field(factory=dict)  #: what takes the place of what, in its configuration
 
 
 @attrs.frozen
@@ -30,9 +30,11 @@ class Expectation:
 
     def __str__(self) -> str:
         """``aimed lossy, keep-alive race``."""
-        found = " or ".join(sorted(each.value for each in self.verdicts))
+        anything = set(Verdict) - {Verdict.INEFFECTIVE, Verdict.INVALID} <= set(self.verdicts)
+        found = "any verdict" if anything else " or ".join(sorted(each.value for each in self.verdicts))
         told = [f"{self.kind} {found}".strip(), *([self.cause.value] if self.cause else [])]
-        return ", ".join([*told, *([self.fate.value.replace("_", " ")] if self.fate else [])])
+        told += [self.fate.value.replace("_", " ")] if self.fate else []
+        return ", ".join([*told, *([f"none {self.never.value.replace('_', ' ')}"] if self.never else [])])
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ _LINE_LIMIT, _TEXT_LIMIT, _LINES_AT_MOST = 200, 2000, 100
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _ENDING = ".toml"
 _KEYS = ("title", "source", "told", "versions", "mechanism", "words", "scenario", "config", "expect", "cure")
+_CONFIG_KEYS = ("text", "becomes")
 _EXPECT_KEYS = ("verdict", "kind", "cause", "fate")
 T = TypeVar("T", Cause, Fate)
 _CURE_KEYS = ("told", "source", "mechanism", "words", "config", "verdict")
@@ -84,7 +85,7 @@ class _Table:
     name: str
     text: str
     content: Mapping[str, Any]
-    path: tuple[str, ...]
+    path: Keys
 
     def bug(self) -> Bug:
         """Return what it says."""
@@ -158,11 +159,17 @@ class _Table:
         return list(value)
 
     def config(self) -> dict[str, str]:
-        """Return what is put into a configuration; raises `UsageError`."""
-        value = self.content.get("config", {})
-        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-            raise self.wrong(("config",), 'config must be texts by the line that they follow: "line" = """text"""')
-        return dict(value)
+        """Return what takes the place of what in a configuration; raises `UsageError`."""
+        tables = self.content.get("config", [])
+        if not isinstance(tables, list) or len(tables) > _LINES_AT_MOST:
+            raise self.wrong(("config",), "write each change of the configuration under [[config]]")
+        changes = {}
+        for index, content in enumerate(tables):
+            if not isinstance(content, dict) or set(content) != set(_CONFIG_KEYS):
+                raise self.wrong(("config", index), f"a change of the configuration has {' and '.join(_CONFIG_KEYS)}")
+            change = _Table(self.name, self.text, content, (*self.path, "config", index))
+            changes[change.prose("text")] = change.prose("becomes")
+        return changes
 
     def verdicts(self) -> frozenset[Verdict]:
         """Return one verdict, or several that are all right; raises `UsageError`."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from twisted.python import usage
 
+from proxyreload.casebook.altered import altered
 from proxyreload.casebook.bug import Bug, Turn
 from proxyreload.casebook.bugfile import known, names
 from proxyreload.casebook.casebook import Casebook, Outcome, Result
@@ -23,6 +24,7 @@ from proxyreload.command.program import ProgramOptions
 from proxyreload.command.toend import run_to_end
 from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.plan.settings import Settings
+from proxyreload.proxy.named import Named
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import line_of
@@ -132,6 +134,7 @@ def _settings(options: Options, bug: Bug, turn: Turn, folder: Path) -> Settings:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         scenario = _written(folder / "scenario.toml", bug.scenario)
+        config = _configured(turn, folder / "config")
     except OSError as error:
         raise UsageError(cannot(folder, error)) from error
     asked = ProgramOptions()
@@ -139,6 +142,7 @@ def _settings(options: Options, bug: Bug, turn: Turn, folder: Path) -> Settings:
         [
             *("--plugin", turn.mechanism, *turn.words),
             *(["--scenario", str(scenario)] if bug.scenario else []),
+            *(["--config", str(config)] if turn.config else []),
             *("--csv", str(folder / "data.csv"), "--losses", str(folder / "losses.csv")),
             *("--run", str(folder / "run.json"), "--no-report", "--log", "none"),
             *("--seed", options["seed"], "--first-port", options["first-port"], "--front-port", options["front-port"]),
@@ -153,6 +157,22 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
+def _configured(turn: Turn, folder: Path) -> Path:
+    """Write the configuration of a turn, if it is not the plugin's own; raises `UsageError`."""
+    if not turn.config:
+        return folder
+    named = Named.of(turn.mechanism)
+    own = named.choice.mechanism.configuration
+    if own is None:
+        msg = f"{named.name} has no configuration that could be another"
+        raise UsageError(msg)
+    folder.mkdir(exist_ok=True)
+    for name, text in altered(own.texts, turn.config).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
 def _told(bug: Bug) -> Iterator[str]:
     """Yield the lines that tell of a case."""
     yield f"{bug.name}: {bug.title}"
@@ -161,10 +181,10 @@ def _told(bug: Bug) -> Iterator[str]:
     for source in bug.sources:
         yield f"    told of at {source}"
     yield f"    versions: {bug.versions}"
-    yield f"    {_command(bug, bug.shown)}"
+    yield from _turn(bug, bug.shown)
     yield f"        {bug.expected}"
     yield f"    what helps: {bug.cure}, {bug.cure_source}"
-    yield f"    {_command(bug, bug.cured)}"
+    yield from _turn(bug, bug.cured)
     yield f"        {bug.healed}"
     if bug.scenario:
         yield "    scenario.toml:"
@@ -172,9 +192,16 @@ def _told(bug: Bug) -> Iterator[str]:
             yield f"        {line}"
 
 
-def _command(bug: Bug, turn: Turn) -> str:
+def _turn(bug: Bug, turn: Turn) -> Iterator[str]:
+    """Yield the command of a turn, and what is another in its configuration."""
     words = ["proxyreload", "--plugin", turn.mechanism, *turn.words]
-    return " ".join([*words, *(["--scenario", "scenario.toml"] if bug.scenario else [])])
+    if bug.scenario:
+        words += ["--scenario", "scenario.toml"]
+    if turn.config:
+        words += ["--config", "config"]
+    yield f"    {' '.join(words)}"
+    for before, after in turn.config.items():
+        yield f"        config: {' '.join(after.split()) or 'nothing'}, in place of {' '.join(before.split())}"
 
 
 def _in_a_line(result: Result) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxyreload.casebook import bugfile
+from proxyreload.casebook.altered import altered
 from proxyreload.casebook.bug import Bug, Expectation, Turn
 from proxyreload.casebook.bugfile import known, names, parse
 from proxyreload.casebook.casebook import Outcome, Result
@@ -83,7 +84,12 @@ def test_a_file_says_it_all() -> None:
         ('"answered_twice"', "3", "my.toml:12: fate must be one of answered_once, "),
         ("[cure]", "[curse]", "my.toml:14: unknown key 'curse'; there are: title, "),
         ('"control:stays"', '"control:runtime"', "my.toml:14: the cure changes nothing: it takes another mechanism, "),
-        ("versions", "config = 3\nversions", "my.toml:4: config must be texts by the line that they follow: "),
+        ("versions", "config = 3\nversions", "my.toml:4: write each change of the configuration under [[config]]"),
+        (
+            "[expect]",
+            "[[config]]\ntext = 'a'\n[expect]",
+            "my.toml:8: a change of the configuration has text and becomes",
+        ),
         ('told = "It does."', "told = [", "my.toml:4: "),
         ('told = "It does."', "a.b.c.d.e = 1", "my.toml:3: nested too deeply"),
     ],
@@ -163,3 +169,21 @@ def test_none_can_show_itself_and_be_healed_at_once(name: str) -> None:
     bug = known(name)
     shown, healed = set(bug.expected.verdicts), set(bug.healed.verdicts)
     assert not shown & healed or (bug.expected.fate is not None and bug.expected.fate == bug.healed.never)
+
+
+def test_a_configuration_is_altered_where_the_text_stands_once() -> None:
+    texts = {"a.cfg": "one\ntwo\n", "b.cfg": "two three\n"}
+    assert altered(texts, {"one": "1", "two three": "2"}) == {"a.cfg": "1\ntwo\n", "b.cfg": "2\n"}
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        ("two", "'two' stands more than once in the configuration (a.cfg, b.cfg)"),
+        ("four", "'four' is not in the configuration (a.cfg, b.cfg)"),
+    ],
+)
+def test_a_text_that_stands_nowhere_or_twice_is_told(before: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        altered({"a.cfg": "one\ntwo\n", "b.cfg": "two three\n"}, {before: "x"})
+    assert str(error.value) == message
