@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
+from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from proxyreload.proxy.authority import FrontCertificate
 
 WORDS_LIMIT = 600
+#: How long what writes a configuration in place has not written anything yet.
+GENERATED_AFTER_S = 0.5
 #: The folder that the file provider watches.
 FOLDER = "dynamic"
 #: The static configuration, and in that folder what is provided, and the certificates.
@@ -313,6 +316,20 @@ class File:
         return service
 
 
+@attrs.define
+class InPlace(File):
+    """As `File`, but the file is written where it is, as ``generate >app.yml`` does: empty until that has something."""
+
+    async def _provide(self, upstreams: Sequence[Upstream]) -> None:
+        path = self.workspace.path(FOLDER) / PROVIDED
+        if not path.exists():
+            await super()._provide(upstreams)
+            return
+        path.write_text("", encoding="utf-8")
+        await deferLater(self.workspace.reactor, GENERATED_AFTER_S)
+        path.write_text(json.dumps(self._dynamic(upstreams)), encoding="utf-8")
+
+
 def servers(service: dict[str, Any]) -> set[str]:
     """Return the servers that Traefik's API tells of a service."""
     return {server["url"] for server in service["loadBalancer"].get("servers", [])}
@@ -425,6 +442,10 @@ def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Map
 RECIPE = Recipe("traefik", ("version",), (f"--configFile={CONFIG_FILE}",), configured)
 NO_RELOAD = {"reload": "Traefik has nothing to reload: its providers watch, and the rest is read at its start only"}
 
+RENAMED = Cure(
+    "writing it elsewhere and renaming it into place, as in traefik:file",
+    "https://doc.traefik.io/traefik/reference/install-configuration/providers/others/file/",
+)
 FOLLOWED = Cure(
     "a provider that Traefik follows while it runs, as in traefik:file",
     "https://doc.traefik.io/traefik/reference/install-configuration/providers/others/file/",
@@ -446,6 +467,7 @@ plugin = ProxyPlugin(
         Mechanism(
             "file", "the file provider: a configuration renamed into place", File, cannot=NO_RELOAD, recipe=RECIPE
         ),
+        Mechanism("file-in-place", "as file, but written where it is: first empty", InPlace, RENAMED, NO_RELOAD),
         Mechanism("rest", "the REST provider: PUT of the whole configuration", Rest, cannot=NO_RELOAD),
         Mechanism("http", "the HTTP provider: Traefik asks a server of ours every 200 ms", Http, cannot=NO_RELOAD),
         Mechanism("restart", "stop and start", Restart, FOLLOWED, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
