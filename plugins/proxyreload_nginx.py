@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -246,10 +247,22 @@ class Reload:
 
     def _command(self) -> list[str | Path]:
         folder = self.workspace.folder
-        return [self._program(), "-p", folder, "-c", folder / CONFIG_FILE, "-e", folder / "output.log"]
+        log = folder / "output.log"
+        early: list[str | Path] = ["-e", log] if has_early_log(self.workspace.binary.resolve()) else []
+        return [self._program(), "-p", folder, "-c", folder / CONFIG_FILE, *early]
 
     def _write_config(self) -> None:
         self.workspace.configure(self._upstreams, daemon=self.DAEMON)
+
+
+@cache
+def has_early_log(program: Path) -> bool:
+    """Whether it can be told where it logs before its configuration is read: nginx 1.19.5 and later.
+
+    https://nginx.org/en/docs/switches.html
+    """
+    number = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", plugin.binary.version(program)) if plugin.binary else None
+    return number is None or tuple(map(int, number.groups())) >= (1, 19, 5)
 
 
 @implementer(IUpgrades, ITakesTurns)

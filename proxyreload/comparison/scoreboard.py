@@ -65,10 +65,10 @@ def scoreboard(rows: Sequence[Row]) -> Scoreboard | None:
 def print_scoreboard(console: Console, board: Scoreboard) -> None:
     """Print it; numbers are failures per change."""
     head, *lines = board.lines()
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title="over versions (failures per change)")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in head:
         table.add_column(Text(line_of(title)), overflow="fold")
     for line in lines:
         table.add_row(*(Text(line_of(text)) for text in line))
-    console.print()
+    console.print(Text("\nover versions, with failures per change"))
     console.print(table)

@@ -29,7 +29,6 @@ Dir "{folder}";
 Dir::State "state";
 Dir::State::status "{folder}/state/status";
 Dir::Cache "cache";
-Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Dir::Etc "etc";
 Dir::Etc::parts "apt.conf.d";

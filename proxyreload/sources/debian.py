@@ -55,8 +55,9 @@ class Debian:
 
     @property
     def name(self) -> str:
-        """Return where it is from."""
-        return f"Debian {self.package}"
+        """Return where it is from: what is looked for elsewhere than usual is kept apart."""
+        where = "" if self.suites == SUITES else f" ({', '.join(suite.name for suite in self.suites)})"
+        return f"Debian {self.package}{where}"
 
     def releases(self) -> Sequence[Release]:
         """Ask apt, suite by suite; of several with one version the first has it."""

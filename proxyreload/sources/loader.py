@@ -21,7 +21,10 @@ def bring_libraries(tree: Path, place: Path) -> None:
         told = _patchelf("--print-interpreter", program, may_fail=True).strip()
         if told:  # it is linked dynamically
             loader = _loader(tree, Path(told).name)
-            folders = ":".join(f"$ORIGIN/{os.path.relpath(each, program.parent)}" for each in _library_folders(tree))
+            folders = ":".join(
+                f"$ORIGIN/{os.path.relpath(each, program.parent)}"
+                for each in (*_own_folders(tree, program), *_library_folders(tree))
+            )
             interpreter = str(place / loader.relative_to(tree))
             _patchelf("--set-interpreter", interpreter, "--force-rpath", "--set-rpath", folders, program)
 
@@ -34,6 +37,12 @@ def _programs(tree: Path) -> Iterator[Path]:
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) == _MAGIC:
                 yield path
+
+
+def _own_folders(tree: Path, program: Path) -> list[Path]:
+    """Return where a program is built to look for libraries of its own, in the tree."""
+    told = _patchelf("--print-rpath", program).strip().split(":")
+    return [tree / each.lstrip("/") for each in told if each.startswith("/")]
 
 
 def _library_folders(tree: Path) -> list[Path]:
