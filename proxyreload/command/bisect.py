@@ -90,7 +90,7 @@ def bisect(words: list[str]) -> int:
     """Find them, and print the steps."""
     options = BisectOptions()
     options.parseOptions(words)
-    settings, choice = settings_of(options), _choice(options)
+    settings, choice = settings_of(options), chosen(options)
     if options["verdict"] not in QUESTIONS:
         msg = f"--verdict takes {', '.join(QUESTIONS)}, not {options['verdict']!r}"
         raise UsageError(msg)
@@ -105,7 +105,7 @@ def bisect(words: list[str]) -> int:
             stack.callback(os.close, claim_folder(folder))
         except OSError as error:
             raise UsageError(cannot(folder, error)) from error
-        offers = _between(choice, options["good"], options["bad"])
+        offers = between(choice, options["good"], options["bad"])
         by_version = {str(offer.version): offer for offer in offers}
         versions = list(by_version)
         catalogue = choice.plugin.binary.catalogue if choice.plugin.binary is not None else None
@@ -152,7 +152,7 @@ def _found(reactor: IReactor, bisection: Bisection, trier: Trier) -> tuple[Found
         return None, str(error)
 
 
-def _choice(options: BisectOptions) -> Choice:
+def chosen(options: BisectOptions) -> Choice:
     """Return the mechanism; raises `UsageError` if it is not one that is had in versions, or an end is none."""
     named = Named.of(options["name"])
     program = named.choice.plugin.binary
@@ -169,7 +169,7 @@ def _choice(options: BisectOptions) -> Choice:
     return named.choice
 
 
-def _between(choice: Choice, good: str, bad: str) -> list[Offer]:
+def between(choice: Choice, good: str, bad: str) -> list[Offer]:
     """Return all versions from the good one to the bad one; raises `FetchError`, or `UsageError` for one alone."""
     assert choice.plugin.binary is not None  # noqa: S101
     catalogue = choice.plugin.binary.catalogue

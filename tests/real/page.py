@@ -47,7 +47,12 @@ class Block:
     @property
     def commands(self) -> list[Command]:
         """What is to be run of it."""
-        if self.name or self.run_by:
+        return [] if self.run_by else self.shown
+
+    @property
+    def shown(self) -> list[Command]:
+        """What is shown in it, whoever runs that."""
+        if self.name:
             return []
         if self.language == "console":
             return list(self._console())

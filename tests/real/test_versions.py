@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 
+from proxyreload.command.bisect import BisectOptions, between, chosen
+from proxyreload.command.compare import CompareOptions
+from proxyreload.command.manyruns import settings_of
+from proxyreload.command.options import RunOptions
+from proxyreload.command.versions import list_versions
+from proxyreload.comparison.contender import contenders, in_versions, with_versions
+from proxyreload.sources.catalogue import Catalogue
+from proxyreload.sources.release import Release
+from proxyreload.sources.store import Offer
+from proxyreload.sources.version import Span, Version
+
 from .command import Place, Result
+from .page import blocks
 
 pytestmark = pytest.mark.real
 
@@ -144,6 +156,43 @@ def test_an_end_that_is_not_as_it_is_said_ends_the_search(place: Place, plugins:
     assert result.status == 3
     assert "2.0 is said to be good, and is not found so" in result.stdout
     assert [step["version"] for step in read(place.folder / "bisect.json")["steps"]] == ["2.0"]
+
+
+HAPROXY = ("2.2.9", "2.6.12", "2.8.25", "3.0.11", "3.2.26", "3.4.7")
+PAGE = Path(__file__).parents[2] / "docs" / "versions.md"
+COMMANDS = [command.text.partition("#")[0].split() for block in blocks(PAGE) for command in block.shown]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_of_the_page_asks_for_what_there_is(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    known = [Release(Version.of(version), version) for version in (*HAPROXY, "1.26.3")]
+    monkeypatch.setattr(Catalogue, "_releases", lambda _self, _source: known)
+    monkeypatch.setattr(Offer, "fetched", lambda offer: tmp_path / str(offer.version))
+    command, *rest = words[1:]
+    if words[0] == "make":
+        assert f"\n{command}:" in (PAGE.parents[1] / "Makefile").read_text(encoding="utf-8")
+    elif command == "versions":
+        assert list_versions(rest) == 0
+    elif command == "compare":
+        options = CompareOptions()
+        options.parseOptions(rest)
+        settings_of(options)
+        found = contenders(options["names"])
+        span = Span.of("--versions", options["versions"]) if options["versions"] else None
+        assert len(with_versions(list(in_versions(found, span)) if span else found)) in (3, 12)
+    elif command == "bisect":
+        asked = BisectOptions()
+        asked.parseOptions(rest)
+        assert len(between(chosen(asked), asked["good"], asked["bad"])) == 4
+        settings_of(asked)
+    else:
+        run = RunOptions()
+        run.parseOptions([command, *rest])
+        assert run.settings.binary is not None
+        assert run.settings.binary.startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize(
