@@ -29,6 +29,7 @@ from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
 
 CONFIG_FILE = "lighttpd.conf"
@@ -214,7 +215,10 @@ CARRIES_NOT = {"grpc": "mod_proxy speaks no HTTP/2 to the backends"}
 plugin = ProxyPlugin(
     name="lighttpd",
     binary=Binary(
-        "lighttpd", how_to_get="your system's packages lighttpd and lighttpd-mod-openssl", version_args=("-v",)
+        "lighttpd",
+        how_to_get="your system's packages lighttpd and lighttpd-mod-openssl",
+        version_args=("-v",),
+        sources=(Debian("lighttpd", "usr/sbin/lighttpd", more=("lighttpd-mod-openssl",)),),
     ),
     mechanisms=carrying(
         CARRIES,

@@ -31,6 +31,7 @@ from proxyreload.proxy.recipe import Ask, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.tcptable import inodes, listening_at
 from proxyreload.traffic.grpc import SERVICE
@@ -244,7 +245,11 @@ CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
 plugin = ProxyPlugin(
     name="nghttpx",
-    binary=Binary("nghttpx", how_to_get="your system's package nghttp2-proxy"),
+    binary=Binary(
+        "nghttpx",
+        how_to_get="your system's package nghttp2-proxy",
+        sources=(Debian("nghttp2-proxy", "usr/sbin/nghttpx"),),
+    ),
     mechanisms=carrying(
         CARRIES,
         Mechanism("api", "the API: PUT of all backends", Api, recipe=attrs.evolve(RECIPE, steps=asked)),

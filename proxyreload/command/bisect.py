@@ -62,7 +62,7 @@ class BisectOptions(ManyRunsOptions):
         "least is hit (--share); that any of its decisions is wrong is less likely than 1 %. Both ends are tried "
         "first. A version of which nothing can be said is passed over. Exit status: 0 they were found, 3 they were not."
     )
-    examples = ("proxyreload bisect haproxy:reload --good 3.4 --bad 3.0 --verdict lossy --traffic get=50",)
+    examples = ("proxyreload bisect haproxy:reload --good 2.2 --bad 3.0 --change reload",)
     optParameters = [  # noqa: RUF012
         ["good", None, None, "A version that is good"],
         ["bad", None, None, "A version that is bad"],
