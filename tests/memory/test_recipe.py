@@ -71,6 +71,9 @@ class Desk:
         assert target
         return self.path(name)
 
+    def remove_too(self, path: Path) -> None:
+        """Leave what is outside alone."""
+
     def spawn(self, *arguments: object, **_how: object) -> None:
         self.started.append([str(argument).replace(f"{self.folder}/", "") for argument in arguments])
 
@@ -122,11 +125,12 @@ OVER_TLS = {
     "envoy": ['path: "sds.json"', "DownstreamTlsContext", 'alpn_protocols: ["h2", "http/1.1"]', "codec_type: AUTO"],
     "lighttpd": ['ssl.engine = "enable"\nssl.pemfile = "tls/both.pem"\n', '"mod_openssl", "mod_proxy"'],
     "nghttpx": ["frontend=127.0.0.1,8080\nprivate-key-file=tls/key.pem\ncertificate-file=tls/certificate.pem\n"],
+    "squid": ["https_port 127.0.0.1:8080 accel vhost tls-cert=tls/certificate.pem tls-key=tls/key.pem\n"],
     "sozu": ['protocol = "https"', 'certificate = "tls/certificate.pem", key = "tls/key.pem"', '["h2", "http/1.1"]'],
 }
 
 
-@pytest.mark.parametrize("name", [*REPRODUCIBLE, "haproxy:runtime", "haproxy:slots"])
+@pytest.mark.parametrize("name", [*REPRODUCIBLE, "haproxy:runtime", "haproxy:slots", "squid:reconfigure"])
 def test_a_front_that_speaks_tls_is_told_so(name: str, tmp_path: Path) -> None:
     tls = FrontCertificate(tmp_path / "tls", authority())
     started(name, Desk(tmp_path, tls=tls))

@@ -1,0 +1,171 @@
+"""Squid as a reverse proxy, changed by reading its configuration again.
+
+http://www.squid-cache.org/Doc/config/cache_peer/
+http://www.squid-cache.org/Doc/config/http_port/
+https://wiki.squid-cache.org/SquidFaq/ReverseProxy
+"""
+
+import os
+import secrets
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from zope.interface import implementer
+
+from proxyreload.errors import ChangeError
+from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.interfaces import IReloads, IRotates, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+from proxyreload.system.child import ChildProcess
+
+CONFIG_FILE = "squid.conf"
+#: What Squid logs when it listens with what it has read.
+LISTENS = "Accepting reverse-proxy HTTP"
+#: Its shared memory has names of its service, which is another in each run; these it has also where it is one process.
+#: A Squid that is killed leaves it there, and another of that name does not start.
+SERVICE, SHARED, SEGMENTS = "proxyreload", Path("/dev/shm"), ("metadata", "queues", "readers")  # noqa: S108
+
+# It keeps nothing, asks no name server and says nothing of itself. Streams and uploads go through as they come.
+# It takes shutdown_lifetime to stop, also with nothing under way: 30 seconds by default.
+CONFIG = """\
+{port}
+{servers}
+{user}http_access deny manager
+http_access allow all
+http_upgrade_request_protocols websocket allow all
+never_direct allow all
+cache deny all
+cache_mem 0
+access_log none
+cache_log /dev/stderr
+netdb_filename none
+pid_filename {folder}/squid.pid
+coredump_dir {folder}
+pinger_enable off
+visible_hostname {hostname}
+udp_outgoing_address 127.0.0.1
+dns_nameservers 127.0.0.1
+request_start_timeout {timeout}
+request_timeout {timeout}
+client_idle_pconn_timeout {timeout}
+server_idle_pconn_timeout {timeout}
+read_timeout {timeout}
+write_timeout {timeout}
+shutdown_lifetime 1 second
+"""
+SERVER = (
+    "cache_peer {host} parent {port} 0 name={name} originserver round-robin no-query no-digest no-netdb-exchange"
+    " connect-timeout=2"
+)
+
+
+@implementer(IReloads, IRotates)
+@attrs.define
+class Reconfigure:
+    """SIGHUP: Squid closes its socket, reads its configuration, and listens again.
+
+    What connects meanwhile is refused, and what is asked finds no backend: 502.
+    """
+
+    workspace: Workspace
+    _service: str = attrs.field(factory=lambda: SERVICE + secrets.token_hex(6), init=False)
+    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _child: ChildProcess | None = attrs.field(default=None, init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start in the foreground, as one process."""
+        self._upstreams = list(upstreams)
+        self._write_config()
+        for segment in SEGMENTS:
+            self.workspace.remove_too(SHARED / f"{self._service}-cf__{segment}.shm")
+        self._child = self.workspace.spawn(*self._command("-N"), "-n", self._service)
+        await self.workspace.until_answering(self._child)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Add it to the configuration and have that read."""
+        await self._change([*self._upstreams, upstream])
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Take it out of the configuration and have that read."""
+        await self._change([each for each in self._upstreams if each != upstream])
+
+    async def reload(self) -> None:
+        """Check the configuration, of which Squid would die, and send SIGHUP; in effect when it listens again."""
+        assert self._child is not None  # noqa: S101
+        await self.workspace.run(*self._command("-k", "parse"))
+        said = self.workspace.said_from_now()
+        self._child.signal(signal.SIGHUP)
+
+        async def listens() -> bool:
+            return any(LISTENS in line for line in said())
+
+        await self.workspace.until(listens, "Squid says that it listens again")
+
+    async def rotate(self) -> None:
+        """Reload: with the configuration the certificate is read."""
+        await self.reload()
+
+    async def stop(self) -> None:
+        """SIGTERM: finish what is under way, within a second."""
+        if self._child is not None:
+            await self.workspace.stop(self._child, signal.SIGTERM)
+
+    async def _change(self, upstreams: list[Upstream]) -> None:
+        before, self._upstreams = self._upstreams, upstreams
+        self._write_config()
+        try:
+            await self.reload()
+        except ChangeError:
+            self._upstreams = before  # or the next change would bring this one along
+            self._write_config()
+            raise
+
+    def _command(self, *words: str) -> list[str | Path]:
+        return [self.workspace.binary, *words, "-f", self.workspace.folder / CONFIG_FILE]
+
+    def _write_config(self) -> None:
+        workspace, tls = self.workspace, self.workspace.tls
+        port = f"http_port {workspace.front} accel vhost"
+        if tls is not None:
+            port = f"https_port {workspace.front} accel vhost tls-cert={tls.certificate} tls-key={tls.key}"
+        servers = [SERVER.format(host=each.host, port=each.port, name=each.name) for each in self._upstreams]
+        text = CONFIG.format(
+            port=port,
+            servers="\n".join(servers),
+            user=_user(),
+            folder=workspace.folder,
+            hostname=workspace.hostname,
+            timeout=f"{workspace.idle_timeout_s} seconds",
+        )
+        workspace.write(CONFIG_FILE, text)
+
+
+class Restart(Restarting):
+    """Stop Squid and start it."""
+
+    PROXY = Reconfigure
+
+
+def _user() -> str:
+    """Return what Squid becomes where it is started by root, which it would not be: it reads its files before that."""
+    return "cache_effective_user nobody\n" if os.geteuid() == 0 else ""
+
+
+plugin = ProxyPlugin(
+    name="squid",
+    binary=Binary("squid", how_to_get="your system's package squid", version_args=("-v",)),
+    mechanisms=carrying(
+        ("WebSocket",),
+        Mechanism(
+            "reconfigure",
+            "SIGHUP, as by squid -k reconfigure",
+            Reconfigure,
+            cannot={"upgrade": "Squid hands its socket to no successor"},
+        ),
+        Mechanism("restart", "stop it and start it", Restart),
+    ),
+)
