@@ -19,6 +19,8 @@ from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.untrusted import printable, without_secrets
 from proxyreload.traffic import get
+from proxyreload.traffic.grpc import GRPC
+from proxyreload.traffic.h2 import HTTP2
 from proxyreload.traffic.identity import PROBE_KIND
 
 FRONT_HOST = "127.0.0.1"
@@ -221,8 +223,9 @@ class Settings:
 
     @property
     def speaks(self) -> frozenset[str]:
-        """What is spoken beyond HTTP/1.1."""
-        return frozenset(each.needs for each in self.everyone if each.needs)
+        """What is spoken beyond HTTP/1.1: who calls over gRPC speaks HTTP/2."""
+        needs = {each.needs for each in self.everyone if each.needs}
+        return frozenset({*needs, HTTP2} if GRPC in needs else needs)
 
     def _why_left_out(self, group: Group) -> str:
         """Say why a part of the quiet mix is not sent; what was asked for by name is, or cannot be."""

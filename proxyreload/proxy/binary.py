@@ -18,7 +18,7 @@ from proxyreload.system.untrusted import printable
 
 @attrs.frozen
 class Binary:
-    """A program: the path or the version that was asked for, else a package's, else beside this Python, on PATH.
+    """A program: the path or the version that was asked for, else a package's, else beside this Python, on PATH, in sbin.
 
     Else in the cache: what was built by hand into ``bin``, or the newest that was fetched from its sources.
     """
@@ -80,4 +80,5 @@ class Binary:
             except ImportError:
                 packaged = None
         beside = str(Path(sys.executable).parent / self.name)
-        return [packaged, beside, self.name, str(cache_folder() / "bin" / self.name)]
+        # Distributions have proxies where the PATH of an ordinary user does not lead.
+        return [packaged, beside, self.name, f"/usr/sbin/{self.name}", str(cache_folder() / "bin" / self.name)]

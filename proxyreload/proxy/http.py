@@ -1,4 +1,4 @@
-"""Talks to a proxy's admin API: one request, one connection, no retry, JSON both ways."""
+"""Talks to a proxy's admin API: one request, one connection, no retry, JSON or a form."""
 
 import json
 from collections.abc import Coroutine, Mapping
@@ -44,8 +44,8 @@ class _AtSocket:
 class Admin:
     """A proxy's admin API below one URL.
 
-    Each method returns the parsed answer, None if that is empty, or raises `ChangeError` with the proxy's own words;
-    `UnansweredError` if the connection was lost.
+    Each method returns the parsed answer, None if that is empty (`text` and `submit` return it as it is), or raises
+    `ChangeError` with the proxy's own words; `UnansweredError` if the connection was lost.
 
     Any user of the host can reach a port of it. With `socket` the API is at a Unix socket instead, which belongs in the
     workspace's folder; a proxy that has none for it can be told to answer only to what `headers` say.
@@ -91,7 +91,24 @@ class Admin:
         """Replace what is there by `content`."""
         return await self._ask("PATCH", path, json=content)
 
-    async def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> Any:  # noqa: ANN401
+    async def text(self, path: str) -> str:
+        """Ask for what is at `path` where that is no JSON; return it as it is."""
+        return _decoded(await self._answer("GET", path))
+
+    async def submit(self, path: str, fields: Mapping[str, str]) -> str:
+        """Post a form there; return the answer as it is."""
+        return _decoded(await self._answer("POST", path, data=dict(fields)))
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+        body = await self._answer(method, path, **options)
+        try:
+            return json.loads(body) if body.strip() else None
+        except ValueError as error:
+            msg = f"{method} {path}: the answer is no JSON: {printable(body.strip(), _WORDS_LIMIT)}"
+            raise ChangeError(msg) from error
+
+    async def _answer(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> bytes:  # noqa: ANN401
+        """Return the body of an answer that says that all is well."""
         what = f"{method} {path}"
         options["headers"] = {**self.headers, **(headers or {})}
         try:
@@ -108,11 +125,7 @@ class Admin:
         if status not in _OK:
             msg = f"{what}: status {status}: {printable(body.strip(), _WORDS_LIMIT) or 'it said nothing'}"
             raise ChangeError(msg)
-        try:
-            return json.loads(body) if body.strip() else None
-        except ValueError as error:
-            msg = f"{what}: the answer is no JSON: {printable(body.strip(), _WORDS_LIMIT)}"
-            raise ChangeError(msg) from error
+        return body
 
     async def _exchange(self, method: str, path: str, options: dict[str, Any]) -> tuple[int, bytes]:
         """Return the status and the body."""
@@ -144,6 +157,10 @@ def _cancellable(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     done: Deferred[T] = Deferred(cancel)
     doing.addBoth(finish)
     return done
+
+
+def _decoded(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -184,10 +184,15 @@ class Workspace:
         self.path(ELSEWHERE).mkdir(exist_ok=True)
         self.link(f"{ELSEWHERE}/{path.name}", path)
 
-    def spawn(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> ChildProcess:
-        """Start a process that is to run until it is stopped; raises `StartError` if it cannot be started."""
+    def spawn(
+        self, *arguments: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> ChildProcess:
+        """Start a process that is to run until it is stopped, in the folder or another.
+
+        Raises `StartError` if it cannot be started.
+        """
         try:
-            child = self._spawn(arguments, self.log, environment)
+            child = self._spawn(arguments, self.log, environment, folder)
         except OSError as error:
             msg = f"{arguments[0]} cannot be started: {error.strerror}"
             raise StartError(msg) from error

@@ -41,6 +41,7 @@ from proxyreload.traffic.grpcwire import (
 from proxyreload.traffic.h2 import STREAMS_MOST
 from proxyreload.traffic.interfaces import Answer, ClientEnd, Key, Kind, Received, Reply, Values
 
+GRPC = "gRPC"  #: what clients and proxies must speak for it
 SERVICE = b"proxyreload.Calls"
 CALL = b"/%b/Call" % SERVICE
 KEYS = {
@@ -244,5 +245,5 @@ kind = Kind(
     KEYS,
     quiet=(1, {"streams": 5, "length": 3.5}),
     brief={"streams": 2, "every": 0.05, "length": 0.2},
-    needs="gRPC",
+    needs=GRPC,
 )

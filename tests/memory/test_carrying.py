@@ -137,6 +137,10 @@ def test_of_somebody_elses_proxy_nobody_knows_and_who_asks_by_name_has_it() -> N
     assert asked.speaks == {"WebSocket"}
 
 
+def test_who_calls_over_grpc_speaks_http2_too() -> None:
+    assert settings_of((group(kind_named("grpc"), 1),), mechanism=1).speaks == {"HTTP/2", "gRPC"}
+
+
 def test_aimed_traffic_over_http2_needs_that() -> None:
     aimed = from_table({"kind": "aimed", "streams": 4})
     assert aimed.needs == "HTTP/2"

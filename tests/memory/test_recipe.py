@@ -34,7 +34,10 @@ REPRODUCIBLE = [
     *("envoy:file", "envoy:restart"),
     *("lighttpd:reload", "lighttpd:reload-bg", "lighttpd:restart"),
     *("nghttpx:api", "nghttpx:reload", "nghttpx:restart"),
+    *("httpd:graceful", "httpd:graceful-worker", "httpd:graceful-prefork", "httpd:hard", "httpd:restart"),
 ]
+#: Programs that are not named as their plugins are.
+PROGRAMS = {"httpd": "apache2"}
 
 
 @attrs.define(eq=False)
@@ -126,6 +129,7 @@ OVER_TLS = {
     "lighttpd": ['ssl.engine = "enable"\nssl.pemfile = "tls/both.pem"\n', '"mod_openssl", "mod_proxy"'],
     "nghttpx": ["frontend=127.0.0.1,8080\nprivate-key-file=tls/key.pem\ncertificate-file=tls/certificate.pem\n"],
     "squid": ["https_port 127.0.0.1:8080 accel vhost tls-cert=tls/certificate.pem tls-key=tls/key.pem\n"],
+    "httpd": ["SSLEngine on", "SSLCertificateFile tls/certificate.pem", "SSLCertificateKeyFile tls/key.pem"],
     "sozu": ['protocol = "https"', 'certificate = "tls/certificate.pem", key = "tls/key.pem"', '["h2", "http/1.1"]'],
 }
 
@@ -161,7 +165,8 @@ def test_the_program_is_started_as_the_plugin_starts_it(name: str, tmp_path: Pat
     desk = Desk(tmp_path)
     started(name, desk)
     recipe = recipe_of(name)
-    assert recipe.program == name.partition(":")[0]
+    plugin = name.partition(":")[0]
+    assert recipe.program == PROGRAMS.get(plugin, plugin)
     (words,) = desk.started
     assert [word.removeprefix(str(tmp_path)) or "." for word in words[1:]] == list(recipe.arguments)
 

@@ -46,6 +46,8 @@ TABLE = [
     ("haproxy:reload-idle", SHOWN, ANNOUNCED),
     ("nginx:reload-min-timeout", SHOWN, ANNOUNCED),
     ("nghttpx:api", SHOWN, ANNOUNCED),
+    ("httpd:graceful", SHOWN, CLOSED),
+    ("httpd:graceful-worker", SHOWN, ANNOUNCED),
     ("haproxy:runtime", RESUMED, STAY),
     ("traefik:file", SHOWN, STAY),
     ("envoy:file", SHOWN, STAY),

@@ -79,6 +79,15 @@ class AdminTests(TestCase):
             await self.admin.get("/x")
         return str(raised.value)
 
+    async def test_a_form_is_sent_as_one_and_what_is_no_json_is_handed_on_as_it_is(self) -> None:
+        self.says = answer(b"200 OK", b"<told/>")
+        assert await self.admin.text("/manager") == "<told/>"
+        assert await self.admin.submit("/manager", {"w": "http://a:1", "d": "1"}) == "<told/>"
+        head, _end, body = self.connections[-1].request.partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /manager HTTP/1.1")
+        assert b"application/x-www-form-urlencoded" in head
+        assert body == b"w=http%3A%2F%2Fa%3A1&d=1"
+
     async def test_answers_are_json_or_nothing(self) -> None:
         self.says = answer(b"200 OK", b'[{"dial": "a"}]\n')
         assert await self.admin.get("/x") == [{"dial": "a"}]

@@ -15,7 +15,7 @@ from .proxies import SOZU
 
 pytestmark = pytest.mark.real
 
-PLUGINS = ("caddy", "control", "envoy", "haproxy", "lighttpd", "nghttpx", "nginx", "squid", "traefik", "sozu")
+PLUGINS = ("caddy", "control", "envoy", "haproxy", "httpd", "lighttpd", "nghttpx", "nginx", "squid", "traefik", "sozu")
 ALL = [
     pytest.param(f"{plugin}:{mechanism.name}", marks=SOZU.marks if plugin == "sozu" else ())
     for plugin in PLUGINS
