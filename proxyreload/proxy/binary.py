@@ -18,7 +18,7 @@ from proxyreload.system.untrusted import printable
 
 @attrs.frozen
 class Binary:
-    """A program: the path or the version that was asked for, else a package's, else beside this Python, on PATH, in sbin.
+    """A program: the path or the version that was asked for, else a package's, beside this Python, on PATH, in sbin.
 
     Else in the cache: what was built by hand into ``bin``, or the newest that was fetched from its sources.
     """

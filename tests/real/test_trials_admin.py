@@ -15,12 +15,28 @@ from .proxies import SOZU
 
 pytestmark = pytest.mark.real
 
-PLUGINS = ("caddy", "control", "envoy", "haproxy", "httpd", "lighttpd", "nghttpx", "nginx", "squid", "traefik", "sozu")
+PLUGINS = (
+    "caddy",
+    "control",
+    "envoy",
+    "haproxy",
+    "httpd",
+    "lighttpd",
+    "nghttpx",
+    "nginx",
+    "squid",
+    "traefik",
+    "sozu",
+    "varnish",
+)
 ALL = [
     pytest.param(f"{plugin}:{mechanism.name}", marks=SOZU.marks if plugin == "sozu" else ())
     for plugin in PLUGINS
     for mechanism in choose(plugin).plugin.mechanisms
 ]
+
+#: What whoever has not the secret is told: that nothing is there; or, by Varnish's CLI, that he is to prove that he has it.
+SHUT = (b"HTTP/1.1 404 ", b"107 ")
 
 #: A proxy's own first reload or upgrade is where it listens anew.
 SCENARIO = """\
@@ -51,7 +67,7 @@ def opened(place: Place, session: Session, *, asks: bool) -> list[str]:
     for _address, port in found.ports:
         for method, path in QUESTIONS if port not in known else ():
             said = says(port, method, path)
-            if said and not said.startswith(b"HTTP/1.1 404 "):
+            if said and not said.startswith(SHUT):
                 wrong.append(f"{port}: {method} {path}: {said[:200]!r}")
     servers = [] if asks else [port for _address, port in found.datagrams]
     wrong += [f"{port}: {name!r} is known" for port in servers for name in NAMES if resolves(port, name)]

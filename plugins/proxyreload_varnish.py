@@ -1,0 +1,198 @@
+"""Varnish, changed by another VCL, or by what its backends are said to be.
+
+https://varnish-cache.org/docs/7.1/reference/varnish-cli.html
+"""
+
+import shutil
+import signal
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import attrs
+from zope.interface import implementer
+
+from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.interfaces import TLS, Cure, IReloads, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.upstream import Upstream
+from proxyreload.proxy.workspace import Workspace
+from proxyreload.system.child import ChildProcess
+
+#: The folder in the private one where Varnish has its VCLs, its memory, and the secret of its CLI.
+FOLDER = "varnish"
+#: The name that Varnish gives to what it is started with.
+BOOT = "boot"
+# Nothing is cached, so that each request reaches a backend. A WebSocket goes through a pipe, which hands on bytes.
+VCL = """\
+vcl 4.1;
+import directors;
+{backends}
+sub vcl_init {{
+    new app = directors.round_robin();
+{members}
+}}
+sub vcl_recv {{
+    set req.backend_hint = app.backend();
+    if (req.http.Upgrade ~ "(?i)^websocket$") {{ return (pipe); }}
+    return (pass);
+}}
+sub vcl_pipe {{
+    set bereq.http.Upgrade = req.http.Upgrade;
+    set bereq.http.Connection = req.http.Connection;
+}}
+"""
+BACKEND = 'backend {0.name} {{ .host = "{0.host}"; .port = "{0.port}"; }}'
+#: https://varnish-cache.org/docs/7.1/reference/varnishd.html#list-of-parameters
+PARAMETERS = (
+    *(
+        "timeout_idle={idle}",
+        "backend_idle_timeout={idle}",
+        "first_byte_timeout={idle}",
+        "between_bytes_timeout={idle}",
+    ),
+    *("pipe_timeout={idle}", "idle_send_timeout={idle}", "send_timeout={whole}", "connect_timeout=2"),
+    "feature=+http2",
+)
+
+
+@implementer(IReloads)
+@attrs.define
+class Vcl:
+    """``vcl.load`` compiles another VCL, ``vcl.use`` lets all requests that come have it; those under way keep theirs.
+
+    https://varnish-cache.org/docs/7.1/users-guide/operation-cli.html
+    """
+
+    workspace: Workspace
+    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _child: ChildProcess | None = attrs.field(default=None, init=False)
+    _active: str = attrs.field(default=BOOT, init=False)  #: the VCL that is used
+    _numbers: "count[int]" = attrs.field(factory=count, init=False)
+
+    async def start(self, upstreams: Sequence[Upstream]) -> None:
+        """Start in the foreground."""
+        self._upstreams = list(upstreams)
+        file = self._write_vcl(BOOT, self._upstreams)
+        self._child = self.workspace.spawn(*self._command(file), environment=self.workspace.homes)
+        await self.workspace.until_answering(self._child)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Use a VCL that has it."""
+        await self._change([*self._upstreams, upstream])
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Use a VCL that has it not."""
+        await self._change([each for each in self._upstreams if each != upstream])
+
+    async def reload(self) -> None:
+        """Use a VCL that says the same."""
+        await self._use(self._upstreams)
+
+    async def stop(self) -> None:
+        """SIGTERM: Varnish knows no other end, and cuts off what is under way."""
+        if self._child is not None:
+            await self.workspace.stop(self._child, signal.SIGTERM)
+
+    async def _change(self, upstreams: list[Upstream]) -> None:
+        await self._use(upstreams)
+        self._upstreams = upstreams
+
+    async def _use(self, upstreams: Sequence[Upstream]) -> None:
+        """Load a VCL for these backends, let it be used, and discard the one before when nothing uses that any more."""
+        name, before = f"v{next(self._numbers)}", self._active
+        file = self._write_vcl(name, upstreams)
+        try:
+            await self._tell("vcl.load", name, str(file))
+        finally:
+            file.unlink()
+        await self._before_use(name)
+        await self._tell("vcl.use", name)
+        self._active = name
+        await self._tell("vcl.discard", before)
+
+    async def _before_use(self, name: str) -> None:
+        """Do what must be done to a VCL before it is used."""
+
+    async def _tell(self, *words: str) -> str:
+        """Give an order over the CLI; raises `ChangeError` with Varnish's own words if it refuses."""
+        return await self.workspace.run(varnishadm(self.workspace.binary), "-n", self.workspace.path(FOLDER), *words)
+
+    def _write_vcl(self, name: str, upstreams: Sequence[Upstream]) -> Path:
+        backends = "\n".join(BACKEND.format(upstream) for upstream in upstreams)
+        members = "\n".join(f"    app.add_backend({upstream.name});" for upstream in upstreams)
+        return self.workspace.write(f"{name}.vcl", VCL.format(backends=backends, members=members))
+
+    def _command(self, file: Path) -> list[str | Path]:
+        workspace = self.workspace
+        words: list[str | Path] = [workspace.binary, "-F", "-j", "none", "-n", workspace.path(FOLDER)]
+        words += ["-a", workspace.front, "-f", file, "-s", "default,16m", "-l", "4m"]
+        for parameter in PARAMETERS:
+            words += ["-p", parameter.format(idle=workspace.idle_timeout_s, whole=workspace.whole_timeout_s)]
+        return words
+
+
+@attrs.define
+class Health(Vcl):
+    """``backend.set_health``: a backend that is said to be sick gets nothing more, until it is said to be healthy.
+
+    One that the VCL has never had comes with another VCL.
+    """
+
+    _removed: list[Upstream] = attrs.field(factory=list, init=False)
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Say that it is healthy, or use a VCL that has it."""
+        if upstream not in self._removed:
+            await super().add_backend(upstream)
+            return
+        await self._say(upstream, "healthy")
+        self._removed.remove(upstream)
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Say that it is sick."""
+        await self._say(upstream, "sick")
+        self._removed.append(upstream)
+
+    async def _before_use(self, name: str) -> None:
+        for upstream in self._removed:
+            await self._say(upstream, "sick", name)
+
+    async def _say(self, upstream: Upstream, health: str, vcl: str = "") -> None:
+        await self._tell("backend.set_health", f"{vcl or self._active}.{upstream.name}", health)
+
+
+class Restart(Restarting):
+    """Stop Varnish and start it."""
+
+    PROXY = Vcl
+
+
+def varnishadm(program: Path) -> Path:
+    """Return the program that gives orders, from that of ``varnishd``: of its own package, or on PATH."""
+    beside = (each.parent / place for each in (program, program.resolve()) for place in ("../bin", "."))
+    found = (folder.resolve() / "varnishadm" for folder in beside)
+    return next((path for path in found if path.exists()), Path(shutil.which("varnishadm") or "varnishadm"))
+
+
+CURE = Cure("varnish:vcl: another VCL", "https://varnish-cache.org/docs/7.1/users-guide/operation-cli.html")
+CANNOT = {
+    "upgrade": "a running varnishd does not become another program",
+    TLS: "Varnish speaks no TLS: a proxy of its own stands before it for that, such as hitch",
+}
+CANNOT["rotate"] = CANNOT[TLS]
+NO_GRPC = {"grpc": "Varnish speaks HTTP/1.1 to backends, which has no room for the trailers of a call"}
+
+plugin = ProxyPlugin(
+    name="varnish",
+    binary=Binary("varnishd", "your system's packages varnish and gcc, with which it compiles each VCL", ("-V",)),
+    mechanisms=tuple(
+        attrs.evolve(each, carries_not=NO_GRPC)
+        for each in carrying(
+            ("HTTP/2", "WebSocket"),
+            Mechanism("vcl", "vcl.load and vcl.use: another VCL", Vcl, cannot=CANNOT),
+            Mechanism("health", "backend.set_health: a backend is said to be sick, or healthy", Health, cannot=CANNOT),
+            Mechanism("restart", "stop it and start it", Restart, CURE, {TLS: CANNOT[TLS], "rotate": CANNOT[TLS]}),
+        )
+    ),
+)
