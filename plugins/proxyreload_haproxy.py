@@ -31,6 +31,7 @@ from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.sources.debian import Debian
 from proxyreload.sources.wheel import Wheel
+from proxyreload_haproxy_adoption import adopter
 from proxyreload_haproxy_program import ARGUMENTS, CONFIG_FILE, HAProxy, configured, marked
 from proxyreload_haproxy_runtime import Runtime, Slots, at_runtime
 
@@ -290,4 +291,5 @@ plugin = ProxyPlugin(
             configuration=UNASKED,
         ),
     ),
+    adopts=adopter,
 )

@@ -41,6 +41,7 @@ from proxyreload.sources.debian import Debian
 from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.traffic.grpc import SERVICE
+from proxyreload_nginx_adoption import adopter
 
 CONFIG_FILE = "nginx.conf"
 # Streams and uploads go through as they come, as whoever serves them has it: by default nginx keeps them. Calls of gRPC
@@ -491,4 +492,5 @@ plugin = ProxyPlugin(
             configuration=DEFAULTS,
         ),
     ),
+    adopts=adopter,
 )

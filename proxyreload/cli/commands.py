@@ -41,6 +41,7 @@ COMMANDS = (
     ),
     Command("versions", "which versions can be had; fetch them", "versions.list_versions", "versions.VersionsOptions"),
     Command("config", "what a proxy is run from, as a template", "config.show", "config.ConfigOptions"),
+    Command("adopt", "a configuration of yours made such a template", "adopt.adopt", "adopt.AdoptOptions"),
     Command("kinds", "every kind of traffic, and its keys", "kinds.list_kinds", "kinds.KindsOptions"),
     Command("backend", "one backend by itself", "backend.serve_backend", "backend.BackendOptions"),
     Command("selftest", "is the instrument to be believed?", "selftest.run_selftest", "selftest.SelfTestOptions"),

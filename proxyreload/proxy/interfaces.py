@@ -7,6 +7,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
+from proxyreload.adoption.adopted import Adopter
 from proxyreload.history.events import EDIT, ROTATE
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.configuration import Configuration
@@ -239,3 +240,4 @@ class ProxyPlugin:
     binary: Binary | None
     mechanisms: Sequence[Mechanism]
     testing: bool = False
+    adopts: Adopter | None = None  #: makes templates of real files of the proxy's

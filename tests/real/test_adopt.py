@@ -1,0 +1,104 @@
+"""A distribution's own configuration, adopted and run in one command each."""
+
+from pathlib import Path
+
+import pytest
+
+from .command import Place, Result
+from .mechanisms import assert_whole
+
+pytestmark = pytest.mark.real
+
+#: Where Debian's packages have theirs; where these are not installed, what they come to.
+DEBIANS_HAPROXY, DEBIANS_NGINX = Path("/etc/haproxy/haproxy.cfg"), Path("/etc/nginx/nginx.conf")
+LIKE_DEBIANS_HAPROXY = """\
+global
+\tlog /dev/log\tlocal0
+\tchroot /var/lib/haproxy
+\tstats socket /run/haproxy/admin.sock mode 660 level admin
+\tuser haproxy
+\tgroup haproxy
+\tdaemon
+\tca-base /etc/ssl/certs
+
+defaults
+\tlog\tglobal
+\tmode\thttp
+\toption\thttplog
+\ttimeout connect 5000
+\ttimeout client  50000
+\ttimeout server  50000
+"""
+LIKE_DEBIANS_NGINX = """\
+user www-data;
+worker_processes auto;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+events { worker_connections 768; }
+http {
+\tsendfile on;
+\ttcp_nopush on;
+\taccess_log /var/log/nginx/access.log;
+\tgzip on;
+}
+"""
+#: What an operator puts into them.
+SITE_OF_HAPROXY = """
+frontend web
+\tbind *:80
+\tdefault_backend app
+
+backend app
+\tbalance roundrobin
+\tserver one 192.0.2.10:8080 check
+\tserver two 192.0.2.11:8080 check
+"""
+SITE_OF_NGINX = """\
+\tupstream app { server 192.0.2.10:8080; server 192.0.2.11:8080; keepalive 8; }
+\tserver {
+\t\tlisten 80; server_name site.test;
+\t\tlocation / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }
+\t}
+}
+"""
+QUICK = ("--traffic", "get=2", "--repeat", "1", "--pace", "0.2")
+
+
+def text(path: Path, otherwise: str) -> str:
+    """Return a distribution's own, or what it comes to."""
+    return path.read_text(encoding="utf-8") if path.is_file() else otherwise
+
+
+def run(place: Place, plugin: str, path: Path, *words: str) -> Result:
+    """Adopt a file, and run what came of it."""
+    adopted = place.run("adopt", str(path), *words, "--into", "mine")
+    assert adopted.status == 0, adopted.stderr
+    result = place.run("--plugin", plugin, "--config", "mine", *QUICK, *place.ports)
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == [None, None]
+    assert {change["verdict"] for change in result.changes} <= {"seamless", "graceful", "racy", "lossy"}
+    return adopted
+
+
+def test_debians_haproxy_with_a_site_is_adopted_and_run(place: Place) -> None:
+    path = place.folder / "haproxy.cfg"
+    path.write_text(text(DEBIANS_HAPROXY, LIKE_DEBIANS_HAPROXY) + SITE_OF_HAPROXY, encoding="utf-8")
+    adopted = run(place, "haproxy:reload", path, "--frontend", "web", "--backend", "app", "--diff")
+    assert "-       chroot /var/lib/haproxy\n" in adopted.stderr
+    assert "expose-fd listeners is added" in adopted.stderr
+
+
+def test_debians_nginx_with_a_site_is_adopted_and_run(place: Place) -> None:
+    path = place.folder / "nginx.conf"
+    written = text(DEBIANS_NGINX, LIKE_DEBIANS_NGINX).replace("/sites-enabled/", "/nobody-enabled/")
+    end = written.rindex("}", 0, written.index("#mail {")) if "#mail {" in written else written.rindex("}")
+    path.write_text(written[:end] + SITE_OF_NGINX, encoding="utf-8")
+    run(place, "nginx:reload", path, "--frontend", "site.test")
+
+
+def test_what_cannot_be_adopted_is_one_line(place: Place) -> None:
+    path = place.folder / "haproxy.cfg"
+    path.write_text(LIKE_DEBIANS_HAPROXY, encoding="utf-8")
+    result = place.run("adopt", "haproxy.cfg")
+    complaint = "haproxy.cfg: say which frontend the clients use (--frontend); there are: none"
+    assert (result.status, result.stderr) == (2, f"proxyreload: {complaint}\n")
