@@ -1,4 +1,4 @@
-"""A distribution's own configuration, adopted and run in one command each."""
+"""A distribution's own configuration, adopted and run in one command each, as docs/configuration.md shows."""
 
 from pathlib import Path
 
