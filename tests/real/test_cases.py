@@ -1,6 +1,7 @@
 """Famous bugs are found, and are gone with their cures; without these a case comes out different."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,13 @@ def test_they_are_listed_and_told_of(place: Place) -> None:
 def test_what_cannot_be_run_is_told_in_a_line(place: Place, words: tuple[str, ...], message: str) -> None:
     told = place.run(*words)
     assert (told.status, told.stderr) == (2, message)
+
+
+def test_the_page_has_each_with_its_title_its_sources_and_its_cure() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cases.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    assert list(rows) == names()
+    for name, row in rows.items():
+        bug = known(name)
+        assert all(told in row for told in (bug.title, bug.shown.mechanism, bug.cure, *bug.sources))
