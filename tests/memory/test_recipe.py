@@ -26,8 +26,8 @@ UPSTREAMS = [Upstream(number, "127.0.0.1", 1030 + number) for number in (0, 3)]
 FIRST, SECOND = UPSTREAMS
 REPRODUCIBLE = [
     *("nginx:reload", "nginx:reload-min-timeout", "nginx:restart"),
-    *("haproxy:reload", "haproxy:reload-idle", "haproxy:reload-redispatch", "haproxy:hard"),
-    *("haproxy:master-worker", "haproxy:restart"),
+    *("haproxy:reload", "haproxy:reload-idle", "haproxy:reload-redispatch", "haproxy:reload-rebind"),
+    *("haproxy:hard", "haproxy:master-worker", "haproxy:restart"),
     *("caddy:api", "caddy:load", "caddy:signal", "caddy:restart"),
     *("sozu:runtime", "sozu:upgrade", "sozu:upgrade-workers", "sozu:restart"),
     *("traefik:file", "traefik:restart"),

@@ -14,7 +14,10 @@ from .proxies import binary
 
 pytestmark = pytest.mark.real
 
-MECHANISMS = ("runtime", "slots", "reload", "reload-idle", "reload-redispatch", "master-worker", "hard", "restart")
+MECHANISMS = (
+    *("runtime", "slots", "reload", "reload-idle", "reload-redispatch", "reload-rebind", "master-worker", "hard"),
+    "restart",
+)
 CHANGES = 20
 ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.3")
 # What is added must outlive a reload and another program.

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.real
 
 MECHANISMS = ("file", "rest", "http")
 #: With what they are compared.
-ALL = (*MECHANISMS, "restart")
+ALL = ("file", "file-in-place", "rest", "http", "restart")
 CHANGES = 10
 ROLLING = ("--repeat", str(CHANGES // 2), "--pace", "0.6")
 
