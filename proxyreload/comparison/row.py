@@ -30,13 +30,15 @@ class Row:
 
     @property
     def mechanism(self) -> str:
-        """``plugin:mechanism``, without the version or the program that was named with it."""
-        return parted(self.name)[0]
+        """``plugin:mechanism``, and ``+file`` if it had one, without the version or the program that was named."""
+        mechanism, program = parted(self.name)
+        _program, plus, file = (program or "").partition("+")
+        return f"{mechanism}{plus}{file}"
 
     @property
     def version(self) -> str:
         """The version that was asked for, empty if none was."""
-        program = parted(self.name)[1] or ""
+        program = (parted(self.name)[1] or "").partition("+")[0]
         return program if is_version(program) else ""
 
     @property

@@ -57,6 +57,12 @@ def test_it_has_a_line_for_each_version_in_their_order() -> None:
     ]
 
 
+def test_a_configuration_of_ones_own_has_a_column_of_its_own() -> None:
+    board = scoreboard([row_of(f"fake:slow@{version}+my.cfg", CLEAN) for version in ("2.8", "3.0")])
+    assert board is not None
+    assert (board.mechanisms, board.versions) == (["fake:slow+my.cfg"], ["2.8", "3.0"])
+
+
 def test_without_versions_there_is_none() -> None:
     assert scoreboard(ROWS[4:]) is None
     assert "Over versions" not in markdown(ROWS[4:], [])
