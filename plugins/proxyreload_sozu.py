@@ -3,9 +3,9 @@
 https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md
 """
 
-import json
+import re
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark, plain
 from proxyreload.proxy.interfaces import Cure, IEdits, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
-from proxyreload.proxy.recipe import HOSTNAME, Command, Recipe
+from proxyreload.proxy.recipe import Command, Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
@@ -28,15 +29,25 @@ from proxyreload.system.child import ChildProcess
 from proxyreload.traffic.grpc import SERVICE
 from proxyreload_sozu_command import CommandSocket
 
-CONFIG = """\
+CONFIG_FILE, SOCKET = "sozu.toml", "sozu.sock"
+TLS = '@@if tls@@, certificate = "@@certificate@@", key = "@@key@@", certificate_chain = "@@certificate@@"@@end@@'
+AT_FRONT = 'address = "@@front@@", hostname = "@@hostname@@", position = "TREE"'
+BACKENDS = """\
+backends = [
+    @@each backend@@
+    { address = "@@address@@", backend_id = "@@name@@" },
+    @@end@@
+]
+"""
+CONFIG = f"""\
 log_level = "info"
 log_target = "stdout"
-command_socket = "{folder}/sozu.sock"
-pid_file_path = "{folder}/sozu.pid"
+command_socket = "@@admin@@"
+pid_file_path = "@@folder@@/sozu.pid"
 command_buffer_size = 16384
 max_command_buffer_size = 163840
 ctl_command_timeout = 10000
-worker_count = {workers}
+worker_count = @@workers@@
 worker_automatic_restart = true
 handle_process_affinity = false
 max_connections = 500
@@ -44,22 +55,27 @@ buffer_size = 16393
 activate_listeners = true
 
 [[listeners]]
-protocol = "{protocol}"
-address = "{front}"{alpn}
-front_timeout = {timeout}
-back_timeout = {timeout}
-request_timeout = {timeout}
+protocol = "@@if tls@@https@@else@@http@@end@@"
+address = "@@front@@"
+@@if tls@@
+alpn_protocols = [@@each protocol@@"@@name@@"@@between@@, @@end@@]
+@@end@@
+front_timeout = @@timeout@@
+back_timeout = @@timeout@@
+request_timeout = @@timeout@@
 connect_timeout = 2
 
 [clusters.app]
 protocol = "http"
 load_balancing = "ROUND_ROBIN"
 sticky_session = false
-frontends = [ {{ address = "{front}", hostname = "{hostname}", position = "TREE"{certificate} }}{edited} ]
-backends = [
-{backends}
+frontends = [
+    @@if edit@@
+    {{ {AT_FRONT}, path = "@@edited@@", path_type = "PREFIX", redirect = "unauthorized"{TLS} }},
+    @@end@@
+    {{ {AT_FRONT}{TLS} }}
 ]
-
+{BACKENDS}
 # Calls of gRPC go to the same backends over HTTP/2.
 [clusters.calls]
 protocol = "http"
@@ -67,14 +83,22 @@ load_balancing = "ROUND_ROBIN"
 sticky_session = false
 http2 = true
 frontends = [
-    {{ address = "{front}", hostname = "{hostname}", path = "{service}", path_type = "PREFIX", position = "TREE"{certificate} }}
+    {{ {AT_FRONT}, path = "/{SERVICE.decode("ascii")}/", path_type = "PREFIX"{TLS} }}
 ]
-backends = [
-{backends}
-]
-"""  # noqa: E501
-IN_THE_CLEAR = {"protocol": "http", "alpn": "", "certificate": "", "edited": ""}
-CONFIG_FILE, CLUSTERS = "sozu.toml", ("app", "calls")
+{BACKENDS}"""
+ADMIN = Mark("admin", "the command socket", 'command_socket = "@@admin@@"', r"^\s*command_socket\b")
+#: The main process writes it for its successor.
+PID_FILE = Mark("folder", "where the pid file is", 'pid_file_path = "@@folder@@/sozu.pid"', r"^\s*pid_file_path\b")
+OWN = Configuration.of(
+    {CONFIG_FILE: CONFIG},
+    (ADMIN, Mark("workers", "how many worker processes there are")),
+    (
+        attrs.evolve(FRONT, remedy='address = "@@front@@", of a listener and of its frontends', like=r"^\s*address\b"),
+        attrs.evolve(BACKEND, remedy='{ address = "@@address@@", backend_id = "@@name@@" }', like=r"^\s*backends\b"),
+        ADMIN,
+        PID_FILE,
+    ),
+)
 #: Worker processes; their ids are the numbers from 0, and those of their successors the next ones.
 WORKERS = 2
 
@@ -101,13 +125,13 @@ class Sozu:
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Add it over the socket."""
-        for cluster in CLUSTERS:
+        for cluster in self._clusters:
             await self._commands.add_backend(cluster, upstream)
         self._write_config([*self._upstreams, upstream])
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Remove it over the socket, likewise."""
-        for cluster in CLUSTERS:
+        for cluster in self._clusters:
             await self._commands.remove_backend(cluster, upstream)
         self._write_config([each for each in self._upstreams if each != upstream])
 
@@ -150,40 +174,29 @@ class Sozu:
 
     async def _start(self, upstreams: Sequence[Upstream]) -> None:
         workspace = self.workspace
-        self._commands = CommandSocket(workspace.reactor, workspace.path("sozu.sock"))
+        self._commands = CommandSocket(workspace.reactor, workspace.path(SOCKET))
         self._write_config(upstreams)
         self._main = workspace.spawn(self._program, "start", "-c", self._config)
         await workspace.until_answering(self._main)
 
     def _write_config(self, upstreams: Sequence[Upstream]) -> None:
         workspace, self._upstreams = self.workspace, list(upstreams)
-        how = {"folder": str(workspace.folder), "hostname": workspace.hostname, **_tls(workspace)}
-        if workspace.route is not None:
-            path = f'path = "{workspace.route.path}", path_type = "PREFIX", redirect = "unauthorized"'
-            named = f'address = "{workspace.front}", hostname = "{workspace.hostname}", position = "TREE"'
-            how["edited"] = f",\n    {{ {named}, {path}{how['certificate']} }}"
-        workspace.write(CONFIG_FILE, _configuration(workspace.front, workspace.idle_timeout_s, upstreams, **how))
+        workspace.configure(upstreams, admin=workspace.path(SOCKET), workers=WORKERS)
+
+    @property
+    def _clusters(self) -> list[str]:
+        """The clusters that have the backends."""
+        return clusters(self.workspace.configuration.texts[CONFIG_FILE])
 
     @property
     def _config(self) -> Path:
         return self.workspace.path(CONFIG_FILE)
 
 
-def _configuration(front: str, timeout_s: int, upstreams: Sequence[Upstream], **how: str) -> str:
-    """Return the text of the configuration."""
-    backends = ",\n".join(f'    {{ address = "{each.address}", backend_id = "{each.name}" }}' for each in upstreams)
-    fixed = {"workers": WORKERS, "service": f"/{SERVICE.decode('ascii')}/"}
-    return CONFIG.format(**IN_THE_CLEAR | how, **fixed, front=front, timeout=timeout_s, backends=backends)
-
-
-def _tls(workspace: Workspace) -> Mapping[str, str]:
-    """Return what is said of the front's TLS."""
-    tls = workspace.tls
-    if tls is None:
-        return IN_THE_CLEAR
-    files = f'certificate = "{tls.certificate}", key = "{tls.key}", certificate_chain = "{tls.certificate}"'
-    alpn = f"\nalpn_protocols = {json.dumps(tls.protocols)}"
-    return {"protocol": "https", "alpn": alpn, "certificate": f", {files}"}
+def clusters(text: str) -> list[str]:
+    """Return the names of the clusters of a template that have each backend."""
+    parts = re.split(r"^[ \t]*\[clusters\.([^\]\n]+)\]", text, flags=re.MULTILINE)[1:]
+    return [name.strip("\"'") for name, told in zip(parts[::2], parts[1::2], strict=True) if "@@each backend@@" in told]
 
 
 @implementer(IReloads, IUpgrades)
@@ -314,17 +327,12 @@ class Restart(Restarting):
     PROXY = Sozu
 
 
-def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-    """Return what sozu needs in a folder."""
-    return {CONFIG_FILE: _configuration(front, timeout_s, upstreams, folder=".", hostname=HOSTNAME)}
-
-
 def commanded(*more: Sequence[str]) -> Recipe:
     """Return how a change is made without this plugin: by sozu's own commands, with `more` that follow."""
 
     def steps(before: Sequence[Upstream], after: Sequence[Upstream]) -> Sequence[Command]:
         commands: list[Sequence[str]] = [
-            ("backend", "remove", "--id", CLUSTERS[0], "--backend-id", each.name, "--address", each.address)
+            ("backend", "remove", "--id", "app", "--backend-id", each.name, "--address", each.address)
             for each in before
             if each not in after
         ]
@@ -335,7 +343,9 @@ def commanded(*more: Sequence[str]) -> Recipe:
     return attrs.evolve(RECIPE, steps=steps)
 
 
-RECIPE = Recipe("sozu", ("--version",), ("start", "-c", CONFIG_FILE), configured)
+#: In a folder that is the current one.
+CONFIGURED = plain(OWN, lambda _upstreams: {"admin": f"./{SOCKET}", "workers": WORKERS})
+RECIPE = Recipe("sozu", ("--version",), ("start", "-c", CONFIG_FILE), CONFIGURED)
 IN_PLACE = Cure(
     "changing the backends of the running workers, as in sozu:runtime",
     "https://github.com/sozu-proxy/sozu/blob/main/doc/configure_cli.md",
@@ -377,5 +387,6 @@ plugin = ProxyPlugin(
         ),
         Mechanism("restart", "stop and start", Restart, IN_PLACE, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
         only_over_tls=ONLY_OVER_TLS,
+        configuration=OWN,
     ),
 )

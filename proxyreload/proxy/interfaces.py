@@ -216,10 +216,21 @@ def nobody_knows(needs: str) -> str:
 
 
 def carrying(
-    carries: Collection[str], *mechanisms: Mechanism, only_over_tls: Mapping[str, str] | None = None
+    carries: Collection[str],
+    *mechanisms: Mechanism,
+    only_over_tls: Mapping[str, str] | None = None,
+    configuration: Configuration | None = None,
 ) -> tuple[Mechanism, ...]:
-    """Return mechanisms that all carry the same beyond HTTP/1.1."""
-    return tuple(attrs.evolve(each, carries=carries, only_over_tls=only_over_tls or {}) for each in mechanisms)
+    """Return mechanisms that all carry the same beyond HTTP/1.1, and are run from one configuration if there is one."""
+    return tuple(
+        attrs.evolve(
+            each,
+            carries=carries,
+            only_over_tls=only_over_tls or {},
+            configuration=each.configuration or configuration,
+        )
+        for each in mechanisms
+    )
 
 
 class IProxyPlugin(Interface):
