@@ -6,17 +6,19 @@ https://caddyserver.com/docs/command-line#signals
 """
 
 import json
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import attrs
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UsageError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark, plain
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IEdits, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
@@ -30,88 +32,124 @@ from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
 
-if TYPE_CHECKING:
-    from proxyreload.proxy.authority import FrontCertificate
-
 #: The file, and the socket of the admin API of the first process, where it has the folder for itself.
 CONFIG_FILE, ADMIN = "caddy.json", "admin-0.sock"
 #: Caddy finds anything in its configuration that has an ``@id``.
 UPSTREAMS, EDITED = "/id/app/upstreams", "/id/edited"
-#: Where one is put that must come before those that match everything.
-FIRST_ROUTE = "/config/apps/http/servers/front/routes/0"
+SERVERS = "/config/apps/http/servers"
 #: What Caddy logs when it has re-read its file, and when it would not.
 RELOADED = "successfully reloaded config from file"
 REFUSED = "failed to reload config from file"
 WORDS_LIMIT = 600
-#: Streams are flushed as they come without being told so.
-TRANSPORT = {
-    "protocol": "http",
-    "dial_timeout": "2s",
-    "keep_alive": {"enabled": True, "max_idle_conns_per_host": 32, "idle_timeout": "10m"},
-}
 #: Caddy ignores a configuration that is what it has, unless told so, as by ``caddy reload --force``.
 FORCED = {"Cache-Control": "must-revalidate"}
 JSON = {"Content-Type": "application/json"}
 
 
-def configuration(
-    front: str, admin: Path, backends: dict[str, Any], idle_s: int, *, calls: bool = False
-) -> dict[str, Any]:
-    """Return Caddy's configuration; `backends` says how its handler finds them. A connection may rest for `idle_s`.
+LISTED = '"upstreams": [@@each backend@@{"dial": "@@address@@"}@@between@@, @@end@@]'
+LOOKED_UP = (
+    '"dynamic_upstreams": {"source": "srv", "name": "@@service@@", "refresh": "200ms", '
+    '"resolver": {"addresses": ["@@resolver@@"]}}'
+)
+#: What a handler says of the connections to the backends, and how it looks them up. Streams are flushed as they come
+#: without being told so.
+KEPT = '{"enabled": true, "max_idle_conns_per_host": 32, "idle_timeout": "10m"}'
+TRANSPORT = f'"protocol": "http", "dial_timeout": "2s", "keep_alive": {KEPT}'
+RESOLVING = ', "resolver": {"addresses": ["@@resolver@@"]}'
+OVER_HTTP2 = ', "versions": ["h2c", "2"]'
+#: Time-outs for a whole request, or answer, are none by default: an upload may take as long as it takes. At a port the
+#: admin API would let any user of the host load a configuration that serves the files of this one; up to 2.6 what is
+#: asked at its socket must name no host, unless there is one to name. What that is, a few times for each change, would
+#: stand in the log between what is news.
+CONFIG = """\
+{
+ "admin": {"listen": "unix/@@admin@@", "origins": ["127.0.0.1"], "config": {"persist": false}},
+ "logging": {"logs": {"default": {"level": "INFO", "exclude": ["admin.api"]}}},
+ "apps": {
+  @@if tls@@
+  "tls": {"certificates": {"load_files": [{"certificate": "@@certificate@@", "key": "@@key@@"}]}},
+  @@end@@
+  "http": {"servers": {"front": {
+   "listen": ["@@front@@"],
+   "automatic_https": {"disable": true},
+   "idle_timeout": "@@timeout@@s",
+   "read_header_timeout": "@@timeout@@s",
+   @@if tls@@
+   "tls_connection_policies": [{"alpn": [@@each protocol@@"@@name@@"@@between@@, @@end@@]}],
+   "protocols": ["h1"@@if tls-h2@@, "h2"@@end@@],
+   @@else@@
+   @@if h2@@
+   "protocols": ["h1", "h2c"],
+   @@end@@
+   @@end@@
+   "routes": [
+    @@if edit@@
+    {
+     "@id": "edited",
+     "match": [{"path": ["@@edited@@"]}],
+     "handle": [{"handler": "static_response", "status_code": 302, "headers": {"Location": ["@@leads-to@@"]}}],
+     "terminal": true
+    },
+    @@end@@
+    CALLS
+    {"handle": [{"@id": "app", HANDLER}]}
+   ]
+  }}}
+ }
+}
+"""
+CALLS = """\
+@@if grpc@@
+    {
+     "match": [{"header": {"Content-Type": ["application/grpc*"]}}],
+     "handle": [{HANDLER}]
+    },
+    @@end@@"""
 
-    With `calls` another handler sends calls of gRPC to the same backends, over HTTP/2.
-
-    At a port the admin API would let any user of the host load a configuration that serves the files of this one.
-
-    https://caddyserver.com/docs/json/admin/listen/
-    """
-    common = {
-        "handler": "reverse_proxy",
-        "transport": TRANSPORT,
-        "load_balancing": {"selection_policy": {"policy": "round_robin"}},
-        **backends,
-    }
-    over_http2 = {**common, "transport": {**common["transport"], "versions": ["h2c", "2"]}}
-    grpc = {"match": [{"header": {"Content-Type": ["application/grpc*"]}}], "handle": [over_http2]}
-    server = {
-        "listen": [front],
-        "automatic_https": {"disable": True},
-        # Those for a whole request, or answer, are none by default: an upload may take as long as it takes.
-        "idle_timeout": f"{idle_s}s",
-        "read_header_timeout": f"{idle_s}s",
-        "routes": [*([grpc] if calls else []), {"handle": [{"@id": "app", **common}]}],
-    }
-    return {
-        # Up to 2.6 a request to a Unix socket must name no host, unless there is one to name.
-        "admin": {"listen": f"unix/{admin}", "origins": ["127.0.0.1"], "config": {"persist": False}},
-        # What is asked of the admin API, a few times for each change, would stand between what is news.
-        "logging": {"logs": {"default": {"level": "INFO", "exclude": ["admin.api"]}}},
-        "apps": {"http": {"servers": {"front": server}}},
-    }
+FRONT_HERE = attrs.evolve(FRONT, remedy='"listen": ["@@front@@"]', like=r'"listen":\s*\[')
+BACKEND_HERE = attrs.evolve(BACKEND, remedy=LISTED, like=r'"upstreams"')
+ADMIN_HERE = Mark(
+    "admin",
+    "the socket of the admin API",
+    '"admin": {"listen": "unix/@@admin@@", "origins": ["127.0.0.1"]}',
+    r'"admin"',
+)
+EDITED_HERE = Mark(
+    "edited",
+    "the path of an unrelated route, for --change edit",
+    'before the other routes, between @@if edit@@ and @@end@@, one that matches "path": ["@@edited@@"] and answers '
+    'with a static_response, 302 and "Location": ["@@leads-to@@"]',
+    r'"routes"',
+)
+SERVICE = Mark("service", "the name whose SRV records are the backends", LOOKED_UP, r'"dynamic_upstreams"')
+RESOLVER = Mark("resolver", "the name server", RESOLVING, r'"resolver"')
 
 
-def over_tls(configuration: dict[str, Any], tls: "FrontCertificate") -> dict[str, Any]:
-    """Return a configuration whose front speaks TLS, and HTTP/3 no more than in the clear.
+def handler(backends: str, *, calls: bool = False, resolving: str = "") -> str:
+    """Return a handler; `backends` says how it finds them, and what else it says of them. `calls` are those of gRPC."""
+    transport = f"{TRANSPORT}{resolving}{OVER_HTTP2 if calls else ''}"
+    policy = '"load_balancing": {"selection_policy": {"policy": "round_robin"}}'
+    return f'"handler": "reverse_proxy", "transport": {{{transport}}}, {policy}, {backends}'
 
-    https://caddyserver.com/docs/json/apps/tls/certificates/load_files/
-    """
-    server = configuration["apps"]["http"]["servers"]["front"]
-    server["tls_connection_policies"] = [{"alpn": list(tls.protocols)}]
-    server["protocols"] = ["h1", "h2"] if "h2" in tls.protocols else ["h1"]
-    files = [{"certificate": str(tls.certificate), "key": str(tls.key)}]
-    configuration["apps"]["tls"] = {"certificates": {"load_files": files}}
-    return configuration
+
+def configured(backends: str, *, calls: bool = True, resolving: str = "") -> str:
+    """Return the text of a template; with `calls` another handler sends calls of gRPC to the same backends."""
+    more = CALLS.replace("HANDLER", handler(backends, calls=True, resolving=resolving)) if calls else ""
+    text = CONFIG.replace("CALLS", more) if more else CONFIG.replace("    CALLS\n", "")
+    return text.replace("HANDLER", handler(backends, resolving=resolving))
+
+
+def require_named(texts: Mapping[str, str]) -> None:
+    """Raise `UsageError` where the list of upstreams cannot be found."""
+    if re.search(r'"@id":\s*"app"', texts[CONFIG_FILE]) is None:
+        msg = 'no handler has "@id": "app", by which its list of upstreams is found'
+        raise UsageError(msg)
 
 
 def edited(route: Route) -> dict[str, Any]:
     """Return the route of Caddy's that answers as the edited one does."""
     answer = {"handler": "static_response", "status_code": 302, "headers": {"Location": [route.to]}}
     return {"@id": "edited", "match": [{"path": [route.path]}], "handle": [answer], "terminal": True}
-
-
-def listed(upstreams: Sequence[Upstream]) -> dict[str, Any]:
-    """Return what the handler's configuration says of these."""
-    return {"upstreams": [{"dial": upstream.address} for upstream in upstreams]}
 
 
 @implementer(IReloads, IRotates, IEdits)
@@ -122,8 +160,6 @@ class Api:
     Whatever is changed, Caddy builds a new server with a listening socket of its own and shuts the old one down.
     """
 
-    #: Whether all handlers get to know a change: a list is one handler's.
-    CALLS: ClassVar[bool] = False
     workspace: Workspace
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
     _admin: Admin = attrs.field(init=False)
@@ -165,7 +201,8 @@ class Api:
         if self._edited:
             await self._admin.patch(EDITED, edited(route))
         else:
-            await self._admin.put(FIRST_ROUTE, edited(route))
+            server = next(iter(await self._admin.get(SERVERS)))
+            await self._admin.put(f"{SERVERS}/{server}/routes/0", edited(route))
         self._edited = True
 
     async def stop(self) -> None:
@@ -173,30 +210,12 @@ class Api:
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGTERM)
 
-    def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        """Return what the handler's configuration says of them."""
-        return listed(upstreams)
-
     def _new_admin(self) -> Admin:
         """Return the next process's admin API: two that run at once share no socket."""
         return Admin(self.workspace.reactor, socket=self.workspace.path(f"admin-{next(self._admins)}.sock"))
 
-    def _configuration(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        assert self._admin.socket is not None  # noqa: S101
-        workspace, socket = self.workspace, self._admin.socket
-        calls = self.CALLS and "gRPC" in workspace.speaks
-        backends = self._backends(upstreams)
-        plain = configuration(workspace.front, socket, backends, workspace.idle_timeout_s, calls=calls)
-        if workspace.route is not None:
-            plain["apps"]["http"]["servers"]["front"]["routes"].insert(0, edited(workspace.route))
-        if workspace.tls is not None:
-            return over_tls(plain, workspace.tls)
-        if "HTTP/2" in workspace.speaks:
-            plain["apps"]["http"]["servers"]["front"]["protocols"] = ["h1", "h2c"]
-        return plain
-
     def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
-        return self.workspace.write(CONFIG_FILE, json.dumps(self._configuration(upstreams), indent=1))
+        return self.workspace.configure(upstreams, admin=self._admin.socket)
 
     def _command(self, upstreams: Sequence[Upstream]) -> list[str | Path]:
         return [self.workspace.binary, "run", "--config", self._write_config(upstreams)]
@@ -205,8 +224,6 @@ class Api:
 @attrs.define
 class Load(Api):
     """``POST /load`` of the whole configuration, which is what ``caddy reload`` does."""
-
-    CALLS: ClassVar[bool] = True
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Load a configuration that has it."""
@@ -225,18 +242,7 @@ class Load(Api):
         self._upstreams = upstreams
 
     async def _apply(self, upstreams: Sequence[Upstream]) -> None:
-        await self._admin.post("/load", self._configuration(upstreams))
-
-
-@attrs.define
-class LoadCloseDelay(Load):
-    """As `Load`, but sessions that were switched to another protocol go on with the configuration they began with.
-
-    https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/stream_close_delay/
-    """
-
-    def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        return {**super()._backends(upstreams), "stream_close_delay": "5m"}
+        await self._admin.post("/load", json.loads(self._write_config(upstreams).read_text(encoding="utf-8")))
 
 
 @attrs.define
@@ -320,7 +326,6 @@ class Dns(Api):
     https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/dynamic_upstreams/srv/
     """
 
-    CALLS: ClassVar[bool] = True
     _names: NameServer = attrs.field(init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
@@ -340,21 +345,15 @@ class Dns(Api):
         await self._names.change(upstreams, self._names.service)
         self._upstreams = upstreams
 
-    def _backends(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:  # noqa: ARG002
-        resolver = {"addresses": [self._names.address]}
-        dynamic = {"source": "srv", "name": self._names.service, "refresh": "200ms", "resolver": resolver}
-        return {"dynamic_upstreams": dynamic, "transport": {**TRANSPORT, "resolver": resolver}}
+    def _write_config(self, upstreams: Sequence[Upstream]) -> Path:
+        named = {"service": self._names.service, "resolver": self._names.address}
+        return self.workspace.configure(upstreams, admin=self._admin.socket, **named)
 
 
 class Restart(Restarting):
     """Stop Caddy and start it."""
 
     PROXY = Load
-
-
-def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-    """Return what Caddy needs in a folder that it has for itself."""
-    return {CONFIG_FILE: json.dumps(configuration(front, Path(ADMIN), listed(upstreams), timeout_s), indent=1)}
 
 
 def one_by_one(before: Sequence[Upstream], after: Sequence[Upstream]) -> Sequence[Ask]:
@@ -380,7 +379,28 @@ CURE = Cure(
     "caddy:dns: dynamic upstreams, which change without a new configuration",
     "https://caddyserver.com/docs/caddyfile/directives/reverse_proxy#dynamic-upstreams",
 )
-RECIPE = Recipe("caddy", ("version",), ("run", "--config", CONFIG_FILE), configured)
+NEEDS = (FRONT_HERE, ADMIN_HERE, BACKEND_HERE)
+ONE_BY_ONE = Configuration.of({CONFIG_FILE: configured(LISTED, calls=False)}, (ADMIN_HERE,), NEEDS, names=require_named)
+WHOLE = Configuration.of({CONFIG_FILE: configured(LISTED)}, (ADMIN_HERE,), NEEDS, edits=EDITED_HERE)
+#: Sessions that were switched to another protocol go on with the configuration they began with:
+#: https://caddyserver.com/docs/json/apps/http/servers/routes/handle/reverse_proxy/stream_close_delay/
+DELAYING = Configuration.of(
+    {CONFIG_FILE: configured(f'{LISTED}, "stream_close_delay": "5m"')}, (ADMIN_HERE,), NEEDS, edits=EDITED_HERE
+)
+NAMED = Configuration.of(
+    {CONFIG_FILE: configured(LOOKED_UP, resolving=RESOLVING)},
+    (ADMIN_HERE, SERVICE, RESOLVER),
+    (FRONT_HERE, ADMIN_HERE, SERVICE, RESOLVER),
+)
+
+
+def recipe(configuration: Configuration) -> Recipe:
+    """Return how a change is made without this plugin, in a folder that Caddy has for itself."""
+    made = plain(configuration, lambda _upstreams: {"admin": ADMIN})
+    return Recipe("caddy", ("version",), ("run", "--config", CONFIG_FILE), made)
+
+
+RECIPE = recipe(WHOLE)
 CANNOT = {"upgrade": "a Caddy that runs cannot become another program; caddy:replace starts one beside it"}
 
 #: Beyond HTTP/1.1.
@@ -403,7 +423,8 @@ plugin = ProxyPlugin(
             CURE,
             CANNOT,
             carries_not={"grpc": "the list is one handler's, and calls need a handler of their own"},
-            recipe=attrs.evolve(RECIPE, steps=one_by_one),
+            recipe=attrs.evolve(recipe(ONE_BY_ONE), steps=one_by_one),
+            configuration=ONE_BY_ONE,
         ),
         Mechanism(
             "load",
@@ -416,9 +437,10 @@ plugin = ProxyPlugin(
         Mechanism(
             "load-close-delay",
             "as load, with stream_close_delay: WebSockets go on",
-            LoadCloseDelay,
+            Load,
             CURE,
             CANNOT,
+            configuration=DELAYING,
         ),
         Mechanism(
             "signal",
@@ -428,8 +450,11 @@ plugin = ProxyPlugin(
             CANNOT,
             recipe=attrs.evolve(RECIPE, signal="SIGUSR1"),
         ),
-        Mechanism("dns", "SRV records that Caddy resolves again (dynamic_upstreams)", Dns, cannot=CANNOT),
+        Mechanism(
+            "dns", "SRV records that Caddy resolves again (dynamic_upstreams)", Dns, cannot=CANNOT, configuration=NAMED
+        ),
         Mechanism("replace", "a second process on the same port, then POST /stop to the first", Replace, CURE),
         Mechanism("restart", "stop it and start it", Restart, CURE, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
+        configuration=WHOLE,
     ),
 )
