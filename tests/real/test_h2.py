@@ -4,6 +4,9 @@ import csv
 
 import pytest
 
+from proxyreload.casebook.altered import altered
+from proxyreload.proxy.registry import choose
+
 from .command import Place, Result
 from .mechanisms import assert_whole
 from .proxies import SOZU
@@ -166,6 +169,31 @@ def test_what_takes_long_is_whole_though_its_connection_is_told_to_go(place: Pla
     for kind in ("slow", "stream", "upload"):
         assert result.summary["kinds"][kind]["failures"] == {}
         assert result.summary["kinds"][kind]["verdict"] == "graceful"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "text", "becomes"),
+    [
+        ("haproxy:reload", "hard-stop-after 30s", "hard-stop-after 1s"),
+        ("nginx:reload", "worker_processes 2;", "worker_processes 2; worker_shutdown_timeout 1s;"),
+    ],
+)
+def test_what_an_old_process_has_when_its_time_is_over_is_lost_though_it_was_promised(
+    place: Place, mechanism: str, text: str, becomes: str
+) -> None:
+    own = choose(mechanism).mechanism.configuration
+    assert own is not None
+    (told,) = altered(own.texts, {text: becomes}).values()
+    config = place.write("mine.conf", told)
+    result = changed_meanwhile(place, mechanism, "reload = true", "--config", config, lasts=4.0, duration=5)
+    kinds = result.summary["kinds"]
+    assert kinds["upload"]["verdict"] == kinds["stream"]["verdict"] == "lossy"
+    # All that was under way stood at or below the last stream. HAProxy says of some all the same that it has not
+    # processed them (REFUSED_STREAM): no backend has carried them out.
+    ended = sum(kinds["upload"]["failures"].values()) + kinds["upload"]["turned_away"]
+    assert ended == kinds["upload"]["ledger"]["lost_unexecuted"] == CLIENTS
+    assert mechanism == "haproxy:reload" or not kinds["upload"]["turned_away"]
+    assert kinds["stream"]["turned_away"] == 0
 
 
 @pytest.mark.parametrize("proxy", [SOZU])
