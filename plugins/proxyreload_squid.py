@@ -29,7 +29,8 @@ LISTENS = "Accepting reverse-proxy HTTP"
 #: A Squid that is killed leaves it there, and another of that name does not start.
 SERVICE, SHARED, SEGMENTS = "proxyreload", Path("/dev/shm"), ("metadata", "queues", "readers")  # noqa: S108
 
-# It keeps nothing, asks no name server and says nothing of itself. Streams and uploads go through as they come.
+# It keeps nothing, and asks no name server. Streams and uploads go through as they come. What it would not start
+# without, though it needs none of it here, is where it was built to be, which may be elsewhere.
 # It takes shutdown_lifetime to stop, also with nothing under way: 30 seconds by default.
 CONFIG = """\
 {port}
@@ -46,7 +47,10 @@ netdb_filename none
 pid_filename {folder}/squid.pid
 coredump_dir {folder}
 pinger_enable off
-visible_hostname {hostname}
+mime_table {folder}/mime.conf
+icon_directory {folder}
+unlinkd_program /bin/true
+{pages}visible_hostname {hostname}
 udp_outgoing_address 127.0.0.1
 dns_nameservers 127.0.0.1
 request_start_timeout {timeout}
@@ -79,6 +83,7 @@ class Reconfigure:
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground, as one process."""
         self._upstreams = list(upstreams)
+        self.workspace.write("mime.conf", "")
         self._write_config()
         for segment in SEGMENTS:
             self.workspace.remove_too(SHARED / f"{self._service}-cf__{segment}.shm")
@@ -137,6 +142,7 @@ class Reconfigure:
             port=port,
             servers="\n".join(servers),
             user=_user(),
+            pages=_pages(workspace.binary),
             folder=workspace.folder,
             hostname=workspace.hostname,
             timeout=f"{workspace.idle_timeout_s} seconds",
@@ -153,6 +159,12 @@ class Restart(Restarting):
 def _user() -> str:
     """Return what Squid becomes where it is started by root, which it would not be: it reads its files before that."""
     return "cache_effective_user nobody\n" if os.geteuid() == 0 else ""
+
+
+def _pages(binary: Path) -> str:
+    """Return where its error pages are, if they are beside the program: PREFIX/sbin, PREFIX/share."""
+    pages = binary.resolve().parent.parent / "share" / "squid" / "errors" / "templates"
+    return f"error_directory {pages}\n" if pages.is_dir() else ""
 
 
 plugin = ProxyPlugin(
