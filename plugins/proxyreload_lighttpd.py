@@ -17,6 +17,7 @@ from proxyreload.errors import ChangeError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import (
+    IEdits,
     IGenerations,
     IReloads,
     IRotates,
@@ -52,7 +53,7 @@ server.max-read-idle = {timeout}
 server.max-write-idle = {timeout}
 server.max-keep-alive-idle = {timeout}
 server.max-keep-alive-requests = 100000000
-{tls}proxy.header = ("upgrade" => "enable")
+{tls}{edited}proxy.header = ("upgrade" => "enable")
 proxy.balance = "round-robin"
 proxy.server = ("" => (
 {servers}
@@ -66,11 +67,18 @@ TLS = """\
 ssl.engine = "enable"
 ssl.pemfile = "{both}"
 """
+#: The route of an edit.
+EDITED = """\
+$HTTP["url"] == "{path}" {{
+    url.redirect-code = 302
+    url.redirect = ("" => "{to}")
+}}
+"""
 #: HTTP/2 in the clear is what newer ones speak only where they are told to.
 HTTP2: Mapping[str, str] = {"server.h2proto": "enable", "server.h2c": "enable"}
 
 
-@implementer(IReloads, IRotates)
+@implementer(IReloads, IRotates, IEdits)
 @attrs.define
 class Reload:
     """SIGUSR1: it accepts no more, finishes what it has, at most for eight seconds, and reads its configuration again.
@@ -115,6 +123,15 @@ class Reload:
         """Reload: with the configuration the certificate is read."""
         await self.reload()
 
+    async def edit(self) -> None:
+        """Reload, with the route, or another one."""
+        try:
+            await self._change(self._upstreams)
+        except ChangeError:
+            self.workspace.edits.put_back()
+            self._write_config()
+            raise
+
     async def stop(self) -> None:
         """SIGINT: finish what is under way."""
         if self._child is not None:
@@ -143,7 +160,9 @@ class Reload:
     def _write_config(self) -> None:
         workspace = self.workspace
         tls = "" if workspace.tls is None else TLS.format(both=workspace.tls.both)
-        how = {"folder": str(workspace.folder), "flags": _flags(self.FLAGS), "tls": tls}
+        route = workspace.route
+        edited = "" if route is None else EDITED.format(path=route.path, to=route.to)
+        how = {"folder": str(workspace.folder), "flags": _flags(self.FLAGS), "tls": tls, "edited": edited}
         text = _configuration(workspace.front, workspace.idle_timeout_s, self._upstreams, **how)
         workspace.write(CONFIG_FILE, text)
 
@@ -195,7 +214,7 @@ def _configuration(front: str, timeout_s: int, upstreams: Sequence[Upstream], **
     """Return the text of the configuration."""
     host, _, port = front.rpartition(":")
     servers = "\n".join(SERVER.format(host=each.host, port=each.port, timeout=timeout_s) for each in upstreams)
-    modules = '"mod_openssl", "mod_proxy"' if how["tls"] else '"mod_proxy"'
+    modules = '"mod_redirect", "mod_openssl", "mod_proxy"' if how["tls"] else '"mod_redirect", "mod_proxy"'
     return CONFIG.format(**how, host=host, port=port, timeout=timeout_s, servers=servers, modules=modules)
 
 
@@ -203,7 +222,7 @@ def recipe(mechanism: type[Reload]) -> Recipe:
     """Return how a change is made without this plugin: in the folder that lighttpd is started in."""
 
     def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-        how = {"folder": ".", "flags": _flags(mechanism.FLAGS), "tls": ""}
+        how = {"folder": ".", "flags": _flags(mechanism.FLAGS), "tls": "", "edited": ""}
         return {CONFIG_FILE: _configuration(front, timeout_s, upstreams, **how)}
 
     return Recipe("lighttpd", ("-v",), ("-D", "-f", CONFIG_FILE), configured)

@@ -240,6 +240,8 @@ CURE = Cure(
     "https://nghttp2.org/documentation/nghttpx.1.html#post-api-v1beta1-backendconfig",
 )
 
+CANNOT = {"edit": "every route of nghttpx leads to a backend"}
+
 #: Beyond HTTP/1.1.
 CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
@@ -252,9 +254,14 @@ plugin = ProxyPlugin(
     ),
     mechanisms=carrying(
         CARRIES,
-        Mechanism("api", "the API: PUT of all backends", Api, recipe=attrs.evolve(RECIPE, steps=asked)),
+        Mechanism("api", "the API: PUT of all backends", Api, cannot=CANNOT, recipe=attrs.evolve(RECIPE, steps=asked)),
         Mechanism(
-            "reload", "SIGHUP: another worker process", Reload, CURE, recipe=attrs.evolve(RECIPE, signal="SIGHUP")
+            "reload",
+            "SIGHUP: another worker process",
+            Reload,
+            CURE,
+            CANNOT,
+            recipe=attrs.evolve(RECIPE, signal="SIGHUP"),
         ),
         Mechanism("restart", "stop it and start it", Restart, CURE, recipe=attrs.evolve(RECIPE, stop="SIGQUIT")),
     ),

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.interfaces import IReloads, IRotates, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
@@ -36,7 +36,7 @@ CONFIG = """\
 {port}
 {servers}
 {user}http_access deny manager
-http_access allow all
+{edited}http_access allow all
 http_upgrade_request_protocols websocket allow all
 never_direct allow all
 cache deny all
@@ -61,13 +61,21 @@ read_timeout {timeout}
 write_timeout {timeout}
 shutdown_lifetime 1 second
 """
+#: So many lines, the last of them about its use of the machine, are what it says when it gives up.
+PARTING = 5
+#: The route of an edit: whoever asks for it is denied, by being redirected.
+EDITED = """\
+acl edited urlpath_regex ^{path}$
+deny_info 302:http://{hostname}{to} edited
+http_access deny edited
+"""
 SERVER = (
     "cache_peer {host} parent {port} 0 name={name} originserver round-robin no-query no-digest no-netdb-exchange"
     " connect-timeout=2"
 )
 
 
-@implementer(IReloads, IRotates)
+@implementer(IReloads, IRotates, IEdits)
 @attrs.define
 class Reconfigure:
     """SIGHUP: Squid closes its socket, reads its configuration, and listens again.
@@ -101,7 +109,7 @@ class Reconfigure:
     async def reload(self) -> None:
         """Check the configuration, of which Squid would die, and send SIGHUP; in effect when it listens again."""
         assert self._child is not None  # noqa: S101
-        await self.workspace.run(*self._command("-k", "parse"))
+        await self.workspace.run(*self._command("-k", "parse"), told=PARTING)
         said = self.workspace.said_from_now()
         self._child.signal(signal.SIGHUP)
 
@@ -113,6 +121,15 @@ class Reconfigure:
     async def rotate(self) -> None:
         """Reload: with the configuration the certificate is read."""
         await self.reload()
+
+    async def edit(self) -> None:
+        """Reload, with the route, or another one."""
+        try:
+            await self._change(self._upstreams)
+        except ChangeError:
+            self.workspace.edits.put_back()
+            self._write_config()
+            raise
 
     async def stop(self) -> None:
         """SIGTERM: finish what is under way, within a second."""
@@ -133,7 +150,7 @@ class Reconfigure:
         return [self.workspace.binary, *words, "-f", self.workspace.folder / CONFIG_FILE]
 
     def _write_config(self) -> None:
-        workspace, tls = self.workspace, self.workspace.tls
+        workspace, tls, route = self.workspace, self.workspace.tls, self.workspace.route
         port = f"http_port {workspace.front} accel vhost"
         if tls is not None:
             port = f"https_port {workspace.front} accel vhost tls-cert={tls.certificate} tls-key={tls.key}"
@@ -142,6 +159,7 @@ class Reconfigure:
             port=port,
             servers="\n".join(servers),
             user=_user(),
+            edited="" if route is None else EDITED.format(path=route.path, to=route.to, hostname=workspace.hostname),
             pages=_pages(workspace.binary),
             folder=workspace.folder,
             hostname=workspace.hostname,

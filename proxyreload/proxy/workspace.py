@@ -319,11 +319,16 @@ class Workspace:
         await self.until(deaf, f"{child.name} (pid {child.pid}) listens no more")
 
     async def run(
-        self, *arguments: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        told: int = 3,
     ) -> str:
         """Run a command to its end, in the folder or another, and return what it said.
 
-        Raises `ChangeError` with its words if it failed. One that takes too long, or is cancelled, is ended.
+        Raises `ChangeError` with its words if it failed, the last `told` lines of them. One that takes too long, or is
+        cancelled, is ended.
         """
         self._commands += 1
         log = self.path(f"command-{self._commands}.log")
@@ -342,7 +347,7 @@ class Workspace:
             msg = f"{child.name} has not ended within {COMMAND_TIMEOUT_S:g} s"
             raise ChangeError(msg) from None
         if code:
-            msg = f"{child.ending()}:\n{child.tail(3) or '  it said nothing'}"
+            msg = f"{child.ending()}:\n{child.tail(told) or '  it said nothing'}"
             raise ChangeError(msg)
         said = log.read_text(encoding="utf-8", errors="replace")[:_REPLY_LIMIT]
         log.unlink()

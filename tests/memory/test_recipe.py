@@ -126,7 +126,7 @@ OVER_TLS = {
     "caddy": ['"certificate": "tls/certificate.pem"', '"key": "tls/key.pem"', '"h2"', '"http/1.1"'],
     "traefik": ['"certFile": "tls/certificate.pem", "keyFile": "tls/key.pem"', '"tls": {}', '["h2", "http/1.1"]'],
     "envoy": ['path: "sds.json"', "DownstreamTlsContext", 'alpn_protocols: ["h2", "http/1.1"]', "codec_type: AUTO"],
-    "lighttpd": ['ssl.engine = "enable"\nssl.pemfile = "tls/both.pem"\n', '"mod_openssl", "mod_proxy"'],
+    "lighttpd": ['ssl.engine = "enable"\nssl.pemfile = "tls/both.pem"\n', '"mod_redirect", "mod_openssl", "mod_proxy"'],
     "nghttpx": ["frontend=127.0.0.1,8080\nprivate-key-file=tls/key.pem\ncertificate-file=tls/certificate.pem\n"],
     "squid": ["https_port 127.0.0.1:8080 accel vhost tls-cert=tls/certificate.pem tls-key=tls/key.pem\n"],
     "httpd": ["SSLEngine on", "SSLCertificateFile tls/certificate.pem", "SSLCertificateKeyFile tls/key.pem"],

@@ -7,6 +7,11 @@ from .mechanisms import assert_whole
 
 pytestmark = pytest.mark.real
 
+#: Mechanisms that are a reload, or something like it.
+TAKEN = (
+    *("haproxy:reload", "nginx:upgrade", "caddy:signal", "envoy:hot-restart"),
+    *("lighttpd:reload", "squid:reconfigure"),
+)
 EDITED = ("--change", "edit", "--pace", "0.2")
 
 
@@ -28,7 +33,7 @@ def test_what_is_edited_in_the_process_that_runs_nobody_notices(place: Place, pl
     assert result.verdict == "seamless"
 
 
-@pytest.mark.parametrize("plugin", ["haproxy:reload", "nginx:upgrade", "caddy:signal", "envoy:hot-restart"])
+@pytest.mark.parametrize("plugin", TAKEN)
 def test_what_takes_a_reload_is_in_effect_as_well(place: Place, plugin: str) -> None:
     edited(place, plugin, "--traffic", "get=2")
 

@@ -60,7 +60,8 @@ def test_a_configuration_of_which_it_would_die_is_not_read(place: Place) -> None
     words = ("--plugin", "mistaken:reconfigure", "--duration", "3", *place.ports)
     result = place.run(*words, environment=third_party(place, "mistaken", MISTAKEN))
     add, remove = result.changes
-    assert add["error"].startswith("squid exited with status 1: ")
+    assert add["error"].startswith("squid exited with status 1: / ")
+    assert " FATAL: Bungled " in add["error"]
     assert remove["error"] is None
     assert (result.status, result.verdict) == (3, "ineffective")
     assert {row.instance for row in result.rows if row.time > over_us(remove) and row.instance} == {"1"}
