@@ -25,6 +25,7 @@ from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.tcptable import inodes, listening_at
 from proxyreload_httpd_config import (
@@ -340,7 +341,12 @@ NO_HTTP2 = "mod_http2 does not work with mpm_prefork (https://httpd.apache.org/d
 
 plugin = ProxyPlugin(
     name="httpd",
-    binary=Binary("apache2", how_to_get="your system's package apache2-bin", version_args=("-v",)),
+    binary=Binary(
+        "apache2",
+        how_to_get="your system's package apache2-bin",
+        version_args=("-v",),
+        sources=(Debian("apache2-bin", "usr/sbin/apache2"),),
+    ),
     mechanisms=(
         Mechanism(
             "manager", "the balancer-manager: members are added, and disabled", Manager, None, CANNOT, carries=CARRIES

@@ -20,6 +20,7 @@ from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, Mechanism, 
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
 
 CONFIG_FILE = "squid.conf"
@@ -187,7 +188,12 @@ def _pages(binary: Path) -> str:
 
 plugin = ProxyPlugin(
     name="squid",
-    binary=Binary("squid", how_to_get="your system's package squid", version_args=("-v",)),
+    binary=Binary(
+        "squid",
+        how_to_get="your system's package squid",
+        version_args=("-v",),
+        sources=(Debian("squid", "usr/sbin/squid*", more=("squid-common",)),),
+    ),
     mechanisms=carrying(
         ("WebSocket",),
         Mechanism(

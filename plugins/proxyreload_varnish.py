@@ -17,6 +17,7 @@ from proxyreload.proxy.interfaces import TLS, Cure, IReloads, Mechanism, ProxyPl
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
 
 #: The folder in the private one where Varnish has its VCLs, its memory, and the secret of its CLI.
@@ -185,7 +186,12 @@ NO_GRPC = {"grpc": "Varnish speaks HTTP/1.1 to backends, which has no room for t
 
 plugin = ProxyPlugin(
     name="varnish",
-    binary=Binary("varnishd", "your system's packages varnish and gcc, with which it compiles each VCL", ("-V",)),
+    binary=Binary(
+        "varnishd",
+        "your system's packages varnish and gcc, with which it compiles each VCL",
+        ("-V",),
+        sources=(Debian("varnish", "usr/sbin/varnishd"),),
+    ),
     mechanisms=tuple(
         attrs.evolve(each, carries_not=NO_GRPC)
         for each in carrying(

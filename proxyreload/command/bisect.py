@@ -55,7 +55,7 @@ MOST_CHANGES = WholeBound(1, 1_000_000)
 class BisectOptions(ManyRunsOptions):
     """proxyreload bisect."""
 
-    synopsis = "proxyreload bisect [options] NAME[:MECHANISM] --good VERSION --bad VERSION"
+    synopsis = "proxyreload bisect [options] NAME[:MECHANISM] --good 3.4 --bad 3.0"
     longdesc = (
         "Finds between which two versions a verdict changed, whichever is older, by halving. Each version has as many "
         "changes as a sequential test (Wald) needs to tell a good one from a bad one, in which one change of five at "

@@ -59,7 +59,8 @@ _WIDE = 200
 class CompareOptions(ManyRunsOptions):
     """proxyreload compare."""
 
-    synopsis = "proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH][+CONFIG] … | --all"
+    synopsis = """proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH][+FILE] …
+       proxyreload compare [options] --all"""
     longdesc = (
         "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
         "each in an order of its own. With @VERSION or @PATH that program is run; an upgrade leads from it to "
