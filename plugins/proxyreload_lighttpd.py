@@ -52,7 +52,7 @@ server.stream-response-body = 2
 server.max-read-idle = {timeout}
 server.max-write-idle = {timeout}
 server.max-keep-alive-idle = {timeout}
-server.max-keep-alive-requests = 100000000
+server.max-keep-alive-requests = 65535
 {tls}{edited}proxy.header = ("upgrade" => "enable")
 proxy.balance = "round-robin"
 proxy.server = ("" => (

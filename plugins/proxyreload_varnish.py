@@ -130,6 +130,9 @@ class Vcl:
         words += ["-a", workspace.front, "-f", file, "-s", "default,16m", "-l", "4m"]
         for parameter in PARAMETERS:
             words += ["-p", parameter.format(idle=workspace.idle_timeout_s, whole=workspace.whole_timeout_s)]
+        # Its modules are those beside it, PREFIX/sbin and PREFIX/lib, wherever that is.
+        for modules in sorted(workspace.binary.resolve().parent.parent.glob("lib/*/varnish/vmods")):
+            words += ["-p", f"vmod_path={modules}"]
         return words
 
 
