@@ -26,7 +26,7 @@ class AdoptOptions(Options):
         "and all else as it is. The template goes to standard output; what was done that changes what a line says, "
         "and what could not be done safely, to standard error, with the line."
     )
-    examples = ("proxyreload adopt /etc/haproxy/haproxy.cfg --frontend web --backend app",)
+    examples = ("proxyreload adopt haproxy.cfg --frontend web --backend app --diff",)
     optParameters = [  # noqa: RUF012
         ["backend", None, "", "The backend whose servers are replaced; without it: the only one"],
         ["frontend", None, "", "The frontend that the clients use; without it: the only one"],
