@@ -27,6 +27,7 @@ PLUGINS = (
     "squid",
     "traefik",
     "sozu",
+    "trafficserver",
     "varnish",
 )
 ALL = [
