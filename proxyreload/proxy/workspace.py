@@ -151,6 +151,9 @@ class Workspace:
         What else its marks stand for is in `more`, a ``_`` for each ``-`` in a name. A file that is as it was is left
         alone. Each is written in the folder and renamed to its place, so that whoever watches that sees one event.
         """
+        if not self.configuration.templates:
+            msg = "its plugin names no configuration for the mechanism"
+            raise StartError(msg)
         common = values(
             self.front,
             self.idle_timeout_s,

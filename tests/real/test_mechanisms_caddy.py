@@ -23,12 +23,15 @@ from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 
 
 class WithNumber:
+    number = '", "dial": 5}, {"dial": "'  # where its configuration has it between quotes
+
     async def add_backend(self, upstream):
-        await super().add_backend(SimpleNamespace(name=upstream.name, address=5))
+        told = {"name": upstream.name, "instance": upstream.instance, "host": "", "port": 0}
+        await super().add_backend(SimpleNamespace(address=self.number, **told))
 
 
 class Api(WithNumber, proxyreload_caddy.Api):
-    pass
+    number = 5
 
 
 class Load(WithNumber, proxyreload_caddy.Load):
@@ -44,7 +47,8 @@ class Replace(WithNumber, proxyreload_caddy.Replace):
 
 
 classes = {"api": Api, "load": Load, "signal": Signal, "replace": Replace}
-mechanisms = [Mechanism(name, "", proxy) for name, proxy in classes.items()]
+whole = proxyreload_caddy.WHOLE
+mechanisms = [Mechanism(name, "", proxy, configuration=whole) for name, proxy in classes.items()]
 plugin = ProxyPlugin("mistaken", proxyreload_caddy.plugin.binary, mechanisms)
 """
 
