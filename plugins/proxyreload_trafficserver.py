@@ -16,6 +16,7 @@ from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, Mechanism, Pr
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
 
 #: Below the folder: where the configuration is.
@@ -246,7 +247,11 @@ NO_GRPC = {"grpc": "Traffic Server 9 speaks HTTP/1.1 to backends, which has no r
 
 plugin = ProxyPlugin(
     name="trafficserver",
-    binary=Binary("traffic_manager", "your system's package trafficserver"),
+    binary=Binary(
+        "traffic_manager",
+        "your system's package trafficserver",
+        sources=(Debian("trafficserver", "usr/bin/traffic_manager"),),
+    ),
     mechanisms=tuple(
         attrs.evolve(each, carries_not=NO_GRPC)
         for each in carrying(
