@@ -329,10 +329,17 @@ class InPlace(File):
         await deferLater(self.workspace.reactor, GENERATED_AFTER_S)
         path.write_text(json.dumps(self._dynamic(upstreams)), encoding="utf-8")
 
+    async def _service(self) -> dict[str, Any]:
+        """Return what there is: from an empty file nothing."""
+        try:
+            return await super()._service()
+        except ChangeError:
+            return {}
+
 
 def servers(service: dict[str, Any]) -> set[str]:
     """Return the servers that Traefik's API tells of a service."""
-    return {server["url"] for server in service["loadBalancer"].get("servers", [])}
+    return {server["url"] for server in service.get("loadBalancer", {}).get("servers", [])}
 
 
 @attrs.define

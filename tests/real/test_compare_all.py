@@ -14,9 +14,8 @@ pytestmark = pytest.mark.real
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 LOSSLESS = ("seamless", "graceful")
-#: Of so few requests a busy machine sends all; most traffic is that of the other kinds. What an old process does at its
-#: end other tests wait for.
-SHORT = ("--rounds", "1", "--repeat", "1", "--rate", "50", "--wait-old", "2", "--no-report")
+#: Of so few requests a busy machine sends all; most traffic is that of the other kinds.
+SHORT = ("--rounds", "1", "--repeat", "1", "--rate", "50", "--no-report")
 
 
 def told(markdown: str) -> dict[str, str]:
