@@ -66,6 +66,7 @@ class BisectOptions(ManyRunsOptions):
     optParameters = [  # noqa: RUF012
         ["good", None, None, "A version that is good"],
         ["bad", None, None, "A version that is bad"],
+        ["config", None, None, "A configuration of yours, or a folder of it, for each version to run from"],
         ["verdict", None, "racy", "From which verdict on a change is hit: racy or lossy"],
         ["share", None, "0.2", "The part of its changes that is hit in a bad version, at least"],
         ["most", None, str(MOST), "Pass over a version of which so many changes decide nothing"],
@@ -74,7 +75,12 @@ class BisectOptions(ManyRunsOptions):
         ["json", None, "bisect.json", "Where the steps are written as JSON"],
     ]  # fmt: skip
     compData = usage.Completions(
-        optActions={"verdict": Words(tuple(QUESTIONS)), "json": Files("*.json"), "folder": Folders()},
+        optActions={
+            "verdict": Words(tuple(QUESTIONS)),
+            "config": Files(),
+            "json": Files("*.json"),
+            "folder": Folders(),
+        },
         extraActions=[Mechanisms()],
     )
 
@@ -91,13 +97,17 @@ def bisect(words: list[str]) -> int:
     options = BisectOptions()
     options.parseOptions(words)
     settings, choice = settings_of(options), chosen(options)
+    if options["config"] is not None:
+        actions, tls = settings.scenario.actions, settings.tls.front
+        own = choice.configured(Path(options["config"]), actions, tls=tls)
+        settings = attrs.evolve(settings, configuration=own)
     if options["verdict"] not in QUESTIONS:
         msg = f"--verdict takes {', '.join(QUESTIONS)}, not {options['verdict']!r}"
         raise UsageError(msg)
     share = SHARE.parse("--share", options["share"])
     most = MOST_CHANGES.parse("--most", options["most"])
     folder, table = Path(options["folder"]), Path(options["json"])
-    require_apart({"--json": table}, files_read(options, ["scenario"]))
+    require_apart({"--json": table}, files_read(options, ["scenario", "config"]))
     choice.require(settings.scenario.actions, (), settings.kinds_asked, tls=settings.tls.front)
     with ExitStack() as stack:
         outputs = stack.enter_context(claimed([table]))

@@ -23,7 +23,7 @@ class ManyRunsOptions(Options):
 
     optParameters = [  # noqa: RUF012
         ["repeat", None, "10", "How often backends are added and removed in each run, or what --change says"],
-        ["change", None, "backends", "What is repeated: backends, reload, upgrade or rotate"],
+        ["change", None, "backends", "What is repeated: backends, reload, upgrade, rotate or edit"],
         ["pace", None, "0.5", "Seconds between a change that is done and the next"],
         ["scenario", None, None, "A scenario file (TOML), in place of --repeat"],
         ["stop-removed", None, "1", "Let a removed backend leave so many seconds after its removal, or never"],
