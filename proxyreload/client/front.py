@@ -1,5 +1,6 @@
 """What every connection of a client to the proxy is, whatever is spoken on it."""
 
+import errno
 import select
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
@@ -45,6 +46,7 @@ class FrontConnection(Protocol, Generic[Owner]):
         self._silenced = False
         self._descriptor = -1
         self._socket_send: Callable[[bytes], int] | None = None
+        self._was_reset = False  # which the kernel tells once: to who writes, or to who reads
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         #: Write with the others of its group, once each has been looked at.
         self._to_transmit: Callable[[int, Any], None] | None = None
@@ -118,6 +120,10 @@ class FrontConnection(Protocol, Generic[Owner]):
     def _has_come(self) -> bool:
         """Whether the socket has something that has not been read yet."""
         return self._poll is not None and bool(self._poll(0))
+
+    def _refused_by(self, error: OSError) -> None:
+        """Note why the kernel has taken nothing: the connection is gone, and the reactor will say so."""
+        self._was_reset = self._was_reset or error.errno == errno.ECONNRESET
 
     def _noted(self, message: str) -> str:
         """Return what is told of its end, with what is odd about that."""

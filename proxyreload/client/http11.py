@@ -146,9 +146,10 @@ class HTTP11Connection(FrontConnection[IConnectionOwner]):
             taken = self._socket_send(payload)
         except BlockingIOError:
             taken = 0
-        except OSError:
-            # Nothing was written: the kernel knows that the connection is gone, and the reactor will say so. A
-            # connection that was never good for anything fails its request; one that has idled only is replaced.
+        except OSError as error:
+            # Nothing was written. A connection that was never good for anything fails its request; one that has idled
+            # only is replaced.
+            self._refused_by(error)
             self._refused = True
             if self.carried > 1:
                 self._pending = None
@@ -169,7 +170,7 @@ class HTTP11Connection(FrontConnection[IConnectionOwner]):
         if pending is not None and self._told_last is not None:
             pending.last_state = self._told_last()
         self._silenced = True
-        reset = reason.check(ConnectionLost) is not None
+        reset = self._was_reset or reason.check(ConnectionLost) is not None
         if pending is None:
             self._owner.closed(self, Ending.IDLE, self._noted("reset" if reset else ""))
         elif not pending.first_byte_ns:
@@ -208,8 +209,9 @@ class HTTP11Connection(FrontConnection[IConnectionOwner]):
                     payload = payload[self._socket_send(payload) :]
                 except BlockingIOError:
                     pass
-                except OSError:
-                    return  # as with the first of it
+                except OSError as error:
+                    self._refused_by(error)
+                    return
                 self._buffered = bool(payload)
             if payload:
                 self._write(payload)

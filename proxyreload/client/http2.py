@@ -127,7 +127,7 @@ class HTTP2Connection(FrontConnection[IManyOwner]):
         if self._silenced:
             return
         self._silenced = True
-        reset = reason.check(ConnectionLost) is not None
+        reset = self._was_reset or reason.check(ConnectionLost) is not None
         under_way = self._let_go()
         for pending in under_way:
             failure, message = _cut(pending, reset=reset, going=self._going)
@@ -298,8 +298,9 @@ class HTTP2Connection(FrontConnection[IManyOwner]):
                 taken = send(data)
             except BlockingIOError:
                 taken = 0
-            except OSError:
-                return  # the kernel knows that the connection is gone, and the reactor will say so
+            except OSError as error:
+                self._refused_by(error)
+                return
             if taken == len(data):
                 return
             data, self._socket_send = data[taken:], None

@@ -1,6 +1,8 @@
 """Sockets that are read in one go and written to in one go."""
 
+import select
 import socket
+import struct
 from collections.abc import Iterator
 
 import attrs
@@ -309,6 +311,27 @@ def test_a_request_that_was_met_by_a_reset_is_the_keep_alive_race(desk: Desk, ow
     wire, transport = idle(desk, owner)
     wire.send(b"GET 1!\n")
     transport.far.close()  # with the request unread
+    desk.group.doRead()
+    assert owner.failures == [failures.RESET_REUSED]
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return two ends of a TCP connection: the kernel tells of a reset once, which a Unix socket does not."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        near = socket.create_connection(listening.getsockname())
+        far, _address = listening.accept()
+    return near, far
+
+
+def test_a_reset_that_was_told_to_who_writes_is_one(desk: Desk, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socketpair", tcp_pair)
+    wire, transport = idle(desk, owner)
+    wire.send(b"POST 1!\n")
+    select.select([transport.far], [], [])
+    transport.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.far.close()
+    select.select([transport.near], [], [])
+    wire.connection.more(b"a piece")  # which the kernel refuses, and has told of the reset with it
     desk.group.doRead()
     assert owner.failures == [failures.RESET_REUSED]
 

@@ -30,7 +30,7 @@ def assert_one_line(result: Result, status: int, *words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--plugin", "squid"], f"no plugin 'squid'; there are: {', '.join(installed())}"),
+        (["--plugin", "gopher"], f"no plugin 'gopher'; there are: {', '.join(installed())}"),
         (["--plugin", ""], f"no plugin ''; there are: {', '.join(installed())}"),
         (["--plugin", "haproxy:magic"], "plugin haproxy has no mechanism 'magic'; there are: runtime"),
         (["--plugin", "nginx:"], "plugin nginx has no mechanism ''; there are: reload"),

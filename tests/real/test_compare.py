@@ -80,7 +80,7 @@ def test_ended_half_way_it_shows_what_it_has(place: Place) -> None:
         (("bogus",), "no plugin 'bogus'"),
         (("haproxy", "--rounds", "0"), "--rounds"),
         (("haproxy", "--repeat", "x"), "--repeat"),
-        (("haproxy", "--change", "x"), "--change takes backends, reload, upgrade, rotate, not 'x'"),
+        (("haproxy", "--change", "x"), "--change takes backends, reload, upgrade, rotate, edit, not 'x'"),
         (("haproxy", "--json", "/no/such/folder/x.json"), "/no/such/folder/x.json cannot be written"),
     ],
 )

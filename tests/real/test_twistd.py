@@ -50,10 +50,10 @@ def test_a_signal_ends_it_in_order(place: Place, number: int) -> None:
 
 
 def test_bad_input_is_told_before_it_starts(place: Place) -> None:
-    result = place.run("--plugin", "squid", *place.ports, command=TWISTD)
+    result = place.run("--plugin", "gopher", *place.ports, command=TWISTD)
     assert result.status != 0
     said = result.stdout + result.stderr
-    assert f"no plugin 'squid'; there are: {', '.join(installed())}" in said
+    assert f"no plugin 'gopher'; there are: {', '.join(installed())}" in said
     assert "Traceback" not in said
     assert not result.csv.exists()
 
