@@ -19,8 +19,10 @@ BESIDE = $(shell find assets benchmarks buildtool docs tests -type f ! -path '*/
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
 
+# Last, and alone, what proves that the instrument is exact.
 test: check coverage
-	$(BIN)/pytest tests/real -n 4 --dist worksteal
+	$(BIN)/pytest tests/real -n 4 --dist worksteal --ignore tests/real/test_selftest.py
+	$(BIN)/pytest tests/real/test_selftest.py
 
 # The tests in memory, and how much of the code they reach: not less than before (pyproject.toml).
 coverage: $(VENV)/installed-tests

@@ -74,7 +74,7 @@ def table(text: str) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("more", [(), ("--backend-processes",)], ids=["", "processes"])
 def test_every_fault_of_every_kind_is_found_and_no_other(place: Place, more: tuple[str, ...]) -> None:
     result = place.run("selftest", "--seed", "1", *more, *place.ports)
-    assert (result.status, result.stderr) == (0, "")
+    assert (result.status, result.stderr) == (0, ""), result.stdout
     found = table(result.stdout)
     kinds = {name.split()[0]: sides for name, sides in found.items() if name.split()[-1].isdigit()}
     classes = {name: sides for name, sides in found.items() if not name.split()[-1].isdigit() or "status" in name}
