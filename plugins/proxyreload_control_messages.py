@@ -99,12 +99,15 @@ def field_value(head: bytes, name: bytes) -> bytes:
 
 
 def with_length(head: bytes, grows: int) -> bytes:
-    """Return a head that says that its body is longer by so many bytes, where it says how long it is."""
+    """Return a head that says that its body is longer by so many bytes, where it says how long it is.
+
+    Of a body that is shorter than what is to be taken from it nothing is left: a refused call has none.
+    """
     length = field_value(head, b"Content-Length")
     if not grows or not length.isdigit():
         return head
     lines = head.split(b"\r\n")
-    told = [b"Content-Length: %d" % (int(length) + grows) if _is_length(line) else line for line in lines]
+    told = [b"Content-Length: %d" % max(0, int(length) + grows) if _is_length(line) else line for line in lines]
     return b"\r\n".join(told)
 
 

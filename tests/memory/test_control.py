@@ -226,3 +226,8 @@ def test_the_books_know_each_clients_latest_request() -> None:
 def test_a_head_says_how_long_its_body_has_become(head: bytes, grown: bytes) -> None:
     assert with_length(head, -3) == grown
     assert with_length(head, 0) == head
+
+
+def test_of_an_empty_body_nothing_can_be_taken() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    assert with_length(head, -5) == head

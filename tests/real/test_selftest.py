@@ -129,10 +129,13 @@ def test_no_more_is_unknown_than_a_killed_backend_can_have_had(place: Place) -> 
     result = session.ended()
     assert (result.status, result.stderr) == (3, "")
     found = table(result.stdout)
-    answered, _ = found["answered_once"]
-    assert found["answered_once"] == (answered, answered)
+    passed, answered = found["answered_once"]
+    # Streams that the run ends, which a dead backend ends it for, may have been that backend's: to their clients they
+    # are whole as far as they went.
+    ended = answered - passed
+    assert 0 <= ended <= CLIENTS
     lost = [sides for name, sides in found.items() if name.startswith("lost_")]
-    assert sum(injected for injected, _ in lost) == sum(seen for _, seen in lost) > 0
+    assert sum(injected for injected, _ in lost) == sum(seen for _, seen in lost) + ended > 0
     _injected, unknown = found.get("lost_unknown", (0, 0))
     assert unknown <= CLIENTS
     assert place.left() == []
