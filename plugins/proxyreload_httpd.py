@@ -23,11 +23,9 @@ from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IRotates,
 from proxyreload.proxy.ports import free_port
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
-from proxyreload.system.child import ChildProcess
-from proxyreload.system.tcptable import inodes, listening_at
 from proxyreload_httpd_config import (
     CALLS,
     CONFIG_FILE,
@@ -73,7 +71,7 @@ MAPS, MAP_FILE = "maps", "app.txt"
 
 @implementer(IReloads, IRotates, IGenerations)
 @attrs.define
-class Graceful:
+class Graceful(Rewritten):
     """SIGUSR1: httpd reads its configuration again and starts new children, while the old ones finish what they have.
 
     Those of ``mpm_event`` close at once the connections that rest.
@@ -82,9 +80,6 @@ class Graceful:
     MPM: ClassVar[str] = "event"
     CHILDREN: ClassVar[str] = EVENT
     SIGNAL: ClassVar[signal.Signals] = signal.SIGUSR1
-    workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
     _old: set[int] = attrs.field(factory=set, init=False)  #: children that were told to finish
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
@@ -94,33 +89,19 @@ class Graceful:
         self._child = self.workspace.spawn(*self._command(), folder=self._folder)
         await self.workspace.until_answering(self._child)
 
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Add it to the configuration, and have that read."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Take it out of the configuration, and have that read."""
-        await self._change([each for each in self._upstreams if each != upstream])
-
     async def reload(self) -> None:
         """Check the configuration, for httpd ends at a wrong one, and signal; in effect when no old child listens."""
         assert self._child is not None  # noqa: S101
-        self._write_config()
         await self.workspace.run(*self._command(), "-t", folder=self._folder)
         parent = self._child.pid
         self._old = set(tree.children(parent))
         self._child.signal(self.SIGNAL)
 
         async def replaced() -> bool:
-            sockets = listening_at(self.workspace.front_port)
-            listen = {pid for pid in tree.children(parent) if not sockets.isdisjoint(inodes(pid))}
+            listen = self.workspace.listening(tree.children(parent))
             return bool(listen) and not listen & self._old
 
         await self.workspace.until(replaced, "new children listen, and no old one")
-
-    async def rotate(self) -> None:
-        """Reload: httpd reads the certificate again."""
-        await self.reload()
 
     async def old_processes(self) -> set[int]:
         """Return the children that were told to finish, and have not."""
@@ -132,15 +113,6 @@ class Graceful:
         """SIGWINCH: finish what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGWINCH)
-
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        before, self._upstreams = self._upstreams, upstreams
-        try:
-            await self.reload()
-        except ChangeError:
-            self._upstreams = before  # or the next change would bring this one along
-            self._write_config()
-            raise
 
     def _command(self) -> list[str | Path]:
         folder = self.workspace.folder
@@ -241,6 +213,11 @@ class Manager(Graceful):
         await self._switch(upstream, disabled=True)
         self._upstreams = [each for each in self._upstreams if each != upstream]
 
+    async def reload(self) -> None:
+        """Reload what the balancers have by now: httpd forgets what it was told."""
+        self._write_config()
+        await super().reload()
+
     async def _switch(self, upstream: Upstream, *, disabled: bool) -> None:
         workers = self._workers(upstream)
         for balancer, worker in workers.items():
@@ -286,6 +263,11 @@ class Map(Graceful):
     async def remove_backend(self, upstream: Upstream) -> None:
         """Write a map that has it not, likewise."""
         self._write_map([each for each in self._upstreams if each != upstream])
+
+    async def reload(self) -> None:
+        """Reload, with what is in the map by now named."""
+        self._write_config()
+        await super().reload()
 
     def _write_map(self, upstreams: list[Upstream]) -> None:
         addresses = "|".join(upstream.address for upstream in upstreams)

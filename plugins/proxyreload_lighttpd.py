@@ -28,10 +28,9 @@ from proxyreload.proxy.interfaces import (
 )
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
-from proxyreload.system.child import ChildProcess
 
 CONFIG_FILE = "lighttpd.conf"
 #: The links through which lighttpd is started, and finds its modules: it starts itself anew with the same words.
@@ -80,16 +79,13 @@ HTTP2: Mapping[str, str] = {"server.h2proto": "enable", "server.h2c": "enable"}
 
 @implementer(IReloads, IRotates, IEdits)
 @attrs.define
-class Reload:
+class Reload(Rewritten):
     """SIGUSR1: it accepts no more, finishes what it has, at most for eight seconds, and reads its configuration again.
 
     Connections that rest are closed at once.
     """
 
     FLAGS: ClassVar[Mapping[str, str]] = HTTP2
-    workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground, through a link."""
@@ -98,14 +94,6 @@ class Reload:
         self._lead_to(self.workspace.binary)
         self._child = self.workspace.spawn(*self._command())
         await self.workspace.until_answering(self._child)
-
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Add it to the configuration and reload."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Take it out of the configuration and reload."""
-        await self._change([each for each in self._upstreams if each != upstream])
 
     async def reload(self) -> None:
         """Check the configuration, of which lighttpd would die, and send SIGUSR1; in effect when it says so."""
@@ -119,33 +107,10 @@ class Reload:
 
         await self.workspace.until(started, "lighttpd says that it has started again")
 
-    async def rotate(self) -> None:
-        """Reload: with the configuration the certificate is read."""
-        await self.reload()
-
-    async def edit(self) -> None:
-        """Reload, with the route, or another one."""
-        try:
-            await self._change(self._upstreams)
-        except ChangeError:
-            self.workspace.edits.put_back()
-            self._write_config()
-            raise
-
     async def stop(self) -> None:
         """SIGINT: finish what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGINT)
-
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        before, self._upstreams = self._upstreams, upstreams
-        self._write_config()
-        try:
-            await self.reload()
-        except ChangeError:
-            self._upstreams = before  # or the next change would bring this one along
-            self._write_config()
-            raise
 
     def _lead_to(self, binary: Path) -> None:
         """Let the links lead to a program, and to its modules, where these are beside it: PREFIX/sbin, PREFIX/lib."""

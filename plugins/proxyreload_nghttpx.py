@@ -33,7 +33,6 @@ from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
 from proxyreload.system.child import ChildProcess
-from proxyreload.system.tcptable import inodes, listening_at
 from proxyreload.traffic.grpc import SERVICE
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ class Reload:
 
         async def replaced() -> bool:
             self._refuse_if(REFUSED, said())
-            listening = self._listening(tree.children(main))
+            listening = self.workspace.listening(tree.children(main))
             return bool(listening) and not listening & before
 
         await self.workspace.until(replaced, "every old worker process has stopped listening")
@@ -124,7 +123,7 @@ class Reload:
         async def taken_over() -> bool:
             self._refuse_if(FAILED, said())
             pid = self._pid()
-            return pid not in (0, old.pid) and bool(tree.children(pid)) and not self._listening(workers)
+            return pid not in (0, old.pid) and bool(tree.children(pid)) and not self.workspace.listening(workers)
 
         try:
             await workspace.run(link, "--version")  # the main process does not tell when what it has started ends
@@ -145,7 +144,7 @@ class Reload:
         """Return the worker processes that listen no more: they finish what they have."""
         assert self._child is not None  # noqa: S101
         workers = set(tree.children(self._child.pid))
-        return workers - self._listening(workers)
+        return workers - self.workspace.listening(workers)
 
     async def stop(self) -> None:
         """SIGQUIT: finish what is under way."""
@@ -168,11 +167,6 @@ class Reload:
         """Raise `ChangeError` if these words are among what nghttpx has said."""
         if any(words in line for line in said):
             raise ChangeError("\n".join(line for line in said if " ERROR " in line or " FATAL " in line))
-
-    def _listening(self, pids: Sequence[int] | set[int]) -> set[int]:
-        """Return those of some processes that listen at the front."""
-        sockets = listening_at(self.workspace.front_port)
-        return {pid for pid in pids if not sockets.isdisjoint(inodes(pid))}
 
     def _pid(self) -> int:
         """Return the pid that nghttpx has written down, 0 if it has none there, or not yet all of it."""

@@ -35,8 +35,8 @@ from proxyreload.proxy.interfaces import (
 )
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
 from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
@@ -169,13 +169,10 @@ GONE = re.compile(r"new binary process \d+ exited")
 
 @implementer(IReloads, IRotates, IEdits, IGenerations)
 @attrs.define
-class Reload:
+class Reload(Rewritten):
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
 
     DAEMON: ClassVar[str] = "off"
-    workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
@@ -183,14 +180,6 @@ class Reload:
         self._write_config()
         self._child = self.workspace.spawn(*self._command())
         await self.workspace.until_answering(self._child)
-
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Add it to the configuration and reload."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Take it out of the configuration and reload."""
-        await self._change([each for each in self._upstreams if each != upstream])
 
     async def reload(self) -> None:
         """Check the configuration and send SIGHUP; in effect when every old worker is shutting down."""
@@ -206,19 +195,6 @@ class Reload:
 
         await self.workspace.until(replaced, "every old worker is shutting down")
 
-    async def rotate(self) -> None:
-        """Reload: the master reads the certificate again."""
-        await self.reload()
-
-    async def edit(self) -> None:
-        """Reload, with a location more, or another one."""
-        try:
-            await self._change(self._upstreams)
-        except ChangeError:
-            self.workspace.edits.put_back()
-            self._write_config()
-            raise
-
     async def old_processes(self) -> set[int]:
         """Return the workers that are shutting down: they have requests under way, or connections to keep a while."""
         assert self._child is not None  # noqa: S101
@@ -229,16 +205,6 @@ class Reload:
         """SIGQUIT: finish what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGQUIT)
-
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        before, self._upstreams = self._upstreams, upstreams
-        self._write_config()
-        try:
-            await self.reload()
-        except ChangeError:
-            self._upstreams = before  # or the next change would bring this one along
-            self._write_config()
-            raise
 
     async def _check(self) -> None:
         await self.workspace.run(*self._command(), "-t", "-q")

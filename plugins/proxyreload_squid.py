@@ -14,14 +14,12 @@ from pathlib import Path
 import attrs
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
-from proxyreload.system.child import ChildProcess
 
 CONFIG_FILE = "squid.conf"
 #: What Squid logs when it listens with what it has read.
@@ -78,16 +76,13 @@ SERVER = (
 
 @implementer(IReloads, IRotates, IEdits)
 @attrs.define
-class Reconfigure:
+class Reconfigure(Rewritten):
     """SIGHUP: Squid closes its socket, reads its configuration, and listens again.
 
     What connects meanwhile is refused, and what is asked finds no backend: 502.
     """
 
-    workspace: Workspace
     _service: str = attrs.field(factory=lambda: SERVICE + secrets.token_hex(6), init=False)
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground, as one process."""
@@ -98,14 +93,6 @@ class Reconfigure:
             self.workspace.remove_too(SHARED / f"{self._service}-cf__{segment}.shm")
         self._child = self.workspace.spawn(*self._command("-N"), "-n", self._service)
         await self.workspace.until_answering(self._child)
-
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Add it to the configuration and have that read."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Take it out of the configuration and have that read."""
-        await self._change([each for each in self._upstreams if each != upstream])
 
     async def reload(self) -> None:
         """Check the configuration, of which Squid would die, and send SIGHUP; in effect when it listens again."""
@@ -119,33 +106,10 @@ class Reconfigure:
 
         await self.workspace.until(listens, "Squid says that it listens again")
 
-    async def rotate(self) -> None:
-        """Reload: with the configuration the certificate is read."""
-        await self.reload()
-
-    async def edit(self) -> None:
-        """Reload, with the route, or another one."""
-        try:
-            await self._change(self._upstreams)
-        except ChangeError:
-            self.workspace.edits.put_back()
-            self._write_config()
-            raise
-
     async def stop(self) -> None:
         """SIGTERM: finish what is under way, within a second."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGTERM)
-
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        before, self._upstreams = self._upstreams, upstreams
-        self._write_config()
-        try:
-            await self.reload()
-        except ChangeError:
-            self._upstreams = before  # or the next change would bring this one along
-            self._write_config()
-            raise
 
     def _command(self, *words: str) -> list[str | Path]:
         return [self.workspace.binary, *words, "-f", self.workspace.folder / CONFIG_FILE]

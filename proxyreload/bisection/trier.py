@@ -1,6 +1,5 @@
 """Tries versions by whole runs."""
 
-import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from proxyreload.bisection.interfaces import ITrier, Stopped
 from proxyreload.comparison.comparison import file_name
 from proxyreload.errors import ProxyreloadError, StartError
 from proxyreload.plan.settings import Settings
-from proxyreload.run.run import Run
+from proxyreload.run.runs import Runs
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
@@ -31,14 +30,15 @@ class Trier:
     folder: Path
     doing: str = attrs.field(default="", init=False)  #: which version is being tried
     _number: int = attrs.field(default=0, init=False)
-    _run: Run | None = attrs.field(default=None, init=False)
-    _interrupted: bool = attrs.field(default=False, init=False)
+    _runs: Runs = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have no run under way."""
+        self._runs = Runs(self.reactor, self.clock_ns)
 
     def interrupt(self) -> None:
         """End the run that is under way, and start no other."""
-        self._interrupted = True
-        if self._run is not None:
-            self._run.interrupt()
+        self._runs.interrupt()
 
     async def hits(self, version: str) -> Sequence[bool]:
         """Make the scenario's changes; one that the traffic does not show says nothing."""
@@ -46,25 +46,17 @@ class Trier:
         self.doing = version
         self._number += 1
         folder = self.folder / file_name(f"{self._number:03} {version}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"{folder} cannot be made: {error.strerror}"
-            raise StartError(msg) from error
         files = attrs.evolve(
             self.settings.files, csv=folder / "data.csv", run=folder / "run.json", losses=folder / "losses.csv"
         )
-        gc.collect()  # what the run before has left in memory must not be collected at the cost of this one
         settings = attrs.evolve(self.settings, binary=str(self.program_of(version)), files=files)
-        self._run = run = Run(settings, self.reactor, self.clock_ns)
-        try:
-            judgement = await run.execute()
-        except ProxyreloadError:
-            raise
-        except Exception as error:  # a plugin is somebody else's code; other versions go on
-            raise StartError(one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT)) from error
-        finally:
-            self._run = None
+        with self._runs.begun(settings) as run:
+            try:
+                judgement = await run.execute()
+            except ProxyreloadError:
+                raise
+            except Exception as error:  # a plugin is somebody else's code; other versions go on
+                raise StartError(one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT)) from error
         self._require_going_on()
         if judgement.verdict is Verdict.INVALID:
             msg = "; ".join(judgement.reasons)
@@ -77,5 +69,5 @@ class Trier:
         return told
 
     def _require_going_on(self) -> None:
-        if self._interrupted:
+        if self._runs.interrupted:
             raise Stopped

@@ -1,7 +1,6 @@
 """The files of famous bugs, TOML."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +12,10 @@ from proxyreload.casebook.bug import Bug, Expectation, Turn
 from proxyreload.errors import UsageError
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
-from proxyreload.plan.statement import Keys, deep_key, line_of
+from proxyreload.plan.document import document
+from proxyreload.plan.statement import Keys, line_of
+from proxyreload.system.boundedfile import read_text
 from proxyreload.system.untrusted import printable
-from proxyreload.system.wholefile import read_some
 from proxyreload.verdict.judgement import Verdict
 
 _SIZE_LIMIT = 64 * 1024
@@ -39,7 +39,7 @@ def names() -> list[str]:
 def known(name: str) -> Bug:
     """Return the one of this name, or of this file if it ends in ``.toml``; raises `UsageError`."""
     if name.endswith(_ENDING):
-        return _read(Path(name))
+        return parse(read_text(Path(name), _SIZE_LIMIT), name)
     if name not in names():
         msg = f"no case {printable(repr(name), 60)}; there are: {', '.join(names())}"
         raise UsageError(msg)
@@ -47,35 +47,9 @@ def known(name: str) -> Bug:
     return parse(text, name + _ENDING)
 
 
-def _read(path: Path) -> Bug:
-    try:
-        content = read_some(path, _SIZE_LIMIT + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise UsageError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path}: not UTF-8"
-        raise UsageError(msg) from error
-    if len(content) > _SIZE_LIMIT:
-        msg = f"{path}: longer than {_SIZE_LIMIT} bytes"
-        raise UsageError(msg)
-    return parse(text, str(path))
-
-
 def parse(text: str, name: str) -> Bug:
     """Return what a file says; raises `UsageError` with file and line."""
-    deep = deep_key(text, _PARTS_AT_MOST)
-    if deep:
-        msg = f"{name}:{deep}: nested too deeply"
-        raise UsageError(msg)
-    try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        line = re.search(r"at line (\d+)", str(error))
-        msg = f"{name}:{line[1] if line else 1}: {printable(str(error).partition(' (at ')[0], 200)}"
-        raise UsageError(msg) from error
-    return _Table(name, text, content, ()).bug()
+    return _Table(name, text, document(text, name, _PARTS_AT_MOST), ()).bug()
 
 
 @attrs.frozen

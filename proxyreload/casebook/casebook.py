@@ -1,22 +1,17 @@
 """Runs cases: each as it is, then with its cure."""
 
-import gc
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import attrs
 
-from proxyreload.casebook.bug import Bug, Expectation, Turn
+from proxyreload.casebook.bug import Bug, Expectation
 from proxyreload.casebook.finding import Finding, found
-from proxyreload.errors import ProxyreloadError
+from proxyreload.comparison.trial import attempt
+from proxyreload.errors import StartError
 from proxyreload.plan.settings import Settings
-from proxyreload.run.run import Run
+from proxyreload.run.runs import Runs
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
-from proxyreload.system.untrusted import WORDS_LIMIT, one_line
-
-#: What a run is asked to do, of a turn of a case, with its files in a folder; raises `UsageError`.
-Asked = Callable[[Bug, Turn, Path], Settings]
 
 
 @attrs.frozen
@@ -51,57 +46,62 @@ class Result:
         return self.shown.finding.why or self.healed.finding.why
 
 
+@attrs.frozen
+class Planned:
+    """A case, and what its two runs are asked to do, each with a folder for its files."""
+
+    bug: Bug
+    shown: Settings
+    cured: Settings
+
+
 @attrs.define(eq=False)
 class Casebook:
     """The cases, one after another."""
 
     reactor: IReactor
     clock_ns: ClockNs
-    bugs: Sequence[Bug]
-    folder: Path  #: in which each turn has a folder for its files
-    asked: Asked
-    cured: bool = True  #: whether the second run has the cure; without it each case must come out wrong
+    planned: Sequence[Planned]
     tell: Callable[[Result], None] = lambda _result: None  #: called with each result
     results: list[Result] = attrs.field(factory=list, init=False)
     doing: str = attrs.field(default="", init=False)
-    _run: Run | None = attrs.field(default=None, init=False)
-    _interrupted: bool = attrs.field(default=False, init=False)
+    _runs: Runs = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have no run under way."""
+        self._runs = Runs(self.reactor, self.clock_ns)
 
     @property
     def share(self) -> float:
         """How much of it is done, from 0 to 1."""
-        return len(self.results) / len(self.bugs) if self.bugs else 1.0
+        return len(self.results) / len(self.planned) if self.planned else 1.0
 
     def interrupt(self) -> None:
         """End the run that is under way, and begin no other."""
-        self._interrupted = True
-        if self._run is not None:
-            self._run.interrupt()
+        self._runs.interrupt()
 
     async def execute(self) -> list[Result]:
         """Run them all, in their order."""
-        for bug in self.bugs:
-            if self._interrupted:
+        for each in self.planned:
+            if self._runs.interrupted:
                 break
-            shown = Outcome(bug.expected, await self._try(bug, bug.shown, "shown"))
-            turn = bug.cured if self.cured else bug.shown
-            healed = Outcome(bug.healed, await self._try(bug, turn, "cured"))
+            bug = each.bug
+            shown = Outcome(bug.expected, await self._try(bug, each.shown, f"shown: {bug.shown.mechanism}"))
+            healed = Outcome(bug.healed, await self._try(bug, each.cured, f"cured: {bug.cured.mechanism}"))
             result = Result(bug, shown, healed)
             self.results.append(result)
             self.tell(result)
         return self.results
 
-    async def _try(self, bug: Bug, turn: Turn, what: str) -> Finding:
-        if self._interrupted:
+    async def _try(self, bug: Bug, settings: Settings, what: str) -> Finding:
+        if self._runs.interrupted:
             return Finding(why="ended before its turn")
-        self.doing = f"{bug.name}, {what}: {turn.mechanism}"
-        gc.collect()  # or what the run before has left is collected at the cost of this one
+        self.doing = f"{bug.name}, {what}"
         try:
-            settings = self.asked(bug, turn, self.folder / bug.name / what)
-            self._run = Run(settings, self.reactor, self.clock_ns)
-            await self._run.execute()
-        except ProxyreloadError as error:
-            return Finding(why=one_line(str(error), WORDS_LIMIT))
-        finally:
-            self._run = None
+            with self._runs.begun(settings) as run:
+                trial = await attempt(run, 1)
+        except StartError as error:
+            return Finding(why=str(error))
+        if trial.judgement is None:
+            return Finding(why=trial.why)
         return found(settings.files.run, settings.files.losses, bug.expected.kind)

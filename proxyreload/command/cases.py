@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import cast
@@ -16,7 +15,7 @@ from twisted.python import usage
 from proxyreload.casebook.altered import altered
 from proxyreload.casebook.bug import Bug, Turn
 from proxyreload.casebook.bugfile import known, names
-from proxyreload.casebook.casebook import Casebook, Outcome, Result
+from proxyreload.casebook.casebook import Casebook, Outcome, Planned, Result
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Folders, Words
 from proxyreload.command.outputs import cannot
@@ -115,11 +114,8 @@ def _run(options: Options, bugs: Sequence[Bug]) -> int:
     from twisted.internet import reactor as installed
 
     reactor = cast(IReactor, installed)
-    folder = Path(options["folder"])
-    book = Casebook(reactor, monotonic_ns, bugs, folder, partial(_settings, options))
-    book.cured = not options["without-cure"]
-    for bug in bugs:
-        _settings(options, bug, bug.shown, folder / bug.name / "shown")  # what is wrong is known before the first run
+    planned = [_planned(options, bug) for bug in bugs]  # what is wrong is known before the first run
+    book = Casebook(reactor, monotonic_ns, planned)
     progress = ProgressBar(lambda: book.share, lambda: book.doing)
     book.tell = lambda result: progress.tell(_in_a_line(result))
     results = run_to_end(reactor, book.execute, book.interrupt, progress, "the run of cases")
@@ -127,6 +123,15 @@ def _run(options: Options, bugs: Sequence[Bug]) -> int:
     if len(results) < len(bugs) or any(result.why_not for result in results):
         return ExitStatus.INVALID
     return ExitStatus.LOSSLESS if all(result.right for result in results) else ExitStatus.LOST
+
+
+def _planned(options: Options, bug: Bug) -> Planned:
+    """Return what the runs of a case are asked to do, the second without the cure if that is taken away."""
+    folder = Path(options["folder"]) / bug.name
+    cured = bug.shown if options["without-cure"] else bug.cured
+    return Planned(
+        bug, _settings(options, bug, bug.shown, folder / "shown"), _settings(options, bug, cured, folder / "cured")
+    )
 
 
 def _settings(options: Options, bug: Bug, turn: Turn, folder: Path) -> Settings:

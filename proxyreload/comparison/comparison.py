@@ -1,6 +1,5 @@
 """Runs the same scenario on every contender, in interleaved rounds."""
 
-import gc
 import random
 import re
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,10 +12,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
-from proxyreload.errors import UsageError
+from proxyreload.errors import StartError, UsageError
 from proxyreload.history.events import ROTATE
 from proxyreload.plan.settings import Settings
-from proxyreload.run.run import Run
+from proxyreload.run.runs import Runs
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Verdict, counted
@@ -38,12 +37,15 @@ class Comparison:
     draw: Draw | None = None  #: writes a page of each run; takes its rows, its run file and the page; says why not
     trials: dict[str, list[Trial]] = attrs.field(factory=dict, init=False)  #: by the contender's name
     _name: str = attrs.field(default="", init=False)
-    _run: Run | None = attrs.field(default=None, init=False)  # the one under way
+    _runs: Runs = attrs.field(init=False)
     _round: int = attrs.field(default=0, init=False)
     _over: int = attrs.field(default=0, init=False)  # how many trials are
     _drawing: Deferred[str] | None = attrs.field(default=None, init=False)
     _at_once: bool = attrs.field(default=False, init=False)
-    _interrupted: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have no run under way."""
+        self._runs = Runs(self.reactor, self.clock_ns)
 
     @property
     def total(self) -> int:
@@ -53,23 +55,22 @@ class Comparison:
     @property
     def share(self) -> float:
         """How much of it is done, from 0 to 1."""
-        run = self._run
+        run = self._runs.current
         steps = len(self.settings.scenario.steps)
         part = run.play.done / steps if run is not None and run.play is not None and steps else 0.0
         return (self._over + part) / self.total if self.total else 1.0
 
     def doing(self) -> str:
         """Say what is being done."""
-        failures = self._run.observation.counts.failure if self._run is not None else 0
+        run = self._runs.current
+        failures = run.observation.counts.failure if run is not None else 0
         lost = f", {counted(failures, 'failure')}" if failures else ""
         return f"round {self._round} of {self.rounds}: {self._name}{lost}"
 
     def interrupt(self) -> None:
         """End the run that is under way, and start no other; a second time, without waiting."""
-        self._at_once = self._interrupted
-        self._interrupted = True
-        if self._run is not None:
-            self._run.interrupt()
+        self._at_once = self._runs.interrupted
+        self._runs.interrupt()
         if self._drawing is not None:
             self._drawing.cancel()
 
@@ -79,7 +80,7 @@ class Comparison:
         for number in range(1, self.rounds + 1):
             self._round = number
             for contender in chance.sample(self.contenders, len(self.contenders)):
-                if not self._interrupted:
+                if not self._runs.interrupted:
                     await self._try(contender, number)
         return [self._row(contender) for contender in self.contenders]
 
@@ -101,8 +102,6 @@ class Comparison:
                     self.settings.files, csv=files / "data.csv", run=run_file, losses=files / "losses.csv"
                 ),
             )
-            # What the run before has left in memory must not be collected at the cost of this one.
-            gc.collect()
             trial = await self._attempt(settings, number)
             if trial.judgement is not None and self.draw is not None and not self._at_once:
                 await self._draw(self.draw, settings)
@@ -123,16 +122,11 @@ class Comparison:
         return contender.choice.why_not(actions, tls=tls)
 
     async def _attempt(self, settings: Settings, number: int) -> Trial:
-        folder = settings.files.run.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return Trial(number, settings.files.run, why=f"{folder} cannot be made: {error.strerror}")
-        self._run = Run(settings, self.reactor, self.clock_ns)
-        try:
-            return await attempt(self._run, number)
-        finally:
-            self._run = None
+            with self._runs.begun(settings) as run:
+                return await attempt(run, number)
+        except StartError as error:
+            return Trial(number, settings.files.run, why=str(error))
 
     async def _draw(self, draw: Draw, settings: Settings) -> None:
         """Write a run's page; the comparison's says where there is none."""

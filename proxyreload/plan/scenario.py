@@ -1,7 +1,6 @@
 """What happens when: an ordered list of steps with times."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,16 +10,17 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.history.events import EDIT, ROTATE, change_name
-from proxyreload.plan.statement import Keys, deep_key, line_of, statements
+from proxyreload.plan.document import document
+from proxyreload.plan.statement import Keys, line_of
 from proxyreload.plan.traffic import GROUPS_LIMIT, Group, from_table
 from proxyreload.system import bounds
+from proxyreload.system.boundedfile import read_text
 from proxyreload.system.untrusted import printable
-from proxyreload.system.wholefile import read_some
 
 _SIZE_LIMIT = 64 * 1024
-_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
-#: No key of a scenario has more than two parts; `tomllib` takes minutes for thousands.
+#: No key of a scenario has more than two parts.
 _PARTS_AT_MOST = 16
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 #: Changes that are about a backend, and those that are not.
 OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade", ROTATE, EDIT)
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
@@ -78,19 +78,7 @@ class _Source:
 
 def read(path: Path, duration_s: float | None = None) -> Scenario:
     """Read a scenario file; raises `UsageError` with file and line."""
-    try:
-        content = read_some(path, _SIZE_LIMIT + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise UsageError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path}: not UTF-8"
-        raise UsageError(msg) from error
-    if len(content) > _SIZE_LIMIT:
-        msg = f"{path}: longer than {_SIZE_LIMIT} bytes"
-        raise UsageError(msg)
-    return parse(text, str(path), duration_s)
+    return parse(read_text(path, _SIZE_LIMIT), str(path), duration_s)
 
 
 def default(duration_s: float | None = None) -> Scenario:
@@ -130,24 +118,7 @@ def _paced(title: str, initial: tuple[int, ...], steps: list[Step], pace_s: floa
 def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
     """Parse a scenario; `duration_s` takes the place of its own duration; raises `UsageError`."""
     source = _Source(name, text)
-    deep = deep_key(text, _PARTS_AT_MOST)
-    if deep:
-        msg = f"{name}:{deep}: nested too deeply"
-        raise UsageError(msg)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        # Its message ends with "(at line 3, column 5)".
-        line = re.search(r"at line (\d+)", str(error))
-        place = line[1] if line else text.removesuffix("\n").count("\n") + 1
-        msg = f"{name}:{place}: {printable(str(error).partition(' (at ')[0])}"
-        raise UsageError(msg) from error
-    except ValueError as error:
-        msg = f"{name}:{_beyond(text)}: a number of too many digits"
-        raise UsageError(msg) from error
-    except RecursionError as error:
-        msg = f"{name}:1: nested too deeply"
-        raise UsageError(msg) from error
+    content = document(text, name, _PARTS_AT_MOST)
     _known_keys(source, (), content, _TOP_KEYS)
     given = content.get("duration", 15.0)
     duration = _number(source, ("duration",), given, bounds.DURATION_S) if duration_s is None else duration_s
@@ -166,16 +137,6 @@ def parse(text: str, name: str, duration_s: float | None = None) -> Scenario:
     if not isinstance(title, str):
         raise source.wrong(("title",), "title must be a text")
     return Scenario(printable(title), duration, tuple(initial), steps, groups)
-
-
-def _beyond(text: str) -> int:
-    """Return the line of the number that Python does not take."""
-    for statement in statements(text):
-        try:
-            _content = statement.content
-        except ValueError:
-            return statement.line
-    return 1
 
 
 def _groups(source: _Source, tables: object) -> tuple[Group, ...]:

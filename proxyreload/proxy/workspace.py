@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from math import ceil
 from pathlib import Path
@@ -311,7 +311,12 @@ class Workspace:
 
     def listens(self, child: ChildProcess) -> bool:
         """Whether a process listens at the front port: new connections may go to it."""
-        return not listening_at(self.front_port).isdisjoint(inodes(child.pid))
+        return bool(self.listening([child.pid]))
+
+    def listening(self, pids: Iterable[int]) -> set[int]:
+        """Return those of some processes that listen at the front port."""
+        sockets = listening_at(self.front_port)
+        return {pid for pid in pids if not sockets.isdisjoint(inodes(pid))}
 
     async def until_deaf(self, child: ChildProcess) -> None:
         """Wait until a process listens no more; it may live on for what is under way. Raises `ChangeError`."""

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from proxyreload.errors import UsageError
+from proxyreload.system.boundedfile import read_bounded
 from proxyreload.system.untrusted import one_line, printable
-from proxyreload.system.wholefile import read_some
 
 _SIZE_LIMIT = 64 * 1024 * 1024
 #: What a page takes of a list or a table that somebody else filled: two latencies for each of 20,000 changes.
@@ -20,14 +20,7 @@ LARGEST = 10**15
 
 def read_table(path: Path) -> "Table":
     """Read a file that is a table; raises `UsageError` with file and line where it is none."""
-    try:
-        content = read_some(path, _SIZE_LIMIT + 1)
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise UsageError(msg) from error
-    if len(content) > _SIZE_LIMIT:
-        msg = f"{path}: longer than {_SIZE_LIMIT} bytes"
-        raise UsageError(msg)
+    content = read_bounded(path, _SIZE_LIMIT)
     try:
         table = json.loads(content)
     except json.JSONDecodeError as error:

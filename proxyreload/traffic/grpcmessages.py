@@ -14,6 +14,7 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, type]]] = {
     "HealthCheckRequest": {"service": (1, bytes)},
     "HealthCheckResponse": {"status": (1, int)},
 }
+_PLACES = {name: {place for place, _type in fields.values()} for name, fields in _MESSAGES.items()}
 
 
 def encoded(name: str, **fields: int | bytes) -> bytes:
@@ -32,9 +33,8 @@ def decoded(name: str, data: bytes) -> Any:  # noqa: ANN401  (of a class that is
         message = _classes()[name].FromString(data)
     except DecodeError as error:
         raise ValueError(str(error)) from error
-    places = {place for place, _type in _MESSAGES[name].values()}
     unknown: Iterable[Any] = UnknownFieldSet(message)  # type: ignore[assignment]  # its stub has no __iter__
-    if any(each.field_number in places for each in unknown):
+    if any(each.field_number in _PLACES[name] for each in unknown):
         msg = "a field of another type"
         raise ValueError(msg)
     return message

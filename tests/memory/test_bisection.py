@@ -16,7 +16,6 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from proxyreload.bisection import trier as trier_module
 from proxyreload.bisection.bisection import ERROR, Bisection, Found, Step
 from proxyreload.bisection.interfaces import ITrier, Stopped
 from proxyreload.bisection.sequential import CLEAN_PART, Decision, SequentialTest
@@ -28,6 +27,7 @@ from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy import registry as finding
 from proxyreload.proxy.interfaces import ProxyPlugin
+from proxyreload.run import runs as runs_module
 from proxyreload.system.cachefolder import CACHE_VARIABLE
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
@@ -226,7 +226,7 @@ def tried(version: str, folder: Path, verdict: str = "racy") -> Sequence[bool]:
 
 
 def test_what_hits_a_change_is_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trier_module, "Run", FakeRun)
+    monkeypatch.setattr(runs_module, "Run", FakeRun)
     assert tried("slri", tmp_path) == [False, True, True]
     assert tried("slri", tmp_path, "lossy") == [False, True, False]
     assert (tmp_path / "001-slri").is_dir()
@@ -240,7 +240,7 @@ def test_what_hits_a_change_is_what_was_asked(tmp_path: Path, monkeypatch: pytes
 
 
 def test_when_it_is_interrupted_nothing_more_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trier_module, "Run", FakeRun)
+    monkeypatch.setattr(runs_module, "Run", FakeRun)
     interrupted = trier(tmp_path)
     interrupted.interrupt()
     bisection = Bisection(["s", "l"], interrupted, 0.2)

@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 
 from proxyreload.command.compare import CompareOptions, status
 from proxyreload.command.manyruns import settings_of
-from proxyreload.comparison import comparison as comparison_module
 from proxyreload.comparison.comparison import Comparison, file_name
 from proxyreload.comparison.contender import contenders, everyone
 from proxyreload.comparison.markdown import markdown
@@ -26,6 +25,7 @@ from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy import registry as finding
 from proxyreload.proxy.interfaces import Cure
+from proxyreload.run import runs as runs_module
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Latency, Packed
@@ -287,7 +287,7 @@ class FakeRun:
 def test_a_page_is_drawn_of_each_run_that_came_to_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, drawn: bool
 ) -> None:
-    monkeypatch.setattr(comparison_module, "Run", FakeRun)
+    monkeypatch.setattr(runs_module, "Run", FakeRun)
     settings = Settings(Target.front(8080), default())
     pages: list[tuple[Path, Path, Path]] = []
     lines: list[str] = []
@@ -321,7 +321,7 @@ def test_a_page_is_drawn_of_each_run_that_came_to_a_verdict(
 
 @pytest.mark.usefixtures("_plugins")
 def test_without_a_way_to_draw_no_page_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison_module, "Run", FakeRun)
+    monkeypatch.setattr(runs_module, "Run", FakeRun)
     settings = Settings(Target.front(8080), default())
     comparison = Comparison(cast(IReactor, object()), lambda: 0, contenders(["fake"]), settings, tmp_path, 1)
     (row,) = result_of(Deferred.fromCoroutine(comparison.execute()))
@@ -330,7 +330,7 @@ def test_without_a_way_to_draw_no_page_is_drawn(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.usefixtures("_plugins")
 def test_a_folder_that_cannot_be_made_is_that_trials_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison_module, "Run", FakeRun)
+    monkeypatch.setattr(runs_module, "Run", FakeRun)
     (tmp_path / "fake-quick-1").write_text("a file in its place")
     settings = Settings(Target.front(8080), default())
     comparison = Comparison(cast(IReactor, object()), lambda: 0, contenders(["fake"]), settings, tmp_path, 2)

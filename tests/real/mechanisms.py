@@ -5,6 +5,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from proxyreload.casebook.altered import altered
+from proxyreload.proxy.registry import choose
+
 from .command import EXIT_STATUS, Exits, Place, Result, Session
 
 
@@ -14,6 +17,13 @@ def assert_whole(place: Place, result: Result) -> None:
     assert result.status == EXIT_STATUS[result.verdict]
     result.assert_complete()
     assert place.left() == []
+
+
+def run(place: Place, plugin: str, *words: str, environment: Mapping[str, str] | None = None) -> Result:
+    """Run to the end, and check what every run must be like."""
+    result = place.run("--plugin", plugin, *words, *place.ports, environment=environment)
+    assert_whole(place, result)
+    return result
 
 
 def over_us(remove: dict[str, Any]) -> int:
@@ -45,6 +55,14 @@ def assert_ends_during_upgrade(place: Place, session: Session, number: signal.Si
     assert session.ended().status == (-number if number == signal.SIGKILL else 3)
     assert exits.left() == []
     assert place.left() == []
+
+
+def altered_config(place: Place, mechanism: str, text: str, becomes: str) -> str:
+    """Write the mechanism's own configuration with something else at one place, and return the file's path."""
+    own = choose(mechanism).mechanism.configuration
+    assert own is not None
+    (told,) = altered(own.texts, {text: becomes}).values()
+    return place.write("mine.conf", told)
 
 
 def third_party(place: Place, name: str, text: str) -> Mapping[str, str]:

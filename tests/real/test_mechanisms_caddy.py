@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from .command import Place, Result
-from .mechanisms import assert_ends_during_upgrade, assert_shown, assert_whole, third_party
+from .mechanisms import assert_ends_during_upgrade, assert_shown, run, third_party
 
 pytestmark = pytest.mark.real
 
@@ -51,13 +51,6 @@ whole = proxyreload_caddy.WHOLE
 mechanisms = [Mechanism(name, "", proxy, configuration=whole) for name, proxy in classes.items()]
 plugin = ProxyPlugin("mistaken", proxyreload_caddy.plugin.binary, mechanisms)
 """
-
-
-def run(place: Place, plugin: str, *words: str) -> Result:
-    """Run to the end, and check what every run must be like."""
-    result = place.run("--plugin", plugin, *words, *place.ports)
-    assert_whole(place, result)
-    return result
 
 
 def assert_effective(result: Result) -> None:

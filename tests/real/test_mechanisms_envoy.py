@@ -1,7 +1,6 @@
 """Envoy, changed by each of its mechanisms."""
 
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from proxyreload.proxy.registry import choose
 
 from .command import TRAFFIC, Exits, Place, Result, Session, scenario
-from .mechanisms import assert_shown, assert_whole, third_party
+from .mechanisms import assert_shown, assert_whole, run, third_party
 from .proxies import binary
 
 pytestmark = pytest.mark.real
@@ -55,13 +54,6 @@ mechanisms = (
 )
 plugin = ProxyPlugin("refused", proxyreload_envoy.plugin.binary, mechanisms)
 """
-
-
-def run(place: Place, plugin: str, *words: str, environment: Mapping[str, str] | None = None) -> Result:
-    """Run to the end, and check what every run must be like."""
-    result = place.run("--plugin", plugin, *words, *place.ports, environment=environment)
-    assert_whole(place, result)
-    return result
 
 
 def assert_effective(result: Result) -> None:

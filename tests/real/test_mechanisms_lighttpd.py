@@ -2,8 +2,8 @@
 
 import pytest
 
-from .command import Place, Result
-from .mechanisms import assert_shown, assert_whole, over_us, third_party
+from .command import Place
+from .mechanisms import assert_shown, over_us, run, third_party
 
 pytestmark = pytest.mark.real
 
@@ -28,13 +28,6 @@ class Reload(proxyreload_lighttpd.Reload):
 
 plugin = ProxyPlugin("mistaken", proxyreload_lighttpd.plugin.binary, (Mechanism("reload", "", Reload),))
 """
-
-
-def run(place: Place, plugin: str, *words: str) -> Result:
-    """Run to the end, and check what every run must be like."""
-    result = place.run("--plugin", plugin, *words, *place.ports)
-    assert_whole(place, result)
-    return result
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from .command import Place, Result
-from .mechanisms import assert_shown, assert_whole, over_us, third_party
+from .command import Place
+from .mechanisms import assert_shown, over_us, run, third_party
 
 pytestmark = pytest.mark.real
 
@@ -42,13 +42,6 @@ REFUSED = {
     "api": 'PUT /api/v1beta1/backendconfig: status 400: {"status":"Failure","code":400}',
     "reload": "backend: Port is invalid: none",
 }
-
-
-def run(place: Place, plugin: str, *words: str) -> Result:
-    """Run to the end, and check what every run must be like."""
-    result = place.run("--plugin", plugin, *words, *place.ports)
-    assert_whole(place, result)
-    return result
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

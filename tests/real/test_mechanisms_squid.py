@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from .command import TRAFFIC, Exits, Place, Result
+from .command import TRAFFIC, Exits, Place
 from .listeners import Listeners, says
-from .mechanisms import assert_shown, assert_whole, over_us, third_party
+from .mechanisms import assert_shown, assert_whole, over_us, run, third_party
 
 pytestmark = pytest.mark.real
 
@@ -26,13 +26,6 @@ class Reconfigure(proxyreload_squid.Reconfigure):
 
 plugin = ProxyPlugin("mistaken", proxyreload_squid.plugin.binary, (Mechanism("reconfigure", "", Reconfigure),))
 """
-
-
-def run(place: Place, plugin: str, *words: str) -> Result:
-    """Run to the end, and check what every run must be like."""
-    result = place.run("--plugin", plugin, *words, *place.ports)
-    assert_whole(place, result)
-    return result
 
 
 def test_both_changes_take_effect_and_whoever_is_closed_is_told(place: Place) -> None:

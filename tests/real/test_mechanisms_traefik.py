@@ -3,7 +3,7 @@
 import pytest
 
 from .command import Place, Result
-from .mechanisms import assert_shown, assert_whole, over_us, third_party
+from .mechanisms import assert_shown, over_us, run, third_party
 
 pytestmark = pytest.mark.real
 
@@ -47,13 +47,6 @@ class Http(WithoutPort, proxyreload_traefik.Http):
 mechanisms = (Mechanism("file", "", File), Mechanism("rest", "", Rest), Mechanism("http", "", Http))
 plugin = ProxyPlugin("mistaken", proxyreload_traefik.plugin.binary, mechanisms)
 """
-
-
-def run(place: Place, plugin: str, *words: str) -> Result:
-    """Run to the end, and check what every run must be like."""
-    result = place.run("--plugin", plugin, *words, *place.ports)
-    assert_whole(place, result)
-    return result
 
 
 def assert_lossless(result: Result) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from .command import EXIT_STATUS, Place, Result
+from .command import Place, Result
+from .mechanisms import assert_whole
 
 pytestmark = pytest.mark.real
 
@@ -16,10 +17,7 @@ ALL = {"get", "fresh", *("aimed", "download", "grpc", "h2", "idle", "post", "slo
 def run(place: Place, mechanism: str, *words: str) -> Result:
     """Run one to its end, with the traffic of every run."""
     result = place.run("--plugin", mechanism, "--log", "none", *words, *place.ports, mix=True)
-    assert result.stderr == ""
-    assert result.status == EXIT_STATUS[result.verdict]
-    result.assert_complete()
-    assert place.left() == []
+    assert_whole(place, result)
     return result
 
 
