@@ -76,6 +76,14 @@ class Evidence:
         return bool(self.exchange.status) and failures.is_refusal(self.failure) and not self.exchange.instance
 
     @property
+    def about_backend(self) -> bool:
+        """Whether the proxy answered by itself what may be about a backend: no 4xx, which is about the request.
+
+        RFC 9110, 15.5 and 15.6. A 404 of a proxy without a route is no backend's, whichever have gone.
+        """
+        return self.own_answer and self.exchange.status // 100 != _CLIENT_ERROR
+
+    @property
     def stood_still(self) -> bool:
         """Whether the instrument, and its backends with it, stood still for most of the time that its client waited."""
         return 2 * self.stood_ns > self.exchange.ended_ns - self.exchange.sent_ns
@@ -169,19 +177,22 @@ def _was_killed(evidence: Evidence) -> bool:
 
 
 def _removed_was_asked(evidence: Evidence) -> bool:
-    return evidence.own_answer and evidence.gone is not None and bool(evidence.gone.removed_ns)
+    return evidence.about_backend and evidence.gone is not None and bool(evidence.gone.removed_ns)
 
 
 def _not_repeated(evidence: Evidence) -> bool:
     """Whether the proxy gave up where a backend had failed the request."""
     given_up = any(visit.given_up_ns for visit in evidence.request.visits.values())
-    return evidence.own_answer and (evidence.gone is not None or given_up)
+    return (evidence.about_backend and evidence.gone is not None) or (evidence.own_answer and given_up)
 
 
 def _cut_with_backend(evidence: Evidence) -> bool:
     gone = evidence.gone
     return evidence.failure in _CUT and gone is not None and gone.killed and bool(evidence.request.visits)
 
+
+#: Of statuses, RFC 9110, 15.
+_CLIENT_ERROR = 4
 
 _FRESH = (failures.RESET_FRESH, failures.CLOSED_FRESH)
 _UNANSWERED = (*_FRESH, *failures.RACES)

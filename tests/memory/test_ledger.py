@@ -367,6 +367,9 @@ def lost(failure: str, **more: Any) -> Exchange:
         ([OLD, *REMOVED, lost(**UNAVAILABLE)], Cause.STALE_GENERATION),
         ([NEW, *REMOVED, lost(**UNAVAILABLE)], Cause.BACKEND_GONE),
         ([NEW, lost(**UNAVAILABLE)], Cause.PROXY_REFUSED),
+        # That there is no such route is no backend's doing, whichever has gone meanwhile.
+        ([NEW, *REMOVED, lost("status 404", status=404)], Cause.PROXY_REFUSED),
+        ([NEW, BackendKilled("1", at(1700)), lost("status 404", status=404)], Cause.PROXY_REFUSED),
         ([NEW, lost("grpc status UNAVAILABLE", status=200)], Cause.PROXY_REFUSED),
         ([NEW, lost("trailers lost", status=200, instance="1")], Cause.ANSWER_SPOILT),
         ([NEW, BackendKilled("1", at(1700)), lost(**UNAVAILABLE)], Cause.REPEAT_REFUSED),
