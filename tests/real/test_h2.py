@@ -1,14 +1,20 @@
 """What changes of real proxies do to HTTP/2: what is told to go, what is turned away, and what was promised."""
 
 import csv
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Self
 
 import pytest
 
-from proxyreload.casebook.altered import altered
-from proxyreload.proxy.registry import choose
+from proxyreload.http2 import frames, hpack
+from proxyreload.http2.heard import Event, GoAway, Head
+from proxyreload.http2.streams import ClientStreams
+from proxyreload.traffic.identity import INSTANCE_FIELD
 
-from .command import Place, Result
-from .mechanisms import assert_whole
+from .command import HOST, TIMEOUT_S, Place, Result
+from .mechanisms import altered_config, assert_whole
 from .proxies import SOZU
 
 pytestmark = pytest.mark.real
@@ -108,9 +114,17 @@ def test_envoys_hot_restart_says_the_pair(place: Place) -> None:
     assert result.summary["kinds"]["h2"]["turned_away"] == 0
 
 
-@pytest.mark.parametrize("mechanism", ["haproxy:runtime", "traefik:file", "envoy:file"])
-def test_what_changes_in_the_running_process_tells_nobody_to_go(place: Place, mechanism: str) -> None:
-    result = changed(place, mechanism, REPLACED)
+@pytest.mark.parametrize(
+    ("mechanism", "words"),
+    [
+        *((mechanism, ()) for mechanism in ("haproxy:runtime", "traefik:file", "envoy:file")),
+        pytest.param("sozu:runtime", ("--tls",), marks=SOZU.marks),
+    ],
+)
+def test_what_changes_in_the_running_process_tells_nobody_to_go(
+    place: Place, mechanism: str, words: tuple[str, ...]
+) -> None:
+    result = changed(place, mechanism, REPLACED, *words)
     assert_nothing_lost(result)
     assert result.summary["goaways"] == []
 
@@ -181,10 +195,7 @@ def test_what_takes_long_is_whole_though_its_connection_is_told_to_go(place: Pla
 def test_what_an_old_process_has_when_its_time_is_over_is_lost_though_it_was_promised(
     place: Place, mechanism: str, text: str, becomes: str
 ) -> None:
-    own = choose(mechanism).mechanism.configuration
-    assert own is not None
-    (told,) = altered(own.texts, {text: becomes}).values()
-    config = place.write("mine.conf", told)
+    config = altered_config(place, mechanism, text, becomes)
     result = changed_meanwhile(place, mechanism, "reload = true", "--config", config, lasts=4.0, duration=5)
     kinds = result.summary["kinds"]
     assert kinds["upload"]["verdict"] == kinds["stream"]["verdict"] == "lossy"
@@ -220,3 +231,78 @@ def test_aimed_streams_meet_what_a_goaway_does_not_cover(place: Place) -> None:
     assert told["exchanges"] > 2 * STREAMS
     assert sum(told["failures"].values()) + told["turned_away"] > 0
     assert told["ledger"]["lost_executed"] == 0
+
+
+#: Its removal is followed by as long as it takes to see who still answers.
+REMOVED = """\
+duration = 30
+backends = [0]
+[[step]]
+at = 1
+add = 1
+[[step]]
+pause = 1
+[[step]]
+remove = 0
+"""
+#: How many streams are opened behind a GOAWAY.
+BEHIND = 20
+
+
+class Stubborn:
+    """An HTTP/2 client that goes on behind a GOAWAY, where ours take the proxy at its word."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection((HOST, port), TIMEOUT_S)
+        self._streams = ClientStreams()
+        self._socket.sendall(self._streams.begin())
+        self._told: list[GoAway] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self._socket.close()
+
+    def asked(self) -> str:
+        """Open a stream; returns by which backend it is answered."""
+        fields = ((b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"front"))
+        stream, written = self._streams.open(hpack.encoded(fields), end=True)
+        self._socket.sendall(written)
+        while True:
+            for event in self._read():
+                if isinstance(event, Head) and event.stream == stream:
+                    answered = {name.lower(): value for name, value, *_ in event.fields}
+                    assert answered[b":status"] == b"200"
+                    return answered[INSTANCE_FIELD.lower()].decode("ascii")
+
+    def until_told_to_go(self) -> GoAway:
+        """Ask until a GOAWAY has come: Envoy says it behind an answer only."""
+        while not self._told:
+            self.asked()
+        return self._told.pop()
+
+    def _read(self) -> Sequence[Event]:
+        data = self._socket.recv(65536)
+        assert data, "the proxy has closed the connection"
+        events = self._streams.received(data)
+        self._socket.sendall(self._streams.answers())
+        self._told += [event for event in events if isinstance(event, GoAway)]
+        return events
+
+
+@pytest.mark.parametrize("mechanism", ["haproxy:reload", "envoy:hot-restart"])
+def test_who_ignores_a_goaway_is_served_on_by_the_backend_that_is_removed(place: Place, mechanism: str) -> None:
+    path = place.write("removed.toml", REMOVED)
+    words = ("--wait-old", "0", "--stop-removed", "never", "--traffic", "h2=1")
+    session = place.start("--plugin", mechanism, "--scenario", path, *words, *place.ports)
+    session.until("change 1: add .* applied")
+    with Stubborn(place.front_port) as client:
+        assert client.asked() in ("0", "1")
+        session.until("change 2: remove .* applied")
+        told = client.until_told_to_go()
+        assert (told.last, told.code) == (LARGEST, frames.NO_ERROR)
+        answered = [client.asked() for _ in range(BEHIND)]
+    assert "0" in answered
+    session.signal(signal.SIGINT)
+    assert session.ended().stderr == ""
