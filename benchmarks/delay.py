@@ -1,8 +1,11 @@
 """How exact the delay line is at 2,000 far requests/s, and that no distance costs nothing.
 
 `python -m benchmarks.delay`, against nginx on the other core. The line's own count of its error is held against what
-the clients see: forty far ones and ten near ones share a run, at the same rate; by how much longer than the round trip
-the far ones wait beyond the near ones is the error of both ways together.
+the clients see: a hundred far ones and ten near ones share a run, at the same rate; by how much longer than the round
+trip the far ones wait beyond the near ones is the error of both ways together.
+
+A client sends one request at a time: at a round trip of 20 ms forty of them carry less than 2,000/s, and then it is the
+answers that decide when they send, all in one bunch after a while. A hundred keep to the schedule.
 """
 
 import argparse
@@ -24,7 +27,7 @@ from benchmarks.servers import nginx, url
 from benchmarks.table import lines_of
 from proxyreload.record.csvfile import COLUMNS
 
-RATE_PER_S, FAR, NEAR, RTT_MS = 2000, 40, 10, 20
+RATE_PER_S, FAR, NEAR, RTT_MS = 2000, 100, 10, 20
 #: What is asked: of the line's own p99, and of a distance of 0.
 LATE_P99_US, COSTS_NOTHING = 500, 0.98
 _PATIENCE_S = 60.0
