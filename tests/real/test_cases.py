@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxyreload.casebook.bugfile import known, names
+from proxyreload.casebook.finding import found
 
 from .command import Place
 from .proxies import SOZU
@@ -20,8 +21,11 @@ def test_a_case_shows_itself_and_is_healed(place: Place, name: str) -> None:
     session = place.run("case", name, "--folder", str(place.folder / "cases"), *place.ports)
     assert session.stdout.endswith("1 of 1 as expected\n"), session.stdout + session.stderr
     assert session.status == 0
-    for turn in ("shown", "cured"):
-        assert (place.folder / "cases" / name / turn / "run.json").is_file()
+    shown, cured = (place.folder / "cases" / name / turn for turn in ("shown", "cured"))
+    assert (cured / "run.json").is_file()
+    # Without its cure it would come out different.
+    bug = known(name)
+    assert not found(shown / "run.json", shown / "losses.csv", bug.expected.kind).meets(bug.healed)
     assert place.left() == []
 
 
