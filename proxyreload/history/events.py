@@ -421,6 +421,16 @@ class Held:
 
 
 @attrs.frozen
+class Spent:
+    """What the proxy's processes have of its host at a moment, and have taken by then."""
+
+    processes: int
+    resident_bytes: int  #: what several of them share is counted with each
+    cpu_ns: int  #: of all that there have been, as far as they were seen
+    at_ns: int
+
+
+@attrs.frozen
 class Said:
     """A line of the proxy's own log, or of what it wrote to its standard output or standard error."""
 
@@ -604,6 +614,7 @@ Event = (
     | Unproved
     | OldGeneration
     | Held
+    | Spent
     | Said
     | BaselineTaken
     | StoodStill

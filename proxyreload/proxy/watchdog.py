@@ -67,6 +67,11 @@ def is_guard(process: psutil.Process) -> bool:
     return _NAME in process.cmdline()
 
 
+def is_guards(title: str) -> bool:
+    """Whether this is what a guard calls itself: the words of its command."""
+    return _NAME in title.split()
+
+
 def leave_at_once() -> NoReturn:
     """End this program, wherever it is: its processes are killed, what they leave behind is the guards' to remove.
 

@@ -25,6 +25,7 @@ from proxyreload.verdict.generations import Generation
 from proxyreload.verdict.judgement import Judgement, detection_limit, judge_change, judge_kind, judge_kinds
 from proxyreload.verdict.latency import Told
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.price import Price
 from proxyreload.verdict.race import race_of
 from proxyreload.verdict.tally import Tallies
 from proxyreload.verdict.windows import Closures, ObservedChange
@@ -65,8 +66,15 @@ class RunFile:
     def finish(self, observation: Observation, judgement: Judgement) -> None:
         """Write it whole; raises `StartError` if that fails, and leaves what is there."""
         self.content["finished"] = True
+        prices, service_us = observation.prices.by_change, _service_us(observation)
         self.content["changes"] = [
-            change_as_run(change, observation.started_ns, _service_us(observation), hosted=observation.ledger.hosted)
+            change_as_run(
+                change,
+                observation.started_ns,
+                service_us,
+                hosted=observation.ledger.hosted,
+                price=prices.get(change.number),
+            )
             for change in observation.changes
         ]
         self.content["summary"] = _summary(observation, judgement)
@@ -116,7 +124,9 @@ def _service_us(observation: Observation) -> int:
     return observation.steady_and_around()[0].percentile_us(50)
 
 
-def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *, hosted: bool) -> dict[str, object]:
+def change_as_run(
+    change: ObservedChange, start_ns: int, service_us: int = 0, *, hosted: bool, price: Price | None = None
+) -> dict[str, object]:
     """Return a change as it stands in the file; `hosted`: backends of ours tell what they see."""
     race = race_of(change, service_us)
     judgement = judge_change(change)
@@ -143,6 +153,7 @@ def change_as_run(change: ObservedChange, start_ns: int, service_us: int = 0, *,
         "race": race.as_run() if race is not None else None,
         "certificate": _rotation(change.rotation, start_ns),
         "route": change.route or None,
+        "price": price.as_run() if price is not None else None,
         "kinds": {
             kind: {**told, "ledger": change.kinds.by_kind[kind].ledger() if hosted else None}
             for kind, told in _kinds(change.kinds, judgements).items()
@@ -378,6 +389,7 @@ def _summary(observation: Observation, judgement: Judgement) -> dict[str, object
             for pace in observation.kept.paces
         ],
         "generations": [_generation(each, observation.started_ns) for each in observation.generations.all],
+        "price": observation.prices.as_run(observation.generations),
         "baseline": baseline,
         "floor": baseline,  # its name before; scripts may read it
         "old_generation": _old_generation(observation.old_generation),

@@ -36,6 +36,7 @@ from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.recipe import HOSTNAME
 from proxyreload.proxy.registry import Choice
+from proxyreload.proxy.spending import Spending
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.record.csvfile import CsvFile
@@ -50,6 +51,7 @@ from proxyreload.run.hang import Asking, HangWatch
 from proxyreload.run.hosting import Hosting
 from proxyreload.run.oldprocesses import OldProcesses
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
+from proxyreload.run.pricewatch import PriceWatch
 from proxyreload.run.proxywords import ProxyWords
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch, tell_own_share
@@ -260,6 +262,8 @@ class Run:
         holders = self.operations.holders if self.operations is not None else None
         watch = GenerationWatch(self.reactor, self.clock_ns, here, holders)
         watch.start(self.reactor)
+        prices = PriceWatch(here, Spending(self.clock_ns) if holders is not None else None)
+        prices.start(self.reactor)
         start_ns = self.clock_ns()
         hosted = self.settings.backends.hosted
         here.publish(Started(start_ns, load.kinds, load.aimed, load.unsafe, load.many, hosted))
@@ -272,6 +276,7 @@ class Run:
         if self.operations is not None:
             self.operations.stop()
         watch.stop()
+        prices.stop()
         here.publish(Stopping(self.clock_ns()))
         await load.stop()
         if self._hang_watch is not None:

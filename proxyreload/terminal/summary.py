@@ -67,6 +67,7 @@ def summary_lines(
     yield from (f"left undone: {undone.what}: {undone.reason}" for undone in observation.left_undone)
     old = observation.old_generation
     yield from filter(None, [old.words if old is not None else ""])
+    yield from _price_lines(observation)
     yield from _answer_lines(observation)
     yield from map(_lost_record_line, observation.lost_records)
     yield from written
@@ -213,6 +214,25 @@ def _far_line(kept: FarKept) -> str:
     p99_ms, most_ms = kept.late_percentile_us(99) / 1000, kept.late_percentile_us(100) / 1000
     late = f"p99 {p99_ms:.2f} ms, at most {most_ms:.2f} ms"
     return f"distance {kept.rtt_ns / NS_PER_MS:g} ms: {mark}longer each way by {late}"
+
+
+def _price_lines(observation: Observation) -> Iterator[str]:
+    """Yield what the proxy took of its host."""
+    run = observation.prices.run
+    if run is None:
+        return
+    before = run.before
+    lived = [each.lived_on_ns for each in observation.generations.all if each.lived_on_ns is not None]
+    on = f"; replaced ones lived on for {seconds(max(lived)):.1f} s at most" if lived else ""
+    yield (
+        f"price: at most {_process_words(run.processes, run.resident_bytes)}, before the changes "
+        f"{_process_words(before.processes, before.resident_bytes)}; {seconds(run.cpu_ns):.1f} s of CPU in "
+        f"{seconds(run.lasted_ns):.1f} s{on}"
+    )
+
+
+def _process_words(number: int, resident_bytes: int) -> str:
+    return f"{number} {'process' if number == 1 else 'processes'} with {resident_bytes / 1_000_000:.0f} MB"
 
 
 def _answer_lines(observation: Observation) -> Iterator[str]:

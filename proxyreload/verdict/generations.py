@@ -25,6 +25,11 @@ class Generation:
     on_it: list[tuple[int, Counter[str]]] = attrs.field(factory=list)  #: once replaced: when, and whose of which kind
     connections: list[Holding] = attrs.field(factory=list)  #: that it was seen to hold
 
+    @property
+    def lived_on_ns(self) -> int | None:
+        """How long it lived beside the next one; None if it was not replaced, or lived when the run ended."""
+        return max(0, self.until_ns - self.replaced_ns) if self.replaced_ns and self.until_ns else None
+
     def still_on_it(self, at_ns: int, kinds: Counter[str]) -> None:
         """Note who is on it, though there is a newer one."""
         if (not self.on_it or self.on_it[-1][1] != kinds) and len(self.on_it) < LOOKS_KEPT:

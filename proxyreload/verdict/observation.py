@@ -40,6 +40,7 @@ from proxyreload.history.events import (
     Said,
     ScheduleKept,
     Skipped,
+    Spent,
     Stalled,
     Started,
     StoodStill,
@@ -59,6 +60,7 @@ from proxyreload.verdict.generations import Generations
 from proxyreload.verdict.kept import Kept
 from proxyreload.verdict.latency import Latency
 from proxyreload.verdict.phases import LatencyPhase, Phases
+from proxyreload.verdict.price import Prices
 from proxyreload.verdict.proof import Proof
 from proxyreload.verdict.repetition import Repetition, repetition
 from proxyreload.verdict.tally import Tallies, kinds_of
@@ -93,6 +95,7 @@ class Observation:
     ended_ns: int = 0
     _stopping_ns: int = 0
     generations: Generations = attrs.field(factory=Generations)  #: of the proxy's processes, where they can be told
+    prices: Prices = attrs.field(factory=Prices)  #: what the proxy took of its host, where it is one of ours
     _kinds_of_clients: Mapping[str, str] = attrs.field(factory=dict)  # by what their ids begin with
     _arrivals_by_client: dict[str, int] = attrs.field(factory=dict)  # likewise
     kept: Kept = attrs.field(factory=Kept)  #: for the run's file
@@ -123,6 +126,7 @@ class Observation:
             LeftUndone: self.left_undone.extend,
             OldGeneration: self._outlasted,
             Held: self._held,
+            Spent: self._spent,
             Paced: self.kept.paced,
             StoodStill: self.ledger.surroundings.stood,
             Said: self.ledger.surroundings.said,
@@ -258,6 +262,9 @@ class Observation:
         self.ledger.surroundings.held(events)
         change = self.changes[-1].number if self.changes else 0
         self.generations.held(events, self.started_ns, change, self.ledger.kind_of_client)
+
+    def _spent(self, events: Sequence[Spent]) -> None:
+        self.prices.spent(events, self.changes[-1].number if self.changes else 0)
 
     def _killed(self, events: Sequence[BackendKilled]) -> None:
         self.ledger.killed(events)

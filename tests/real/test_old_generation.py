@@ -54,6 +54,11 @@ def test_a_run_goes_on_until_the_race_that_a_setting_has_moved(place: Place, mec
     assert result.summary["kinds"]["aimed"]["verdict"] == "lossy"
     assert change["failures"] == result.summary["failures"]
     assert "until the old generation was gone" in result.stdout
+    # For as long as both lived there were more of them, and more memory.
+    price = change["price"]
+    assert price["processes"]["most"] > price["processes"]["before"] >= 1
+    assert price["resident_bytes"]["most"] > price["resident_bytes"]["before"] > 0
+    assert result.summary["price"]["cpu_s"] > 0
 
 
 def test_a_hard_stop_is_waited_for_and_ends_what_has_rested_until_then(place: Place) -> None:
