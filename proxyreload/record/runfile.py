@@ -154,6 +154,7 @@ def change_as_run(
         "certificate": _rotation(change.rotation, start_ns),
         "route": change.route or None,
         "price": price.as_run() if price is not None else None,
+        "disruption": change.disruption.as_run(),
         "kinds": {
             kind: {**told, "ledger": change.kinds.by_kind[kind].ledger() if hosted else None}
             for kind, told in _kinds(change.kinds, judgements).items()

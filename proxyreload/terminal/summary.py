@@ -9,6 +9,7 @@ from proxyreload.system.clock import NS_PER_MS, seconds
 from proxyreload.terminal.fates import fate_lines
 from proxyreload.verdict.backends import shown
 from proxyreload.verdict.certificates import Rotation
+from proxyreload.verdict.disruption import Disruption
 from proxyreload.verdict.judgement import (
     Judgement,
     Verdict,
@@ -107,8 +108,22 @@ def _change_lines(change: ObservedChange) -> Iterator[str]:
         yield f"    {', '.join(times)}"
     for reason in judgement.reasons:
         yield f"    {reason}"
+    yield from (f"    {line}" for line in _disruption_lines(change.disruption))
     if not change.failures:
         yield f"    0 failures in {counted(change.exchanges, 'exchange')}"
+
+
+def _disruption_lines(disruption: Disruption) -> Iterator[str]:
+    """Yield for how long the kinds that lost something were not served, and how many clients connected at once."""
+    failing = {kind: told for kind, told in disruption.kinds.items() if told.failing}
+    if not failing:
+        return
+    silent = ", ".join(f"{kind} {_ms(told.silent_ns)}" for kind, told in failing.items())
+    new_ns, reused_ns = (max(getattr(told, sort).longest_ns for told in failing.values()) for sort in ("new", "reused"))
+    longest = {"new": new_ns, "reused": reused_ns}
+    outages = [f"{sort} connections failed for {_ms(ns)}" for sort, ns in longest.items() if ns]
+    yield f"longest without a success: {silent}; {', '.join(outages)}"
+    yield f"{counted(disruption.storm, 'connection')} opened in the busiest 100 ms"
 
 
 def _drain_words(change: ObservedChange) -> Iterator[str]:

@@ -51,6 +51,8 @@ class Counts:
     by_failure: dict[str, int] = attrs.field(factory=dict)
     #: Of the last batch, those that were turned away among them, and when the connection of each was opened.
     failed: list[tuple[Exchange, int]] = attrs.field(factory=list, eq=False)
+    #: Of the last batch, when the connections were opened that clients have opened for it, but the probe's.
+    opened: list[int] = attrs.field(factory=list, eq=False)
     _opened_ns: dict[tuple[int, int], int] = attrs.field(factory=dict)  # each client's latest connections
     _connections: dict[int, int] = attrs.field(factory=dict)
     _answered: set[int] = attrs.field(factory=set)
@@ -64,7 +66,7 @@ class Counts:
     def add(self, exchanges: Sequence[Exchange]) -> list[ConnectionChanged]:
         """Count a batch; returns those whose front or back connection changed."""
         changed: list[ConnectionChanged] = []
-        self.failed = []
+        self.failed, self.opened = [], []
         connections, answered, ports_of = self._connections, self._answered, self._seen.ports
         for exchange in exchanges:
             if exchange.failure:
@@ -102,6 +104,8 @@ class Counts:
         client, connection = exchange.client, exchange.connection
         if exchange.connect_ns:
             self._opened_ns[client, connection] = exchange.sent_ns - exchange.connect_ns
+            if not exchange.probe:
+                self.opened.append(exchange.sent_ns - exchange.connect_ns)
             self._opened_ns.pop((client, connection - _CONNECTIONS_KEPT), None)
         new_back = bool(exchange.back_port) and self._seen.add(exchange.instance, exchange.back_port)
         if exchange.probe or not exchange.plain:

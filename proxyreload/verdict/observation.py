@@ -307,6 +307,9 @@ class Observation:
         self.kinds.add(exchanges, kinds, failed)
         oldest_ns = min([each.written_ns for each in exchanges]) if self.changes else 0
         self._charge(exchanges, kinds, failed, oldest_ns)
+        if self.changes:
+            self.changes[-1].disruption.ended(exchanges, kinds, failed)
+            self.changes[-1].disruption.opened(self.counts.opened)
         self._answers.drains.failed(failed)
         for exchange, opened_ns in self.counts.failed:
             change = self._windows.at(exchange.charged_ns)

@@ -7,6 +7,7 @@ import attrs
 
 from proxyreload.history.events import Change, Edited, Ending, Exchange, FrontClosed, change_name
 from proxyreload.verdict.certificates import Rotation
+from proxyreload.verdict.disruption import Disruption
 from proxyreload.verdict.draining import Drain
 from proxyreload.verdict.tally import Tallies
 
@@ -59,6 +60,9 @@ class ObservedChange:
     begun_before: int = 0  #: such answers to what was sent before that: where that went says nothing
     closures: Closures = attrs.field(factory=Closures)
     kinds: Tallies = attrs.field(factory=Tallies)  #: what became of each kind of traffic in its window
+    disruption: Disruption = attrs.field(
+        default=attrs.Factory(lambda self: Disruption(self.requested_ns), takes_self=True)
+    )
     answers_mark: int = 0  #: how many answers the run had had at its last one
     rotation: Rotation | None = None  #: of a change of the certificate
     route: str = ""  #: of an edit: the path that is asked for once that is applied
