@@ -5,16 +5,16 @@ http://www.squid-cache.org/Doc/config/http_port/
 https://wiki.squid-cache.org/SquidFaq/ReverseProxy
 """
 
-import os
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 from zope.interface import implementer
 
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark
 from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.rewritten import Rewritten
@@ -29,49 +29,78 @@ LISTENS = "Accepting reverse-proxy HTTP"
 SERVICE, SHARED, SEGMENTS = "proxyreload", Path("/dev/shm"), ("metadata", "queues", "readers")  # noqa: S108
 
 # It keeps nothing, and asks no name server. Streams and uploads go through as they come. What it would not start
-# without, though it needs none of it here, is where it was built to be, which may be elsewhere.
+# without, though it needs none of it here, is where it was built to be, which may be elsewhere. Where it is started by
+# root it becomes another user, which it would not be: it reads its files before that.
 # It takes shutdown_lifetime to stop, also with nothing under way: 30 seconds by default.
 CONFIG = """\
-{port}
-{servers}
-{user}http_access deny manager
-{edited}http_access allow all
+@@if tls@@
+https_port @@front@@ accel vhost tls-cert=@@certificate@@ tls-key=@@key@@
+@@else@@
+http_port @@front@@ accel vhost
+@@end@@
+@@each backend@@
+cache_peer @@host@@ parent @@port@@ 0 name=@@name@@ originserver round-robin no-query no-digest no-netdb-exchange \
+connect-timeout=2
+@@end@@
+@@if root@@
+cache_effective_user nobody
+@@end@@
+http_access deny manager
+@@if edit@@
+acl edited urlpath_regex ^@@edited@@$
+deny_info 302:http://@@hostname@@@@leads-to@@ edited
+http_access deny edited
+@@end@@
+http_access allow all
 http_upgrade_request_protocols websocket allow all
 never_direct allow all
 cache deny all
 cache_mem 0
 access_log none
-cache_log /dev/stderr
+cache_log @@log@@
 netdb_filename none
-pid_filename {folder}/squid.pid
-coredump_dir {folder}
+pid_filename @@folder@@/squid.pid
+coredump_dir @@folder@@
 pinger_enable off
-mime_table {folder}/mime.conf
-icon_directory {folder}
+mime_table /dev/null
+icon_directory @@folder@@
 unlinkd_program /bin/true
-{pages}visible_hostname {hostname}
+@@if pages@@
+error_directory @@pages@@
+@@end@@
+visible_hostname @@hostname@@
 udp_outgoing_address 127.0.0.1
 dns_nameservers 127.0.0.1
-request_start_timeout {timeout}
-request_timeout {timeout}
-client_idle_pconn_timeout {timeout}
-server_idle_pconn_timeout {timeout}
-read_timeout {timeout}
-write_timeout {timeout}
+request_start_timeout @@timeout@@ seconds
+request_timeout @@timeout@@ seconds
+client_idle_pconn_timeout @@timeout@@ seconds
+server_idle_pconn_timeout @@timeout@@ seconds
+read_timeout @@timeout@@ seconds
+write_timeout @@timeout@@ seconds
 shutdown_lifetime 1 second
 """
+FRONT_HERE = attrs.evolve(FRONT, remedy="http_port @@front@@ accel vhost", like=r"^\s*https?_port\s")
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy="@@each backend@@, cache_peer @@host@@ parent @@port@@ 0 name=@@name@@ originserver round-robin "
+    "and @@end@@, a line each",
+    like=r"^\s*cache_peer\s",
+)
+LOG = Mark("log", "where it says that it listens again, which is waited for", "cache_log @@log@@", r"^\s*cache_log\s")
+PAGES = Mark("pages", "the folder of the error pages, where these are beside the program")
+#: Whoever asks for the route of an edit is denied, by being redirected.
+EDITED_HERE = Mark(
+    "edited",
+    "the path of an unrelated route, for --change edit",
+    "@@if edit@@, acl edited urlpath_regex ^@@edited@@$, deny_info 302:http://@@hostname@@@@leads-to@@ edited, "
+    "http_access deny edited and @@end@@, a line each, before other http_access",
+    r"^\s*http_access\s",
+)
+MARKS = (LOG, PAGES)
+OWN = Configuration.of({CONFIG_FILE: CONFIG}, MARKS, (FRONT_HERE, BACKEND_HERE, LOG), edits=EDITED_HERE)
+STARTED_ANEW = attrs.evolve(OWN, needs=(FRONT_HERE, BACKEND_HERE))
 #: So many lines, the last of them about its use of the machine, are what it says when it gives up.
 PARTING = 5
-#: The route of an edit: whoever asks for it is denied, by being redirected.
-EDITED = """\
-acl edited urlpath_regex ^{path}$
-deny_info 302:http://{hostname}{to} edited
-http_access deny edited
-"""
-SERVER = (
-    "cache_peer {host} parent {port} 0 name={name} originserver round-robin no-query no-digest no-netdb-exchange"
-    " connect-timeout=2"
-)
 
 
 @implementer(IReloads, IRotates, IEdits)
@@ -87,7 +116,6 @@ class Reconfigure(Rewritten):
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground, as one process."""
         self._upstreams = list(upstreams)
-        self.workspace.write("mime.conf", "")
         self._write_config()
         for segment in SEGMENTS:
             self.workspace.remove_too(SHARED / f"{self._service}-cf__{segment}.shm")
@@ -114,23 +142,8 @@ class Reconfigure(Rewritten):
     def _command(self, *words: str) -> list[str | Path]:
         return [self.workspace.binary, *words, "-f", self.workspace.folder / CONFIG_FILE]
 
-    def _write_config(self) -> None:
-        workspace, tls, route = self.workspace, self.workspace.tls, self.workspace.route
-        port = f"http_port {workspace.front} accel vhost"
-        if tls is not None:
-            port = f"https_port {workspace.front} accel vhost tls-cert={tls.certificate} tls-key={tls.key}"
-        servers = [SERVER.format(host=each.host, port=each.port, name=each.name) for each in self._upstreams]
-        text = CONFIG.format(
-            port=port,
-            servers="\n".join(servers),
-            user=_user(),
-            edited="" if route is None else EDITED.format(path=route.path, to=route.to, hostname=workspace.hostname),
-            pages=_pages(workspace.binary),
-            folder=workspace.folder,
-            hostname=workspace.hostname,
-            timeout=f"{workspace.idle_timeout_s} seconds",
-        )
-        workspace.write(CONFIG_FILE, text)
+    def _marks(self) -> Mapping[str, object]:
+        return {"log": "/dev/stderr", "pages": _pages(self.workspace.binary)}
 
 
 class Restart(Restarting):
@@ -139,15 +152,10 @@ class Restart(Restarting):
     PROXY = Reconfigure
 
 
-def _user() -> str:
-    """Return what Squid becomes where it is started by root, which it would not be: it reads its files before that."""
-    return "cache_effective_user nobody\n" if os.geteuid() == 0 else ""
-
-
 def _pages(binary: Path) -> str:
     """Return where its error pages are, if they are beside the program: PREFIX/sbin, PREFIX/share."""
     pages = binary.resolve().parent.parent / "share" / "squid" / "errors" / "templates"
-    return f"error_directory {pages}\n" if pages.is_dir() else ""
+    return str(pages) if pages.is_dir() else ""
 
 
 plugin = ProxyPlugin(
@@ -165,7 +173,8 @@ plugin = ProxyPlugin(
             "SIGHUP, as by squid -k reconfigure",
             Reconfigure,
             cannot={"upgrade": "Squid hands its socket to no successor"},
+            configuration=OWN,
         ),
-        Mechanism("restart", "stop it and start it", Restart),
+        Mechanism("restart", "stop it and start it", Restart, configuration=STARTED_ANEW),
     ),
 )

@@ -1,6 +1,6 @@
 """What proxies have in common whose configuration is written anew, and read again, for each change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -14,8 +14,9 @@ from proxyreload.system.child import ChildProcess
 class Rewritten:
     """A proxy that has all its backends, and its edited route, from a file.
 
-    A plugin derives its mechanism and says how the file is written (`_write_config`), and how it is read again
-    (`reload`). What the proxy refuses is taken back, or the next change would bring it along.
+    A plugin derives its mechanism and says what the marks of its configuration stand for besides the common ones
+    (`_marks`), and how it is read again (`reload`), or else how a change is brought into effect (`_apply`). What the
+    proxy refuses is taken back, or the next change would bring it along.
     """
 
     workspace: Workspace
@@ -46,12 +47,20 @@ class Rewritten:
         before, self._upstreams = self._upstreams, upstreams
         self._write_config()
         try:
-            await self.reload()
+            await self._apply()
         except ChangeError:
             self._upstreams = before
             undo()
             self._write_config()
             raise
 
+    async def _apply(self) -> None:
+        """Bring what is written into effect."""
+        await self.reload()
+
     def _write_config(self) -> None:
-        raise NotImplementedError
+        self.workspace.configure(self._upstreams, **self._marks())
+
+    def _marks(self) -> Mapping[str, object]:
+        """Return the values of the plugin's own marks, with a ``_`` for each ``-`` in a name."""
+        return {}

@@ -134,7 +134,7 @@ def test_what_is_printed_is_taken_back(choice: Choice, tmp_path: Path, capsys: p
     folder = tmp_path / "mine"
     assert show([choice.name, "--into", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines() == [str(folder / name) for name in made.templates]
-    mine = choice.configured(folder, ["edit"], tls=True)
+    mine = choice.configured(folder, ["edit"], tls=choice.mechanism.no_tls == "")
     assert mine.texts.keys() == made.texts.keys()
     assert mine.texts[mine.main] == made.explained() + made.texts[made.main]
     with pytest.raises(UsageError, match="there is one already"):

@@ -54,6 +54,26 @@ def test_what_is_printed_is_what_is_run(place: Place) -> None:
     assert_whole(place, place.run(*words, *place.ports))
 
 
+#: A small change in one of the files that a mechanism prints.
+CHANGED = [
+    ("squid:reconfigure", "squid.conf", "shutdown_lifetime 1 second", "shutdown_lifetime 0 seconds"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "text", "becomes"), CHANGED)
+def test_what_is_printed_is_run_with_a_change(place: Place, name: str, file: str, text: str, becomes: str) -> None:
+    mine = place.folder / "mine"
+    assert place.run("config", name, "--into", str(mine)).status == 0
+    path = mine / file
+    printed = path.read_text(encoding="utf-8")
+    assert printed.count(text) == 1
+    path.write_text(printed.replace(text, becomes), encoding="utf-8")
+    result = place.run("--plugin", name, "--config", str(mine), *QUICK, *place.ports)
+    assert_whole(place, result)
+    assert [change["error"] for change in result.changes] == [None, None]
+    assert becomes in result.run_json["configuration"]["files"][file]["text"]
+
+
 def test_a_loss_of_the_users_own_is_reproduced_with_it(place: Place) -> None:
     path = place.folder / "mine.cfg"
     path.write_text(OPERATORS, encoding="utf-8")

@@ -14,17 +14,18 @@ pytestmark = pytest.mark.real
 
 #: A plugin of somebody else, which names a port that is none.
 MISTAKEN = """\
-from types import SimpleNamespace
+import attrs
 import proxyreload_squid
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 
 
 class Reconfigure(proxyreload_squid.Reconfigure):
     async def add_backend(self, upstream):
-        await super().add_backend(SimpleNamespace(name=upstream.name, host="127.0.0.1", port="none"))
+        await super().add_backend(attrs.evolve(upstream, port="none"))
 
 
-plugin = ProxyPlugin("mistaken", proxyreload_squid.plugin.binary, (Mechanism("reconfigure", "", Reconfigure),))
+mechanism = Mechanism("reconfigure", "", Reconfigure, configuration=proxyreload_squid.OWN)
+plugin = ProxyPlugin("mistaken", proxyreload_squid.plugin.binary, (mechanism,))
 """
 
 

@@ -1,0 +1,81 @@
+"""Configurations of proxies that read theirs anew: filled in they are whole, and what is missing in one is told."""
+
+from collections.abc import Mapping
+from itertools import product
+
+import pytest
+
+from proxyreload.errors import UsageError
+from proxyreload.proxy.configtemplate import Values
+from proxyreload.proxy.configuration import values
+from proxyreload.proxy.registry import Choice, choose
+from proxyreload.proxy.route import Route
+from proxyreload.proxy.upstream import Upstream
+
+UPSTREAMS = [Upstream(number, "127.0.0.1", 1030 + number) for number in (0, 3)]
+#: What the plugins give to the marks that are theirs.
+OWN: Mapping[str, Values] = {"squid": {"log": "/dev/stderr", "pages": ""}}
+CHOICES = [Choice(choose(name).plugin, each) for name in OWN for each in choose(name).plugin.mechanisms]
+SECURED = {"certificate": "c.pem", "key": "k.pem", "certificate-and-key": "ck.pem", "protocol": [{"name": "h2"}]}
+
+
+def filled(choice: Choice, *, tls: bool, edit: bool, root: bool) -> Mapping[str, str]:
+    """Return the texts of a mechanism's files as they are run."""
+    configuration = choice.mechanism.configuration
+    assert configuration is not None
+    how = {"hostname": "app.test", "whole_timeout_s": 66, "root": root, "speaks": ("HTTP/2", "gRPC", "WebSocket")}
+    route = Route(1) if edit else None
+    common = values("127.0.0.1:8080", 77, UPSTREAMS, folder="/run/it", route=route, **how)  # type: ignore[arg-type]
+    secured = {"tls": True, "tls-h2": True, **SECURED} if tls else {}
+    return configuration.filled({**common, **secured, **OWN[choice.plugin.name]})
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+def test_its_own_is_whole_whatever_is_asked_of_it(choice: Choice) -> None:
+    configuration = choice.mechanism.configuration
+    can_edit = configuration is not None and configuration.edits is not None
+    for tls, edit, root in product((False, True), repeat=3):
+        text = "\n".join(filled(choice, tls=tls and not choice.mechanism.no_tls, edit=edit, root=root).values())
+        assert "@@" not in text
+        for upstream in UPSTREAMS:
+            assert str(upstream.port) in text
+        assert ("c.pem" in text) == (tls and not choice.mechanism.no_tls)
+        assert ("/proxyreload-edited-1" in text) == (edit and can_edit)
+
+
+#: What somebody has, and what is said of it, for the file that the proxy is started with unless another is named.
+SQUID = """\
+http_port @@front@@ accel vhost
+@@each backend@@
+cache_peer @@host@@ parent @@port@@ 0 originserver
+@@end@@
+cache_log @@log@@
+"""
+LACKING = [
+    ("squid", SQUID.replace("@@front@@", "80"), "'http_port 80 accel vhost' has no marker front, "),
+    ("squid", "http_port @@front@@\ncache_peer 10.0.0.1 parent 80 0\n", ":2: 'cache_peer 10.0.0.1 parent 80 0' has no"),
+    ("squid", "http_port @@front@@ accel\n", "mine: no marker backend, "),
+    (
+        "squid",
+        SQUID.replace("@@log@@", "/x"),
+        "mine:5: 'cache_log /x' has no marker log, where it says that it listens",
+    ),
+    ("squid", f"{SQUID}http_access allow all", "mine:6: 'http_access allow all' has no marker edited, the path of an"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "complaint"), LACKING)
+def test_what_it_cannot_do_without_is_told_with_line_and_remedy(name: str, text: str, complaint: str) -> None:
+    mechanism, _colon, file = name.partition("/")
+    own = choose(mechanism).mechanism.configuration
+    assert own is not None
+    with pytest.raises(UsageError) as raised:
+        own.with_files({file or own.main: text}, "mine").require(["edit"], tls=False)
+    assert complaint in str(raised.value)
+    assert str(raised.value).rpartition(": ")[2], "there is a remedy"
+
+
+def test_what_is_started_anew_need_not_say_where_it_logs() -> None:
+    own = choose("squid:restart").mechanism.configuration
+    assert own is not None
+    assert own.with_files({"squid.conf": SQUID.replace("@@log@@", "/x")}, "mine").source == "mine"
