@@ -8,14 +8,14 @@ https://redmine.lighttpd.net/projects/lighttpd/wiki/Docs_ModProxy
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import attrs
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UsageError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, Configuration, Mark, plain
 from proxyreload.proxy.interfaces import (
     IEdits,
     IGenerations,
@@ -37,44 +37,88 @@ CONFIG_FILE = "lighttpd.conf"
 PROGRAM, MODULES = "lighttpd", "modules"
 #: What it logs when it serves with what it has read.
 STARTED = "server started"
+#: Where it logs.
+STDERR = "/dev/stderr"
 
-# Streams and uploads go through as they come (2): by default lighttpd keeps them until they are whole.
+# Streams and uploads go through as they come (2): by default lighttpd keeps them until they are whole. HTTP/2 in the
+# clear is what newer ones speak only where they are told to.
 CONFIG = """\
-server.document-root = "{folder}/"
-server.upload-dirs = ("{folder}/")
-server.bind = "{host}"
-server.port = {port}
-server.modules = ({modules})
-server.feature-flags = ({flags})
+server.document-root = "@@folder@@/"
+server.upload-dirs = ("@@folder@@/")
+server.bind = "@@front-host@@"
+server.port = @@front-port@@
+server.errorlog = "@@log@@"
+server.modules = ("mod_redirect", @@if tls@@"mod_openssl", @@end@@"mod_proxy")
+server.feature-flags = ("server.h2proto" => "enable", "server.h2c" => "enable")
 server.stream-request-body = 2
 server.stream-response-body = 2
-server.max-read-idle = {timeout}
-server.max-write-idle = {timeout}
-server.max-keep-alive-idle = {timeout}
+server.max-read-idle = @@timeout@@
+server.max-write-idle = @@timeout@@
+server.max-keep-alive-idle = @@timeout@@
 server.max-keep-alive-requests = 65535
-{tls}{edited}proxy.header = ("upgrade" => "enable")
+@@if tls@@
+ssl.engine = "enable"
+ssl.pemfile = "@@certificate-and-key@@"
+@@end@@
+@@if edit@@
+$HTTP["url"] == "@@edited@@" {
+    url.redirect-code = 302
+    url.redirect = ("" => "@@leads-to@@")
+}
+@@end@@
+proxy.header = ("upgrade" => "enable")
 proxy.balance = "round-robin"
 proxy.server = ("" => (
-{servers}
+    @@each backend@@
+    ("host" => "@@host@@", "port" => @@port@@, "connect-timeout" => 2, "read-timeout" => @@timeout@@, \
+"write-timeout" => @@timeout@@),
+    @@end@@
 ))
 """
-SERVER = (
-    '    ("host" => "{host}", "port" => {port}, "connect-timeout" => 2, "read-timeout" => {timeout},'
-    ' "write-timeout" => {timeout}),'
+#: What lets a child go on, and hands the socket to the program that is started.
+BACKGROUND = ("server.graceful-restart-bg", "server.systemd-socket-activation")
+FLAGS = '"server.h2c" => "enable"'
+FRONT_HERE = Mark(
+    "front-port",
+    "the port at which it listens",
+    'server.port = @@front-port@@ and server.bind = "@@front-host@@"',
+    r"^\s*server\.(port|bind)\b",
 )
-TLS = """\
-ssl.engine = "enable"
-ssl.pemfile = "{both}"
-"""
-#: The route of an edit.
-EDITED = """\
-$HTTP["url"] == "{path}" {{
-    url.redirect-code = 302
-    url.redirect = ("" => "{to}")
-}}
-"""
-#: HTTP/2 in the clear is what newer ones speak only where they are told to.
-HTTP2: Mapping[str, str] = {"server.h2proto": "enable", "server.h2c": "enable"}
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy='@@each backend@@, ("host" => "@@host@@", "port" => @@port@@), and @@end@@, a line each',
+    like=r"^\s*proxy\.server\b",
+)
+LOG = Mark(
+    "log",
+    "where it says that it has started again, which is waited for",
+    'server.errorlog = "@@log@@"',
+    r"^\s*server\.errorlog\b",
+)
+EDITED_HERE = Mark(
+    "edited",
+    "the path of an unrelated route, for --change edit",
+    '@@if edit@@, $HTTP["url"] == "@@edited@@" { url.redirect-code = 302, url.redirect = ("" => "@@leads-to@@") } and '
+    "@@end@@, a line each",
+    r"^\s*proxy\.server\b",
+)
+OWN = Configuration.of({CONFIG_FILE: CONFIG}, (FRONT_HERE, LOG), (FRONT_HERE, BACKEND_HERE, LOG), edits=EDITED_HERE)
+STARTED_ANEW = attrs.evolve(OWN, needs=(FRONT_HERE, BACKEND_HERE))
+
+
+def in_background() -> Configuration:
+    """Return the configuration of one whose child goes on meanwhile."""
+    flags = ", ".join([FLAGS, *(f'"{flag}" => "enable"' for flag in BACKGROUND)])
+    made = Configuration.of({CONFIG_FILE: CONFIG.replace(FLAGS, flags)}, OWN.marks, OWN.needs, edits=EDITED_HERE)
+    return attrs.evolve(made, names=require_background)
+
+
+def require_background(texts: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a configuration with which no child would go on, or the socket would be lost."""
+    for flag in BACKGROUND:
+        if not any(flag in text for text in texts.values()):
+            msg = f'no {flag} in it, without which no child goes on: put "{flag}" => "enable" in server.feature-flags'
+            raise UsageError(msg)
 
 
 @implementer(IReloads, IRotates, IEdits)
@@ -84,8 +128,6 @@ class Reload(Rewritten):
 
     Connections that rest are closed at once.
     """
-
-    FLAGS: ClassVar[Mapping[str, str]] = HTTP2
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground, through a link."""
@@ -122,14 +164,8 @@ class Reload(Rewritten):
         words: list[str | Path] = [workspace.path(PROGRAM), "-D", "-f", workspace.path(CONFIG_FILE)]
         return [*words, "-m", workspace.path(MODULES)] if workspace.path(MODULES).exists() else words
 
-    def _write_config(self) -> None:
-        workspace = self.workspace
-        tls = "" if workspace.tls is None else TLS.format(both=workspace.tls.both)
-        route = workspace.route
-        edited = "" if route is None else EDITED.format(path=route.path, to=route.to)
-        how = {"folder": str(workspace.folder), "flags": _flags(self.FLAGS), "tls": tls, "edited": edited}
-        text = _configuration(workspace.front, workspace.idle_timeout_s, self._upstreams, **how)
-        workspace.write(CONFIG_FILE, text)
+    def _marks(self) -> Mapping[str, object]:
+        return {"log": STDERR}
 
 
 @implementer(IUpgrades, IGenerations)
@@ -142,12 +178,6 @@ class ReloadBackground(Reload):
 
     lighttpd 1.4.56 and later: the flag ``server.graceful-restart-bg``.
     """
-
-    FLAGS: ClassVar[Mapping[str, str]] = {
-        **HTTP2,
-        "server.graceful-restart-bg": "enable",
-        "server.systemd-socket-activation": "enable",  # by which the program that is started gets the socket
-    }
 
     async def upgrade(self, binary: Path) -> None:
         """Let the links lead to the other program, and reload."""
@@ -171,28 +201,13 @@ class Restart(Restarting):
     PROXY = Reload
 
 
-def _flags(flags: Mapping[str, str]) -> str:
-    return ", ".join(f'"{name}" => "{value}"' for name, value in flags.items())
-
-
-def _configuration(front: str, timeout_s: int, upstreams: Sequence[Upstream], **how: str) -> str:
-    """Return the text of the configuration."""
-    host, _, port = front.rpartition(":")
-    servers = "\n".join(SERVER.format(host=each.host, port=each.port, timeout=timeout_s) for each in upstreams)
-    modules = '"mod_redirect", "mod_openssl", "mod_proxy"' if how["tls"] else '"mod_redirect", "mod_proxy"'
-    return CONFIG.format(**how, host=host, port=port, timeout=timeout_s, servers=servers, modules=modules)
-
-
-def recipe(mechanism: type[Reload]) -> Recipe:
+def recipe(configuration: Configuration) -> Recipe:
     """Return how a change is made without this plugin: in the folder that lighttpd is started in."""
-
-    def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-        how = {"folder": ".", "flags": _flags(mechanism.FLAGS), "tls": "", "edited": ""}
-        return {CONFIG_FILE: _configuration(front, timeout_s, upstreams, **how)}
-
-    return Recipe("lighttpd", ("-v",), ("-D", "-f", CONFIG_FILE), configured)
+    made = plain(configuration, lambda _upstreams: {"log": STDERR})
+    return Recipe("lighttpd", ("-v",), ("-D", "-f", CONFIG_FILE), made)
 
 
+BEHIND = in_background()
 CARRIES = ("HTTP/2", "WebSocket")
 CARRIES_NOT = {"grpc": "mod_proxy speaks no HTTP/2 to the backends"}
 
@@ -214,21 +229,24 @@ plugin = ProxyPlugin(
             cannot={
                 "upgrade": "a lighttpd that runs reads its file anew, and not its program; lighttpd:reload-bg does"
             },
-            recipe=attrs.evolve(recipe(Reload), signal="SIGUSR1"),
+            recipe=attrs.evolve(recipe(OWN), signal="SIGUSR1"),
+            configuration=OWN,
         ),
         Mechanism(
             "reload-bg",
             "SIGUSR1 with server.graceful-restart-bg: a child finishes what there is meanwhile",
             ReloadBackground,
             carries_not=CARRIES_NOT,
-            recipe=attrs.evolve(recipe(ReloadBackground), signal="SIGUSR1"),
+            recipe=attrs.evolve(recipe(BEHIND), signal="SIGUSR1"),
+            configuration=BEHIND,
         ),
         Mechanism(
             "restart",
             "stop it and start it",
             Restart,
             carries_not=CARRIES_NOT,
-            recipe=attrs.evolve(recipe(Reload), stop="SIGINT"),
+            recipe=attrs.evolve(recipe(STARTED_ANEW), stop="SIGINT"),
+            configuration=STARTED_ANEW,
         ),
     ),
 )

@@ -14,7 +14,7 @@ from proxyreload.proxy.upstream import Upstream
 
 UPSTREAMS = [Upstream(number, "127.0.0.1", 1030 + number) for number in (0, 3)]
 #: What the plugins give to the marks that are theirs.
-OWN: Mapping[str, Values] = {"squid": {"log": "/dev/stderr", "pages": ""}}
+OWN: Mapping[str, Values] = {"squid": {"log": "/dev/stderr", "pages": ""}, "lighttpd": {"log": "/dev/stderr"}}
 CHOICES = [Choice(choose(name).plugin, each) for name in OWN for each in choose(name).plugin.mechanisms]
 SECURED = {"certificate": "c.pem", "key": "k.pem", "certificate-and-key": "ck.pem", "protocol": [{"name": "h2"}]}
 
@@ -39,7 +39,7 @@ def test_its_own_is_whole_whatever_is_asked_of_it(choice: Choice) -> None:
         assert "@@" not in text
         for upstream in UPSTREAMS:
             assert str(upstream.port) in text
-        assert ("c.pem" in text) == (tls and not choice.mechanism.no_tls)
+        assert ("k.pem" in text) == (tls and not choice.mechanism.no_tls)
         assert ("/proxyreload-edited-1" in text) == (edit and can_edit)
 
 
@@ -51,7 +51,29 @@ cache_peer @@host@@ parent @@port@@ 0 originserver
 @@end@@
 cache_log @@log@@
 """
+LIGHTTPD = """\
+server.port = @@front-port@@
+proxy.server = ("" => (
+@@each backend@@
+    ("host" => "@@host@@", "port" => @@port@@),
+@@end@@
+))
+"""
 LACKING = [
+    ("lighttpd", LIGHTTPD.replace("@@front-port@@", "80"), ":1: 'server.port = 80' has no marker front-port, the port"),
+    ("lighttpd", "server.port = @@front-port@@\nproxy.server = ()", ":2: 'proxy.server = ()' has no marker backend, "),
+    ("lighttpd", LIGHTTPD, "mine: no marker log, where it says that it has started again, which is waited for: "),
+    (
+        "lighttpd",
+        f'{LIGHTTPD}server.errorlog = "/x"',
+        """mine:7: 'server.errorlog = "/x"' has no marker log, where it""",
+    ),
+    ("lighttpd", f'{LIGHTTPD}server.errorlog = "@@log@@"', "mine:2: 'proxy.server = (\"\" => (' has no marker edited"),
+    (
+        "lighttpd:reload-bg",
+        f'{LIGHTTPD}server.errorlog = "@@log@@"',
+        "mine: no server.graceful-restart-bg in it, without",
+    ),
     ("squid", SQUID.replace("@@front@@", "80"), "'http_port 80 accel vhost' has no marker front, "),
     ("squid", "http_port @@front@@\ncache_peer 10.0.0.1 parent 80 0\n", ":2: 'cache_peer 10.0.0.1 parent 80 0' has no"),
     ("squid", "http_port @@front@@ accel\n", "mine: no marker backend, "),
@@ -75,7 +97,8 @@ def test_what_it_cannot_do_without_is_told_with_line_and_remedy(name: str, text:
     assert str(raised.value).rpartition(": ")[2], "there is a remedy"
 
 
-def test_what_is_started_anew_need_not_say_where_it_logs() -> None:
-    own = choose("squid:restart").mechanism.configuration
+@pytest.mark.parametrize(("name", "text"), [("squid", SQUID.replace("@@log@@", "/x")), ("lighttpd", LIGHTTPD)])
+def test_what_is_started_anew_need_not_say_where_it_logs(name: str, text: str) -> None:
+    own = choose(f"{name}:restart").mechanism.configuration
     assert own is not None
-    assert own.with_files({"squid.conf": SQUID.replace("@@log@@", "/x")}, "mine").source == "mine"
+    assert own.with_files({own.main: text}, "mine").source == "mine"

@@ -56,6 +56,7 @@ def test_what_is_printed_is_what_is_run(place: Place) -> None:
 
 #: A small change in one of the files that a mechanism prints.
 CHANGED = [
+    ("lighttpd:reload-bg", "lighttpd.conf", 'proxy.balance = "round-robin"', 'proxy.balance = "fair"'),
     ("squid:reconfigure", "squid.conf", "shutdown_lifetime 1 second", "shutdown_lifetime 0 seconds"),
 ]
 

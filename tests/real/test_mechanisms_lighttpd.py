@@ -16,17 +16,18 @@ step = [{at = 0.4, add = 2}, {pause = 0.7}, {upgrade = true}, {pause = 0.7}, {re
 
 #: A plugin of somebody else, which names a port that is none.
 MISTAKEN = """\
-from types import SimpleNamespace
+import attrs
 import proxyreload_lighttpd
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 
 
 class Reload(proxyreload_lighttpd.Reload):
     async def add_backend(self, upstream):
-        await super().add_backend(SimpleNamespace(name=upstream.name, host="127.0.0.1", port='"none"'))
+        await super().add_backend(attrs.evolve(upstream, port='"none"'))
 
 
-plugin = ProxyPlugin("mistaken", proxyreload_lighttpd.plugin.binary, (Mechanism("reload", "", Reload),))
+mechanism = Mechanism("reload", "", Reload, configuration=proxyreload_lighttpd.OWN)
+plugin = ProxyPlugin("mistaken", proxyreload_lighttpd.plugin.binary, (mechanism,))
 """
 
 
