@@ -8,7 +8,6 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 from zope.interface import implementer
@@ -16,6 +15,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, Configuration, Mark, plain
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import (
     Cure,
@@ -29,17 +29,14 @@ from proxyreload.proxy.interfaces import (
 )
 from proxyreload.proxy.recipe import Ask, Recipe
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
-from proxyreload.system.child import ChildProcess
 from proxyreload.traffic.grpc import SERVICE
-
-if TYPE_CHECKING:
-    from proxyreload.proxy.authority import FrontCertificate
 
 #: The configuration, what it includes, which is also what the API is sent, and the API's socket.
 CONFIG_FILE, BACKENDS_FILE, API = "nghttpx.conf", "backends.conf", "api.sock"
+PIDS = "nghttpx.pid"
 BACKENDS = "/api/v1beta1/backendconfig"
 #: The link through which nghttpx is started: SIGUSR2 starts whatever that leads to then.
 PROGRAM = "nghttpx"
@@ -47,54 +44,86 @@ PROGRAM = "nghttpx"
 REFUSED, FAILED = "Failed to process new configuration", " FATAL "
 
 # Time-outs are those between two bytes, or two requests: for a whole request there is none. Streams and uploads go
-# through as they come.
+# through as they come. HTTP/2 and HTTP/1.1 are what a front that speaks TLS offers by itself.
 CONFIG = """\
-frontend={front}{secured}
-frontend=unix:{folder}/api.sock;api;no-tls
+frontend=@@front-host@@,@@front-port@@@@if tls@@@@else@@;no-tls@@end@@
+@@if tls@@
+private-key-file=@@key@@
+certificate-file=@@certificate@@
+no-ocsp=yes
+@@end@@
+frontend=unix:@@api@@;api;no-tls
 workers=2
-pid-file={folder}/nghttpx.pid
-frontend-keep-alive-timeout={timeout}
-frontend-read-timeout={timeout}
-frontend-write-timeout={timeout}
-frontend-http2-read-timeout={timeout}
-stream-write-timeout={timeout}
-backend-keep-alive-timeout={timeout}
-backend-read-timeout={timeout}
-backend-write-timeout={timeout}
+pid-file=@@pid-file@@
+frontend-keep-alive-timeout=@@timeout@@s
+frontend-read-timeout=@@timeout@@s
+frontend-write-timeout=@@timeout@@s
+frontend-http2-read-timeout=@@timeout@@s
+stream-write-timeout=@@timeout@@s
+backend-keep-alive-timeout=@@timeout@@s
+backend-read-timeout=@@timeout@@s
+backend-write-timeout=@@timeout@@s
 backend-connect-timeout=2s
-include={folder}/backends.conf
+include=@@backends@@
 """
+#: Calls of gRPC go to the same backends over HTTP/2.
+INCLUDED = f"""\
+@@each backend@@
+backend=@@host@@,@@port@@;/
+@@end@@
+@@each backend@@
+backend=@@host@@,@@port@@;/{SERVICE.decode("ascii")}/;proto=h2
+@@end@@
+"""
+FRONT_HERE = Mark(
+    "front-port",
+    "the port at which it listens",
+    "frontend=@@front-host@@,@@front-port@@;no-tls",
+    r"^\s*frontend\s*=(?!.*;api)",
+)
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy=f"in {BACKENDS_FILE} write @@each backend@@, backend=@@host@@,@@port@@;/ and @@end@@, a line each",
+    like=r"^\s*backend\s*=",
+)
+INCLUDE = Mark(
+    "backends",
+    f"the path of {BACKENDS_FILE}, which has the backends and nothing else",
+    "include=@@backends@@, with every line backend= in that file",
+    r"^\s*(backend|include)\s*=",
+)
+PID_FILE = Mark(
+    "pid-file",
+    "where the main process writes its pid, by which another one is found",
+    "pid-file=@@pid-file@@",
+    r"^\s*pid-file\s*=",
+)
+API_HERE = Mark("api", "the socket of the API", "frontend=unix:@@api@@;api;no-tls", r"^\s*frontend\s*=.*;api\b")
+STARTED_ANEW = Configuration.of(
+    {CONFIG_FILE: CONFIG, BACKENDS_FILE: INCLUDED},
+    (FRONT_HERE, INCLUDE, PID_FILE, API_HERE),
+    (FRONT_HERE, INCLUDE, BACKEND_HERE),
+)
+RELOADED = attrs.evolve(STARTED_ANEW, needs=(*STARTED_ANEW.needs, PID_FILE))
+ASKED = attrs.evolve(RELOADED, needs=(*RELOADED.needs, API_HERE))
 
 
 @implementer(IReloads, IUpgrades, IRotates, IGenerations)
 @attrs.define
-class Reload:
+class Reload(Rewritten):
     """SIGHUP: another worker process with the new configuration; the old one finishes what it has.
 
     A connection that rests stays with the old one for one more answer, which says ``Connection: close``.
     """
-
-    workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground, through a link."""
         workspace = self.workspace
         self._upstreams = list(upstreams)
         link = workspace.link(PROGRAM, workspace.binary)
-        for name, text in _configuration(workspace.front, workspace.idle_timeout_s, upstreams, workspace).items():
-            workspace.write(name, text)
+        self._write_config()
         self._child = workspace.spawn(link, f"--conf={workspace.folder / CONFIG_FILE}")
         await workspace.until_answering(self._child)
-
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Add it to what is included, and apply that."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Take it out of what is included, and apply that."""
-        await self._change([each for each in self._upstreams if each != upstream])
 
     async def reload(self) -> None:
         """Send SIGHUP; in effect when another worker process listens, and none of before."""
@@ -136,10 +165,6 @@ class Reload:
         workspace.retire(old)
         self._child, workspace.binary = child, binary
 
-    async def rotate(self) -> None:
-        """Reload: with the configuration the certificate is read."""
-        await self.reload()
-
     async def old_processes(self) -> set[int]:
         """Return the worker processes that listen no more: they finish what they have."""
         assert self._child is not None  # noqa: S101
@@ -151,17 +176,8 @@ class Reload:
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGQUIT)
 
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        self.workspace.write(BACKENDS_FILE, _backends(upstreams))
-        try:
-            await self._apply()
-        except ChangeError:
-            self.workspace.write(BACKENDS_FILE, _backends(self._upstreams))  # or a reload would bring this one along
-            raise
-        self._upstreams = upstreams
-
-    async def _apply(self) -> None:
-        await self.reload()
+    def _marks(self) -> Mapping[str, object]:
+        return marks(f"{self.workspace.folder}/")
 
     def _refuse_if(self, words: str, said: Sequence[str]) -> None:
         """Raise `ChangeError` if these words are among what nghttpx has said."""
@@ -171,7 +187,7 @@ class Reload:
     def _pid(self) -> int:
         """Return the pid that nghttpx has written down, 0 if it has none there, or not yet all of it."""
         with suppress(FileNotFoundError, ValueError):
-            return int(self.workspace.path("nghttpx.pid").read_text(encoding="ascii"))
+            return int(self.workspace.path(PIDS).read_text(encoding="ascii"))
         return 0
 
 
@@ -195,30 +211,9 @@ class Restart(Restarting):
     PROXY = Reload
 
 
-def _backends(upstreams: Sequence[Upstream]) -> str:
-    """Return what is included; calls of gRPC go to the same backends over HTTP/2."""
-    calls = f"/{SERVICE.decode('ascii')}/"
-    lines = [f"backend={each.host},{each.port};/\n" for each in upstreams]
-    return "".join(lines + [f"backend={each.host},{each.port};{calls};proto=h2\n" for each in upstreams])
-
-
-def _configuration(
-    front: str, timeout_s: int, upstreams: Sequence[Upstream], workspace: Workspace | None = None
-) -> Mapping[str, str]:
-    """Return the texts of the files, which are in a `workspace` or in the folder that nghttpx is started in."""
-    tls = None if workspace is None else workspace.tls
-    how = {
-        "front": front.replace(":", ","),
-        "secured": ";no-tls" if tls is None else _tls(tls),
-        "folder": "." if workspace is None else str(workspace.folder),
-        "timeout": f"{timeout_s}s",
-    }
-    return {CONFIG_FILE: CONFIG.format(**how), BACKENDS_FILE: _backends(upstreams)}
-
-
-def _tls(tls: "FrontCertificate") -> str:
-    """Return what the front's line goes on with; HTTP/2 and HTTP/1.1 are what it offers by itself."""
-    return f"\nprivate-key-file={tls.key}\ncertificate-file={tls.certificate}\nno-ocsp=yes"
+def marks(folder: str) -> Mapping[str, object]:
+    """Return the values of the marks that are nghttpx's own, for paths that begin with this."""
+    return {"api": f"{folder}{API}", "pid_file": f"{folder}{PIDS}", "backends": f"{folder}{BACKENDS_FILE}"}
 
 
 def asked(_before: Sequence[Upstream], _after: Sequence[Upstream]) -> Sequence[Ask]:
@@ -226,7 +221,12 @@ def asked(_before: Sequence[Upstream], _after: Sequence[Upstream]) -> Sequence[A
     return [Ask(API, "PUT", BACKENDS, file=BACKENDS_FILE)]
 
 
-RECIPE = Recipe("nghttpx", ("--version",), (f"--conf={CONFIG_FILE}",), _configuration)
+def recipe(configuration: Configuration) -> Recipe:
+    """Return how a change is made without this plugin: in the folder that nghttpx is started in."""
+    here = {name.replace("_", "-"): value for name, value in marks("./").items()}
+    made = plain(configuration, lambda _upstreams: here)
+    return Recipe("nghttpx", ("--version",), (f"--conf={CONFIG_FILE}",), made)
+
 
 #: What is asked over a connection that rested is answered by the old worker process, from the backends of before.
 CURE = Cure(
@@ -248,15 +248,30 @@ plugin = ProxyPlugin(
     ),
     mechanisms=carrying(
         CARRIES,
-        Mechanism("api", "the API: PUT of all backends", Api, cannot=CANNOT, recipe=attrs.evolve(RECIPE, steps=asked)),
+        Mechanism(
+            "api",
+            "the API: PUT of all backends",
+            Api,
+            cannot=CANNOT,
+            recipe=attrs.evolve(recipe(ASKED), steps=asked),
+            configuration=ASKED,
+        ),
         Mechanism(
             "reload",
             "SIGHUP: another worker process",
             Reload,
             CURE,
             CANNOT,
-            recipe=attrs.evolve(RECIPE, signal="SIGHUP"),
+            recipe=attrs.evolve(recipe(RELOADED), signal="SIGHUP"),
+            configuration=RELOADED,
         ),
-        Mechanism("restart", "stop it and start it", Restart, CURE, recipe=attrs.evolve(RECIPE, stop="SIGQUIT")),
+        Mechanism(
+            "restart",
+            "stop it and start it",
+            Restart,
+            CURE,
+            recipe=attrs.evolve(recipe(STARTED_ANEW), stop="SIGQUIT"),
+            configuration=STARTED_ANEW,
+        ),
     ),
 )

@@ -14,7 +14,11 @@ from proxyreload.proxy.upstream import Upstream
 
 UPSTREAMS = [Upstream(number, "127.0.0.1", 1030 + number) for number in (0, 3)]
 #: What the plugins give to the marks that are theirs.
-OWN: Mapping[str, Values] = {"squid": {"log": "/dev/stderr", "pages": ""}, "lighttpd": {"log": "/dev/stderr"}}
+OWN: Mapping[str, Values] = {
+    "squid": {"log": "/dev/stderr", "pages": ""},
+    "lighttpd": {"log": "/dev/stderr"},
+    "nghttpx": {"api": "a", "pid-file": "p", "backends": "b"},
+}
 CHOICES = [Choice(choose(name).plugin, each) for name in OWN for each in choose(name).plugin.mechanisms]
 SECURED = {"certificate": "c.pem", "key": "k.pem", "certificate-and-key": "ck.pem", "protocol": [{"name": "h2"}]}
 
@@ -59,7 +63,22 @@ proxy.server = ("" => (
 @@end@@
 ))
 """
+NGHTTPX = "frontend=@@front-host@@,@@front-port@@;no-tls\ninclude=@@backends@@\n"
+WITH_PID = f"{NGHTTPX}pid-file=@@pid-file@@\n"
 LACKING = [
+    ("nghttpx", "frontend=*,80\n", "mine:1: 'frontend=*,80' has no marker front-port, the port at which it listens: "),
+    (
+        "nghttpx",
+        NGHTTPX.replace("include=@@backends@@", "backend=a,1"),
+        "mine:2: 'backend=a,1' has no marker backends, the",
+    ),
+    ("nghttpx/backends.conf", "backend=127.0.0.1,80;/", "mine:1: 'backend=127.0.0.1,80;/' has no marker backend, each"),
+    ("nghttpx:reload", NGHTTPX, "mine: no marker pid-file, where the main process writes its pid"),
+    (
+        "nghttpx:api",
+        f"{WITH_PID}frontend=a,2;api",
+        "mine:4: 'frontend=a,2;api' has no marker api, the socket of the API",
+    ),
     ("lighttpd", LIGHTTPD.replace("@@front-port@@", "80"), ":1: 'server.port = 80' has no marker front-port, the port"),
     ("lighttpd", "server.port = @@front-port@@\nproxy.server = ()", ":2: 'proxy.server = ()' has no marker backend, "),
     ("lighttpd", LIGHTTPD, "mine: no marker log, where it says that it has started again, which is waited for: "),
@@ -97,8 +116,10 @@ def test_what_it_cannot_do_without_is_told_with_line_and_remedy(name: str, text:
     assert str(raised.value).rpartition(": ")[2], "there is a remedy"
 
 
-@pytest.mark.parametrize(("name", "text"), [("squid", SQUID.replace("@@log@@", "/x")), ("lighttpd", LIGHTTPD)])
-def test_what_is_started_anew_need_not_say_where_it_logs(name: str, text: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"), [("squid", SQUID.replace("@@log@@", "/x")), ("lighttpd", LIGHTTPD), ("nghttpx", NGHTTPX)]
+)
+def test_what_is_started_anew_need_not_say_what_a_reload_waits_for(name: str, text: str) -> None:
     own = choose(f"{name}:restart").mechanism.configuration
     assert own is not None
     assert own.with_files({own.main: text}, "mine").source == "mine"

@@ -57,6 +57,7 @@ def test_what_is_printed_is_what_is_run(place: Place) -> None:
 #: A small change in one of the files that a mechanism prints.
 CHANGED = [
     ("lighttpd:reload-bg", "lighttpd.conf", 'proxy.balance = "round-robin"', 'proxy.balance = "fair"'),
+    ("nghttpx:api", "nghttpx.conf", "workers=2", "workers=1"),
     ("squid:reconfigure", "squid.conf", "shutdown_lifetime 1 second", "shutdown_lifetime 0 seconds"),
 ]
 

@@ -16,14 +16,14 @@ step = [{at = 0.4, add = 2}, {pause = 0.7}, {upgrade = true}, {pause = 0.7}, {re
 
 #: A plugin of somebody else, which names a port that is none.
 MISTAKEN = """\
-from types import SimpleNamespace
+import attrs
 import proxyreload_nghttpx
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 
 
 class WithoutPort:
     async def add_backend(self, upstream):
-        await super().add_backend(SimpleNamespace(name=upstream.name, host="127.0.0.1", port="none"))
+        await super().add_backend(attrs.evolve(upstream, port="none"))
 
 
 class Api(WithoutPort, proxyreload_nghttpx.Api):
@@ -34,7 +34,10 @@ class Reload(WithoutPort, proxyreload_nghttpx.Reload):
     pass
 
 
-mechanisms = (Mechanism("api", "", Api), Mechanism("reload", "", Reload))
+mechanisms = (
+    Mechanism("api", "", Api, configuration=proxyreload_nghttpx.ASKED),
+    Mechanism("reload", "", Reload, configuration=proxyreload_nghttpx.RELOADED),
+)
 plugin = ProxyPlugin("mistaken", proxyreload_nghttpx.plugin.binary, mechanisms)
 """
 #: In whose words it is refused.
