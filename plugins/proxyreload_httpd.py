@@ -18,6 +18,7 @@ from zope.interface import implementer
 from proxyreload.errors import ChangeError
 from proxyreload.proxy import tree
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import Configuration, plain
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IGenerations, IReloads, IRotates, Mechanism, ProxyPlugin
 from proxyreload.proxy.ports import free_port
@@ -27,46 +28,32 @@ from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.sources.debian import Debian
 from proxyreload_httpd_config import (
-    CALLS,
     CONFIG_FILE,
     EVENT,
+    MAP_FILE,
+    MAPS,
     MODULES,
-    NEEDED,
     PREFORK,
-    SCHEMES,
-    WEBSOCKET,
     WORKER,
-    balanced,
     balancers,
-    configuration,
     is_root,
+    managed,
+    mapped,
     modules,
-    speaking,
+    restarted,
 )
 
-# The manager is where the front is: for another virtual host httpd keeps the balancers a second time, and some children
-# never hear of a member that is added there (BalancerInherit). Any user of the host reaches the front: so the path is
-# drawn for each run. To a front that speaks TLS a port leads that does not.
 SECRET_BYTES = 16
-MANAGED_BY = ["<Location {path}>", "    SetHandler balancer-manager", "</Location>", "ProxyPass {path} !"]
-ASKED_IN_THE_CLEAR = """\
-Listen {admin}
-<VirtualHost {admin}>
-    SSLProxyEngine on
-    SSLProxyCheckPeerName off
-    ProxyPass {path} https://{front}{path}
-</VirtualHost>
-"""
 #: How many backends a balancer has room for that are added to it: they are disabled then, and never deleted.
 GROWTH = 100
+#: In what the manager tells: a balancer's name, which it is told without the scheme.
+SCHEME = "balancer://"
+BALANCER = re.compile(r"<httpd:balancer>.*?<httpd:name>([^<]*)</httpd:name>", re.DOTALL)
 #: In what the manager tells: the address of a balancer's member with its scheme, and its status.
 MEMBER = re.compile(
     r"<httpd:worker>.*?<httpd:name>([^<]*)</httpd:name>.*?<httpd:status>([^<]*)</httpd:status>", re.DOTALL
 )
 DISABLED = "Dis"
-
-#: The folder of the map, and its name there.
-MAPS, MAP_FILE = "maps", "app.txt"
 
 
 @implementer(IReloads, IRotates, IGenerations)
@@ -74,11 +61,13 @@ MAPS, MAP_FILE = "maps", "app.txt"
 class Graceful(Rewritten):
     """SIGUSR1: httpd reads its configuration again and starts new children, while the old ones finish what they have.
 
-    Those of ``mpm_event`` close at once the connections that rest.
+    Those of ``mpm_event`` close at once the connections that rest; ``mpm_worker`` keeps what rests for another request,
+    whose answer announces the end, and so does ``mpm_prefork``, with a process for each connection.
+
+    https://httpd.apache.org/docs/2.4/mod/worker.html
+    https://httpd.apache.org/docs/2.4/mod/prefork.html
     """
 
-    MPM: ClassVar[str] = "event"
-    CHILDREN: ClassVar[str] = EVENT
     SIGNAL: ClassVar[signal.Signals] = signal.SIGUSR1
     _old: set[int] = attrs.field(factory=set, init=False)  #: children that were told to finish
 
@@ -122,49 +111,13 @@ class Graceful(Rewritten):
     def _folder(self) -> Path:
         return self.workspace.folder
 
-    def _routes(self) -> tuple[str, list[str]]:
-        """Return what stands before the front, and what in it."""
-        return balanced(self._upstreams, self.workspace.speaks)
-
-    def _write_config(self) -> None:
-        workspace, tls = self.workspace, self.workspace.tls
-        before, lines = self._routes()
-        loaded = [f"mpm_{self.MPM}", *NEEDED, *speaking(workspace.speaks)]
-        if tls is not None:
-            loaded.append("ssl")
-            lines += ["SSLEngine on", f"SSLCertificateFile {tls.certificate}", f"SSLCertificateKeyFile {tls.key}"]
-        if self.MPM != "prefork" and ("h2" in tls.protocols if tls is not None else "HTTP/2" in workspace.speaks):
-            loaded.append("http2")
-            lines.append(f"Protocols {'h2' if tls is not None else 'h2c'} http/1.1")
-        how = {"folder": str(workspace.folder), "modules": str(modules(workspace.binary))}
-        text = configuration(workspace.front, workspace.idle_timeout_s, self.CHILDREN, loaded, before, lines, **how)
-        workspace.write(CONFIG_FILE, text, secret=True)
+    def _marks(self) -> Mapping[str, object]:
+        workspace = self.workspace
+        return {"modules": modules(workspace.binary), "websocket": "WebSocket" in workspace.speaks}
 
 
 @attrs.define
-class GracefulWorker(Graceful):
-    """As `Graceful`, but ``mpm_worker`` keeps what rests for another request, whose answer announces the end.
-
-    https://httpd.apache.org/docs/2.4/mod/worker.html
-    """
-
-    MPM: ClassVar[str] = "worker"
-    CHILDREN: ClassVar[str] = WORKER
-
-
-@attrs.define
-class GracefulPrefork(Graceful):
-    """As `GracefulWorker`, with a process for each connection.
-
-    https://httpd.apache.org/docs/2.4/mod/prefork.html
-    """
-
-    MPM: ClassVar[str] = "prefork"
-    CHILDREN: ClassVar[str] = PREFORK
-
-
-@attrs.define
-class Hard(GracefulPrefork):
+class Hard(Graceful):
     """SIGHUP: httpd ends its children at once and starts new ones with the new configuration.
 
     Those with threads wait for what these have under way, and httpd nine seconds for them, while nobody accepts.
@@ -201,16 +154,17 @@ class Manager(Graceful):
 
     async def add_backend(self, upstream: Upstream) -> None:
         """Add it to each balancer that has never had it, and enable it."""
-        known = await self._members()
-        for balancer, worker in self._workers(upstream).items():
-            if worker not in known:
+        told = await self._told()
+        workers = self._workers(upstream, told)
+        for balancer, worker in workers.items():
+            if worker not in members(told):
                 await self._ask(balancer, b_nwrkr=worker, b_wyes="1")  # it is disabled then
-        await self._switch(upstream, disabled=False)
+        await self._switch(workers, disabled=False)
         self._upstreams = [*self._upstreams, upstream]
 
     async def remove_backend(self, upstream: Upstream) -> None:
         """Disable it: it gets nothing new."""
-        await self._switch(upstream, disabled=True)
+        await self._switch(self._workers(upstream, await self._told()), disabled=True)
         self._upstreams = [each for each in self._upstreams if each != upstream]
 
     async def reload(self) -> None:
@@ -218,35 +172,33 @@ class Manager(Graceful):
         self._write_config()
         await super().reload()
 
-    async def _switch(self, upstream: Upstream, *, disabled: bool) -> None:
-        workers = self._workers(upstream)
+    async def _switch(self, workers: Mapping[str, str], *, disabled: bool) -> None:
         for balancer, worker in workers.items():
             await self._ask(balancer, w=worker, w_status_D=str(int(disabled)))
-        told = await self._members()
+        told = members(await self._told())
         wrong = [worker for worker in workers.values() if worker not in told or (DISABLED in told[worker]) != disabled]
         if wrong:
             msg = f"the balancer-manager tells of {wrong[0]}: {told.get(wrong[0], 'nothing')}"
             raise ChangeError(msg)
 
-    def _workers(self, upstream: Upstream) -> Mapping[str, str]:
-        return {name: f"{SCHEMES[name]}://{upstream.address}" for name in balancers(self.workspace.speaks)}
+    def _workers(self, upstream: Upstream, told: str) -> Mapping[str, str]:
+        """Return what a backend is to each balancer that httpd has and the configuration gives all backends."""
+        schemes = balancers(self.workspace.configuration.texts)
+        workers = {name: f"{schemes[name]}://{upstream.address}" for name in BALANCER.findall(told) if name in schemes}
+        if not workers:
+            msg = f"the balancer-manager tells of no balancer that has the backends: {', '.join(schemes)}"
+            raise ChangeError(msg)
+        return workers
 
-    async def _members(self) -> Mapping[str, str]:
-        """Return the status of each balancer's members, by their addresses."""
-        return dict(MEMBER.findall(await self._admin.text(f"{self._path}?xml=1")))
+    async def _told(self) -> str:
+        return await self._admin.text(f"{self._path}?xml=1")
 
     async def _ask(self, balancer: str, **fields: str) -> None:
-        await self._admin.submit(self._path, {"b": balancer, "nonce": self._secret, **fields})
+        await self._admin.submit(self._path, {"b": balancer.removeprefix(SCHEME), "nonce": self._secret, **fields})
 
-    def _routes(self) -> tuple[str, list[str]]:
-        settings = f"    ProxySet growth={GROWTH} nonce={self._secret}\n"
-        before, lines = balanced(self._upstreams, self.workspace.speaks, settings)
-        manager = [line.format(path=self._path) for line in MANAGED_BY]
-        in_the_clear = ""
-        if self.workspace.tls is not None:
-            how = {"admin": self._address, "path": self._path, "front": self.workspace.front}
-            in_the_clear = ASKED_IN_THE_CLEAR.format(**how)
-        return f"BalancerInherit off\n{in_the_clear}", [*before.splitlines(), *manager, *lines]
+    def _marks(self) -> Mapping[str, object]:
+        own = {"manager": self._path, "nonce": self._secret, "growth": GROWTH, "asked": self._address}
+        return {**super()._marks(), **own}
 
 
 @attrs.define
@@ -264,37 +216,24 @@ class Map(Graceful):
         """Write a map that has it not, likewise."""
         self._write_map([each for each in self._upstreams if each != upstream])
 
-    async def reload(self) -> None:
-        """Reload, with what is in the map by now named."""
-        self._write_config()
-        await super().reload()
-
     def _write_map(self, upstreams: list[Upstream]) -> None:
-        addresses = "|".join(upstream.address for upstream in upstreams)
-        self.workspace.write(f"{MAPS}/{MAP_FILE}", f"app {addresses}\n" if addresses else "")
+        """Write all; what names the backends besides is read when httpd reloads."""
         self._upstreams = upstreams
-
-    def _write_config(self) -> None:
-        self._write_map(self._upstreams)
-        super()._write_config()
+        self._write_config()
 
     @property
     def _folder(self) -> Path:
         return self.workspace.path(MAPS)
 
-    def _routes(self) -> tuple[str, list[str]]:
+    def _marks(self) -> Mapping[str, object]:
         # Root's children are nobody's, who may not enter the folder above: they are in that of the map already.
         folder = "/proc/self/cwd" if is_root() else self.workspace.path(MAPS)
-        lines = ["RewriteEngine On", f"RewriteMap app rnd:{folder}/{MAP_FILE}"]
-        if "WebSocket" in self.workspace.speaks:
-            lines += [WEBSOCKET, "RewriteRule ^/(.*) ws://${app:app}/$1 [P,L]"]
-        if "gRPC" in self.workspace.speaks:
-            lines.append(f"RewriteRule ^{CALLS}(.*) h2c://${{app:app}}{CALLS}$1 [P,L]")
-        # Only to backends that are named httpd keeps connections for another request.
-        named = "".join(
-            f"<Proxy http://{each.address}>\n    ProxySet enablereuse=on\n</Proxy>\n" for each in self._upstreams
-        )
-        return named, [*lines, "RewriteRule ^/(.*) http://${app:app}/$1 [P,L]"]
+        return {**super()._marks(), "map": f"{folder}/{MAP_FILE}"}
+
+
+def members(told: str) -> Mapping[str, str]:
+    """Return the status of each balancer's members, by their addresses, of what the manager tells."""
+    return dict(MEMBER.findall(told))
 
 
 class Restart(Restarting):
@@ -303,17 +242,18 @@ class Restart(Restarting):
     PROXY = Graceful
 
 
-def recipe(mechanism: type[Graceful]) -> Recipe:
+def recipe(configuration: Configuration) -> Recipe:
     """Return how a change is made without this plugin: in the folder that httpd is started in."""
-
-    def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-        loaded, (before, lines) = [f"mpm_{mechanism.MPM}", *NEEDED], balanced(upstreams, ())
-        how = {"folder": ".", "modules": str(MODULES)}
-        return {CONFIG_FILE: configuration(front, timeout_s, mechanism.CHILDREN, loaded, before, lines, **how)}
-
-    return Recipe("apache2", ("-v",), ("-d", ".", "-f", CONFIG_FILE, "-D", "FOREGROUND"), configured)
+    made = plain(configuration, lambda _upstreams: {"modules": MODULES})
+    return Recipe("apache2", ("-v",), ("-d", ".", "-f", CONFIG_FILE, "-D", "FOREGROUND"), made)
 
 
+#: By process model.
+WITH_EVENT, WITH_WORKER, WITH_PREFORK = (
+    restarted("event", EVENT),
+    restarted("worker", WORKER),
+    restarted("prefork", PREFORK),
+)
 LINK = "https://httpd.apache.org/docs/2.4/mod/mod_proxy_balancer.html#balancer_manager"
 MANAGED = Cure("httpd:manager, the balancer-manager, which no child is told of", LINK)
 KEPT = attrs.evolve(MANAGED, advice=f"{MANAGED.advice}; or mpm_worker, as in httpd:graceful-worker")
@@ -331,9 +271,23 @@ plugin = ProxyPlugin(
     ),
     mechanisms=(
         Mechanism(
-            "manager", "the balancer-manager: members are added, and disabled", Manager, None, CANNOT, carries=CARRIES
+            "manager",
+            "the balancer-manager: members are added, and disabled",
+            Manager,
+            None,
+            CANNOT,
+            carries=CARRIES,
+            configuration=managed(),
         ),
-        Mechanism("map", "a RewriteMap that each request looks a backend up in", Map, None, CANNOT, carries=CARRIES),
+        Mechanism(
+            "map",
+            "a RewriteMap that each request looks a backend up in",
+            Map,
+            None,
+            CANNOT,
+            carries=CARRIES,
+            configuration=mapped(),
+        ),
         Mechanism(
             "graceful",
             "SIGUSR1 with mpm_event, the default",
@@ -341,26 +295,29 @@ plugin = ProxyPlugin(
             KEPT,
             CANNOT,
             carries=CARRIES,
-            recipe=attrs.evolve(recipe(Graceful), signal="SIGUSR1"),
+            recipe=attrs.evolve(recipe(WITH_EVENT), signal="SIGUSR1"),
+            configuration=WITH_EVENT,
         ),
         Mechanism(
             "graceful-worker",
             "SIGUSR1 with mpm_worker",
-            GracefulWorker,
+            Graceful,
             MANAGED,
             CANNOT,
             carries=CARRIES,
-            recipe=attrs.evolve(recipe(GracefulWorker), signal="SIGUSR1"),
+            recipe=attrs.evolve(recipe(WITH_WORKER), signal="SIGUSR1"),
+            configuration=WITH_WORKER,
         ),
         Mechanism(
             "graceful-prefork",
             "SIGUSR1 with mpm_prefork",
-            GracefulPrefork,
+            Graceful,
             MANAGED,
             CANNOT,
             carries=("WebSocket",),
             carries_not={"h2": NO_HTTP2, "grpc": NO_HTTP2},
-            recipe=attrs.evolve(recipe(GracefulPrefork), signal="SIGUSR1"),
+            recipe=attrs.evolve(recipe(WITH_PREFORK), signal="SIGUSR1"),
+            configuration=WITH_PREFORK,
         ),
         Mechanism(
             "hard",
@@ -370,7 +327,8 @@ plugin = ProxyPlugin(
             CANNOT,
             carries=("WebSocket",),
             carries_not={"h2": NO_HTTP2, "grpc": NO_HTTP2},
-            recipe=attrs.evolve(recipe(Hard), signal="SIGHUP"),
+            recipe=attrs.evolve(recipe(WITH_PREFORK), signal="SIGHUP"),
+            configuration=WITH_PREFORK,
         ),
         Mechanism(
             "restart",
@@ -378,7 +336,8 @@ plugin = ProxyPlugin(
             Restart,
             MANAGED,
             carries=CARRIES,
-            recipe=attrs.evolve(recipe(Graceful), stop="SIGWINCH"),
+            recipe=attrs.evolve(recipe(WITH_EVENT), stop="SIGWINCH"),
+            configuration=WITH_EVENT,
         ),
     ),
 )

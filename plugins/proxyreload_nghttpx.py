@@ -85,6 +85,7 @@ BACKEND_HERE = attrs.evolve(
     BACKEND,
     remedy=f"in {BACKENDS_FILE} write @@each backend@@, backend=@@host@@,@@port@@;/ and @@end@@, a line each",
     like=r"^\s*backend\s*=",
+    file=BACKENDS_FILE,
 )
 INCLUDE = Mark(
     "backends",

@@ -35,6 +35,7 @@ class Mark:
     what: str  #: in a line
     remedy: str = ""  #: what is to be written, and where
     like: str = ""  #: what a line looks like in which it may belong
+    file: str = ""  #: the one of several files that it must stand in; empty: any
 
 
 FRONT = Mark("front", "where it listens, host:port; front-host and front-port are its parts")
@@ -100,6 +101,8 @@ class Configuration:
     edits: Mark | None = None  #: without which nothing can be edited, where there is one
     names: Callable[[Mapping[str, str]], None] | None = None  #: raises `UsageError` for texts that it cannot run from
     source: str = ""  #: where it is from; empty: it is the plugin's own
+    over_tls: Sequence[Mark] = ()  #: what the mechanism cannot do without where the front speaks TLS
+    secret: bool = False  #: whether this user alone may read the files: what they have lets others change the proxy
 
     @classmethod
     def of(
@@ -164,6 +167,9 @@ class Configuration:
                 "@@certificate-and-key@@, where it listens, between @@if tls@@ and @@end@@"
             )
             raise UsageError(msg)
+        for mark in self.over_tls if tls else ():
+            if not self.uses(mark.name):
+                raise self._missing(mark, set(self.templates))
         if EDIT in actions and self.edits is not None and not self.uses(self.edits.name):
             raise self._missing(self.edits, set(self.templates))
 
@@ -186,7 +192,7 @@ class Configuration:
                     msg = f"{where}: unknown marker {used}; there are: {', '.join(sorted(known))}"
                     raise UsageError(msg)
         for mark in self.needs:
-            if not self.uses(mark.name):
+            if not (self.uses(mark.name) if not mark.file else mark.name in self.templates[mark.file].used):
                 raise self._missing(mark, given)
         if self.names is not None:
             try:
@@ -197,7 +203,7 @@ class Configuration:
 
     def _missing(self, mark: Mark, given: set[str]) -> UsageError:
         """Return what is wrong where a mark is missing, with the line in which it may belong."""
-        for name in sorted(given, key=lambda each: each != self.main):
+        for name in [mark.file] if mark.file else sorted(given, key=lambda each: each != self.main):
             template = self.templates[name]
             for number, line in enumerate(template.text.split("\n"), 1):
                 if mark.like and re.search(mark.like, line):

@@ -183,7 +183,7 @@ class Mechanism:
     @property
     def no_tls(self) -> str:
         """Why its front does not speak TLS, empty if it does where that is asked for."""
-        return "" if self._provides(ISecures) else self.cannot.get(TLS, "its plugin knows no way")
+        return self.cannot.get(TLS, "" if self._provides(ISecures) else "its plugin knows no way")
 
     def why_not(self, action: str, commands: Container[str] = ()) -> str:
         """Say why it cannot do `action` with the `commands` there are, empty if it can."""

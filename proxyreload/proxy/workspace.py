@@ -171,7 +171,7 @@ class Workspace:
             path = self.path(name)
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self.write(f"{path.name}.filled", text).rename(path)
+                self.write(f"{path.name}.filled", text, secret=self.configuration.secret).rename(path)
         return self.path(self.configuration.main)
 
     def link(self, name: str, target: Path) -> Path:

@@ -148,6 +148,7 @@ def test_a_front_that_speaks_tls_is_told_so(name: str, tmp_path: Path) -> None:
 
 def test_what_cannot_speak_tls_says_so() -> None:
     assert choose("control:faults").mechanism.no_tls == "what it does to its clients it does to plain sockets"
+    assert choose("varnish:restart").mechanism.no_tls.startswith("Varnish speaks no TLS"), "as what it starts"
     with pytest.raises(CannotError, match="control:faults cannot speak TLS: what it does"):
         choose("control:faults").require([], tls=True)
     assert Mechanism("old", "", lambda _workspace: FakeProxy()).no_tls == "its plugin knows no way"

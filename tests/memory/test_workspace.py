@@ -1,5 +1,6 @@
 """A process that starts, or takes over from another: whose end is then a death, and whose is not; what it says."""
 
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy import tree
+from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S, GRACE_S, Workspace
 from proxyreload.system.child import ChildProcess, Exit
 from proxyreload.system.waiting import LateError
@@ -107,6 +109,18 @@ def test_time_outs_are_an_operators_unless_the_traffic_rests_longer(takeover: Ta
     assert (workspace.idle_timeout_s, workspace.whole_timeout_s) == (60, 60)
     workspace.quiet_s, workspace.lasts_s = 45.1, 3600.0
     assert (workspace.idle_timeout_s, workspace.whole_timeout_s) == (91, 7200)
+
+
+@pytest.mark.parametrize(("secret", "mode"), [(True, 0o600), (False, 0o644)])
+def test_a_secret_configuration_is_for_this_user_alone(takeover: Takeover, mode: int, *, secret: bool) -> None:
+    takeover.workspace.configuration = attrs.evolve(Configuration.of({"it.conf": "@@front@@"}), secret=secret)
+    before = os.umask(0o022)
+    try:
+        path = takeover.workspace.configure(())
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("127.0.0.1:1", mode)
+        path.unlink()
+    finally:
+        os.umask(before)
 
 
 def test_it_is_returned_once_it_is_in_charge_and_the_old_one_may_end(takeover: Takeover) -> None:

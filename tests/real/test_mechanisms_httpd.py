@@ -16,14 +16,19 @@ EFFECTIVE = {"seamless", "graceful", "racy", "lossy"}
 
 #: A plugin of somebody else, which gives httpd an address that is none.
 MISTAKEN = """\
-from types import SimpleNamespace
+import attrs
 import proxyreload_httpd
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
+from proxyreload.proxy.upstream import Upstream
+
+
+class Nowhere(Upstream):
+    address = "no address"
 
 
 class WithoutAddress:
     async def add_backend(self, upstream):
-        await super().add_backend(SimpleNamespace(name=upstream.name, address="no address"))
+        await super().add_backend(Nowhere(*attrs.astuple(upstream)))
 
 
 class Graceful(WithoutAddress, proxyreload_httpd.Graceful):
@@ -34,7 +39,11 @@ class Manager(WithoutAddress, proxyreload_httpd.Manager):
     pass
 
 
-mechanisms = [Mechanism("graceful", "", Graceful), Mechanism("manager", "", Manager)]
+known = {each.name: each for each in proxyreload_httpd.plugin.mechanisms}
+mechanisms = [
+    Mechanism("graceful", "", Graceful, configuration=known["graceful"].configuration),
+    Mechanism("manager", "", Manager, configuration=known["manager"].configuration),
+]
 plugin = ProxyPlugin("mistaken", proxyreload_httpd.plugin.binary, mechanisms)
 """
 
