@@ -3,47 +3,68 @@
 https://varnish-cache.org/docs/7.1/reference/varnish-cli.html
 """
 
+import re
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 import attrs
 from zope.interface import implementer
 
+from proxyreload.errors import UsageError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, Configuration
 from proxyreload.proxy.interfaces import TLS, Cure, IReloads, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
-from proxyreload.system.child import ChildProcess
 
 #: The folder in the private one where Varnish has its VCLs, its memory, and the secret of its CLI.
 FOLDER = "varnish"
 #: The name that Varnish gives to what it is started with.
 BOOT = "boot"
 # Nothing is cached, so that each request reaches a backend. A WebSocket goes through a pipe, which hands on bytes.
+CONFIG_FILE = "varnish.vcl"
 VCL = """\
 vcl 4.1;
 import directors;
-{backends}
-sub vcl_init {{
+@@each backend@@
+backend @@name@@ { .host = "@@host@@"; .port = "@@port@@"; }
+@@end@@
+sub vcl_init {
     new app = directors.round_robin();
-{members}
-}}
-sub vcl_recv {{
+    @@each backend@@
+    app.add_backend(@@name@@);
+    @@end@@
+}
+sub vcl_recv {
     set req.backend_hint = app.backend();
-    if (req.http.Upgrade ~ "(?i)^websocket$") {{ return (pipe); }}
+    if (req.http.Upgrade ~ "(?i)^websocket$") { return (pipe); }
     return (pass);
-}}
-sub vcl_pipe {{
+}
+sub vcl_pipe {
     set bereq.http.Upgrade = req.http.Upgrade;
     set bereq.http.Connection = req.http.Connection;
-}}
+}
 """
-BACKEND = 'backend {0.name} {{ .host = "{0.host}"; .port = "{0.port}"; }}'
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy='@@each backend@@, backend @@name@@ { .host = "@@host@@"; .port = "@@port@@"; } and @@end@@, a line each',
+    like=r"^\s*backend\s",
+)
+OWN = Configuration.of({CONFIG_FILE: VCL}, (), (BACKEND_HERE,))
+
+
+def require_named(texts: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a VCL whose backends could not be told from one another."""
+    if not any(re.search(r"\bbackend\s+@@name@@", text) for text in texts.values()):
+        msg = "no backend is called @@name@@, which is what backend.set_health is told: backend @@name@@ { … }"
+        raise UsageError(msg)
+
+
 #: https://varnish-cache.org/docs/7.1/reference/varnishd.html#list-of-parameters
 PARAMETERS = (
     *(
@@ -59,58 +80,35 @@ PARAMETERS = (
 
 @implementer(IReloads)
 @attrs.define
-class Vcl:
+class Vcl(Rewritten):
     """``vcl.load`` compiles another VCL, ``vcl.use`` lets all requests that come have it; those under way keep theirs.
 
     https://varnish-cache.org/docs/7.1/users-guide/operation-cli.html
     """
 
-    workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
     _active: str = attrs.field(default=BOOT, init=False)  #: the VCL that is used
     _numbers: "count[int]" = attrs.field(factory=count, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
         self._upstreams = list(upstreams)
-        file = self._write_vcl(BOOT, self._upstreams)
-        self._child = self.workspace.spawn(*self._command(file), environment=self.workspace.homes)
+        self._write_config()
+        self._child = self.workspace.spawn(*self._command(), environment=self.workspace.homes)
         await self.workspace.until_answering(self._child)
 
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Use a VCL that has it."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Use a VCL that has it not."""
-        await self._change([each for each in self._upstreams if each != upstream])
-
     async def reload(self) -> None:
-        """Use a VCL that says the same."""
-        await self._use(self._upstreams)
+        """Load the VCL, let it be used, and discard the one before when nothing uses that any more."""
+        name, before = f"v{next(self._numbers)}", self._active
+        await self._tell("vcl.load", name, str(self._file))
+        await self._before_use(name)
+        await self._tell("vcl.use", name)
+        self._active = name
+        await self._tell("vcl.discard", before)
 
     async def stop(self) -> None:
         """SIGTERM: Varnish knows no other end, and cuts off what is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGTERM)
-
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        await self._use(upstreams)
-        self._upstreams = upstreams
-
-    async def _use(self, upstreams: Sequence[Upstream]) -> None:
-        """Load a VCL for these backends, let it be used, and discard the one before when nothing uses that any more."""
-        name, before = f"v{next(self._numbers)}", self._active
-        file = self._write_vcl(name, upstreams)
-        try:
-            await self._tell("vcl.load", name, str(file))
-        finally:
-            file.unlink()
-        await self._before_use(name)
-        await self._tell("vcl.use", name)
-        self._active = name
-        await self._tell("vcl.discard", before)
 
     async def _before_use(self, name: str) -> None:
         """Do what must be done to a VCL before it is used."""
@@ -119,15 +117,14 @@ class Vcl:
         """Give an order over the CLI; raises `ChangeError` with Varnish's own words if it refuses."""
         return await self.workspace.run(varnishadm(self.workspace.binary), "-n", self.workspace.path(FOLDER), *words)
 
-    def _write_vcl(self, name: str, upstreams: Sequence[Upstream]) -> Path:
-        backends = "\n".join(BACKEND.format(upstream) for upstream in upstreams)
-        members = "\n".join(f"    app.add_backend({upstream.name});" for upstream in upstreams)
-        return self.workspace.write(f"{name}.vcl", VCL.format(backends=backends, members=members))
+    @property
+    def _file(self) -> Path:
+        return self.workspace.path(CONFIG_FILE)
 
-    def _command(self, file: Path) -> list[str | Path]:
+    def _command(self) -> list[str | Path]:
         workspace = self.workspace
         words: list[str | Path] = [workspace.binary, "-F", "-j", "none", "-n", workspace.path(FOLDER)]
-        words += ["-a", workspace.front, "-f", file, "-s", "default,16m", "-l", "4m"]
+        words += ["-a", workspace.front, "-f", self._file, "-s", "default,16m", "-l", "4m"]
         for parameter in PARAMETERS:
             words += ["-p", parameter.format(idle=workspace.idle_timeout_s, whole=workspace.whole_timeout_s)]
         # Its modules are those beside it, PREFIX/sbin and PREFIX/lib, wherever that is.
@@ -199,9 +196,22 @@ plugin = ProxyPlugin(
         attrs.evolve(each, carries_not=NO_GRPC)
         for each in carrying(
             ("HTTP/2", "WebSocket"),
-            Mechanism("vcl", "vcl.load and vcl.use: another VCL", Vcl, cannot=CANNOT),
-            Mechanism("health", "backend.set_health: a backend is said to be sick, or healthy", Health, cannot=CANNOT),
-            Mechanism("restart", "stop it and start it", Restart, CURE, {TLS: CANNOT[TLS], "rotate": CANNOT[TLS]}),
+            Mechanism("vcl", "vcl.load and vcl.use: another VCL", Vcl, cannot=CANNOT, configuration=OWN),
+            Mechanism(
+                "health",
+                "backend.set_health: a backend is said to be sick, or healthy",
+                Health,
+                cannot=CANNOT,
+                configuration=attrs.evolve(OWN, names=require_named),
+            ),
+            Mechanism(
+                "restart",
+                "stop it and start it",
+                Restart,
+                CURE,
+                {TLS: CANNOT[TLS], "rotate": CANNOT[TLS]},
+                configuration=OWN,
+            ),
         )
     ),
 )
