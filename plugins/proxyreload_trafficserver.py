@@ -5,30 +5,29 @@ https://docs.trafficserver.apache.org/en/9.2.x/appendices/command-line/traffic_c
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError
+from proxyreload.errors import ChangeError, UsageError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import BACKEND, Configuration, Mark
 from proxyreload.proxy.interfaces import Cure, IReloads, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.restart import Restarting
+from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
-from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.debian import Debian
-from proxyreload.system.child import ChildProcess
 
-#: Below the folder: where the configuration is.
-ETC = "etc"
-#: The layout of an installation of its own: the programs of the package, and all that is written in the folder.
+#: The layout of an installation of its own: the programs of the package, the configuration and all that is written in
+#: the folder.
 RUNROOT_FILE = "runroot.yaml"
 RUNROOT = """\
 prefix: {folder}
 exec_prefix: {folder}
 bindir: {programs}
 sbindir: {programs}
-sysconfdir: {folder}/etc
+sysconfdir: {folder}
 datadir: {folder}/cache
 includedir: {folder}/include
 libdir: {installed}/lib/trafficserver
@@ -38,10 +37,11 @@ runtimedir: {folder}/run
 logdir: {folder}/log
 cachedir: {folder}/cache
 """
-FOLDERS = ("cache", "etc", "include", "log", "run", "var")
+FOLDERS = ("cache", "include", "log", "run", "var")
 # Nothing is cached, so that each request reaches a backend. It runs as who starts it, without what waits for a crash.
 RECORDS = """\
-CONFIG proxy.config.http.server_ports STRING {port}:ip-in={host}{protocols}
+CONFIG proxy.config.http.server_ports STRING @@front-port@@:ip-in=@@front-host@@:\
+@@if tls@@ssl@@else@@proto=http2;http@@end@@
 CONFIG proxy.config.admin.user_id STRING #-1
 CONFIG proxy.config.crash_log_helper STRING NULL
 CONFIG proxy.config.http.cache.http INT 0
@@ -51,28 +51,28 @@ CONFIG proxy.config.url_remap.pristine_host_hdr INT 1
 CONFIG proxy.config.http.parent_proxy.mark_down_hostdb INT 0
 CONFIG proxy.config.http.parent_proxy.self_detect INT 0
 CONFIG proxy.config.http.no_dns_just_forward_to_parent INT 1
-CONFIG proxy.config.hostdb.host_file.path STRING {folder}/{hosts}
+CONFIG proxy.config.hostdb.host_file.path STRING @@hosts@@
 CONFIG proxy.config.dns.nameservers STRING 127.0.0.1:9
 CONFIG proxy.config.exec_thread.autoconfig INT 0
 CONFIG proxy.config.exec_thread.limit INT 2
 CONFIG proxy.config.log.logging_enabled INT 0
-CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT {idle}
-CONFIG proxy.config.http.keep_alive_no_activity_timeout_out INT {idle}
-CONFIG proxy.config.http.transaction_no_activity_timeout_in INT {idle}
-CONFIG proxy.config.http.transaction_no_activity_timeout_out INT {idle}
-CONFIG proxy.config.http.transaction_active_timeout_in INT {whole}
-CONFIG proxy.config.http2.no_activity_timeout_in INT {idle}
-CONFIG proxy.config.websocket.no_activity_timeout INT {idle}
-CONFIG proxy.config.websocket.active_timeout INT {whole}
+CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT @@timeout@@
+CONFIG proxy.config.http.keep_alive_no_activity_timeout_out INT @@timeout@@
+CONFIG proxy.config.http.transaction_no_activity_timeout_in INT @@timeout@@
+CONFIG proxy.config.http.transaction_no_activity_timeout_out INT @@timeout@@
+CONFIG proxy.config.http.transaction_active_timeout_in INT @@whole-timeout@@
+CONFIG proxy.config.http2.no_activity_timeout_in INT @@timeout@@
+CONFIG proxy.config.websocket.no_activity_timeout INT @@timeout@@
+CONFIG proxy.config.websocket.active_timeout INT @@whole-timeout@@
 CONFIG proxy.config.diags.output.status STRING E
-CONFIG proxy.config.diags.output.note STRING E
+CONFIG proxy.config.diags.output.note STRING @@log@@
 CONFIG proxy.config.diags.output.warning STRING E
 CONFIG proxy.config.diags.output.error STRING E
-CONFIG proxy.config.ssl.server.cert.path STRING {folder}
-CONFIG proxy.config.ssl.server.private_key.path STRING {folder}
+CONFIG proxy.config.ssl.server.cert.path STRING @@folder@@
+CONFIG proxy.config.ssl.server.private_key.path STRING @@folder@@
 """
 REMAP = """\
-map {scheme}://{hostname}:{port}/ ws://app.test/
+map @@if tls@@wss@@else@@ws@@end@@://@@hostname@@:@@front-port@@/ ws://app.test/
 map / http://app.test/
 """
 IP_ALLOW = """\
@@ -82,60 +82,99 @@ ip_allow:
 """
 # Whatever a backend answers is handed on; one that cannot be connected to is tried elsewhere.
 PARENT = (
-    'dest_domain=. parent="{parents}" round_robin=strict go_direct=false parent_is_proxy=false '
-    'parent_retry=unavailable_server_retry unavailable_server_retry_responses="599" max_unavailable_server_retries=1\n'
+    'dest_domain=. parent="@@each backend@@{parent}@@between@@,@@end@@" round_robin=strict go_direct=false '
+    'parent_is_proxy=false parent_retry=unavailable_server_retry unavailable_server_retry_responses="599" '
+    "max_unavailable_server_retries=1\n"
 )
-CERTIFICATE = "dest_ip=* ssl_cert_name={certificate} ssl_key_name={key}\n"
-PARENT_FILE, CERTIFICATE_FILE, HOSTS_FILE = "parent.config", "ssl_multicert.config", "hosts"
+ADDRESS, NAME = "@@address@@", "@@name@@.test:@@port@@"
+CERTIFICATE = "@@if tls@@\ndest_ip=* ssl_cert_name=@@certificate@@ ssl_key_name=@@key@@\n@@end@@\n"
+RECORDS_FILE, PARENT_FILE, CERTIFICATE_FILE = "records.config", "parent.config", "ssl_multicert.config"
+HOSTS_FILE = "hosts"
 #: A name is down, not an address with a port: there are names for as many backends as there may be.
 NAMES = 256
+FRONT_HERE = Mark(
+    "front-port",
+    "the port at which it listens",
+    "CONFIG proxy.config.http.server_ports STRING @@front-port@@:ip-in=@@front-host@@",
+    r"proxy\.config\.http\.server_ports\b",
+    RECORDS_FILE,
+)
+BACKEND_HERE = attrs.evolve(
+    BACKEND,
+    remedy=f'in {PARENT_FILE} write parent="@@each backend@@@@address@@@@between@@,@@end@@"',
+    like=r"\bparent=",
+    file=PARENT_FILE,
+)
+LOG = Mark(
+    "log",
+    "where it says what it has loaded, which is waited for",
+    "CONFIG proxy.config.diags.output.note STRING @@log@@",
+    r"proxy\.config\.diags\.output\.note\b",
+)
+HOSTS = Mark(
+    "hosts",
+    "the path of a file that has an address for each backend's name: backend2.test is @@name@@.test",
+    "CONFIG proxy.config.hostdb.host_file.path STRING @@hosts@@",
+    r"proxy\.config\.hostdb\.host_file\.path\b",
+)
+
+
+def configured(parent: str, *needs: Mark) -> Configuration:
+    """Return the configuration of a mechanism that calls its parents so, and needs more."""
+    texts = {
+        RECORDS_FILE: RECORDS,
+        "remap.config": REMAP,
+        PARENT_FILE: PARENT.format(parent=parent),
+        CERTIFICATE_FILE: CERTIFICATE,
+        "ip_allow.yaml": IP_ALLOW,
+        "storage.config": "",
+        "plugin.config": "",
+    }
+    return Configuration.of(texts, (FRONT_HERE, LOG, HOSTS), (FRONT_HERE, BACKEND_HERE, *needs))
+
+
+def require_named(texts: Mapping[str, str]) -> None:
+    """Raise `UsageError` for parents that are not called as they are said to be up or down."""
+    if NAME not in texts[PARENT_FILE]:
+        msg = (
+            f"no parent in {PARENT_FILE} is called {NAME}, which is what traffic_ctl host is told: "
+            f'parent="@@each backend@@{NAME}@@between@@,@@end@@"'
+        )
+        raise UsageError(msg)
+
+
 UP, DOWN = "HOST_STATUS_UP", "HOST_STATUS_DOWN"
 
 
 @implementer(IReloads, IRotates)
 @attrs.define
-class Parent:
+class Parent(Rewritten):
     """``parent.config`` with other parents, and ``traffic_ctl config reload``; in effect when the log has it loaded."""
-
-    workspace: Workspace
-    _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
-    _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start the manager, which starts the server."""
         self._upstreams = list(upstreams)
+        self._lay_out()
         self._write_config()
         self._child = self.workspace.spawn(self.workspace.binary, self._runroot(), environment=self.workspace.homes)
         await self.workspace.until_answering(self._child)
 
-    async def add_backend(self, upstream: Upstream) -> None:
-        """Add it to the parents."""
-        await self._change([*self._upstreams, upstream])
-
-    async def remove_backend(self, upstream: Upstream) -> None:
-        """Take it from the parents."""
-        await self._change([each for each in self._upstreams if each != upstream])
-
     async def reload(self) -> None:
-        """Have the same parents read anew."""
-        await self._reload(PARENT_FILE, PARENT.format(parents=self._parents(self._upstreams)))
+        """Have the parents read anew."""
+        await self._reload(PARENT_FILE)
 
     async def rotate(self) -> None:
         """Have the file read anew that names the certificate."""
-        await self._reload(CERTIFICATE_FILE, self._certificate())
+        await self._reload(CERTIFICATE_FILE)
 
     async def stop(self) -> None:
         """SIGTERM: it waits for nothing that is under way."""
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGTERM)
 
-    async def _change(self, upstreams: list[Upstream]) -> None:
-        await self._reload(PARENT_FILE, PARENT.format(parents=self._parents(upstreams)))
-        self._upstreams = upstreams
-
-    async def _reload(self, name: str, text: str) -> None:
+    async def _reload(self, name: str) -> None:
         said = self.workspace.said_from_now()
-        self.workspace.write(f"{ETC}/{name}", text)
+        self.workspace.path(name).touch()  # what it says may be as it was
         await self._tell("config", "reload")
 
         async def loaded() -> bool:
@@ -154,38 +193,17 @@ class Parent:
     def _runroot(self) -> str:
         return f"--run-root={self.workspace.path(RUNROOT_FILE)}"
 
-    def _parents(self, upstreams: Sequence[Upstream]) -> str:
-        return ",".join(upstream.address for upstream in upstreams)
+    def _marks(self) -> Mapping[str, object]:
+        return {"log": "E", "hosts": self.workspace.path(HOSTS_FILE)}
 
-    def _certificate(self) -> str:
-        tls = self.workspace.tls
-        if tls is None:
-            return ""
-        folder = self.workspace.folder
-        return CERTIFICATE.format(certificate=tls.certificate.relative_to(folder), key=tls.key.relative_to(folder))
-
-    def _write_config(self) -> None:
+    def _lay_out(self) -> None:
+        """Make the folders, and write what is the same in every run."""
         workspace = self.workspace
-        folder, programs = workspace.folder, workspace.binary.resolve().parent
+        programs = workspace.binary.resolve().parent
         for name in FOLDERS:
             workspace.path(name).mkdir(exist_ok=True)
-        installed = {"folder": folder, "programs": programs, "installed": programs.parent}
+        installed = {"folder": workspace.folder, "programs": programs, "installed": programs.parent}
         workspace.write(RUNROOT_FILE, RUNROOT.format(**installed))
-        protocols = ":ssl" if workspace.tls is not None else ":proto=http2;http"
-        where = {"host": workspace.front_host, "port": workspace.front_port, "protocols": protocols}
-        times = {"idle": workspace.idle_timeout_s, "whole": workspace.whole_timeout_s}
-        scheme = "ws" if workspace.tls is None else "wss"
-        files = {
-            "records.config": RECORDS.format(folder=folder, hosts=HOSTS_FILE, **where, **times),
-            "remap.config": REMAP.format(scheme=scheme, hostname=workspace.hostname, port=workspace.front_port),
-            "storage.config": "",
-            "plugin.config": "",
-            "ip_allow.yaml": IP_ALLOW,
-            CERTIFICATE_FILE: self._certificate(),
-            PARENT_FILE: PARENT.format(parents=self._parents(self._upstreams)),
-        }
-        for name, text in files.items():
-            workspace.write(f"{ETC}/{name}", text)
         names = ["app.test", *(f"backend{number}.test" for number in range(NAMES))]
         workspace.write(HOSTS_FILE, "".join(f"127.0.0.1 {name}\n" for name in names))
 
@@ -224,9 +242,6 @@ class Host(Parent):
 
         await self.workspace.until(told, f"the status of {name} is {status}")
 
-    def _parents(self, upstreams: Sequence[Upstream]) -> str:
-        return ",".join(f"{_named(upstream)}:{upstream.port}" for upstream in upstreams)
-
 
 class Restart(Restarting):
     """Stop Traffic Server and start it."""
@@ -256,9 +271,23 @@ plugin = ProxyPlugin(
         attrs.evolve(each, carries_not=NO_GRPC)
         for each in carrying(
             ("HTTP/2", "WebSocket"),
-            Mechanism("host", "traffic_ctl host down and host up", Host, None, CANNOT),
-            Mechanism("parent", "parent.config and traffic_ctl config reload", Parent, None, CANNOT),
-            Mechanism("restart", "stop it and start it", Restart, CURE),
+            Mechanism(
+                "host",
+                "traffic_ctl host down and host up",
+                Host,
+                None,
+                CANNOT,
+                configuration=attrs.evolve(configured(NAME, LOG, HOSTS), names=require_named),
+            ),
+            Mechanism(
+                "parent",
+                "parent.config and traffic_ctl config reload",
+                Parent,
+                None,
+                CANNOT,
+                configuration=configured(ADDRESS, LOG),
+            ),
+            Mechanism("restart", "stop it and start it", Restart, CURE, configuration=configured(ADDRESS)),
         )
     ),
 )

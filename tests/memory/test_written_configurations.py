@@ -11,6 +11,7 @@ from proxyreload.proxy.configuration import values
 from proxyreload.proxy.registry import Choice, choose
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
+from proxyreload_httpd_config import balancers
 
 UPSTREAMS = [Upstream(number, "127.0.0.1", 1030 + number) for number in (0, 3)]
 #: What the plugins give to the marks that are theirs.
@@ -18,6 +19,17 @@ OWN: Mapping[str, Values] = {
     "squid": {"log": "/dev/stderr", "pages": ""},
     "lighttpd": {"log": "/dev/stderr"},
     "nghttpx": {"api": "a", "pid-file": "p", "backends": "b"},
+    "httpd": {
+        "modules": "/modules",
+        "websocket": True,
+        "manager": "/secret",
+        "nonce": "secret",
+        "growth": 9,
+        "asked": "127.0.0.1:81",
+        "map": "/maps/app.txt",
+    },
+    "varnish": {},
+    "trafficserver": {"log": "E", "hosts": "/hosts"},
 }
 CHOICES = [Choice(choose(name).plugin, each) for name in OWN for each in choose(name).plugin.mechanisms]
 SECURED = {"certificate": "c.pem", "key": "k.pem", "certificate-and-key": "ck.pem", "protocol": [{"name": "h2"}]}
@@ -65,7 +77,80 @@ proxy.server = ("" => (
 """
 NGHTTPX = "frontend=@@front-host@@,@@front-port@@;no-tls\ninclude=@@backends@@\n"
 WITH_PID = f"{NGHTTPX}pid-file=@@pid-file@@\n"
+HTTPD = """\
+Listen @@front@@
+<Proxy balancer://site>
+    @@each backend@@
+    BalancerMember http://@@address@@ retry=0
+    @@end@@
+</Proxy>
+"""
+MANAGED = HTTPD.replace("</Proxy>", "ProxySet growth=@@growth@@ nonce=@@nonce@@\n</Proxy>\n<Location @@manager@@>")
+VCL = """\
+vcl 4.1;
+backend one { .host = "10.0.0.1"; }
+@@each backend@@
+backend b@@number@@ { .host = "@@host@@"; .port = "@@port@@"; }
+@@end@@
+"""
+RECORDS = "CONFIG proxy.config.http.server_ports STRING @@front-port@@:ip-in=@@front-host@@\n"
+LOGGING = f"{RECORDS}CONFIG proxy.config.diags.output.note STRING @@log@@\n"
+FOUND = f"{LOGGING}CONFIG proxy.config.hostdb.host_file.path STRING @@hosts@@\n"
 LACKING = [
+    (
+        "trafficserver:parent",
+        "CONFIG proxy.config.http.server_ports STRING 80",
+        "mine:1: 'CONFIG proxy.config.http.server_",
+    ),
+    (
+        "trafficserver:parent/parent.config",
+        'dest_domain=. parent="a:80"',
+        'parent="a:80"\' has no marker backend, each',
+    ),
+    (
+        "trafficserver:parent",
+        f"{RECORDS}CONFIG proxy.config.diags.output.note STRING L",
+        "note STRING L' has no marker log",
+    ),
+    ("trafficserver:host", LOGGING, "mine: no marker hosts, the path of a file that has an address for each backend's"),
+    (
+        "trafficserver:host/parent.config",
+        'dest_domain=. parent="@@each backend@@@@address@@@@between@@,@@end@@"',
+        "mine: no parent in parent.config is called @@name@@.test:@@port@@, which is what traffic_ctl host is told: ",
+    ),
+    (
+        "varnish:vcl",
+        VCL.partition("@@")[0],
+        "mine:2: 'backend one { .host = \"10.0.0.1\"; }' has no marker backend, each backend that is behind",
+    ),
+    (
+        "varnish:health",
+        VCL,
+        "mine: no backend is called @@name@@, which is what backend.set_health is told: backend @@name@@",
+    ),
+    ("httpd:graceful", HTTPD.replace("@@front@@", "80"), "mine:1: 'Listen 80' has no marker front, where it listens"),
+    (
+        "httpd:graceful",
+        "Listen @@front@@\n<Proxy balancer://a>",
+        ":2: '<Proxy balancer://a>' has no marker backend, each",
+    ),
+    (
+        "httpd:manager",
+        HTTPD,
+        "mine: no marker manager, the path of the balancer-manager, which is drawn for each run: in",
+    ),
+    ("httpd:manager", f"{HTTPD}#@@manager@@", "mine:2: '<Proxy balancer://site>' has no marker nonce, what a balancer"),
+    ("httpd:manager", MANAGED.replace("growth=@@growth@@", ""), ":2: '<Proxy balancer://site>' has no marker growth"),
+    (
+        "httpd:manager",
+        MANAGED.replace("BalancerMember", "Member"),
+        "mine: no <Proxy balancer://NAME> has BalancerMember",
+    ),
+    (
+        "httpd:map",
+        f"{HTTPD}RewriteMap app rnd:/x",
+        "mine:7: 'RewriteMap app rnd:/x' has no marker map, the path of the",
+    ),
     ("nghttpx", "frontend=*,80\n", "mine:1: 'frontend=*,80' has no marker front-port, the port at which it listens: "),
     (
         "nghttpx",
@@ -123,3 +208,21 @@ def test_what_is_started_anew_need_not_say_what_a_reload_waits_for(name: str, te
     own = choose(f"{name}:restart").mechanism.configuration
     assert own is not None
     assert own.with_files({own.main: text}, "mine").source == "mine"
+
+
+def test_a_manager_is_asked_in_the_clear_where_the_front_speaks_tls() -> None:
+    own = choose("httpd:manager").mechanism.configuration
+    assert own is not None
+    mine = own.with_files({"httpd.conf": f"{MANAGED}@@if tls@@@@certificate@@@@end@@"}, "mine")
+    mine.require(["add"], tls=False)
+    with pytest.raises(UsageError, match="mine:1: 'Listen @@front@@' has no marker asked, where the manager is"):
+        mine.require(["add"], tls=True)
+
+
+def test_members_are_added_to_the_balancers_that_have_all_backends() -> None:
+    own = choose("httpd:manager").mechanism.configuration
+    assert own is not None
+    assert balancers(own.texts) == {"balancer://app": "http", "balancer://calls": "h2c", "balancer://sessions": "ws"}
+    more = '<Proxy "balancer://other/">\nBalancerMember http://10.0.0.1\n</Proxy>\n'
+    more += '<Proxy "balancer://third/">\n@@each backend@@\nBalancerMember "h2c://@@host@@:@@port@@"\n@@end@@\n</Proxy>'
+    assert balancers({"a": HTTPD, "b": more}) == {"balancer://site": "http", "balancer://third": "h2c"}

@@ -56,8 +56,11 @@ def test_what_is_printed_is_what_is_run(place: Place) -> None:
 
 #: A small change in one of the files that a mechanism prints.
 CHANGED = [
+    ("httpd:manager", "httpd.conf", "MaxKeepAliveRequests 0", "MaxKeepAliveRequests 1000000"),
     ("lighttpd:reload-bg", "lighttpd.conf", 'proxy.balance = "round-robin"', 'proxy.balance = "fair"'),
     ("nghttpx:api", "nghttpx.conf", "workers=2", "workers=1"),
+    ("trafficserver:host", "parent.config", "round_robin=strict", "round_robin=true"),
+    ("varnish:health", "varnish.vcl", '.port = "@@port@@"; }', '.port = "@@port@@"; .connect_timeout = 2s; }'),
     ("squid:reconfigure", "squid.conf", "shutdown_lifetime 1 second", "shutdown_lifetime 0 seconds"),
 ]
 
