@@ -21,8 +21,19 @@ from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark, plain
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.http import Admin
-from proxyreload.proxy.interfaces import Cure, IEdits, IReloads, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
+from proxyreload.proxy.interfaces import (
+    Cure,
+    IChecks,
+    IEdits,
+    IReloads,
+    IRotates,
+    IUpgrades,
+    Mechanism,
+    ProxyPlugin,
+    carrying,
+)
 from proxyreload.proxy.recipe import Ask, Recipe
+from proxyreload.proxy.refusal import refused
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
@@ -152,7 +163,7 @@ def edited(route: Route) -> dict[str, Any]:
     return {"@id": "edited", "match": [{"path": [route.path]}], "handle": [answer], "terminal": True}
 
 
-@implementer(IReloads, IRotates, IEdits)
+@implementer(IReloads, IRotates, IEdits, IChecks)
 @attrs.define
 class Api:
     """``POST`` and ``DELETE`` on the list of upstreams; Caddy answers when the changed configuration serves.
@@ -204,6 +215,11 @@ class Api:
             server = next(iter(await self._admin.get(SERVERS)))
             await self._admin.put(f"{SERVERS}/{server}/routes/0", edited(route))
         self._edited = True
+
+    async def why_refused(self) -> str | None:
+        """``caddy validate``, which provisions all that it would start, and starts nothing."""
+        config = self.workspace.path(CONFIG_FILE)
+        return await refused(self.workspace, self.workspace.binary, "validate", "--config", config)
 
     async def stop(self) -> None:
         """SIGTERM: finish what is under way."""

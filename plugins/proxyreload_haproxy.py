@@ -17,6 +17,7 @@ from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.configuration import Configuration, plain
 from proxyreload.proxy.interfaces import (
     Cure,
+    IChecks,
     IEdits,
     IGenerations,
     IReloads,
@@ -42,7 +43,7 @@ MASTER_ARGUMENTS = ("-W", "-db", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", C
 WORKER, OLD_WORKERS = re.compile(r"^(\d+) +worker ", re.MULTILINE), "# old workers"
 
 
-@implementer(IReloads, IUpgrades, IRotates, IEdits)
+@implementer(IReloads, IUpgrades, IRotates, IEdits, IChecks)
 @attrs.define
 class Reload(HAProxy):
     """The configuration is written anew, and reloaded, for each change."""

@@ -12,6 +12,7 @@ import attrs
 
 from proxyreload.errors import ChangeError
 from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark
+from proxyreload.proxy.refusal import refused
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.system.child import ChildProcess
@@ -152,6 +153,11 @@ class HAProxy:
             self.workspace.edits.put_back()  # or the next change would bring it along
             self._write_config(self._servers)
             raise
+
+    async def why_refused(self) -> str | None:
+        """``-c``, of the configuration that it was to start with; what it tells besides is not said again."""
+        words = await refused(self.workspace, *self._program(), "-c", told=10)
+        return "\n".join(line for line in words.splitlines() if "[NOTICE]" not in line)
 
     async def stop(self) -> None:
         """SIGUSR1: finish what is under way."""

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, UsageError
 from proxyreload.proxy.configuration import Configuration, Mark
-from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, IUpgrades
+from proxyreload.proxy.interfaces import IChecks, IEdits, IReloads, IRotates, IUpgrades
 from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload_haproxy_program import ADMIN, CONFIG, CONFIG_FILE, EDITED_HERE, HAProxy, certificate_name, configured
@@ -169,7 +169,7 @@ class Draining(HAProxy):
             await self._command(command.format(backend))
 
 
-@implementer(IReloads, IUpgrades, IRotates, IEdits)
+@implementer(IReloads, IUpgrades, IRotates, IEdits, IChecks)
 @attrs.define
 class Runtime(Draining):
     """Servers are added and deleted in the running process; no connection of a client is touched.
@@ -212,7 +212,7 @@ class Runtime(Draining):
             await self.workspace.until(partial(deleted, name), f"{name} deleted")
 
 
-@implementer(IReloads, IUpgrades, IRotates, IEdits)
+@implementer(IReloads, IUpgrades, IRotates, IEdits, IChecks)
 @attrs.define
 class Slots(Draining):
     """Servers that stand ready without an address, in maintenance, are given one: what was done before ``add server``.

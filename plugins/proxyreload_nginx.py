@@ -23,6 +23,7 @@ from proxyreload.proxy.configuration import BACKEND, FRONT, Configuration, Mark,
 from proxyreload.proxy.dns import NameServer
 from proxyreload.proxy.interfaces import (
     Cure,
+    IChecks,
     IEdits,
     IGenerations,
     IReloads,
@@ -34,6 +35,7 @@ from proxyreload.proxy.interfaces import (
     carrying,
 )
 from proxyreload.proxy.recipe import Recipe
+from proxyreload.proxy.refusal import refused
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.rewritten import Rewritten
 from proxyreload.proxy.upstream import Upstream
@@ -167,7 +169,7 @@ PROGRAM = "nginx"
 GONE = re.compile(r"new binary process \d+ exited")
 
 
-@implementer(IReloads, IRotates, IEdits, IGenerations)
+@implementer(IReloads, IRotates, IEdits, IGenerations, IChecks)
 @attrs.define
 class Reload(Rewritten):
     """SIGHUP: new workers with the new configuration, the old ones finish and close their idle connections."""
@@ -200,6 +202,10 @@ class Reload(Rewritten):
         assert self._child is not None  # noqa: S101
         titles = {pid: tree.title(pid) for pid in tree.children(self._child.pid)}
         return {pid for pid, title in titles.items() if title.startswith(SERVING) and title != SERVING}
+
+    async def why_refused(self) -> str | None:
+        """``-t``, of the configuration that it was to start with: it binds no port that it cannot."""
+        return await refused(self.workspace, *self._command(), "-t", "-q")
 
     async def stop(self) -> None:
         """SIGQUIT: finish what is under way."""

@@ -32,12 +32,36 @@ class StartError(ProxyreloadError):
     """The run could not start, or not go on: a port in use, a proxy that died, a missing binary."""
 
 
+class ExitedError(StartError):
+    """A process of the proxy's has exited by itself as it was started; `words` are its last."""
+
+    def __init__(self, text: str, status: int, words: str) -> None:
+        super().__init__(text)
+        self.exit_status, self.words = status, words  #: negative for a signal
+
+
+class RefusedError(StartError):
+    """The proxy refuses the configuration that it is to start with, in these `words`."""
+
+    def __init__(self, text: str, words: str) -> None:
+        super().__init__(text)
+        self.words = words
+
+
 class FetchError(StartError):
     """A program of some version could not be had; the text has the words of the tool that was to get it."""
 
 
 class ChangeError(ProxyreloadError):
     """The proxy refused or failed a change; the text has its own words."""
+
+
+class CommandError(ChangeError):
+    """A command has ended with another status than 0; `words` are its last."""
+
+    def __init__(self, text: str, status: int, words: str) -> None:
+        super().__init__(text)
+        self.exit_status, self.words = status, words  #: negative for a signal
 
 
 class UnansweredError(ChangeError):

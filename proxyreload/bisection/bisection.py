@@ -7,7 +7,7 @@ import attrs
 
 from proxyreload.bisection.interfaces import ITrier
 from proxyreload.bisection.sequential import Decision, SequentialTest
-from proxyreload.errors import ProxyreloadError, StartError
+from proxyreload.errors import ProxyreloadError, RefusedError, StartError
 
 #: That any decision of a whole bisection is wrong.
 ERROR = 0.01
@@ -22,6 +22,7 @@ class Step:
     version: str
     test: SequentialTest
     why: str = ""  #: it came to no decision
+    cannot: bool = False  #: for that version does not know what the mechanism is run from
 
     @property
     def decision(self) -> Decision | None:
@@ -85,7 +86,7 @@ class Bisection:
     async def _step(self, place: int) -> Step:
         version = self.versions[place]
         self.trying = SequentialTest(self.bad, ERROR / self.steps_at_most)
-        why = ""
+        why, cannot = "", False
         try:
             while self.trying.decision is None and not why:
                 for hit in await self.trier.hits(version):
@@ -93,9 +94,11 @@ class Bisection:
                         self.trying = self.trying.after(hit=hit)
                 if self.trying.decision is None and self.trying.changes >= self.most:
                     why = f"undecided after {self.trying.changes} changes, of which {self.trying.hits} were hit"
+        except RefusedError as error:
+            why, cannot = f"it refuses its configuration: {error.words}", True
         except ProxyreloadError as error:
             why = str(error)
-        step = Step(version, self.trying, why)
+        step = Step(version, self.trying, why, cannot)
         self.steps.append(step)
         self.tell(step)
         return step

@@ -195,8 +195,14 @@ def between(choice: Choice, good: str, bad: str) -> list[Offer]:
 
 
 def _told(step: Step) -> str:
-    outcome = step.decision.value if step.decision is not None else f"passed over: {step.why}"
-    return f"{step.version}: {step.test.hits} of {counted(step.test.changes, 'change')} hit: {outcome}"
+    return f"{step.version}: {step.test.hits} of {counted(step.test.changes, 'change')} hit: {_outcome(step)}"
+
+
+def _outcome(step: Step) -> str:
+    """Say what it came to."""
+    if step.decision is not None:
+        return step.decision.value
+    return f"{'cannot' if step.cannot else 'passed over'}: {step.why}"
 
 
 def _end(bisection: Bisection, found: Found | None, why: str) -> str:
@@ -214,8 +220,7 @@ def _print(bisection: Bisection, found: Found | None, why: str) -> None:
     for title in ("step", "version", "changes", "hit", "decision"):
         table.add_column(title, justify="right" if title in ("step", "changes", "hit") else "left", overflow="fold")
     for number, step in enumerate(bisection.steps, 1):
-        outcome = step.decision.value if step.decision is not None else f"passed over: {step.why}"
-        texts = (str(number), step.version, str(step.test.changes), str(step.test.hits), outcome)
+        texts = (str(number), step.version, str(step.test.changes), str(step.test.hits), _outcome(step))
         table.add_row(*(Text(line_of(text)) for text in texts))
     console.print(table)
     console.print(Text(line_of(_end(bisection, found, why))), soft_wrap=True)
@@ -244,5 +249,6 @@ def _step(step: Step) -> dict[str, object]:
         "changes": step.test.changes,
         "hits": step.test.hits,
         "decision": None if step.decision is None else step.decision.value,
+        "cannot": step.cannot,
         "why": step.why or None,
     }

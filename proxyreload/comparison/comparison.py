@@ -102,7 +102,7 @@ class Comparison:
                     self.settings.files, csv=files / "data.csv", run=run_file, losses=files / "losses.csv"
                 ),
             )
-            trial = await self._attempt(settings, number)
+            trial = await self._attempt(settings, number, versioned=contender.versioned)
             if trial.judgement is not None and self.draw is not None and not self._at_once:
                 await self._draw(self.draw, settings)
         self._over += 1
@@ -121,10 +121,10 @@ class Comparison:
             return str(error)
         return contender.choice.why_not(actions, tls=tls)
 
-    async def _attempt(self, settings: Settings, number: int) -> Trial:
+    async def _attempt(self, settings: Settings, number: int, *, versioned: bool) -> Trial:
         try:
             with self._runs.begun(settings) as run:
-                return await attempt(run, number)
+                return await attempt(run, number, versioned=versioned)
         except StartError as error:
             return Trial(number, settings.files.run, why=str(error))
 

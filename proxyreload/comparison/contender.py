@@ -27,6 +27,11 @@ class Contender:
         file = f"+{self.configuration.source}" if self.configuration is not None else ""
         return self.choice.name + (f"@{self.binary}" if self.binary else "") + file
 
+    @property
+    def versioned(self) -> bool:
+        """Whether it is to run a version that was asked for, not whatever program there is."""
+        return self.fetched is not None
+
     def usual(self) -> str | None:
         """Return the program that another one which was asked for is upgraded to; None if none was."""
         program = self.choice.plugin.binary

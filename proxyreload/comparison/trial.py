@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from proxyreload.errors import CannotError, ProxyreloadError
+from proxyreload.errors import CannotError, ProxyreloadError, RefusedError
 from proxyreload.run.run import Run
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.verdict.judgement import Judgement
@@ -23,7 +23,7 @@ class Trial:
     run_file: Path
     judgement: Judgement | None = None
     why: str = ""
-    cannot: bool = False  #: the mechanism cannot do what was asked
+    cannot: bool = False  #: the mechanism cannot do what was asked, or not with the version that was
     proxy_version: str = ""
     exchanges: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)  #: by class
@@ -44,13 +44,21 @@ class Trial:
     baseline: Packed = attrs.field(factory=Packed)
 
 
-async def attempt(run: Run, number: int) -> Trial:
-    """Execute a run; whatever goes wrong is in the trial."""
+async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
+    """Execute a run; whatever goes wrong is in the trial.
+
+    One that is `versioned` runs a version that was asked for: what that refuses to start with it does not know, which
+    is nothing that went wrong.
+    """
     run_file = run.settings.files.run
     try:
         judgement = await run.execute()
     except CannotError as error:
         return Trial(number, run_file, why=str(error), cannot=True)
+    except RefusedError as error:
+        if versioned:
+            return Trial(number, run_file, why=f"it refuses its configuration: {error.words}", cannot=True)
+        return Trial(number, run_file, why=one_line(str(error), WORDS_LIMIT))
     except ProxyreloadError as error:
         return Trial(number, run_file, why=one_line(str(error), WORDS_LIMIT))
     except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the others go on)

@@ -110,6 +110,16 @@ class ITakesTurns(IProxy):
         """
 
 
+class IChecks(IProxy):
+    """A proxy whose program can say what it has against its configuration without starting with it."""
+
+    def why_refused() -> Awaitable[str | None]:
+        """Return in which words it refuses the configuration that was written last, as `proxy.refusal.refused` does.
+
+        Empty: it takes it. None: it cannot say.
+        """
+
+
 #: What a mechanism's proxy must provide for an action, beyond `IProxy`.
 ROLES = {"reload": IReloads, "upgrade": IUpgrades, ROTATE: IRotates, EDIT: IEdits}
 #: In ``cannot``: why a mechanism's front does not speak TLS.

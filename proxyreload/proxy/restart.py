@@ -8,12 +8,12 @@ import attrs
 from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, StartError
-from proxyreload.proxy.interfaces import IEdits, IProxy, IReloads, IRotates, ISecures, IUpgrades
+from proxyreload.proxy.interfaces import IChecks, IEdits, IProxy, IReloads, IRotates, ISecures, IUpgrades
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 
 
-@implementer(IReloads, IUpgrades, IRotates, IEdits)
+@implementer(IReloads, IUpgrades, IRotates, IEdits, IChecks)
 @attrs.define
 class Restarting:
     """Stops the proxy gracefully for each change and starts it with the changed backends, or the changed program.
@@ -67,6 +67,10 @@ class Restarting:
             msg = "its configuration has no such route"
             raise ChangeError(msg)
         await self._restart(self._upstreams, self.workspace.edits.put_back)
+
+    async def why_refused(self) -> str | None:
+        """Let what is started say it, if that can."""
+        return await self._proxy.why_refused() if IChecks.providedBy(self._proxy) else None
 
     async def stop(self) -> None:
         """Stop it."""

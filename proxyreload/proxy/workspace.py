@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from proxyreload.errors import ChangeError, StartError
+from proxyreload.errors import ChangeError, CommandError, ExitedError, StartError
 from proxyreload.proxy import tree
 from proxyreload.proxy.configuration import TIMEOUT_S, Configuration, values
 from proxyreload.proxy.folder import new_folder
@@ -268,8 +268,9 @@ class Workspace:
         finally:
             self._starting.discard(child)
         if died.called or child in self._asked_to_end:
-            msg = f"{child.ending()} at the start; it said:\n{child.tail() or '  nothing'}"
-            raise StartError(msg)
+            words = child.tail()
+            msg = f"{child.ending()} at the start; it said:\n{words or '  nothing'}"
+            raise StartError(msg) if child.exit_code is None else ExitedError(msg, child.exit_code, words)
         if not in_time:
             msg = f"{child.name} does not answer on {self.front} after {START_TIMEOUT_S:g} s; it said:\n{child.tail()}"
             raise StartError(msg)
@@ -335,8 +336,8 @@ class Workspace:
     ) -> str:
         """Run a command to its end, in the folder or another, and return what it said.
 
-        Raises `ChangeError` with its words if it failed, the last `told` lines of them. One that takes too long, or is
-        cancelled, is ended.
+        Raises `CommandError` with its words if it failed, the last `told` lines of them, `ChangeError` if it was not
+        run. One that takes too long, or is cancelled, is ended.
         """
         self._commands += 1
         log = self.path(f"command-{self._commands}.log")
@@ -355,8 +356,9 @@ class Workspace:
             msg = f"{child.name} has not ended within {COMMAND_TIMEOUT_S:g} s"
             raise ChangeError(msg) from None
         if code:
-            msg = f"{child.ending()}:\n{child.tail(told) or '  it said nothing'}"
-            raise ChangeError(msg)
+            words = child.tail(told)
+            msg = f"{child.ending()}:\n{words or '  it said nothing'}"
+            raise CommandError(msg, code, words)
         said = log.read_text(encoding="utf-8", errors="replace")[:_REPLY_LIMIT]
         log.unlink()
         return said

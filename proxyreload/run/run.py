@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from proxyreload.client.connector import HTTP11Connector
 from proxyreload.client.load import Crowd, Load
 from proxyreload.client.request import PreparedRequest, prepare
-from proxyreload.errors import ChangeError, StartError
+from proxyreload.errors import ChangeError, RefusedError, StartError
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import (
     Broken,
@@ -35,6 +35,7 @@ from proxyreload.proxy.foreign import Calling, asked, words_of
 from proxyreload.proxy.holders import Holders
 from proxyreload.proxy.interfaces import IProxy
 from proxyreload.proxy.recipe import HOSTNAME
+from proxyreload.proxy.refusal import refusal
 from proxyreload.proxy.registry import Choice
 from proxyreload.proxy.spending import Spending
 from proxyreload.proxy.upstream import Upstream
@@ -354,6 +355,11 @@ class Run:
         except LateError as error:
             msg = f"{choice.name} has not started within {START_LIMIT_S:g} s"
             raise StartError(msg) from error
+        except StartError as error:
+            words = await refusal(proxy, workspace, error)
+            if words:
+                raise RefusedError(str(error), words) from error
+            raise
 
     async def _interruptible(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         """Await `work` until `interrupt` ends it."""

@@ -21,7 +21,7 @@ from proxyreload.bisection.interfaces import ITrier, Stopped
 from proxyreload.bisection.sequential import CLEAN_PART, Decision, SequentialTest
 from proxyreload.bisection.trier import Trier
 from proxyreload.command import bisect as command
-from proxyreload.errors import ExitStatus, StartError, UsageError
+from proxyreload.errors import ExitStatus, RefusedError, StartError, UsageError
 from proxyreload.history.events import Ending
 from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target
@@ -116,9 +116,13 @@ class FakeTrier:
     shares: Mapping[str, float]
     chance: random.Random = attrs.field(factory=lambda: random.Random(3))
     tried: list[str] = attrs.field(factory=list)
+    refusing: Sequence[str] = ()
 
     async def hits(self, version: str) -> Sequence[bool]:
         self.tried.append(version)
+        if version in self.refusing:
+            msg = "it exited with status 1 at the start"
+            raise RefusedError(msg, "unknown option")
         if version not in self.shares:
             msg = f"{version} does not start"
             raise StartError(msg)
@@ -165,6 +169,21 @@ def test_what_cannot_be_judged_is_passed_over_and_told() -> None:
         "3": "3 does not start",
         "4": "4 does not start",
     }
+
+
+def test_of_one_that_does_not_know_what_it_is_run_from_it_is_told_that_it_cannot() -> None:
+    bisection = Bisection(["1", "2", "3", "4"], FakeTrier({"1": 0.0, "4": 1.0}, refusing=["2"]), 0.2)
+    assert ended(Deferred.fromCoroutine(bisection.execute())) == Found("1", "4", ("2", "3"))
+    told = {step.version: command._step(step) for step in bisection.steps if step.why}
+    assert {version: (step["cannot"], step["decision"]) for version, step in told.items()} == {
+        "2": (True, None),
+        "3": (False, None),
+    }
+    lines = [command._told(step) for step in bisection.steps if step.why]
+    assert lines == [
+        "2: 0 of 0 changes hit: cannot: it refuses its configuration: unknown option",
+        "3: 0 of 0 changes hit: passed over: 3 does not start",
+    ]
 
 
 def test_between_good_and_bad_it_is_passed_over_in_time() -> None:

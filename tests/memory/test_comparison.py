@@ -18,9 +18,10 @@ from proxyreload.comparison.comparison import Comparison, file_name
 from proxyreload.comparison.contender import contenders, everyone
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
+from proxyreload.comparison.scoreboard import scoreboard
 from proxyreload.comparison.table import as_json, notes, print_table, short_versions, versions
 from proxyreload.comparison.trial import Trial
-from proxyreload.errors import ExitStatus, StartError, UsageError
+from proxyreload.errors import ExitStatus, RefusedError, StartError, UsageError
 from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy import registry as finding
@@ -337,6 +338,39 @@ def test_a_folder_that_cannot_be_made_is_that_trials_trouble(tmp_path: Path, mon
     (row,) = result_of(Deferred.fromCoroutine(comparison.execute()))
     assert row.why == f"{tmp_path}/fake-quick-1 cannot be made: File exists"
     assert [trial.judgement is None for trial in row.trials] == [True, False]
+
+
+@attrs.define(eq=False)
+class RefusingRun(FakeRun):
+    """A run whose proxy refuses what it is to start with, whatever the version."""
+
+    async def execute(self) -> Judgement:
+        message, words = "fake exited with status 1 at the start", "unknown option 'x'"
+        raise RefusedError(message, words)
+
+
+@pytest.mark.usefixtures("_plugins")
+@pytest.mark.parametrize("versioned", [True, False])
+def test_what_a_version_that_was_asked_for_does_not_know_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, versioned: bool
+) -> None:
+    monkeypatch.setattr(runs_module, "Run", RefusingRun)
+    (contender,) = contenders(["fake"])
+    asked = [attrs.evolve(contender, binary=each, fetched=f"/{each}") for each in ("1.0", "2.0")]
+    compared = asked if versioned else [contender]
+    settings = Settings(Target.front(8080), default())
+    comparison = Comparison(cast(IReactor, object()), lambda: 0, compared, settings, tmp_path, 1)
+    rows = result_of(Deferred.fromCoroutine(comparison.execute()))
+    board = scoreboard(rows)
+    if not versioned:
+        assert (rows[0].cannot, rows[0].why, board) == (False, "fake exited with status 1 at the start", None)
+        assert status(rows) is ExitStatus.INVALID
+        return
+    assert {row.why for row in rows} == {"it refuses its configuration: unknown option 'x'"}
+    assert [each["verdict"] for each in json.loads(as_json(rows, {}))["rows"]] == ["cannot", "cannot"]
+    assert board is not None
+    assert [line[1] for line in board.lines()[1:]] == ["cannot", "cannot"]
+    assert status(rows) is ExitStatus.LOSSLESS
 
 
 def test_words_of_others_are_printable_in_every_table() -> None:

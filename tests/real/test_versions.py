@@ -121,15 +121,21 @@ def test_a_version_is_fetched_once_and_run(place: Place, plugins: tuple[str, str
 
 
 def test_versions_from_two_sources_stand_side_by_side(place: Place, plugins: tuple[str, str]) -> None:
-    words = ("compare", "two:reload", "--versions", "2.2..2.8", "--change", "reload", "--markdown", "table.md")
+    words = ("compare", "two:reload", "two:reload-idle", "--versions", "2.2..2.8", "--change", "reload", "--markdown", "table.md")
     result = place.run(*words, *SHORT, "--no-report", *place.ports, *plugins)
     assert result.status in (0, 1), result.stderr
     table = read(place.folder / "compare.json")
     newest = table["scoreboard"][-1]["version"]
     assert [each["version"] for each in table["scoreboard"]] == ["2.2.9", newest]
-    assert [row["mechanism"] for row in table["rows"]] == ["two:reload@2.2.9", f"two:reload@{newest}"]
-    old, new = (row["proxy_version"] for row in table["rows"])
-    assert (old.startswith("HA-Proxy version 2.2.9"), f" {newest}" in new) == (True, True)
+    names = [f"two:{mechanism}@{version}" for mechanism in ("reload", "reload-idle") for version in ("2.2.9", newest)]
+    assert [row["mechanism"] for row in table["rows"]] == names
+    old, new, unknown, known = table["rows"]
+    assert old["proxy_version"].startswith("HA-Proxy version 2.2.9")
+    assert f" {newest}" in new["proxy_version"]
+    # The option is of a later version: that it does not know it, the old one says itself.
+    assert (unknown["verdict"], known["why"]) == ("cannot", None)
+    assert "unknown option 'idle-close-on-response'" in unknown["why"]
+    assert table["scoreboard"][0]["verdicts"]["two:reload-idle"]["verdict"] == "cannot"
     assert "| 2.2.9 | " in (place.folder / "table.md").read_text(encoding="utf-8")
     assert "over versions, with failures per change" in result.stdout
     assert place.left() == []
