@@ -21,6 +21,9 @@ def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
     lines.append(_cells(["---:" if column.right else "---" for column in columns]))
     lines += [_cells([column.text(row) for column in columns]) for row in rows]
     below = [f"- {_escaped(f'{row.name}: {row.why}')}" for row in rows if row.why]
+    below += [
+        f"- {_escaped(f'{row.name}: {kind} cannot: {why}')}" for row in rows for kind, why in row.carries_not.items()
+    ]
     cured: dict[Cure, list[str]] = {}
     for row in rows:
         if row.cure is not None:

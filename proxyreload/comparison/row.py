@@ -67,6 +67,11 @@ class Row:
         return total
 
     @property
+    def carries_not(self) -> dict[str, str]:
+        """The kinds of traffic that the user's configuration did not carry, and why."""
+        return {kind: why for trial in self.trials for kind, why in trial.carries_not.items()}
+
+    @property
     def proof(self) -> Proof | None:
         """What aimed kinds lost, in all trials; None if there were none."""
         return together(trial.proof for trial in self.trials)

@@ -122,6 +122,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row.why:
             found.append(f"{row.name}: {row.why}")
+        found += [f"{row.name}: {kind} cannot: {why}" for kind, why in row.carries_not.items()]
         if row.failures:
             kinds = f" ({by_kind(row)})" if len(row.kinds) > 1 else ""
             found.append(f"{row.name}: lost {by_class(row.failures)}{kinds}")
@@ -176,6 +177,7 @@ def _row(row: Row) -> dict[str, object]:
         "changes": len(row.losses),
         "failures": dict(row.failures),
         "kinds": {kind: {"exchanges": sent, "failures": lost} for kind, (sent, lost) in row.kinds.items()},
+        "carries_not": row.carries_not,
         "per_change": None if repetition is None else repetition.as_run(),
         "proof": None if row.proof is None else row.proof.as_run(),
         "front_closed": dict(row.front_closed),

@@ -24,6 +24,7 @@ class Trial:
     judgement: Judgement | None = None
     why: str = ""
     cannot: bool = False  #: the mechanism cannot do what was asked, or not with the version that was
+    carries_not: Mapping[str, str] = attrs.field(factory=dict)  #: kinds that the user's configuration does not, and why
     proxy_version: str = ""
     exchanges: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)  #: by class
@@ -64,7 +65,10 @@ async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
     except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the others go on)
         return Trial(number, run_file, why=one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
     return attrs.evolve(
-        _figures(run.observation, number, run_file), judgement=judgement, proxy_version=run.proxy_version
+        _figures(run.observation, number, run_file),
+        judgement=judgement,
+        proxy_version=run.proxy_version,
+        carries_not=run.settings.refused,
     )
 
 

@@ -203,7 +203,7 @@ class Settings:
 
     @property
     def everyone(self) -> tuple[Group, ...]:
-        """All clients in the order of their numbers: of the quiet mix only what the mechanism carries."""
+        """All clients in the order of their numbers, but those whose kind is `left_out`."""
         return tuple(each for each in self.load.everyone if not self._why_left_out(each))
 
     @property
@@ -213,8 +213,21 @@ class Settings:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """The kinds of the quiet mix that the mechanism cannot carry, and why."""
+        """The kinds that cannot be carried, and why.
+
+        Those of the quiet mix that the mechanism cannot carry, and those that the user's configuration does not.
+        """
         return {each.kind.name: why_not for each in self.load.groups if (why_not := self._why_left_out(each))}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Of those the ones that the user's configuration was found not to carry, and what came of trying it."""
+        return {each.kind.name: each.refused for each in self.load.groups if each.refused}
+
+    def without(self, refused: Mapping[str, str]) -> "Settings":
+        """Return them where groups of some sorts are refused, and in which words."""
+        groups = tuple(attrs.evolve(each, refused=refused.get(each.sort, "")) for each in self.load.groups)
+        return attrs.evolve(self, load=attrs.evolve(self.load, groups=groups))
 
     @property
     def kinds_asked(self) -> dict[str, str]:
@@ -228,9 +241,9 @@ class Settings:
         return frozenset({*needs, HTTP2} if GRPC in needs else needs)
 
     def _why_left_out(self, group: Group) -> str:
-        """Say why a part of the quiet mix is not sent; what was asked for by name is, or cannot be."""
-        if not group.mixed:
-            return ""
+        """Say why a group is not sent: of the quiet mix what the mechanism does not carry, of all what was refused."""
+        if group.refused or not group.mixed:
+            return group.refused
         if self.choice is None:
             return nobody_knows(group.needs)
         mechanism = self.choice.mechanism

@@ -36,6 +36,7 @@ class Group:
     rate_per_s: float | None = None  #: over all of them; None: each as its kind does
     rtt_s: float = 0.0  #: how far away they are, there and back
     mixed: bool = False  #: of the quiet mix: left out where a mechanism cannot carry it
+    refused: str = ""  #: why the user's configuration does not carry it; empty: it does, or was not tried
 
     @property
     def quiet_s(self) -> float:
@@ -49,6 +50,11 @@ class Group:
     def over_http2(self) -> bool:
         """Whether its clients speak HTTP/2."""
         return bool(self.kind.client(self.values).streams)
+
+    @property
+    def sort(self) -> str:
+        """Its kind, and whether that goes over HTTP/2: what a proxy carries or does not."""
+        return f"{self.kind.name} over HTTP/2" if self.over_http2 else self.kind.name
 
     @property
     def needs(self) -> str:

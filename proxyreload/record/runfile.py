@@ -63,6 +63,14 @@ class RunFile:
         except OSError as error:
             raise UsageError(self._cannot(error)) from error
 
+    def sends(self, traffic: object) -> None:
+        """Write down that this is sent in place of what was to be; raises `StartError` if that fails."""
+        self.content["traffic"] = traffic
+        try:
+            self._write()
+        except OSError as error:
+            raise StartError(self._cannot(error)) from error
+
     def finish(self, observation: Observation, judgement: Judgement) -> None:
         """Write it whole; raises `StartError` if that fails, and leaves what is there."""
         self.content["finished"] = True

@@ -56,6 +56,7 @@ from proxyreload.run.pricewatch import PriceWatch
 from proxyreload.run.proxywords import ProxyWords
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch, tell_own_share
+from proxyreload.run.tries import Tries
 from proxyreload.run.wiring import Wiring
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.clock import ClockNs, ns
@@ -67,6 +68,7 @@ from proxyreload.system.unhandled import unhandled
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
 from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
+from proxyreload.traffic.interfaces import Expectation
 from proxyreload.verdict.judgement import Judgement, by_class, judge, proved
 from proxyreload.verdict.observation import Observation
 
@@ -231,6 +233,9 @@ class Run:
             await self._interruptible(self._take_baseline(prepared, group))
         if choice is not None:
             await self._interruptible(self._start_proxy(stack, choice, connector, initial))
+        if settings.configuration is not None and not self._interrupted:
+            await self._interruptible(self._try_kinds(connector, prepared))
+            settings = self.settings
         if self._interrupted:
             history.here.publish(Skipped(("the clients started",), self.clock_ns()))
             return
@@ -361,6 +366,23 @@ class Run:
                 raise RefusedError(str(error), words) from error
             raise
 
+    async def _try_kinds(self, connector: HTTP11Connector, prepared: PreparedRequest) -> None:
+        """Try each kind once, and leave out what the user's configuration does not carry."""
+        settings = self.settings
+        tries = Tries(
+            self.reactor,
+            self.clock_ns,
+            connector,
+            settings.target,
+            prepared,
+            self._expectation,
+            settings.load.timeout_s,
+        )
+        refused = await tries.refused(settings.groups)
+        if refused:
+            self.settings = settings.without(refused)
+            self._run_file.sends(self.settings.as_run()["traffic"])
+
     async def _interruptible(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         """Await `work` until `interrupt` ends it."""
         if self._interrupted:
@@ -430,6 +452,10 @@ class Run:
 
     # Its parts.
 
+    @property
+    def _expectation(self) -> Expectation:
+        return from_numbered_backend if self.settings.backends.hosted else from_anyone
+
     def _new_load(self, connector: HTTP11Connector, prepared: PreparedRequest, crowds: Sequence[Crowd]) -> Load:
         load = self.settings.load
         return Load(
@@ -438,7 +464,7 @@ class Run:
             sink=self._wiring.history.here,
             connectors=[connector],
             prepared=prepared,
-            expectation=from_numbered_backend if self.settings.backends.hosted else from_anyone,
+            expectation=self._expectation,
             clients=load.clients,
             timeout_s=load.timeout_s,
             rate_per_s=load.rate_per_s,

@@ -179,7 +179,7 @@ class RunService(Service):
         what = about if choice is None else f"{choice.name}, {about}"
         cures = (None, None) if choice is None else (choice.mechanism.cure, choice.mechanism.shows)
         helps, shows = (f"{cure.advice}, {cure.link}" if cure is not None else "" for cure in cures)
-        lines = summary_lines(run.observation, judgement, what, written, helps, self.settings.left_out, shows)
+        lines = summary_lines(run.observation, judgement, what, written, helps, run.settings.left_out, shows)
         terminal.conclude(lines, run.observation.ended_ns)
 
 

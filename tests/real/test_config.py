@@ -1,6 +1,8 @@
 """A configuration of the user's in place of the plugin's own, and what is wrong with one."""
 
 import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,59 @@ def test_what_the_proxy_refuses_it_says_in_its_own_words(place: Place) -> None:
     result = place.run("--plugin", "haproxy:reload", "--config", "wrong.cfg", *QUICK, *place.ports)
     assert "unknown proxy mode 'htpp'" in result.stderr
     assert result.status == 3
+
+
+#: As many an nginx.conf is: without the headers of an upgrade, without HTTP/2, with a small limit for bodies.
+PLAIN = """\
+daemon @@daemon@@;
+pid @@folder@@/nginx.pid;
+error_log @@folder@@/output.log notice;
+events {}
+http {
+    access_log off;
+    client_body_temp_path @@folder@@/body; proxy_temp_path @@folder@@/proxy; fastcgi_temp_path @@folder@@/fastcgi;
+    uwsgi_temp_path @@folder@@/uwsgi; scgi_temp_path @@folder@@/scgi;
+    client_max_body_size 100;
+    upstream app {
+        @@each backend@@
+        server @@address@@;
+        @@end@@
+    }
+    server {
+        listen @@front@@;
+        location / { proxy_pass http://app; proxy_set_header Proxyreload-Test 1; }
+    }
+}
+"""
+
+
+def test_a_kind_that_the_users_own_does_not_carry_cannot_be_sent_and_the_others_are(place: Place) -> None:
+    path = place.folder / "mine.conf"
+    path.write_text(PLAIN, encoding="utf-8")
+    traffic = "get=2,post=1,stream=1,websocket=1,h2=1,grpc=1,upload=1"
+    words = ("--plugin", "nginx:reload", "--config", str(path), "--traffic", traffic, "--change", "reload")
+    result = place.run(*words, "--repeat", "1", "--pace", "0.2", *place.ports)
+    assert result.status in (0, 1), result.stderr
+    told = {sent["kind"]: sent["cannot"] for sent in result.run_json["traffic"] if "cannot" in sent}
+    assert set(told) == {"post", "upload", "websocket", "h2", "grpc"}
+    for kind in ("post", "upload"):
+        assert "status 413: 413 Request Entity Too Large" in told[kind]
+    assert told["h2"].endswith("malformed response: FRAME_SIZE_ERROR: an answer in HTTP/1")
+    assert re.search(r"backend [01]: status 200$", told["websocket"])
+    for kind, why in told.items():
+        assert f"{kind}  cannot: {why}" in result.stdout
+    assert set(result.run_json["summary"]["kinds"]) == {"get", "fresh", "stream"}
+    assert {row.kind for row in result.rows} == {"get", "fresh", "stream"}
+
+
+def test_beside_others_it_is_told_of_which_mechanism_it_is_not_carried(place: Place) -> None:
+    path = place.folder / "mine.cfg"
+    denying = "    http-request deny deny_status 403 if METH_POST\n    default_backend"
+    path.write_text(OPERATORS.replace("    default_backend", denying), encoding="utf-8")
+    words = ("compare", "haproxy:reload", f"haproxy:reload+{path}", "--traffic", "get=2,post=1", "--change", "reload")
+    result = place.run(*words, "--repeat", "1", "--pace", "0.2", "--wait-old", "0", "--no-report", *place.ports)
+    assert result.status in (0, 1), result.stderr
+    own, mine = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"]
+    assert (own["carries_not"], list(mine["carries_not"])) == ({}, ["post"])
+    assert ("post" in own["kinds"], "post" in mine["kinds"]) == (True, False)
+    assert f"haproxy:reload+{path}: post cannot: {mine['carries_not']['post']}" in result.stdout

@@ -121,7 +121,17 @@ def test_a_version_is_fetched_once_and_run(place: Place, plugins: tuple[str, str
 
 
 def test_versions_from_two_sources_stand_side_by_side(place: Place, plugins: tuple[str, str]) -> None:
-    words = ("compare", "two:reload", "two:reload-idle", "--versions", "2.2..2.8", "--change", "reload", "--markdown", "table.md")
+    words = (
+        "compare",
+        "two:reload",
+        "two:reload-idle",
+        "--versions",
+        "2.2..2.8",
+        "--change",
+        "reload",
+        "--markdown",
+        "table.md",
+    )
     result = place.run(*words, *SHORT, "--no-report", *place.ports, *plugins)
     assert result.status in (0, 1), result.stderr
     table = read(place.folder / "compare.json")
