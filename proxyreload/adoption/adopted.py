@@ -34,6 +34,7 @@ class Adopted:
     text: str
     remarks: Sequence[Remark] = ()
     lines_of: str = ""  #: what the lines are counted in, if that is not the file alone
+    adapted: str = ""  #: what the template was made of, if that is not the file's text
 
     def told(self, name: str) -> Iterator[str]:
         """Yield the remarks, by their lines in the file called `name`."""
@@ -41,9 +42,10 @@ class Adopted:
             yield f"{name}{self.lines_of}:{remark.line}: {printable(remark.words)}"
 
     def difference(self, before: str, name: str) -> Iterator[str]:
-        """Yield the lines of a unified diff from the file, as it was, to the template."""
-        lines = before.splitlines(), self.text.splitlines()
-        yield from difflib.unified_diff(*lines, name, f"{name}, adopted", lineterm="")
+        """Yield the lines of a unified diff to the template: from the file as it was, or as it was `adapted`."""
+        lines = (self.adapted or before).splitlines(), self.text.splitlines()
+        source = f"{name}{self.lines_of}" if self.adapted else name
+        yield from difflib.unified_diff(*lines, source, f"{name}, adopted", lineterm="")
 
 
 @attrs.frozen

@@ -1,6 +1,8 @@
 """Real configurations made into templates: listening elsewhere, with other servers, and all else as it is."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,8 @@ from proxyreload.errors import UsageError
 from proxyreload.proxy.configtemplate import Template
 from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.registry import choose
+from proxyreload_caddy import plugin as caddy
+from proxyreload_caddy_adoption import adapted
 from proxyreload_haproxy_adoption import adopter as haproxy
 from proxyreload_haproxy_runtime import backends
 from proxyreload_nginx_adoption import adopter as nginx
@@ -323,8 +327,230 @@ def test_whose_it_is_the_name_says_or_the_user(tmp_path: Path) -> None:
     path = tmp_path / "site.txt"
     path.write_text(SITE)
     with pytest.raises(
-        UsageError, match=r"nothing is known of site\.txt: say --plugin; there are: haproxy: .*; nginx: "
+        UsageError, match=r"nothing is known of site\.txt: say --plugin; there are: caddy: .*; haproxy: .*; nginx: "
     ):
         adopt([str(path)])
     words = ["--frontend", "web", "--backend", "app", "--into", str(tmp_path / "mine.cfg")]
     assert adopt([str(path), "--plugin", "haproxy", *words]) == 0
+
+
+# Caddy's.
+
+CADDYS: dict[str, Any] = {
+    "admin": {"disabled": True},
+    "storage": {"module": "file_system", "root": "/var/lib/caddy"},
+    "logging": {"logs": {"default": {"writer": {"output": "file", "filename": "/var/log/caddy.log"}}}},
+    "apps": {
+        "http": {
+            "servers": {
+                "main": {
+                    "listen": [":443", ":8443"],
+                    "listener_wrappers": [{"wrapper": "proxy_protocol"}],
+                    "tls_connection_policies": [{"client_authentication": {"mode": "require"}}],
+                    "logs": {"logger_names": {"example.org": ["log0"]}},
+                    "idle_timeout": 120,
+                    "routes": [
+                        {"match": [{"host": ["old.example.org"]}], "handle": [{"handler": "static_response"}]},
+                        {
+                            "match": [{"host": ["example.org", "www.example.org"]}],
+                            "handle": [
+                                {
+                                    "handler": "subroute",
+                                    "routes": [
+                                        {
+                                            "match": [{"path": ["/ws/*"]}],
+                                            "handle": [
+                                                {
+                                                    "handler": "reverse_proxy",
+                                                    "upstreams": [{"dial": "app1:80"}, {"dial": "app2:80"}],
+                                                }
+                                            ],
+                                        },
+                                        {
+                                            "match": [{"path": ["/api/*"]}],
+                                            "handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": "api:9"}]}],
+                                        },
+                                        {
+                                            "handle": [
+                                                {
+                                                    "handler": "reverse_proxy",
+                                                    "headers": {"request": {"set": {"X": ["a @@ b"]}}},
+                                                    "transport": {"protocol": "http", "tls": {}, "dial_timeout": "2s"},
+                                                    "health_checks": {"active": {"uri": "/up", "port": 81}},
+                                                    "upstreams": [
+                                                        {"dial": "app1:80", "max_requests": 9},
+                                                        {"dial": "app2:80"},
+                                                    ],
+                                                }
+                                            ]
+                                        },
+                                    ],
+                                }
+                            ],
+                        },
+                    ],
+                },
+                "other": {"listen": [":9000"], "routes": [{"@id": "app", "handle": []}]},
+            }
+        },
+        "tls": {"automation": {"policies": [{"subjects": ["example.org"]}]}},
+        "pki": {"certificate_authorities": {}},
+        "events": {"subscriptions": []},
+    },
+}
+
+
+def caddys(config: object = None, backend: str = "app1:80", frontend: str = "example.org") -> Adopted:
+    assert caddy.adopts is not None
+    text = json.dumps(CADDYS if config is None else config)
+    return caddy.adopts.adopt(text, Path("caddy.json"), Wanted(backend, frontend))
+
+
+def filled(adopted: Adopted, *, tls: bool = False) -> dict[str, Any]:
+    """Return what the template comes to, in a run with two backends and an edited route."""
+    values: dict[str, object] = {
+        "admin": "/run/admin.sock",
+        "front": "127.0.0.1:8080",
+        "folder": "/run",
+        "hostname": "a.test",
+        "backend": [{"address": "127.0.0.1:1030"}, {"address": "127.0.0.1:1031"}],
+        "h2": True,
+        "edit": True,
+        "edited": "/e",
+        "leads-to": "/to",
+        "tls": tls,
+        "tls-h2": tls,
+        "certificate": "/run/c",
+        "key": "/run/k",
+        "protocol": [{"name": "h2"}, {"name": "http/1.1"}],
+    }
+    made: dict[str, Any] = json.loads(Template.parse("caddy.json", adopted.text).filled(values))
+    return made
+
+
+def test_of_caddys_the_site_is_the_front_and_its_upstreams_are_the_backends() -> None:
+    adopted = caddys()
+    made = filled(adopted)
+    front = made["apps"]["http"]["servers"]["front"]
+    assert (front["listen"], front["protocols"], front["idle_timeout"]) == (["127.0.0.1:8080"], ["h1", "h2c"], 120)
+    assert front["automatic_https"] == {"disable": True}
+    assert front.keys().isdisjoint({"tls_connection_policies", "logs", "listener_wrappers"})
+    edited, before, site = front["routes"]
+    assert (edited["@id"], edited["match"]) == ("edited", [{"path": ["/e"]}])
+    assert before == CADDYS["apps"]["http"]["servers"]["main"]["routes"][0]
+    assert site["match"] == [{"host": ["a.test", "www.example.org"]}]
+    sockets, api, app = (route["handle"][0] for route in site["handle"][0]["routes"])
+    assert api == {"handler": "reverse_proxy", "upstreams": [{"dial": "api:9"}]}
+    assert sockets["upstreams"] == [{"dial": "127.0.0.1:1030"}, {"dial": "127.0.0.1:1031"}]
+    assert ("@id" in sockets, app["@id"]) == (False, "app")
+    assert [each["max_requests"] for each in app["upstreams"]] == [9, 9]
+    assert (app["transport"], app["health_checks"]) == (
+        {"protocol": "http", "dial_timeout": "2s"},
+        {"active": {"uri": "/up"}},
+    )
+    assert app["headers"] == {"request": {"set": {"X": ["a @@ b"]}}}
+
+
+def test_of_caddys_what_is_the_services_is_the_runs() -> None:
+    made = filled(caddys())
+    assert made["admin"]["listen"] == "unix//run/admin.sock"
+    assert set(made) == {"admin", "logging", "apps"}
+    assert "writer" not in made["logging"]["logs"]["default"]
+    assert set(made["apps"]) == {"http", "events"}
+    assert made["apps"]["http"]["servers"]["other"]["listen"] == ["unix//run/other-1.sock"]
+    assert made["apps"]["http"]["servers"]["other"]["routes"] == [{"handle": []}]
+    over_tls = filled(caddys(), tls=True)["apps"]
+    assert over_tls["tls"] == {"certificates": {"load_files": [{"certificate": "/run/c", "key": "/run/k"}]}}
+    assert over_tls["http"]["servers"]["front"]["tls_connection_policies"] == [{"alpn": ["h2", "http/1.1"]}]
+    assert over_tls["http"]["servers"]["front"]["protocols"] == ["h1", "h2"]
+
+
+def test_of_caddys_what_is_changed_is_told_with_the_line_as_caddy_prints_it() -> None:
+    adopted = caddys()
+    lines = adopted.adapted.splitlines()
+    told = sorted(adopted.remarks, key=lambda each: each.line)
+    assert [lines[each.line - 1].strip() for each in told] == [
+        '"admin": {',
+        '"storage": {',
+        '"listen": [',
+        '"listener_wrappers": [',
+        '"tls_connection_policies": [',
+        '"tls_connection_policies": [',
+        "{",
+        '"transport": {',
+        '"active": {',
+        '"upstreams": [',
+        '"tls": {',
+        '"pki": {',
+        '"events": {',
+    ]
+    diff = list(adopted.difference("", "caddy.json"))
+    assert diff[0] == "--- caddy.json, adapted"
+    assert not any(line.startswith("-") and "dial_timeout" in line for line in diff)
+
+
+@pytest.mark.parametrize(
+    ("backend", "frontend", "said"),
+    [
+        ("", "example.org", r"say which reverse_proxy .*; there are: /ws/\* app1:80 app2:80; /api/\* api:9; app1:80"),
+        ("nobody:1", "example.org", "say which reverse_proxy"),
+        ("app1:80", "", "say which frontend the clients use .*old.example.org, .*example.org:443"),
+        ("app1:80", "nobody.test", "no frontend 'nobody.test'"),
+        ("app1:80", "old.example.org", "say which reverse_proxy .*none"),
+    ],
+)
+def test_of_caddys_who_is_not_the_only_one_has_to_be_named(backend: str, frontend: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        caddys(backend=backend, frontend=frontend)
+
+
+@pytest.mark.parametrize("frontend", ["https://example.org/", "example.org:8443", "www.example.org", "main", ":443"])
+@pytest.mark.parametrize("backend", ["app1:80", "app2:80", "app1:80,app2:80", "/ws/*"])
+def test_of_caddys_a_site_is_known_by_its_address_and_a_backend_by_an_upstream_or_a_path(
+    frontend: str, backend: str
+) -> None:
+    if frontend in ("main", ":443"):  # whose first site is another
+        with pytest.raises(UsageError, match="say which reverse_proxy"):
+            caddys(backend=backend, frontend=frontend)
+    else:
+        assert '"@id": "app"' in caddys(backend=backend, frontend=frontend).text
+
+
+def proxying(**handler: Any) -> dict[str, Any]:
+    handle = {"handler": "reverse_proxy", "upstreams": [{"dial": "a:1"}], **handler}
+    return {"apps": {"http": {"servers": {"s": {"listen": [":80"], "routes": [{"handle": [handle]}]}}}}}
+
+
+def test_of_caddys_the_only_one_needs_no_name() -> None:
+    made = filled(caddys(proxying(), "", ""))
+    assert made["apps"]["http"]["servers"]["front"]["routes"][1]["handle"][0]["@id"] == "app"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "no server of HTTP in it"),
+        ({"apps": {"http": {"servers": [1]}}}, "it is not as Caddy's configurations are"),
+        (proxying(upstreams=[]), r"caddy.json, adapted:\d+: its upstreams are looked up"),
+        (proxying(dynamic_upstreams={"source": "srv"}), "its upstreams are looked up"),
+        (proxying(transport={"protocol": "fastcgi"}), r"adapted:\d+: it speaks fastcgi to its upstreams, not HTTP"),
+    ],
+)
+def test_of_caddys_what_cannot_be_adopted_is_refused(config: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        caddys(config, "", "")
+
+
+def test_a_caddyfile_is_caddys_own_to_read(tmp_path: Path) -> None:
+    program = tmp_path / "caddy"
+    told = json.dumps(proxying())
+    program.write_text(f"#!/bin/sh\ngrep -q wrong \"$5\" && echo 'Error: line 3' >&2 && exit 1\necho '{told}'\n")
+    program.chmod(0o755)
+    path = tmp_path / "Caddyfile"
+    path.write_text("a.test {\n}\n")
+    assert json.loads(adapted(program, "", path)) == proxying()
+    path.write_text("wrong")
+    with pytest.raises(UsageError, match="caddy adapt: Error: line 3"):
+        adapted(program, "", path)
+    with pytest.raises(UsageError, match=r"caddy adapt: .*No such file"):
+        adapted(tmp_path / "none", "", path)

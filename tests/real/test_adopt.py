@@ -102,3 +102,44 @@ def test_what_cannot_be_adopted_is_one_line(place: Place) -> None:
     result = place.run("adopt", "haproxy.cfg")
     complaint = "haproxy.cfg: say which frontend the clients use (--frontend); there are: none"
     assert (result.status, result.stderr) == (2, f"proxyreload: {complaint}\n")
+
+
+#: Like the documentation's of a site with an API, a folder of files and a redirect.
+CADDYFILE = """\
+{
+\temail admin@site.test
+\tadmin off
+\tlog {
+\t\toutput file /var/log/caddy/all.log
+\t}
+}
+
+www.site.test {
+\tredir https://site.test{uri}
+}
+
+site.test {
+\tencode gzip
+\tlog
+\theader X-Operator somebody
+\thandle_path /files/* {
+\t\troot * /srv/files
+\t\tfile_server
+\t}
+\treverse_proxy /api/* 192.0.2.20:9000
+\treverse_proxy 192.0.2.10:8080 192.0.2.11:8080 {
+\t\tlb_policy round_robin
+\t}
+}
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["load", "api"])
+def test_a_caddyfile_is_adapted_by_caddy_and_run(place: Place, mechanism: str) -> None:
+    path = place.folder / "Caddyfile"
+    path.write_text(CADDYFILE, encoding="utf-8")
+    words = ("--frontend", "site.test", "--backend", "192.0.2.10:8080", "--diff")
+    adopted = run(place, f"caddy:{mechanism}", path, *words)
+    assert "Caddyfile, adapted:" in adopted.stderr
+    assert "the admin API is there: by it the run changes Caddy" in adopted.stderr
+    assert '+\t\t\t\t\t"listen": ["@@front@@"],'.expandtabs() in adopted.stderr
