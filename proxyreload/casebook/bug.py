@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 import attrs
 
+from proxyreload.casebook.versionwords import Versions
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.verdict.judgement import Verdict
@@ -38,6 +39,14 @@ class Expectation:
 
 
 @attrs.frozen
+class Showing:
+    """Some versions in which a bug shows."""
+
+    versions: Versions
+    seen: str  #: what was seen there, in a line
+
+
+@attrs.frozen
 class Bug:
     """A case, as its file has it."""
 
@@ -53,3 +62,5 @@ class Bug:
     cure: str  #: in a line
     cure_source: str  #: where it is documented
     healed: Expectation
+    shows: tuple[Showing, ...] = ()  #: in which versions it is known to; empty: nobody has written that down
+    cured_in: Versions | None = None  #: which have the cure; None: all

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from proxyreload.casebook.bug import Bug, Expectation, Turn
+from proxyreload.casebook.bug import Bug, Expectation, Showing, Turn
+from proxyreload.casebook.versionwords import Versions
 from proxyreload.errors import UsageError
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
@@ -23,11 +24,14 @@ _PARTS_AT_MOST = 4
 _LINE_LIMIT, _TEXT_LIMIT, _LINES_AT_MOST = 200, 2000, 100
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _ENDING = ".toml"
-_KEYS = ("title", "source", "told", "versions", "mechanism", "words", "scenario", "config", "expect", "cure")
+_KEYS = (
+    *("title", "source", "told", "versions", "mechanism", "words", "scenario", "config", "shows", "expect", "cure"),
+)
+_SHOWS_KEYS = ("versions", "seen")
 _CONFIG_KEYS = ("text", "becomes")
 _EXPECT_KEYS = ("verdict", "kind", "cause", "fate")
 T = TypeVar("T", Cause, Fate)
-_CURE_KEYS = ("told", "source", "mechanism", "words", "config", "verdict")
+_CURE_KEYS = ("told", "source", "mechanism", "words", "config", "verdict", "versions")
 
 
 def names() -> list[str]:
@@ -87,6 +91,8 @@ class _Table:
             cure=cure.line("told"),
             cure_source=cure.line("source"),
             healed=Expectation(cure.verdicts(), kind, never=fate),
+            shows=self.shows(),
+            cured_in=cure.versions() if "versions" in cure.content else None,
         )
 
     def own_name(self) -> str:
@@ -131,6 +137,26 @@ class _Table:
         if not right or not all(isinstance(each, str) and "\n" not in each for each in value):
             raise self.wrong((key,), f"{key} must be a list of texts")
         return list(value)
+
+    def shows(self) -> tuple[Showing, ...]:
+        """Return in which versions it shows, and what was seen there; raises `UsageError`."""
+        tables = self.content.get("shows", [])
+        if not isinstance(tables, list) or len(tables) > _LINES_AT_MOST:
+            raise self.wrong(("shows",), "write the versions that show it under [[shows]]")
+        found = []
+        for index, content in enumerate(tables):
+            if not isinstance(content, dict) or set(content) != set(_SHOWS_KEYS):
+                raise self.wrong(("shows", index), f"what shows it has {' and '.join(_SHOWS_KEYS)}")
+            each = _Table(self.name, self.text, content, (*self.path, "shows", index))
+            found.append(Showing(each.versions(), each.line("seen")))
+        return tuple(found)
+
+    def versions(self) -> Versions:
+        """Return some versions of a program; raises `UsageError`."""
+        try:
+            return Versions.of(self.line("versions"))
+        except UsageError as error:
+            raise self.wrong(("versions",), str(error)) from error
 
     def config(self) -> dict[str, str]:
         """Return what takes the place of what in a configuration; raises `UsageError`."""

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from proxyreload.casebook.bug import Bug, Expectation
+from proxyreload.casebook.bug import Bug, Expectation, Turn
 from proxyreload.casebook.finding import Finding, found
 from proxyreload.comparison.trial import attempt
 from proxyreload.errors import StartError
 from proxyreload.plan.settings import Settings
+from proxyreload.proxy.named import parted
 from proxyreload.run.runs import Runs
 from proxyreload.system.clock import ClockNs
 from proxyreload.system.reactor import IReactor
@@ -45,6 +46,11 @@ class Result:
         """Why it could not be run, empty if it could."""
         return self.shown.finding.why or self.healed.finding.why
 
+    @property
+    def cannot(self) -> bool:
+        """Whether that is because the program is of a version that does not show it, or has no cure."""
+        return self.shown.finding.cannot or self.healed.finding.cannot
+
 
 @attrs.frozen
 class Planned:
@@ -53,6 +59,15 @@ class Planned:
     bug: Bug
     shown: Settings
     cured: Settings
+    cannot: str = ""  #: why it cannot show itself, or not be cured, with the programs that there are
+
+
+@attrs.frozen
+class Unplanned:
+    """A case of which a run cannot be asked for: a program that is not to be had."""
+
+    bug: Bug
+    why: str
 
 
 @attrs.define(eq=False)
@@ -61,7 +76,7 @@ class Casebook:
 
     reactor: IReactor
     clock_ns: ClockNs
-    planned: Sequence[Planned]
+    planned: Sequence[Planned | Unplanned]
     tell: Callable[[Result], None] = lambda _result: None  #: called with each result
     results: list[Result] = attrs.field(factory=list, init=False)
     doing: str = attrs.field(default="", init=False)
@@ -86,22 +101,29 @@ class Casebook:
             if self._runs.interrupted:
                 break
             bug = each.bug
-            shown = Outcome(bug.expected, await self._try(bug, each.shown, f"shown: {bug.shown.mechanism}"))
-            healed = Outcome(bug.healed, await self._try(bug, each.cured, f"cured: {bug.cured.mechanism}"))
-            result = Result(bug, shown, healed)
-            self.results.append(result)
-            self.tell(result)
+            why = each.why if isinstance(each, Unplanned) else each.cannot
+            if isinstance(each, Unplanned) or why:
+                nothing = Finding(why=why, cannot=isinstance(each, Planned))
+                self._over(Result(bug, Outcome(bug.expected, nothing), Outcome(bug.healed, nothing)))
+                continue
+            shown = Outcome(bug.expected, await self._try(bug, each.shown, bug.shown, "shown"))
+            healed = Outcome(bug.healed, await self._try(bug, each.cured, bug.cured, "cured"))
+            self._over(Result(bug, shown, healed))
         return self.results
 
-    async def _try(self, bug: Bug, settings: Settings, what: str) -> Finding:
+    def _over(self, result: Result) -> None:
+        self.results.append(result)
+        self.tell(result)
+
+    async def _try(self, bug: Bug, settings: Settings, turn: Turn, what: str) -> Finding:
         if self._runs.interrupted:
             return Finding(why="ended before its turn")
-        self.doing = f"{bug.name}, {what}"
+        self.doing = f"{bug.name}, {what}: {turn.mechanism}"
         try:
             with self._runs.begun(settings) as run:
-                trial = await attempt(run, 1)
+                trial = await attempt(run, 1, versioned=parted(turn.mechanism)[1] is not None)
         except StartError as error:
             return Finding(why=str(error))
         if trial.judgement is None:
-            return Finding(why=trial.why)
+            return Finding(why=trial.why, cannot=trial.cannot)
         return found(settings.files.run, settings.files.losses, bug.expected.kind)

@@ -25,6 +25,7 @@ class Finding:
     causes: Mapping[str, int] = attrs.field(factory=dict)
     fates: Mapping[str, int] = attrs.field(factory=dict)
     why: str = ""
+    cannot: bool = False  #: with that version, which is nothing that went wrong
 
     @property
     def cause(self) -> str:

@@ -15,13 +15,14 @@ from twisted.python import usage
 from proxyreload.casebook.altered import altered
 from proxyreload.casebook.bug import Bug, Turn
 from proxyreload.casebook.bugfile import known, names
-from proxyreload.casebook.casebook import Casebook, Outcome, Planned, Result
+from proxyreload.casebook.casebook import Casebook, Outcome, Planned, Result, Unplanned
+from proxyreload.casebook.showing import program_of, told_of, why_cannot
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Folders, Words
 from proxyreload.command.outputs import cannot
 from proxyreload.command.program import ProgramOptions
 from proxyreload.command.toend import run_to_end
-from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.errors import ExitStatus, StartError, UsageError
 from proxyreload.plan.settings import Settings
 from proxyreload.proxy.named import Named
 from proxyreload.system.clock import monotonic_ns
@@ -39,7 +40,10 @@ _PARAMETERS = [
     ["seed", None, "0", "For whatever is drawn by chance"],
 ]
 _WITHOUT_CURE = ["without-cure", None, "Take the cures away: each case must come out wrong"]
-_STATUSES = "Exit status: 0 all was found as it is to be, 1 something was not, 3 a case could not be run."
+_STATUSES = (
+    "Exit status: 0 all was found as it is to be, 1 something was not, 3 a case could not be run; one that cannot show "
+    "itself with the version that there is counts for nothing."
+)
 
 
 class CasesOptions(Options):
@@ -90,6 +94,7 @@ def list_cases(words: list[str]) -> int:
     for bug in bugs:
         print(line_of(f"{bug.name:<34} {bug.shown.mechanism}"))  # noqa: T201
         print(line_of(f"    {bug.title}"))  # noqa: T201
+        print(line_of(f"    run with: {told_of(bug.shown.mechanism)}"))  # noqa: T201
     return ExitStatus.LOSSLESS
 
 
@@ -120,18 +125,21 @@ def _run(options: Options, bugs: Sequence[Bug]) -> int:
     book.tell = lambda result: progress.tell(_in_a_line(result))
     results = run_to_end(reactor, book.execute, book.interrupt, progress, "the run of cases")
     _print(results)
-    if len(results) < len(bugs) or any(result.why_not for result in results):
+    if len(results) < len(bugs) or any(result.why_not for result in results if not result.cannot):
         return ExitStatus.INVALID
-    return ExitStatus.LOSSLESS if all(result.right for result in results) else ExitStatus.LOST
+    return ExitStatus.LOSSLESS if all(result.right for result in results if not result.cannot) else ExitStatus.LOST
 
 
-def _planned(options: Options, bug: Bug) -> Planned:
+def _planned(options: Options, bug: Bug) -> Planned | Unplanned:
     """Return what the runs of a case are asked to do, the second without the cure if that is taken away."""
     folder = Path(options["folder"]) / bug.name
-    cured = bug.shown if options["without-cure"] else bug.cured
-    return Planned(
-        bug, _settings(options, bug, bug.shown, folder / "shown"), _settings(options, bug, cured, folder / "cured")
-    )
+    turn = bug.shown if options["without-cure"] else bug.cured
+    try:
+        shown = _settings(options, bug, bug.shown, folder / "shown")
+        cured = _settings(options, bug, turn, folder / "cured")
+    except StartError as error:  # a version that cannot be had: the others are run
+        return Unplanned(bug, str(error))
+    return Planned(bug, shown, cured, why_cannot(bug, program_of(shown), program_of(cured)))
 
 
 def _settings(options: Options, bug: Bug, turn: Turn, folder: Path) -> Settings:
@@ -186,9 +194,12 @@ def _told(bug: Bug) -> Iterator[str]:
     for source in bug.sources:
         yield f"    told of at {source}"
     yield f"    versions: {bug.versions}"
+    yield from (f"        {each.versions}: {each.seen}" for each in bug.shows)
     yield from _turn(bug, bug.shown)
+    yield f"        run with: {told_of(bug.shown.mechanism)}"
     yield f"        {bug.expected}"
-    yield f"    what helps: {bug.cure}, {bug.cure_source}"
+    since = f" ({bug.cured_in})" if bug.cured_in is not None else ""
+    yield f"    what helps: {bug.cure}{since}, {bug.cure_source}"
     yield from _turn(bug, bug.cured)
     yield f"        {bug.healed}"
     if bug.scenario:
@@ -211,7 +222,7 @@ def _turn(bug: Bug, turn: Turn) -> Iterator[str]:
 
 def _in_a_line(result: Result) -> str:
     if result.why_not:
-        return f"{result.bug.name}: {result.why_not}"
+        return f"{result.bug.name}: {'cannot: ' if result.cannot else ''}{result.why_not}"
     return f"{result.bug.name}: {result.shown.finding}; with the cure: {result.healed.finding}: {_word(result)}"
 
 
@@ -233,8 +244,11 @@ def _print(results: Sequence[Result]) -> None:
     console.print(table)
     console.print()
     right = sum(result.right for result in results)
-    console.print(Text(f"{right} of {len(results)} as expected"))
+    cannot = sum(result.cannot for result in results)
+    console.print(Text(f"{right} of {len(results) - cannot} as expected{f', {cannot} cannot' if cannot else ''}"))
 
 
 def _cells(outcome: Outcome) -> tuple[str, str, str]:
-    return str(outcome.expected), str(outcome.finding), "" if outcome.right else "DIFFERENT"
+    finding = outcome.finding
+    different = "cannot" if finding.cannot else "DIFFERENT"
+    return str(outcome.expected), str(finding), "" if outcome.right else different

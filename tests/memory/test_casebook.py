@@ -1,21 +1,28 @@
 """Famous bugs: their files, and whether what was found is what is to be found."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from proxyreload.casebook import bugfile
 from proxyreload.casebook.altered import altered
 from proxyreload.casebook.bug import Bug, Expectation, Turn
 from proxyreload.casebook.bugfile import known, names, parse
-from proxyreload.casebook.casebook import Outcome, Result
+from proxyreload.casebook.casebook import Casebook, Outcome, Planned, Result, Unplanned
 from proxyreload.casebook.finding import Finding
+from proxyreload.casebook.showing import Program, why_cannot
+from proxyreload.casebook.versionwords import Versions
 from proxyreload.errors import UsageError
 from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.plan.scenario import parse as parse_scenario
 from proxyreload.proxy.registry import choose
+from proxyreload.sources.version import Version
 from proxyreload.verdict.judgement import Verdict
+
+from .clocks import result_of
 
 WHOLE = """\
 title = "It loses requests"
@@ -187,3 +194,104 @@ def test_a_text_that_stands_nowhere_or_twice_is_told(before: str, message: str) 
     with pytest.raises(UsageError) as error:
         altered({"a.cfg": "one\ntwo\n", "b.cfg": "two three\n"}, {before: "x"})
     assert str(error.value) == message
+
+
+# In which versions.
+
+
+@pytest.mark.parametrize(
+    ("words", "having", "lacking"),
+    [
+        ("all", ["0.1", "9.9-rc1"], []),
+        ("2.4", ["2.4", "2.4.30"], ["2.40", "2.3.9", "2.5"]),
+        ("2.4 and later", ["2.4", "2.4.1", "3.0.11", "2.10"], ["2.3.99", "1.9"]),
+        ("2.4 to 2.8", ["2.4.0", "2.6.12", "2.8.25"], ["2.3", "2.9", "3.0"]),
+        ("before 2.4", ["2.3.9", "1.8"], ["2.4", "2.4.1", "3.0"]),
+    ],
+)
+def test_versions_are_said_in_words(words: str, having: list[str], lacking: list[str]) -> None:
+    said = Versions.of(words)
+    assert str(said) == words
+    assert all(said.have(Version.of(each)) for each in having)
+    assert not any(said.have(Version.of(each)) for each in lacking)
+
+
+@pytest.mark.parametrize("words", ["", "new ones", "2.4 and", "before 2.4 and later", "before 2.4 to 3", "2.4 to new"])
+def test_what_are_no_versions_is_told_with_what_are(words: str) -> None:
+    with pytest.raises(UsageError, match=r"versions are all, 2\.4, 2\.4 and later"):
+        Versions.of(words)
+
+
+SHOWS = """
+[[shows]]
+versions = "before 1.9"
+seen = "1.8 lost one of ten"
+[[shows]]
+versions = "2.4 and later"
+seen = "2.6 lost all"
+
+[expect]"""
+SHOWN = WHOLE.replace("\n[expect]", SHOWS).replace("[cure]", '[cure]\nversions = "2.6 and later"')
+
+
+def test_a_file_says_in_which_versions_it_shows_and_what_was_seen_there() -> None:
+    bug = parse(SHOWN, "its-bug.toml")
+    assert [(str(each.versions), each.seen) for each in bug.shows] == [
+        ("before 1.9", "1.8 lost one of ten"),
+        ("2.4 and later", "2.6 lost all"),
+    ]
+    assert str(bug.cured_in) == "2.6 and later"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("2.4 and later", "new", "my.toml:12: versions are all, 2.4, "),
+        ('seen = "2.6 lost all"', "", "my.toml:11: what shows it has versions and seen"),
+        ('versions = "2.6 and later"', "versions = 2.6", "my.toml:2"),
+    ],
+)
+def test_versions_that_are_wrong_are_told_with_the_line(before: str, after: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse(SHOWN.replace(before, after), "my.toml")
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("shown", "cured", "why"),
+    [
+        ("proxy 2.8.1", "proxy 2.8.1", ""),
+        ("proxy 1.8", "proxy 2.8.1", ""),
+        ("proxy 2.2.9", "proxy 2.8.1", "proxy 2.2.9 is none of those that show it: before 1.9; 2.4 and later"),
+        ("proxy 2.4.3", "proxy 2.4.3", "proxy 2.4.3 does not have what cures it: 2.6 and later"),
+        ("", "", ""),  # it is not there: the run says so
+        ("of today", "of today", ""),
+    ],
+)
+def test_a_program_that_is_known_not_to_show_it_cannot(shown: str, cured: str, why: str) -> None:
+    assert why_cannot(parse(SHOWN, "its-bug.toml"), Program(shown), Program(cured)) == why
+
+
+def test_what_nobody_has_written_down_is_tried() -> None:
+    assert why_cannot(parse(WHOLE, "its-bug.toml"), Program("proxy 0.1"), Program("proxy 0.1")) == ""
+
+
+def test_one_that_cannot_is_not_run_and_one_that_is_not_to_be_had_is_no_more_than_that() -> None:
+    bug, nothing = parse(SHOWN, "its-bug.toml"), cast(Any, None)
+    told: list[Result] = []
+    book = Casebook(
+        nothing, lambda: 0, [Planned(bug, nothing, nothing, "too old"), Unplanned(bug, "none")], told.append
+    )
+    cannot, missing = result_of(Deferred.fromCoroutine(book.execute()))
+    assert told == [cannot, missing]
+    assert (cannot.cannot, cannot.why_not, cannot.right) == (True, "too old", False)
+    assert (missing.cannot, missing.why_not, missing.right) == (False, "none", False)
+    assert book.share == 1
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_that_names_the_versions_that_show_it_has_one_that_it_names_among_them(name: str) -> None:
+    bug = known(name)
+    _mechanism, _at, version = bug.shown.mechanism.partition("@")
+    if bug.shows and version:
+        assert any(each.versions.have(Version.of(version)) for each in bug.shows)

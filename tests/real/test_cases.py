@@ -1,6 +1,8 @@
 """Famous bugs are found, and are gone with their cures; without these a case comes out different."""
 
+import json
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,13 @@ def test_a_case_shows_itself_and_is_healed(place: Place, name: str) -> None:
     session = place.run("case", name, "--folder", str(place.folder / "cases"), *place.ports)
     assert session.stdout.endswith("1 of 1 as expected\n"), session.stdout + session.stderr
     assert session.status == 0
-    shown, cured = (place.folder / "cases" / name / turn for turn in ("shown", "cured"))
-    assert (cured / "run.json").is_file()
+    folder, bug = place.folder / "cases" / name, known(name)
+    for turn, asked in (("shown", bug.shown), ("cured", bug.cured)):
+        ran = json.loads((folder / turn / "run.json").read_text(encoding="utf-8"))
+        assert asked.mechanism.partition("@")[2] in ran["proxy_version"]
     # Without its cure it would come out different.
-    bug = known(name)
-    assert not found(shown / "run.json", shown / "losses.csv", bug.expected.kind).meets(bug.healed)
+    losses = folder / "shown" / "losses.csv"
+    assert not found(folder / "shown" / "run.json", losses, bug.expected.kind).meets(bug.healed)
     assert place.left() == []
 
 
@@ -35,6 +39,26 @@ def test_without_its_cure_a_case_comes_out_different(place: Place) -> None:
     assert told.stdout.endswith("0 of 1 as expected\n")
     assert "DIFFERENT" in told.stdout
     assert "NOT as expected" in told.stderr
+
+
+def test_a_version_that_a_case_names_is_the_one_that_is_run(place: Place) -> None:
+    name = "haproxy-old-server-list"
+    version = known(name).shown.mechanism.partition("@")[2]
+    assert version
+    fetched = place.run("versions", "--get", f"haproxy@{version}")
+    assert fetched.status == 0, fetched.stderr
+    assert f"run with: HAProxy version {version}" in place.run("case", name, "--tell").stdout
+    assert f"run with: HAProxy version {version}" in place.run("cases").stdout
+
+
+def test_a_case_that_the_program_there_is_does_not_show_cannot_and_nothing_has_failed(place: Place) -> None:
+    text = files("proxyreload.casebook").joinpath("bugs", "haproxy-reload-race.toml").read_text(encoding="utf-8")
+    (place.folder / "mine.toml").write_text(text.replace("2.4 and later", "before 1.5"), encoding="utf-8")
+    told = place.run("case", "mine.toml", *place.ports)
+    assert told.status == 0, told.stderr
+    assert told.stdout.endswith("0 of 0 as expected, 1 cannot\n")
+    assert re.search(r"mine: cannot: HAProxy version \S+ .* is none of those that show it: before 1\.5", told.stderr)
+    assert not (place.folder / "cases" / "mine" / "shown" / "run.json").exists()
 
 
 def test_they_are_listed_and_told_of(place: Place) -> None:
