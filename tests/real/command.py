@@ -204,8 +204,12 @@ class Exits:
 
     @classmethod
     def of(cls, processes: Iterable[psutil.Process]) -> Self:
-        """Watch these."""
-        return cls({os.pidfd_open(process.pid): process.pid for process in processes})
+        """Watch these; one that has exited since it was found, as an old child does, is not there to be watched."""
+        descriptors: dict[int, int] = {}
+        for process in processes:
+            with suppress(ProcessLookupError):
+                descriptors[os.pidfd_open(process.pid)] = process.pid
+        return cls(descriptors)
 
     def left(self) -> list[int]:
         """Wait until all have exited; returns those that have not in time."""
