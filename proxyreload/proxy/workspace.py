@@ -151,6 +151,16 @@ class Workspace:
         What else its marks stand for is in `more`, a ``_`` for each ``-`` in a name. A file that is as it was is left
         alone. Each is written in the folder and renamed to its place, so that whoever watches that sees one event.
         """
+        for name, text in self.filled(upstreams, **more).items():
+            path = self.path(name)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                secret = self.configuration.secret or name in self.configuration.secrets
+                self.write(f"{path.name}.filled", text, secret=secret).rename(path)
+        return self.path(self.configuration.main)
+
+    def filled(self, upstreams: Sequence[Upstream], **more: object) -> dict[str, str]:
+        """Return the texts that `configure` writes, by the names of the files."""
         if not self.configuration.templates:
             msg = "its plugin names no configuration for the mechanism"
             raise StartError(msg)
@@ -167,12 +177,7 @@ class Workspace:
             route=self.route,
         )
         told = {name.replace("_", "-"): value for name, value in more.items()}
-        for name, text in self.configuration.filled({**common, **told}).items():
-            path = self.path(name)
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.write(f"{path.name}.filled", text, secret=self.configuration.secret).rename(path)
-        return self.path(self.configuration.main)
+        return self.configuration.filled({**common, **told})
 
     def link(self, name: str, target: Path) -> Path:
         """Let a symbolic link in the folder lead to `target`, atomically, and return its path: a program to replace."""

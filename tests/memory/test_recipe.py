@@ -59,7 +59,7 @@ class Desk:
     configuration: Configuration = Configuration({})  # noqa: RUF009  (it is never another)
     started: list[list[str]] = attrs.field(factory=list)
 
-    configure = Workspace.configure
+    configure, filled = Workspace.configure, Workspace.filled
 
     def path(self, name: str) -> Path:
         return self.folder / name

@@ -64,19 +64,22 @@ from proxyreload_{proxy} import File, plugin as known
 
 @attrs.define
 class Never(File):
-    {body}
     async def rotate(self):
         pass
 
 
 shows = Cure("what {proxy}:file does", "https://example.test/")
-plugin = ProxyPlugin("never", known.binary, [Mechanism("files", "the files alone", Never, shows=shows)])
+plugin = ProxyPlugin("never", known.binary, [
+    Mechanism("files", "the files alone", Never, shows=shows, configuration={configuration})
+])
 '''
 #: Of Traefik the dynamic file stays as it is; of Envoy the listener names the certificate's files.
 BY_FILES = {
-    "traefik": NEVER.format(proxy="traefik", more="", body=""),
+    "traefik": NEVER.format(proxy="traefik", more="", configuration="None"),
     "envoy": NEVER.format(
-        proxy="envoy", more="from proxyreload_envoy_program import Envoy", body="_shows = Envoy._shows\n"
+        proxy="envoy",
+        more="from proxyreload_envoy_config import CERTIFICATES_AT_START, discovering\n",
+        configuration="discovering(certificates=CERTIFICATES_AT_START)",
     ),
 }
 

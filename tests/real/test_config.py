@@ -58,6 +58,8 @@ def test_what_is_printed_is_what_is_run(place: Place) -> None:
 
 #: A small change in one of the files that a mechanism prints.
 CHANGED = [
+    ("envoy:file", "envoy.yaml", "connect_timeout: 2s", "connect_timeout: 1s"),
+    ("envoy:hot-restart", "envoy.yaml", "stat_prefix: front", "stat_prefix: mine"),
     ("httpd:manager", "httpd.conf", "MaxKeepAliveRequests 0", "MaxKeepAliveRequests 1000000"),
     ("lighttpd:reload-bg", "lighttpd.conf", 'proxy.balance = "round-robin"', 'proxy.balance = "fair"'),
     ("nghttpx:api", "nghttpx.conf", "workers=2", "workers=1"),

@@ -22,6 +22,7 @@ SHARED_MEMORY = "/dev/shm/envoy_shared_memory_{base_id}0"
 REFUSED = """\
 import attrs
 import proxyreload_envoy
+import proxyreload_envoy_config
 from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 
 
@@ -47,10 +48,10 @@ class HotRestart(WithName, proxyreload_envoy.HotRestart):
 
 
 mechanisms = (
-    Mechanism("file", "", File),
-    Mechanism("rest", "", Rest),
-    Mechanism("ads", "", Ads),
-    Mechanism("hot-restart", "", HotRestart),
+    Mechanism("file", "", File, configuration=proxyreload_envoy.FROM_FILE),
+    Mechanism("rest", "", Rest, configuration=proxyreload_envoy.OVER_REST),
+    Mechanism("ads", "", Ads, configuration=proxyreload_envoy.OVER_ADS),
+    Mechanism("hot-restart", "", HotRestart, configuration=proxyreload_envoy_config.restarted()),
 )
 plugin = ProxyPlugin("refused", proxyreload_envoy.plugin.binary, mechanisms)
 """
