@@ -29,6 +29,7 @@ from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
 from proxyreload.system.waiting import LateError
+from proxyreload_envoy_adoption import adopter
 from proxyreload_envoy_config import (
     CONFIG_FILE,
     DISCOVERY,
@@ -191,9 +192,10 @@ def paths(folder: Path | str) -> dict[str, object]:
 
 
 async def hosts(admin: Admin, name: str) -> list[str]:
-    """Return the addresses of the hosts from which Envoy serves what goes to the cluster called `name`."""
+    """Return the addresses of the hosts of the cluster that is called `name`, or asks for them by that name."""
     clusters = (await admin.get("/clusters?format=json"))["cluster_statuses"]
-    found = [host for each in clusters if each["name"] == name for host in each.get("host_statuses", [])]
+    asking = [each for each in clusters if name in (each["name"], each.get("eds_service_name"))]
+    found = [host for each in asking for host in each.get("host_statuses", [])]
     addresses = [host["address"]["socket_address"] for host in found]
     return sorted(f"{address['address']}:{address['port_value']}" for address in addresses)
 
@@ -397,4 +399,5 @@ plugin = ProxyPlugin(
             configuration=FROM_FILE,
         ),
     ),
+    adopts=adopter,
 )

@@ -5,7 +5,7 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
@@ -215,10 +215,11 @@ EDITED_HERE = Mark(
     '{path_redirect: "@@leads-to@@", response_code: FOUND}}',
     r"\broutes\b",
 )
-#: What is known of them by name where Envoy is told something while it runs.
+SECRET_PATH = Mark("secret", f"the path of {SECRET_FILE}, in which it is told its certificate")
 TOLD = (
+    HOSTS_PATH,
     ROUTES_PATH,
-    Mark("secret", f"the path of {SECRET_FILE}, in which it is told its certificate"),
+    SECRET_PATH,
     Mark("hosts-version", "another one whenever the hosts are others"),
     Mark("routes-version", "another one whenever the routes are others"),
     Mark("certificate-text", "the certificate as a JSON string; key-text: its key; certificate-number: which it is"),
@@ -247,7 +248,7 @@ def discovering(
         ROUTES_FILE: ROUTES,
         SECRET_FILE: CERTIFICATE,
     }
-    marks: Sequence[Mark] = (ADMIN, told, *TOLD)
+    marks = (ADMIN, DISCOVERY, *TOLD)
     needs = (FRONT_HERE, BACKEND_HERE, ADMIN, told)
     return Configuration.of(texts, marks, needs, edits=ROUTES_PATH, names=require_named, secrets=(SECRET_FILE,))
 
@@ -255,14 +256,18 @@ def discovering(
 def restarted() -> Configuration:
     """Return the configuration of an Envoy that has everything from its start."""
     text = bootstrap(STATIC_HOSTS, ROUTES_AT_START, CERTIFICATES_AT_START)
-    return Configuration.of({CONFIG_FILE: text}, (ADMIN,), (FRONT_HERE, BACKEND_HERE, ADMIN), edits=EDITED_HERE)
+    marks = (ADMIN, HOSTS_PATH, SECRET_PATH)  # of these it has none, where a template asks
+    return Configuration.of({CONFIG_FILE: text}, marks, (FRONT_HERE, BACKEND_HERE, ADMIN), edits=EDITED_HERE)
 
 
 def require_named(texts: Mapping[str, str]) -> None:
     """Raise `UsageError` where the cluster that has the hosts cannot be found."""
     name = cluster(texts)
-    if re.search(rf"""\bname["']?\s*:\s*["']?{re.escape(name)}["']?\s*([,}}\n#]|$)""", texts[CONFIG_FILE]) is None:
-        msg = f"no cluster is called {name}, whose hosts {HOSTS_FILE} has: its name, or cluster_name there"
+    if (
+        re.search(rf"""\b(service_)?name["']?\s*:\s*["']?{re.escape(name)}["']?\s*([,}}\n#]|$)""", texts[CONFIG_FILE])
+        is None
+    ):
+        msg = f"no cluster is called {name}, whose hosts {HOSTS_FILE} has: its name, or service_name"
         raise UsageError(msg)
 
 

@@ -7,13 +7,12 @@ https://doc.traefik.io/traefik/reference/install-configuration/providers/others/
 https://doc.traefik.io/traefik/reference/install-configuration/entrypoints/
 """
 
-import json
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 from twisted.internet.task import deferLater
@@ -23,127 +22,38 @@ from zope.interface import implementer
 
 from proxyreload.errors import ChangeError, ProxyreloadError
 from proxyreload.proxy.binary import Binary
-from proxyreload.proxy.configuration import TIMEOUT_S
+from proxyreload.proxy.configuration import plain
 from proxyreload.proxy.http import Admin
 from proxyreload.proxy.interfaces import Cure, IEdits, IRotates, IUpgrades, Mechanism, ProxyPlugin, carrying
 from proxyreload.proxy.ports import free_port
-from proxyreload.proxy.recipe import Recipe
+from proxyreload.proxy.recipe import Recipe, Texts
 from proxyreload.proxy.restart import Restarting
-from proxyreload.proxy.route import Route
 from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
 from proxyreload.sources.wheel import Wheel
 from proxyreload.system.child import ChildProcess
 from proxyreload.system.untrusted import printable
-
-if TYPE_CHECKING:
-    from proxyreload.proxy.authority import FrontCertificate
+from proxyreload_traefik_adoption import adopter
+from proxyreload_traefik_config import (
+    ADMIN_FILE,
+    CONFIG_FILE,
+    ENDPOINT,
+    FOLDER,
+    OVER_HTTP,
+    OVER_REST,
+    SECRET_FIELD,
+    SENT,
+    WATCHED,
+    as_json,
+    configured,
+)
 
 WORDS_LIMIT = 600
 #: How long what writes a configuration in place has not written anything yet.
 GENERATED_AFTER_S = 0.5
-#: The folder that the file provider watches.
-FOLDER = "dynamic"
-#: The static configuration, and in that folder what is provided, and the certificates.
-CONFIG_FILE, PROVIDED, CERTIFICATES = "traefik.yml", "app.yml", "certificates.yml"
-
-# readTimeout is for a whole request, also one that is sent over a while.
-# The throttle is 2 s by default: the least time between two configurations.
-STATIC = """\
-global: {{checkNewVersion: false, sendAnonymousUsage: false}}
-log: {{level: INFO, noColor: true}}
-entryPoints:
-  web:
-    address: "{front}"
-    reusePort: true
-    transport:
-      respondingTimeouts: {{readTimeout: {whole}, writeTimeout: 0s, idleTimeout: {idle}}}
-      lifeCycle: {{requestAcceptGraceTimeout: 0s, graceTimeOut: 10s}}
-  admin: {{address: "{admin}"}}
-serversTransport: {{forwardingTimeouts: {{dialTimeout: 2s, responseHeaderTimeout: 0s, idleConnTimeout: {idle}}}}}
-api: {{insecure: false, dashboard: false}}
-providers:
-  providersThrottleDuration: 100ms
-  file: {{directory: "{files}", watch: true}}
-{provider}
-"""
-
-# Traefik listens at no Unix sockets, and any user of the host reaches a port. So the admin entry point leads nowhere,
-# but for requests with a header that is drawn for each run: without it the answer is 404.
-SECRET_FIELD = "X-Proxyreload-Secret"  # noqa: S105
 SECRET_BYTES = 24
-
-
-def static(front: str, whole_timeout_s: int, idle_timeout_s: int, **how: str) -> str:
-    """Return the text of the static configuration."""
-    return STATIC.format(front=front, whole=f"{whole_timeout_s}s", idle=f"{idle_timeout_s}s", **how)
-
-
-def dynamic(upstreams: Sequence[Upstream], route: Route | None = None, *, tls: bool = False) -> dict[str, Any]:
-    """Return what a provider provides: every request goes to the service ``app``, whose servers these are.
-
-    Calls of gRPC go to the same servers over HTTP/2, the service ``calls``; an edited `route` is redirected.
-    """
-    secured: dict[str, Any] = {"tls": {}} if tls else {}
-    common = {"entryPoints": ["web"], **secured}
-    grpc = {"rule": "HeaderRegexp(`Content-Type`, `^application/grpc`)", "priority": 1000}
-    routers: dict[str, Any] = {"app": {"rule": "PathPrefix(`/`)", "service": "app", **common}}
-    routers["calls"] = {**grpc, "service": "calls", **common}
-    middlewares = {}
-    if route is not None:
-        edited = {"rule": _rule(route), "priority": 2000, "service": "app", "middlewares": ["edited"]}
-        routers["edited"] = {**edited, **common}
-        leads = {"regex": "^(https?://[^/]+)/.*$", "replacement": f"${{1}}{route.to}"}
-        middlewares = {"middlewares": {"edited": {"redirectRegex": leads}}}
-    services = {"app": _to("http", upstreams), "calls": _to("h2c", upstreams)}
-    return {"http": {"routers": routers, "services": services, **middlewares}}
-
-
-def _rule(route: Route) -> str:
-    return f"Path(`{route.path}`)"
-
-
-def _to(protocol: str, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-    servers = [{"url": f"{protocol}://{upstream.address}"} for upstream in upstreams]
-    return {"loadBalancer": {"passHostHeader": True, "servers": servers}}
-
-
-def guarded(secret: str, paths: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the file provider provides besides: who knows the secret gets from these paths to these services."""
-
-    def router(path: str, service: str) -> dict[str, Any]:
-        rule = f"PathPrefix(`{path}`) && Header(`{SECRET_FIELD}`, `{secret}`)"
-        return {"rule": rule, "entryPoints": ["admin"], "service": service}
-
-    return {"http": {"routers": {service.replace("@", "-"): router(path, service) for path, service in paths.items()}}}
-
-
-def certified(tls: "FrontCertificate") -> dict[str, Any]:
-    """Return what the file provider provides for the front to show, and a service that tells by its name that it has.
-
-    No API of Traefik's tells of certificates.
-
-    https://doc.traefik.io/traefik/reference/routing-configuration/http/tls/tls-certificates/
-    """
-    files = {"certFile": str(tls.certificate), "keyFile": str(tls.key)}
-    told = {"loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}
-    return {
-        "tls": {
-            "certificates": [files],
-            "stores": {"default": {"defaultCertificate": files}},
-            "options": {"default": {"alpnProtocols": list(tls.protocols)}},
-        },
-        "http": {"services": {_mark(tls): told}},
-    }
-
-
-def _mark(tls: "FrontCertificate") -> str:
-    return f"certificate-{tls.current.number}"
-
-
-def urls(upstreams: Sequence[Upstream]) -> set[str]:
-    """Return what the servers of the service ``app`` are called then."""
-    return {f"http://{upstream.address}" for upstream in upstreams}
+#: As many as can be are listed at once: Traefik's API has pages.
+ALL = "?per_page=10000"
 
 
 @implementer(IUpgrades, IRotates, IEdits)
@@ -155,20 +65,16 @@ class File:
     """
 
     provider: ClassVar[str] = "file"
-    ADMIN: ClassVar[Mapping[str, str]] = {"/api": "api@internal"}  #: paths of the admin entry point, and their services
-
     workspace: Workspace
     _secret: str = attrs.field(factory=lambda: secrets.token_urlsafe(SECRET_BYTES), init=False, repr=False)
     _upstreams: list[Upstream] = attrs.field(factory=list, init=False)
+    _address: str = attrs.field(default="", init=False)  #: where its API is
     _admin: Admin = attrs.field(init=False)
     _child: ChildProcess | None = attrs.field(default=None, init=False)
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground."""
         self._upstreams = list(upstreams)
-        self._guard()
-        self._certify()
-        await self._provide(upstreams)
         self._child = self._spawn()
         await self.workspace.until_answering(self._child)
         await self._until_admitted()
@@ -189,13 +95,13 @@ class File:
         Both get new connections meanwhile, and the second answers 404 until it has read its configuration. The first
         finishes what it has and closes what is idle.
         """
-        old, admin, program = self._child, self._admin, self.workspace.binary
+        old, admin, program = self._child, (self._address, self._admin), self.workspace.binary
         assert old is not None  # noqa: S101
         self.workspace.binary = binary
         try:
             self._child = await self.workspace.replace(old, self._command(), self._in_charge, self.workspace.homes)
         except ProxyreloadError:
-            self._admin, self.workspace.binary = admin, program
+            (self._address, self._admin), self.workspace.binary = admin, program
             raise
         old.signal(signal.SIGTERM)
         await self.workspace.until_deaf(old)
@@ -203,8 +109,8 @@ class File:
     async def rotate(self) -> None:
         """Rename the file anew that names the certificate: Traefik reads that again with it, and not by itself."""
         assert self.workspace.tls is not None  # noqa: S101
-        path = f"/api/http/services/{_mark(self.workspace.tls)}@file"
-        self._certify()
+        path = f"/api/http/services/certificate-{self.workspace.tls.current.number}@file"
+        self._configure(self._upstreams)
 
         async def told() -> bool:
             with suppress(ChangeError):
@@ -221,8 +127,8 @@ class File:
 
         async def told() -> bool:
             with suppress(ChangeError):
-                router = await self._admin.get(f"/api/http/routers/edited@{self.provider}")
-                return bool(router["rule"] == _rule(route) and router["status"] == "enabled")
+                routers = await self._admin.get(f"/api/http/routers{ALL}")
+                return any(f"`{route.path}`" in each["rule"] and each["status"] == "enabled" for each in routers)
             return False
 
         try:
@@ -237,33 +143,23 @@ class File:
         if self._child is not None:
             await self.workspace.stop(self._child, signal.SIGTERM)
 
-    def _settings(self) -> str:
-        """Return the provider's part of the static configuration, besides the folder."""
-        return ""
+    def _marks(self) -> dict[str, object]:
+        """Return what the marks stand for."""
+        tls = self.workspace.tls
+        return {
+            "admin": self._address,
+            "files": self.workspace.path(FOLDER),
+            "token": self._secret,
+            **({} if tls is None else {"certificate_number": tls.current.number}),
+        }
 
-    def _guard(self) -> None:
-        """Let the admin entry point answer to the secret alone."""
-        self._place("admin.yml", guarded(self._secret, self.ADMIN))
-
-    def _certify(self) -> None:
-        """Let the front show its certificate, where it speaks TLS."""
-        if self.workspace.tls is not None:
-            self._place(CERTIFICATES, certified(self.workspace.tls))
-
-    def _dynamic(self, upstreams: Sequence[Upstream]) -> dict[str, Any]:
-        return dynamic(upstreams, self.workspace.route, tls=self.workspace.tls is not None)
-
-    def _place(self, name: str, content: dict[str, Any]) -> None:
-        """Rename a file into the folder that the file provider watches."""
-        # Written outside the folder, in which any other event would start the throttle. JSON is YAML.
-        written = self.workspace.write(name, json.dumps(content))
-        folder = self.workspace.path(FOLDER)
-        folder.mkdir(exist_ok=True)
-        written.rename(folder / name)
+    def _configure(self, upstreams: Sequence[Upstream]) -> None:
+        """Rename those files into place that are other ones."""
+        self.workspace.configure(upstreams, **self._marks())
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
         """Hand a configuration to the provider."""
-        self._place(PROVIDED, self._dynamic(upstreams))
+        self._configure(upstreams)
 
     def _spawn(self) -> ChildProcess:
         return self.workspace.spawn(*self._command(), environment=self.workspace.homes)
@@ -271,49 +167,49 @@ class File:
     def _command(self) -> list[str | Path]:
         """Return what starts a process, whose admin API has a port of its own."""
         workspace = self.workspace
-        admin = f"{workspace.front_host}:{free_port(workspace.front_host)}"
-        self._admin = Admin(workspace.reactor, f"http://{admin}", headers={SECRET_FIELD: self._secret})
-        files = str(workspace.path(FOLDER))
-        timeouts_s = (workspace.whole_timeout_s, workspace.idle_timeout_s)
-        text = static(workspace.front, *timeouts_s, admin=admin, files=files, provider=self._settings())
-        config = workspace.write(CONFIG_FILE, text)
-        return [workspace.binary, f"--configFile={config}"]
+        self._address = f"{workspace.front_host}:{free_port(workspace.front_host)}"
+        self._admin = Admin(workspace.reactor, f"http://{self._address}", headers={SECRET_FIELD: self._secret})
+        self._configure(self._upstreams)
+        return [workspace.binary, f"--configFile={workspace.path(CONFIG_FILE)}"]
 
     async def _change(self, upstreams: list[Upstream]) -> None:
         """Provide a configuration; in effect when Traefik's API, which changes with all the rest, lists the servers."""
         await self._provide(upstreams)
-        service: dict[str, Any] = {}
+        told: list[dict[str, Any]] = []
 
         async def listed() -> bool:
-            service.update(await self._service())
-            return servers(service) == urls(upstreams)
+            told[:] = await self._services(upstreams)
+            return bool(told)
 
         try:
-            await self.workspace.until(listed, f"Traefik lists {', '.join(sorted(urls(upstreams)))}")
+            await self.workspace.until(listed, f"Traefik lists {', '.join(sorted(addresses(upstreams)))}")
         except ChangeError as error:
             msg = f"{error}; it said:\n{self.workspace.last_words()}"
             raise ChangeError(msg) from error
-        if service["status"] != "enabled":
-            raise ChangeError(printable("; ".join(service.get("error", [service["status"]])), WORDS_LIMIT))
+        for service in told:
+            if service["status"] != "enabled":
+                raise ChangeError(printable("; ".join(service.get("error", [service["status"]])), WORDS_LIMIT))
         self._upstreams = upstreams
 
     async def _in_charge(self, _successor: ChildProcess) -> bool:
         """Whether the process that was started last, which has read the file, lists the servers."""
-        return servers(await self._service()) == urls(self._upstreams)
+        return bool(await self._services(self._upstreams))
 
     async def _until_admitted(self) -> None:
         """Wait until the admin entry point, which no provider but the folder's opens, answers to the secret."""
 
         async def admitted() -> bool:
             with suppress(ChangeError):
-                return servers(await self._service()) == urls(self._upstreams)
+                return bool(await self._services(self._upstreams))
             return False
 
         await self.workspace.until(admitted, "Traefik's API answers")
 
-    async def _service(self) -> dict[str, Any]:
-        service: dict[str, Any] = await self._admin.get(f"/api/http/services/app@{self.provider}")
-        return service
+    async def _services(self, upstreams: Sequence[Upstream]) -> list[dict[str, Any]]:
+        """Return what Traefik's API tells of the services whose servers are just these, whatever they are called."""
+        told = await self._admin.get(f"/api/http/services{ALL}")
+        wanted = addresses(upstreams)
+        return [each for each in told or [] if each["provider"] == self.provider and servers(each) == wanted]
 
 
 @attrs.define
@@ -321,25 +217,22 @@ class InPlace(File):
     """As `File`, but the file is written where it is, as ``generate >app.yml`` does: empty until that has something."""
 
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
-        path = self.workspace.path(FOLDER) / PROVIDED
-        if not path.exists():
-            await super()._provide(upstreams)
-            return
+        path = self.workspace.path(WATCHED)
         path.write_text("", encoding="utf-8")
         await deferLater(self.workspace.reactor, GENERATED_AFTER_S)
-        path.write_text(json.dumps(self._dynamic(upstreams)), encoding="utf-8")
+        path.write_text(self.workspace.filled(upstreams, **self._marks())[WATCHED], encoding="utf-8")
+        self._configure(upstreams)  # what else is another, this no more
 
-    async def _service(self) -> dict[str, Any]:
-        """Return what there is: from an empty file nothing."""
-        try:
-            return await super()._service()
-        except ChangeError:
-            return {}
+
+def addresses(upstreams: Sequence[Upstream]) -> set[str]:
+    """Return where the servers are of a service that has these."""
+    return {upstream.address for upstream in upstreams}
 
 
 def servers(service: dict[str, Any]) -> set[str]:
-    """Return the servers that Traefik's API tells of a service."""
-    return {server["url"] for server in service.get("loadBalancer", {}).get("servers", [])}
+    """Return where the servers are that Traefik's API tells of a service."""
+    told = (server.get("url", "") for server in service.get("loadBalancer", {}).get("servers", []))
+    return {url.partition("://")[2].partition("/")[0] for url in told}
 
 
 @attrs.define
@@ -347,13 +240,10 @@ class Rest(File):
     """``PUT`` of the whole configuration to Traefik's own API."""
 
     provider: ClassVar[str] = "rest"
-    ADMIN: ClassVar[Mapping[str, str]] = {**File.ADMIN, "/api/providers": "rest@internal"}
 
     async def start(self, upstreams: Sequence[Upstream]) -> None:
         """Start in the foreground; the API answers 404 for a moment."""
         self._upstreams = list(upstreams)
-        self._guard()
-        self._certify()
         child = self._child = self._spawn()
 
         async def provided() -> bool:
@@ -367,11 +257,10 @@ class Rest(File):
         await self.workspace.until_answering(child)
         await self._until_admitted()
 
-    def _settings(self) -> str:
-        return "  rest: {}"
-
     async def _provide(self, upstreams: Sequence[Upstream]) -> None:
-        await self._admin.put("/api/providers/rest", self._dynamic(upstreams))
+        self._configure(upstreams)
+        text = self.workspace.path(SENT).read_text(encoding="utf-8")
+        await self._admin.put("/api/providers/rest", as_json(text, SENT))
 
     async def _in_charge(self, successor: ChildProcess) -> bool:
         """Provide it with what it does not know."""
@@ -425,12 +314,13 @@ class Http(File):
         await super().stop()
         self._listening.stopListening()
 
-    def _settings(self) -> str:
+    def _marks(self) -> dict[str, object]:
         host = self._listening.getHost()
-        return f'  http: {{endpoint: "http://{host.host}:{host.port}/{self._secret}", pollInterval: 200ms}}'
+        return {**super()._marks(), "endpoint": f"http://{host.host}:{host.port}/{self._secret}"}
 
-    async def _provide(self, upstreams: Sequence[Upstream]) -> None:
-        self._provided.content = json.dumps(self._dynamic(upstreams)).encode()
+    def _configure(self, upstreams: Sequence[Upstream]) -> None:
+        super()._configure(upstreams)
+        self._provided.content = self.workspace.path(SENT).read_bytes()
 
 
 class Restart(Restarting):
@@ -439,14 +329,22 @@ class Restart(Restarting):
     PROXY = File
 
 
-def configured(front: str, timeout_s: int, upstreams: Sequence[Upstream]) -> Mapping[str, str]:
+def marked(_upstreams: Sequence[Upstream]) -> Mapping[str, object]:
+    """Return what the marks stand for in a folder that is the current one."""
+    return {"admin": "127.0.0.1:0", "files": FOLDER, "token": ""}
+
+
+BY_FILE, BY_REST = configured(), configured(SENT, OVER_REST, admin={"rest": "/api/providers"})
+BY_HTTP = configured(SENT, OVER_HTTP, (ENDPOINT,))
+
+
+def unasked(front: str, timeout_s: int, upstreams: Sequence[Upstream], texts: Texts = None) -> Mapping[str, str]:
     """Return what Traefik needs in a folder; its API answers nobody."""
-    how = {"admin": f"{front.partition(':')[0]}:0", "files": FOLDER, "provider": ""}
-    provided = {f"{FOLDER}/{PROVIDED}": json.dumps(dynamic(upstreams))}
-    return {CONFIG_FILE: static(front, TIMEOUT_S, timeout_s, **how), **provided}
+    files = plain(BY_FILE, marked)(front, timeout_s, upstreams, texts)
+    return {name: text for name, text in files.items() if name != ADMIN_FILE}
 
 
-RECIPE = Recipe("traefik", ("version",), (f"--configFile={CONFIG_FILE}",), configured)
+RECIPE = Recipe("traefik", ("version",), (f"--configFile={CONFIG_FILE}",), unasked)
 NO_RELOAD = {"reload": "Traefik has nothing to reload: its providers watch, and the rest is read at its start only"}
 
 RENAMED = Cure(
@@ -472,11 +370,43 @@ plugin = ProxyPlugin(
     mechanisms=carrying(
         CARRIES,
         Mechanism(
-            "file", "the file provider: a configuration renamed into place", File, cannot=NO_RELOAD, recipe=RECIPE
+            "file",
+            "the file provider: a configuration renamed into place",
+            File,
+            cannot=NO_RELOAD,
+            recipe=RECIPE,
+            configuration=BY_FILE,
         ),
-        Mechanism("file-in-place", "as file, but written where it is: first empty", InPlace, RENAMED, NO_RELOAD),
-        Mechanism("rest", "the REST provider: PUT of the whole configuration", Rest, cannot=NO_RELOAD),
-        Mechanism("http", "the HTTP provider: Traefik asks a server of ours every 200 ms", Http, cannot=NO_RELOAD),
-        Mechanism("restart", "stop and start", Restart, FOLLOWED, recipe=attrs.evolve(RECIPE, stop="SIGTERM")),
+        Mechanism(
+            "file-in-place",
+            "as file, but written where it is: first empty",
+            InPlace,
+            RENAMED,
+            NO_RELOAD,
+            configuration=BY_FILE,
+        ),
+        Mechanism(
+            "rest",
+            "the REST provider: PUT of the whole configuration",
+            Rest,
+            cannot=NO_RELOAD,
+            configuration=BY_REST,
+        ),
+        Mechanism(
+            "http",
+            "the HTTP provider: Traefik asks a server of ours every 200 ms",
+            Http,
+            cannot=NO_RELOAD,
+            configuration=BY_HTTP,
+        ),
+        Mechanism(
+            "restart",
+            "stop and start",
+            Restart,
+            FOLLOWED,
+            recipe=attrs.evolve(RECIPE, stop="SIGTERM"),
+            configuration=BY_FILE,
+        ),
     ),
+    adopts=adopter,
 )

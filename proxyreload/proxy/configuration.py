@@ -122,7 +122,7 @@ class Configuration:
 
     @property
     def main(self) -> str:
-        """The name of the file that the proxy is started with."""
+        """The name of the main file, most often what the proxy is started with."""
         return next(iter(self.templates))
 
     @property

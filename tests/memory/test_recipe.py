@@ -124,7 +124,7 @@ OVER_TLS = {
     "haproxy": ["bind 127.0.0.1:8080 ssl crt tls/both.pem alpn h2,http/1.1"],
     "nginx": ["listen 127.0.0.1:8080 ssl;", "http2 on;", "ssl_certificate tls/certificate.pem;", "_key tls/key.pem;"],
     "caddy": ['"certificate": "tls/certificate.pem"', '"key": "tls/key.pem"', '"h2"', '"http/1.1"'],
-    "traefik": ['"certFile": "tls/certificate.pem", "keyFile": "tls/key.pem"', '"tls": {}', '["h2", "http/1.1"]'],
+    "traefik": ['"certFile": "tls/certificate.pem", "keyFile": "tls/key.pem"', "http: {tls: {}}", '["h2", "http/1.1"]'],
     "envoy": ['path: "sds.json"', "DownstreamTlsContext", 'alpn_protocols: ["h2", "http/1.1"]', "codec_type: AUTO"],
     "lighttpd": ['ssl.engine = "enable"\nssl.pemfile = "tls/both.pem"\n', '"mod_redirect", "mod_openssl", "mod_proxy"'],
     "nghttpx": ["frontend=127.0.0.1,8080\nprivate-key-file=tls/key.pem\ncertificate-file=tls/certificate.pem\n"],

@@ -61,6 +61,76 @@ SITE_OF_NGINX = """\
 \t}
 }
 """
+#: Of Envoy and Traefik there is nothing that a distribution has: what an operator writes.
+OPERATORS_ENVOY = """\
+admin:
+  address: { socket_address: { address: 127.0.0.1, port_value: 9901 } }
+static_resources:
+  listeners:
+  - name: web
+    address:
+      socket_address: { address: 0.0.0.0, port_value: 10000 }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: ingress_http
+          access_log:
+          - name: envoy.access_loggers.stdout
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+          route_config:
+            virtual_hosts:
+            - name: site
+              domains: ["site.test"]
+              routes:
+              - match: { prefix: "/" }
+                route: { cluster: site, timeout: 0s }
+  - name: raw
+    address:
+      socket_address: { address: 0.0.0.0, port_value: 10001 }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: raw
+          cluster: site
+  clusters:
+  - name: site
+    type: STRICT_DNS
+    lb_policy: ROUND_ROBIN
+    load_assignment:
+      cluster_name: site
+      endpoints:
+      - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: one.site.test, port_value: 8080 } } }
+        - endpoint: { address: { socket_address: { address: two.site.test, port_value: 8080 } } }
+"""
+OPERATORS_TRAEFIK = """\
+http:
+  routers:
+    site:
+      rule: Host(`site.test`)
+      entryPoints: [websecure]
+      service: site
+      middlewares: [said]
+      tls: {certResolver: le}
+  middlewares:
+    said:
+      headers: {customResponseHeaders: {X-Operator: somebody}}
+  services:
+    site:
+      loadBalancer:
+        servers:
+          - url: http://192.0.2.10:8080
+          - url: http://192.0.2.11:8080
+"""
 QUICK = ("--traffic", "get=2", "--repeat", "1", "--pace", "0.2")
 
 
@@ -94,6 +164,22 @@ def test_debians_nginx_with_a_site_is_adopted_and_run(place: Place) -> None:
     end = written.rindex("}", 0, written.index("#mail {")) if "#mail {" in written else written.rindex("}")
     path.write_text(written[:end] + SITE_OF_NGINX, encoding="utf-8")
     run(place, "nginx:reload", path, "--frontend", "site.test")
+
+
+@pytest.mark.parametrize("plugin", ["envoy:file", "envoy:hot-restart"])
+def test_an_operators_envoy_is_adopted_and_run(place: Place, plugin: str) -> None:
+    path = place.folder / "envoy.yaml"
+    path.write_text(OPERATORS_ENVOY, encoding="utf-8")
+    adopted = run(place, plugin, path, "--frontend", "web")
+    assert adopted.stderr == f"{path}:25: the name that the clients of a run ask for is one more\n"
+
+
+@pytest.mark.parametrize("plugin", ["traefik:file", "traefik:rest"])
+def test_an_operators_traefik_is_adopted_and_run(place: Place, plugin: str) -> None:
+    path = place.folder / "dynamic.yml"
+    path.write_text(OPERATORS_TRAEFIK, encoding="utf-8")
+    adopted = run(place, plugin, path)
+    assert f"{path}:4: the name that the clients of a run ask for is one more\n" in adopted.stderr
 
 
 def test_what_cannot_be_adopted_is_one_line(place: Place) -> None:

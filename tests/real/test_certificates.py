@@ -75,7 +75,7 @@ plugin = ProxyPlugin("never", known.binary, [
 '''
 #: Of Traefik the dynamic file stays as it is; of Envoy the listener names the certificate's files.
 BY_FILES = {
-    "traefik": NEVER.format(proxy="traefik", more="", configuration="None"),
+    "traefik": NEVER.format(proxy="traefik", more="from proxyreload_traefik import BY_FILE\n", configuration="BY_FILE"),
     "envoy": NEVER.format(
         proxy="envoy",
         more="from proxyreload_envoy_config import CERTIFICATES_AT_START, discovering\n",

@@ -60,6 +60,8 @@ def test_what_is_printed_is_what_is_run(place: Place) -> None:
 CHANGED = [
     ("envoy:file", "envoy.yaml", "connect_timeout: 2s", "connect_timeout: 1s"),
     ("envoy:hot-restart", "envoy.yaml", "stat_prefix: front", "stat_prefix: mine"),
+    ("traefik:file", "dynamic/app.yml", '"priority": 1000', '"priority": 1001'),
+    ("traefik:rest", "app.yml", '"priority": 1000', '"priority": 1001'),
     ("httpd:manager", "httpd.conf", "MaxKeepAliveRequests 0", "MaxKeepAliveRequests 1000000"),
     ("lighttpd:reload-bg", "lighttpd.conf", 'proxy.balance = "round-robin"', 'proxy.balance = "fair"'),
     ("nghttpx:api", "nghttpx.conf", "workers=2", "workers=1"),

@@ -29,7 +29,8 @@ from proxyreload.proxy.interfaces import Mechanism, ProxyPlugin
 
 class WithoutPort:
     async def add_backend(self, upstream):
-        await super().add_backend(SimpleNamespace(name=upstream.name, address="127.0.0.1:none"))
+        where = {"host": upstream.host, "port": "none", "address": f"{upstream.host}:none"}
+        await super().add_backend(SimpleNamespace(name=upstream.name, instance=upstream.instance, **where))
 
 
 class File(WithoutPort, proxyreload_traefik.File):
@@ -44,7 +45,11 @@ class Http(WithoutPort, proxyreload_traefik.Http):
     pass
 
 
-mechanisms = (Mechanism("file", "", File), Mechanism("rest", "", Rest), Mechanism("http", "", Http))
+mechanisms = (
+    Mechanism("file", "", File, configuration=proxyreload_traefik.BY_FILE),
+    Mechanism("rest", "", Rest, configuration=proxyreload_traefik.BY_REST),
+    Mechanism("http", "", Http, configuration=proxyreload_traefik.BY_HTTP),
+)
 plugin = ProxyPlugin("mistaken", proxyreload_traefik.plugin.binary, mechanisms)
 """
 
