@@ -57,8 +57,11 @@ class Adoption:
         told = yaml.entry(yaml.root, "tls")
         for section in ("certificates", "stores"):
             self._without(told, section, f"without {section}: the front shows a certificate of the run's")
-        for _name, options in yaml.entries(yaml.entry(told, "options")):
-            self._without(options, "clientAuth", "clients are asked for no certificate: they have none")
+        options = yaml.entry(told, "options")
+        # Of two providers that have them Traefik takes neither's.
+        self._without(options, "default", "without the default options: those of the front are the run's")
+        for _name, each in yaml.entries(options):
+            self._without(each, "clientAuth", "clients are asked for no certificate: they have none")
 
     def _routers(self) -> None:
         yaml = self.yaml

@@ -55,6 +55,8 @@ class YamlText:
     root: Node
     _shared: set[int] = attrs.field(factory=set)  #: what more than one place says, by an alias
     _keyed: dict[int, Node] = attrs.field(factory=dict)  #: the keys, by what stands under them
+    _within: dict[int, Node] = attrs.field(factory=dict)  #: the mappings that they stand in
+    _removed: dict[int, int] = attrs.field(factory=dict)  #: how much has been taken out of what
     _changed: list[tuple[int, int, str]] = attrs.field(factory=list)
 
     @classmethod
@@ -174,7 +176,14 @@ class YamlText:
         self._change(node, self._begin(mapping, each), self._end(node), told)
 
     def remove(self, within: Node, node: Node) -> None:
-        """Take out an entry of a mapping, by what it says, or an item of a sequence: lines become comments."""
+        """Take out an entry of a mapping, by what it says, or an item of a sequence: lines become comments.
+
+        What nothing is left in is taken out with it, as far as it stands under a key.
+        """
+        self._removed[id(within)] = self._removed.get(id(within), 0) + 1
+        if self._removed[id(within)] == len(within.value) and id(within) in self._within:
+            self.remove(self._within[id(within)], within)
+            return
         each = next(one for one in within.value if (one[1] if isinstance(one, tuple) else one) is node)
         index = within.value.index(each)
         start, end = self._begin(within, each), self._end(node)
@@ -266,5 +275,6 @@ class YamlText:
         for each in node.value if node.id in ("mapping", "sequence") else ():
             if isinstance(each, tuple):
                 self._keyed.setdefault(id(each[1]), each[0])
+                self._within.setdefault(id(each[1]), node)
             for part in each if isinstance(each, tuple) else (each,):
                 self._look_through(part, seen, shared=shared)

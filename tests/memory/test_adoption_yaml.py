@@ -147,7 +147,8 @@ tls:
     - certFile: /etc/site.pem
       keyFile: /etc/site.key
   options:
-    default:
+    default: {sniStrict: true}
+    modern:
       minVersion: VersionTLS12
       clientAuth:
         caFiles: [/etc/ca.pem]
@@ -226,12 +227,13 @@ def test_what_envoy_is_run_from_then_is_the_same_but_for_that(text: str) -> None
         for port in (1031, 1032)
     ]
     made = filled(adopted)
-    assert made["static_resources"]["listeners"][0]["listener_filters"] in (None, [])
+    assert "listener_filters" not in made["static_resources"]["listeners"][0]
+    del web["listener_filters"]
     assert chain["transport_socket"]["name"] == "envoy.transport_sockets.tls"
     (shown,) = made["static_resources"]["listeners"][0]["filter_chains"]
     assert shown["transport_socket"]["name"] == "envoy.transport_sockets.raw_buffer"
     for each in (web, made["static_resources"]["listeners"][0]):
-        del each["listener_filters"], each["filter_chains"][0]["transport_socket"]
+        del each["filter_chains"][0]["transport_socket"]
     assert made == expected
 
     told = filled(adopted, **TOLD, **OF_TLS, **EDITED)["static_resources"]
@@ -304,7 +306,8 @@ def test_an_operators_traefik_has_other_servers() -> None:
         "dynamic.yml:32: http in place of https: the run's backends speak plain HTTP",
         "dynamic.yml:34: the servers differ: every backend is as the one in line 32 is",
         "dynamic.yml:38: without certificates: the front shows a certificate of the run's",
-        "dynamic.yml:44: clients are asked for no certificate: they have none",
+        "dynamic.yml:42: without the default options: those of the front are the run's",
+        "dynamic.yml:45: clients are asked for no certificate: they have none",
     ]
     gone = {line[1:] for line in adopted.difference(DYNAMIC, "dynamic.yml") if line.startswith("-")}
     kept = [line for line in DYNAMIC.splitlines() if line not in gone]
@@ -319,7 +322,7 @@ def test_what_traefik_is_told_then_is_the_same_but_for_that(text: str) -> None:
     expected = yaml.safe_load(DYNAMIC)
     http = expected["http"]
     del http["routers"]["to-https"], http["routers"]["site"]["tls"], expected["tls"]["certificates"]
-    del expected["tls"]["options"]["default"]["clientAuth"]
+    del expected["tls"]["options"]["modern"]["clientAuth"], expected["tls"]["options"]["default"]
     http["routers"]["site"]["entryPoints"] = ["web"]
     http["routers"]["site"]["rule"] = "(Host(`example.org`) || Host(`run.test`)) && PathPrefix(`/`)"
     servers = [{"url": f"http://127.0.0.1:{port}/base", "weight": 2} for port in (1031, 1032)]
@@ -330,6 +333,14 @@ def test_what_traefik_is_told_then_is_the_same_but_for_that(text: str) -> None:
     replacement = edited["middlewares"].pop("proxyreload-edited")["redirectRegex"]["replacement"]
     assert replacement == "${1}/there"
     assert edited == http
+
+
+def test_of_a_section_that_has_nothing_else_nothing_is_left() -> None:
+    """Of an empty section ``tls`` Traefik says that it cannot stand alone, and reads nothing of the file."""
+    start, end = DYNAMIC.index("    modern:"), len(DYNAMIC)
+    adopted = traefik.adopt(DYNAMIC[:start] + DYNAMIC[end:], TRAEFIK, SITE)
+    assert "tls" not in filled(adopted)
+    assert "# tls:\n#   certificates:\n" in adopted.text
 
 
 TOML = """\

@@ -93,6 +93,15 @@ def test_items_and_entries_are_taken_out_and_put_in_wherever_they_stand() -> Non
     assert filled(alone) == {"a": [{}]}
 
 
+def test_what_nothing_is_left_in_goes_with_it() -> None:
+    for text in (BLOCK, json.dumps(yaml.safe_load(BLOCK))):
+        made, root = changed(text)
+        numbers = made.entry(root, "b", "c", "d")
+        for each in made.items(numbers):
+            made.remove(numbers, each)
+        assert filled(made).keys() == {"a", "list"}
+
+
 def test_a_thing_is_where_its_key_is() -> None:
     made, root = changed(BLOCK)
     assert [made.line(value) for _key, value in made.entries(root)] == [2, 3, 10]
