@@ -250,7 +250,8 @@ def discovering(
     }
     marks = (ADMIN, DISCOVERY, *TOLD)
     needs = (FRONT_HERE, BACKEND_HERE, ADMIN, told)
-    return Configuration.of(texts, marks, needs, edits=ROUTES_PATH, names=require_named, secrets=(SECRET_FILE,))
+    made = Configuration.of(texts, marks, needs, edits=ROUTES_PATH, names=require_named)
+    return attrs.evolve(made, secret=True)  # sds.json has the key
 
 
 def restarted() -> Configuration:

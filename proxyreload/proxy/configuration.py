@@ -100,10 +100,11 @@ class Configuration:
     needs: Sequence[Mark] = ()  #: what the mechanism cannot do without
     edits: Mark | None = None  #: without which nothing can be edited, where there is one
     names: Callable[[Mapping[str, str]], None] | None = None  #: raises `UsageError` for texts that it cannot run from
-    secrets: Collection[str] = ()  #: files that nobody else may read, wherever they should be copied to
     source: str = ""  #: where it is from; empty: it is the plugin's own
     over_tls: Sequence[Mark] = ()  #: what the mechanism cannot do without where the front speaks TLS
-    secret: bool = False  #: whether this user alone may read the files: what they have lets others change the proxy
+    secret: bool = (
+        False  #: whether this user alone may read the files: they have a key, or what lets others change the proxy
+    )
 
     @classmethod
     def of(
@@ -114,11 +115,10 @@ class Configuration:
         *,
         edits: Mark | None = None,
         names: Callable[[Mapping[str, str]], None] | None = None,
-        secrets: Collection[str] = (),
     ) -> "Configuration":
         """Return a plugin's own, of the texts by the names of the files."""
         templates = {name: Template.parse(name, text) for name, text in texts.items()}
-        return cls(templates, marks, needs, edits, names, secrets)
+        return cls(templates, marks, needs, edits, names)
 
     @property
     def main(self) -> str:

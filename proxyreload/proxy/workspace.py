@@ -155,8 +155,7 @@ class Workspace:
             path = self.path(name)
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                secret = self.configuration.secret or name in self.configuration.secrets
-                self.write(f"{path.name}.filled", text, secret=secret).rename(path)
+                self.write(f"{path.name}.filled", text, secret=self.configuration.secret).rename(path)
         return self.path(self.configuration.main)
 
     def filled(self, upstreams: Sequence[Upstream], **more: object) -> dict[str, str]:
