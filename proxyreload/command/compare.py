@@ -48,6 +48,7 @@ from proxyreload.system.claim import claim_folder
 from proxyreload.system.clock import monotonic_ns
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.samefile import require_apart
+from proxyreload.system.standard import say
 from proxyreload.system.untrusted import line_of
 from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
@@ -113,7 +114,7 @@ def run_comparison(words: list[str]) -> int:
     options = CompareOptions()
     options.parseOptions(words)
     settings = settings_of(options)
-    found: Sequence[Contender | str] = list(everyone()) if options["all"] else contenders(options["names"])
+    found: Sequence[Contender | str] = list(everyone(say)) if options["all"] else contenders(options["names"])
     programs = {f"the program of {each.name}": each.binary for each in found if isinstance(each, Contender)}
     read = {use: Path(shutil.which(program) or program) for use, program in programs.items() if program}
     read |= {f"the configuration of {name}": file for name in options["names"] if (file := with_file(name)[1])}

@@ -1,6 +1,6 @@
 """Who is compared: mechanisms by name, or why one cannot be run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -113,13 +113,22 @@ def _with_version(contender: Contender) -> Contender:
     return attrs.evolve(contender, fetched=str(program.find(contender.binary)))
 
 
-def everyone() -> Iterator[Contender | str]:
-    """Yield every mechanism of every installed plugin that is a proxy's, or what is wrong with a plugin."""
+def everyone(left_out: Callable[[str], None]) -> Iterator[Contender | str]:
+    """Yield every mechanism of every installed plugin that is a proxy's, or what is wrong with a plugin.
+
+    A proxy whose program is not there is left out: it is said why.
+    """
     for point in installed().values():
         try:
             plugin = load(point)
         except ProxyreloadError as error:
             yield str(error)
             continue
-        if plugin.binary is not None and not plugin.testing:
-            yield from (Contender(Choice(plugin, mechanism)) for mechanism in plugin.mechanisms)
+        if plugin.binary is None or plugin.testing:
+            continue
+        try:
+            plugin.binary.find()
+        except ProxyreloadError as error:
+            left_out(f"{plugin.name} is left out: {error}")
+            continue
+        yield from (Contender(Choice(plugin, mechanism)) for mechanism in plugin.mechanisms)

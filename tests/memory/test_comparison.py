@@ -235,12 +235,26 @@ def test_contenders_are_named_with_or_without_a_program_and_once() -> None:
 
 
 @pytest.mark.usefixtures("_plugins")
-def test_everyone_is_every_mechanism_and_every_broken_plugin() -> None:
-    found = list(everyone())
+def test_everyone_is_every_mechanism_and_every_broken_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "fakeproxy").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    left_out: list[str] = []
+    found = list(everyone(left_out.append))
+    assert left_out == []
     assert [each if isinstance(each, str) else each.name for each in found][1:3] == ["fake:quick", "fake:slow"]
     assert [str(each).partition(":")[0] for each in (found[0], found[3])] == [
         "plugin broken of an unknown distribution cannot be loaded",
         "plugin incomplete of an unknown distribution cannot be loaded",
+    ]
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_a_proxy_that_is_not_there_is_left_out_of_everyone_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    left_out: list[str] = []
+    assert all(isinstance(each, str) for each in everyone(left_out.append))
+    assert left_out == [
+        "fake is left out: fakeproxy is not installed: build it yourself, or say where it is with --binary"
     ]
 
 

@@ -29,6 +29,7 @@ OWN: Mapping[str, Values] = {
         "map": "/maps/app.txt",
     },
     "varnish": {},
+    "pingap": {"generation": 1},
     "trafficserver": {"log": "E", "hosts": "/hosts"},
 }
 CHOICES = [Choice(choose(name).plugin, each) for name in OWN for each in choose(name).plugin.mechanisms]

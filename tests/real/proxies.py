@@ -28,15 +28,20 @@ def binary(name: str) -> Path:
     return program.find()
 
 
-def _why_no_sozu() -> str:
+def _why_not(name: str) -> str:
     try:
-        binary("sozu")
+        binary(name)
     except ProxyreloadError as error:
-        return f"{error} (make sozu builds it)"
+        return str(error)
     return ""
 
 
-_NO_SOZU = _why_no_sozu()
+def is_built(name: str) -> bool:
+    """Whether the program of a plugin is there."""
+    return not _why_not(name)
+
+
+_NO_SOZU = _why_not("sozu")
 
 #: sozu has no package that could be installed along; its tests are left out where it was not built.
 SOZU = pytest.param("sozu", marks=pytest.mark.skipif(bool(_NO_SOZU), reason=_NO_SOZU))

@@ -15,6 +15,7 @@ from proxyreload.traffic.registry import kinds
 
 from .command import HOST, TIMEOUT_S, TRAFFIC, Place
 from .mechanisms import third_party
+from .proxies import is_built
 
 pytestmark = pytest.mark.real
 
@@ -25,7 +26,7 @@ def mechanisms() -> list[str]:
     return [
         f"{plugin.name}:{mechanism.name}"
         for plugin in plugins
-        if plugin.binary is not None and not plugin.testing
+        if plugin.binary is not None and not plugin.testing and (plugin.name != "pingap" or is_built("pingap"))
         for mechanism in plugin.mechanisms
     ]
 
