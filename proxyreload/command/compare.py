@@ -4,19 +4,20 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+import attrs
 from rich.console import Console
 from rich.text import Text
 from twisted.python import usage
 
 import proxyreload
-from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms
+from proxyreload.command.failon import FailOnOptions, require_judged
 from proxyreload.command.manyruns import ManyRunsOptions, settings_of
 from proxyreload.command.outputs import Outputs, cannot, claimed
 from proxyreload.command.scenarios import (
@@ -52,12 +53,13 @@ from proxyreload.system.standard import say
 from proxyreload.system.untrusted import line_of
 from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
+from proxyreload.verdict.threshold import OPTION, Outcome, Thresholds
 
 #: Into a file or a pipe no line is broken.
 _WIDE = 200
 
 
-class CompareOptions(ManyRunsOptions):
+class CompareOptions(FailOnOptions, ManyRunsOptions):
     """proxyreload compare."""
 
     synopsis = """proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH][+FILE] …
@@ -113,8 +115,11 @@ def run_comparison(words: list[str]) -> int:
     """Compare, and print the table."""
     options = CompareOptions()
     options.parseOptions(words)
-    settings = settings_of(options)
+    settings = attrs.evolve(settings_of(options), fail_on=options.fail_on)
     found: Sequence[Contender | str] = list(everyone(say)) if options["all"] else contenders(options["names"])
+    for each in found:
+        if isinstance(each, Contender):
+            require_judged(attrs.evolve(settings, choice=each.choice))
     programs = {f"the program of {each.name}": each.binary for each in found if isinstance(each, Contender)}
     read = {use: Path(shutil.which(program) or program) for use, program in programs.items() if program}
     read |= {f"the configuration of {name}": file for name in options["names"] if (file := with_file(name)[1])}
@@ -173,7 +178,7 @@ def _compare(
     board = scoreboard(rows)
     if board is not None:
         print_scoreboard(console, board)
-    lines = list(outputs.unwritten)
+    lines = [*_decided(rows, comparison.settings.fail_on), *outputs.unwritten]
     if report is not None:
         table = Path(options["json"])
         why_not = report.write_matrix(table)
@@ -182,7 +187,7 @@ def _compare(
         print(line_of(line))  # noqa: T201
     if outputs.unwritten or (report is not None and report.failed):
         return ExitStatus.INVALID
-    return status(rows)
+    return status(rows, comparison.settings.fail_on)
 
 
 def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
@@ -192,11 +197,22 @@ def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
     return run_to_end(reactor, comparison.execute, comparison.interrupt, progress, "the comparison")
 
 
-def status(rows: Sequence[Row]) -> ExitStatus:
-    """Return the worst of the rows' exit statuses; what a mechanism cannot do counts for nothing."""
-    statuses = [ExitStatus.LOSSLESS]
-    statuses += [row.verdict.exit_status if row.verdict else ExitStatus.INVALID for row in rows if not row.cannot]
-    return max(statuses)
+def status(rows: Sequence[Row], thresholds: Thresholds = ()) -> ExitStatus:
+    """Return the worst of the rows' exit statuses; what a mechanism cannot do counts for nothing.
+
+    But where thresholds were asked for, one at least must have been held against something.
+    """
+    judged = [row.decision(thresholds).status for row in rows if not row.cannot]
+    nothing = ExitStatus.INVALID if thresholds else ExitStatus.LOSSLESS
+    return max(judged, default=nothing)
+
+
+def _decided(rows: Sequence[Row], thresholds: Thresholds) -> Iterator[str]:
+    """Yield what was decided of each mechanism, where thresholds were asked for."""
+    told = [(row, row.decision(thresholds).words) for row in rows]
+    yield from (f"{row.name}: {words}" for row, words in told if words)
+    if thresholds and all(row.cannot for row in rows):
+        yield f"decided by {OPTION}: {Outcome.NOT_JUDGED.value}: no mechanism could be run"
 
 
 def _what(comparison: Comparison) -> str:
@@ -216,13 +232,13 @@ def _what(comparison: Comparison) -> str:
     )
 
 
-def _written(options: Options) -> dict[str, Path]:
+def _written(options: CompareOptions) -> dict[str, Path]:
     """Return the files that are written, by their options."""
     names = ["json", "markdown", "junit", *([] if options["no-report"] else ["report"])]
     return {f"--{name}": Path(options[name]) for name in names if options[name] is not None}
 
 
-def _texts(options: Options, rows: Sequence[Row], comparison: Comparison) -> dict[Path, str]:
+def _texts(options: CompareOptions, rows: Sequence[Row], comparison: Comparison) -> dict[Path, str]:
     """Return what is to be written of these rows, by the files."""
     what = _what(comparison)
     ran = comparison.settings.as_run()
@@ -236,9 +252,10 @@ def _texts(options: Options, rows: Sequence[Row], comparison: Comparison) -> dic
         "scenario": ran["scenario"],
         "scoreboard": [] if board is None else board.as_plain(),
     }
-    texts = {Path(options["json"]): as_json(rows, compared)}
+    thresholds = comparison.settings.fail_on
+    texts = {Path(options["json"]): as_json(rows, compared, thresholds)}
     if options["markdown"] is not None:
         texts[Path(options["markdown"])] = markdown(rows, [what, short_versions(rows)])
     if options["junit"] is not None:
-        texts[Path(options["junit"])] = as_junit(rows)
+        texts[Path(options["junit"])] = as_junit(rows, thresholds)
     return texts

@@ -15,7 +15,8 @@ from proxyreload.system.defect import DEBUG
 _SUMMARY = "what happens to clients when a reverse proxy's backends are changed under load"
 _STATUSES = {
     ExitStatus.LOSSLESS: "Lossless: the verdict is seamless or graceful.",
-    ExitStatus.LOST: "Something was lost, or would have been farther away: the verdict is lossy or racy.",
+    ExitStatus.LOST: "Something was lost, or would have been farther away: the verdict is lossy or racy; "
+    "or what --fail-on says.",
     ExitStatus.USAGE: "Wrong usage: nothing was run.",
     ExitStatus.INVALID: "The run itself is not valid: the proxy did not start, a change never took effect, or the "
     "instrument failed its own check; or whatever else went wrong, in a line on standard error.",

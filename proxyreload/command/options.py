@@ -9,8 +9,8 @@ import attrs
 from twisted.python import usage
 
 from proxyreload import errors
-from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
+from proxyreload.command.failon import FailOnOptions, require_judged
 from proxyreload.command.scenarios import (
     CHANGES,
     NEVER,
@@ -47,7 +47,7 @@ LOGS = ("all", "changes", "none")
 READ = ("scenario", "ca", "binary", "upgrade-to", "config")
 
 
-class RunOptions(Options):
+class RunOptions(FailOnOptions):
     """proxyreload --plugin NAME[:MECHANISM][@VERSION|@PATH], or proxyreload URL."""
 
     synopsis = "[options] --plugin NAME[:MECHANISM][@VERSION|@PATH] | URL"
@@ -142,7 +142,8 @@ class RunOptions(Options):
         """Make the settings of it all; raises `UsageError`."""
         try:
             self.web = WebSettings.of(self)
-            settings = attrs.evolve(_settings(self, self.asked), command=self.words)
+            settings = attrs.evolve(_settings(self, self.asked), command=self.words, fail_on=self.fail_on)
+            require_judged(settings, by_hand=self.web is not None)
             if self.web is None:  # each of the page's runs gets a folder of its own
                 require_apart(_written(settings.files), files_read(self, READ))
             self.settings = with_versions(settings)

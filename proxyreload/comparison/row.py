@@ -7,6 +7,8 @@ from statistics import median
 import attrs
 
 from proxyreload.comparison.trial import Trial
+from proxyreload.errors import ExitStatus
+from proxyreload.ledger.cause import Cause
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.proxy.named import parted
 from proxyreload.sources.version import is_version
@@ -15,6 +17,7 @@ from proxyreload.verdict.judgement import Verdict, worst
 from proxyreload.verdict.latency import Latency, Packed
 from proxyreload.verdict.proof import Proof, together
 from proxyreload.verdict.repetition import Repetition, repetition
+from proxyreload.verdict.threshold import Decision, Measured, Outcome, Thresholds, decide
 
 
 @attrs.frozen
@@ -70,6 +73,33 @@ class Row:
     def carries_not(self) -> dict[str, str]:
         """The kinds of traffic that the user's configuration did not carry, and why."""
         return {kind: why for trial in self.trials for kind, why in trial.carries_not.items()}
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """The worst verdict of each kind of traffic, in all trials."""
+        told: dict[str, Verdict] = {}
+        for trial in self.trials:
+            for kind, verdict in trial.verdicts.items():
+                told[kind] = worst([told.get(kind, verdict), verdict])
+        return told
+
+    @property
+    def causes(self) -> dict[str, Counter[Cause]]:
+        """Why requests were lost, by their kind, in all trials."""
+        total: dict[str, Counter[Cause]] = {}
+        for trial in self.trials:
+            for kind, causes in trial.causes.items():
+                total.setdefault(kind, Counter()).update(causes)
+        return total
+
+    def decision(self, thresholds: Thresholds) -> Decision:
+        """Decide by thresholds; what a mechanism cannot do counts for nothing."""
+        if self.verdict is None:
+            status = ExitStatus.LOSSLESS if self.cannot else ExitStatus.INVALID
+            return Decision(status, Outcome.NOT_JUDGED if thresholds else None, why=self.why)
+        aimed = self.proof.lost if self.proof is not None else 0
+        failures = self.failures.total() - aimed
+        return decide(thresholds, Measured(self.verdict, self.verdicts, failures, len(self.losses), aimed))
 
     @property
     def proof(self) -> Proof | None:

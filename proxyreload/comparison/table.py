@@ -16,6 +16,7 @@ from proxyreload.history.events import Ending
 from proxyreload.system.untrusted import line_of
 from proxyreload.verdict.judgement import by_class
 from proxyreload.verdict.repetition import short
+from proxyreload.verdict.threshold import Thresholds
 
 #: Changes with a note in the changelog.
 FORMAT = 1
@@ -158,14 +159,14 @@ def _program(row: Row) -> str:
     return row.name.partition(":")[0]
 
 
-def as_json(rows: Sequence[Row], compared: dict[str, object]) -> str:
+def as_json(rows: Sequence[Row], compared: dict[str, object], thresholds: Thresholds = ()) -> str:
     """Return all figures; `compared` says what was run."""
-    content = {"format": FORMAT, **compared, "rows": [_row(row) for row in rows]}
+    content = {"format": FORMAT, **compared, "rows": [_row(row, thresholds) for row in rows]}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _row(row: Row) -> dict[str, object]:
-    repetition = row.repetition
+def _row(row: Row, thresholds: Thresholds) -> dict[str, object]:
+    repetition, verdicts = row.repetition, row.verdicts
     return {
         "mechanism": row.name,
         "version": row.version or None,
@@ -176,8 +177,16 @@ def _row(row: Row) -> dict[str, object]:
         "exchanges": row.exchanges,
         "changes": len(row.losses),
         "failures": dict(row.failures),
-        "kinds": {kind: {"exchanges": sent, "failures": lost} for kind, (sent, lost) in row.kinds.items()},
+        "kinds": {
+            kind: {
+                "verdict": verdicts[kind].value if kind in verdicts else None,
+                "exchanges": sent,
+                "failures": lost,
+            }
+            for kind, (sent, lost) in row.kinds.items()
+        },
         "carries_not": row.carries_not,
+        "decision": row.decision(thresholds).as_run(),
         "per_change": None if repetition is None else repetition.as_run(),
         "proof": None if row.proof is None else row.proof.as_run(),
         "front_closed": dict(row.front_closed),

@@ -7,12 +7,14 @@ from pathlib import Path
 import attrs
 
 from proxyreload.errors import CannotError, ProxyreloadError, RefusedError
+from proxyreload.ledger.cause import Cause
 from proxyreload.run.run import Run
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
-from proxyreload.verdict.judgement import Judgement
+from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Packed
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.proof import Proof
+from proxyreload.verdict.threshold import verdicts_by_kind
 
 
 @attrs.frozen
@@ -29,6 +31,8 @@ class Trial:
     exchanges: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)  #: by class
     kinds: Mapping[str, tuple[int, int]] = attrs.field(factory=dict)  #: of each kind of traffic: exchanges, failures
+    verdicts: Mapping[str, Verdict] = attrs.field(factory=dict)  #: of each kind of which something was sent
+    causes: Mapping[str, Counter[Cause]] = attrs.field(factory=dict)  #: of what each kind lost
     losses: tuple[int, ...] = ()  #: failures in each change's window, but those of aimed kinds
     in_windows: int = 0  #: exchanges there, likewise
     proof: Proof | None = None  #: what aimed kinds lost
@@ -85,6 +89,8 @@ def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
         exchanges=observation.counts.total,
         failures=Counter(observation.counts.by_failure),
         kinds={kind: (tally.exchanges, tally.lost) for kind, tally in observation.kinds.by_kind.items()},
+        verdicts=verdicts_by_kind(observation),
+        causes={kind: tally.causes for kind, tally in observation.kinds.by_kind.items() if tally.causes},
         losses=tuple(each.lost for each in rated),
         in_windows=sum(each.exchanges for each in rated),
         proof=observation.proof,

@@ -22,6 +22,7 @@ from proxyreload.traffic import get
 from proxyreload.traffic.grpc import GRPC
 from proxyreload.traffic.h2 import HTTP2
 from proxyreload.traffic.identity import PROBE_KIND
+from proxyreload.verdict.threshold import PerChange, Threshold
 
 FRONT_HOST = "127.0.0.1"
 #: The probe's gentle rate.
@@ -176,6 +177,7 @@ class Settings:
     command: tuple[str, ...] = ()  #: the words that ask for all this
     configuration: Configuration | None = None  #: the user's, in place of the mechanism's own
     log: str = "all"
+    fail_on: tuple[Threshold | PerChange, ...] = ()  #: what decides the exit status; none: the verdict
 
     @property
     def is_ours(self) -> bool:
@@ -303,6 +305,8 @@ def _value(value: object) -> object:
         return str(value)
     if isinstance(value, Mapping):  # commands, which may have URLs in them
         return {action: without_secrets(command) for action, command in value.items()}
+    if isinstance(value, tuple):  # thresholds
+        return list(map(str, value))
     return value
 
 

@@ -16,6 +16,7 @@ from proxyreload.system.clock import seconds
 from proxyreload.system.untrusted import WORDS_LIMIT, printable
 from proxyreload.verdict.judgement import Judgement, Verdict, detection_limit, judge_change
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.threshold import Decision
 from proxyreload.verdict.windows import ObservedChange
 
 #: What a verdict is to whoever reads test results, by the exit status that it stands for; the lossless ones pass.
@@ -37,10 +38,12 @@ class Case:
     output: str = ""
 
 
-def judged(name: str, of: str, time_s: float, judgement: Judgement, output: str = "") -> Case:
-    """Make a case of a judgement."""
+def judged(
+    name: str, of: str, time_s: float, judgement: Judgement, output: str = "", status: ExitStatus | None = None
+) -> Case:
+    """Make a case of a judgement; `status`: what it stands for, where that is not the verdict's own."""
     verdict = judgement.verdict
-    outcome = _OUTCOMES.get(verdict.exit_status, "")
+    outcome = _OUTCOMES.get(verdict.exit_status if status is None else status, "")
     message = "; ".join(judgement.reasons)
     if not outcome:
         said = ": ".join(filter(None, [verdict.value, message]))
@@ -83,13 +86,26 @@ def _text(text: str) -> str:
     return "\n".join(printable(line, WORDS_LIMIT) for line in text.split("\n"))
 
 
-def run_cases(observation: Observation, judgement: Judgement, of: str) -> Iterator[Case]:
-    """Yield a case for each change, and one for the run as a whole."""
+def excused(judgement: Judgement, decision: Decision) -> ExitStatus:
+    """Return what a part stands for: where it was decided that the whole passes, what was lost in it fails nothing."""
+    lost = judgement.verdict.exit_status is ExitStatus.LOST
+    return ExitStatus.LOSSLESS if lost and not decision.status else judgement.verdict.exit_status
+
+
+def run_cases(
+    observation: Observation, judgement: Judgement, of: str, decision: Decision | None = None
+) -> Iterator[Case]:
+    """Yield a case for each change, and one for the run as a whole, which fails where it was decided so."""
+    if decision is None:
+        decision = Decision(judgement.verdict.exit_status)
     for change in observation.changes:
-        yield judged(f"change {change.number}: {change.name}", of, _change_s(change), judge_change(change))
+        judged_one = judge_change(change)
+        status = excused(judged_one, decision)
+        yield judged(f"change {change.number}: {change.name}", of, _change_s(change), judged_one, status=status)
     ran_s = seconds(observation.ended_ns - observation.started_ns) if observation.ended_ns else 0.0
     limit = "" if observation.counts.failure else detection_limit(observation.kinds.rated.exchanges)
-    yield judged("run", of, ran_s, judgement, limit)
+    output = "\n".join(filter(None, [limit, decision.words]))
+    yield judged("run", of, ran_s, judgement, output, decision.status)
 
 
 def _change_s(change: ObservedChange) -> float:
@@ -122,12 +138,17 @@ class JUnitFile:
         except OSError as error:
             self.unwritten = self._cannot(error)
 
-    async def record(self, execute: Callable[[], Awaitable[Judgement]], observation: Observation) -> Judgement:
-        """Execute a run and write what came of it, whatever that is."""
+    async def record(
+        self,
+        execute: Callable[[], Awaitable[Judgement]],
+        observation: Observation,
+        decided: Callable[[], Decision | None] = lambda: None,
+    ) -> Judgement:
+        """Execute a run and write what came of it, whatever that is; `decided` returns what was decided by it."""
         self.open()
         try:
             judgement = await execute()
-            self.finish(list(run_cases(observation, judgement, self.suite)))
+            self.finish(list(run_cases(observation, judgement, self.suite, decided())))
         except Exception as error:
             self.finish([self._broken(str(error))])
             raise

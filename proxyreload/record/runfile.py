@@ -28,6 +28,7 @@ from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.price import Price
 from proxyreload.verdict.race import race_of
 from proxyreload.verdict.tally import Tallies
+from proxyreload.verdict.threshold import Decision
 from proxyreload.verdict.windows import Closures, ObservedChange
 
 #: Changes with a note in the changelog.
@@ -71,8 +72,8 @@ class RunFile:
         except OSError as error:
             raise StartError(self._cannot(error)) from error
 
-    def finish(self, observation: Observation, judgement: Judgement) -> None:
-        """Write it whole; raises `StartError` if that fails, and leaves what is there."""
+    def finish(self, observation: Observation, judgement: Judgement, decision: Decision | None = None) -> None:
+        """Write it whole, with what was decided by it; raises `StartError` if that fails, and leaves what is there."""
         self.content["finished"] = True
         prices, service_us = observation.prices.by_change, _service_us(observation)
         self.content["changes"] = [
@@ -85,7 +86,7 @@ class RunFile:
             )
             for change in observation.changes
         ]
-        self.content["summary"] = _summary(observation, judgement)
+        self.content["summary"] = _summary(observation, judgement, decision or Decision(judgement.verdict.exit_status))
         try:
             self._write()
         except OSError as error:
@@ -350,12 +351,13 @@ def _unknown(observation: Observation) -> dict[str, object]:
     return {"unknown": unknown} if unknown else {}
 
 
-def _summary(observation: Observation, judgement: Judgement) -> dict[str, object]:
+def _summary(observation: Observation, judgement: Judgement, decision: Decision) -> dict[str, object]:
     counts, repetition, proof = observation.counts, observation.repetition, observation.proof
     baseline = _baseline(observation.baseline)
     return {
         "verdict": judgement.verdict.value,
-        "exit_status": int(judgement.verdict.exit_status),
+        "exit_status": int(decision.status),
+        "decision": decision.as_run(),
         "reasons": list(judgement.reasons),
         "exchanges": counts.total,
         "success": counts.success,

@@ -71,6 +71,7 @@ from proxyreload.traffic.get import METHOD, from_anyone, from_numbered_backend
 from proxyreload.traffic.interfaces import Expectation
 from proxyreload.verdict.judgement import Judgement, by_class, judge, proved
 from proxyreload.verdict.observation import Observation
+from proxyreload.verdict.threshold import Decision, Measured, decide
 
 if TYPE_CHECKING:
     from proxyreload.proxy.authority import Authority
@@ -90,6 +91,7 @@ class Run:
     operations: Operations | None = attrs.field(default=None, init=False)
     proxy: IProxy | None = attrs.field(default=None, init=False)
     unwritten: str = attrs.field(default="", init=False)  #: why ``run.json`` could not be written at the end
+    decision: Decision | None = attrs.field(default=None, init=False)  #: the exit status, once it is judged
     _programs: Programs = attrs.field(factory=Programs, init=False)
     _wiring: Wiring = attrs.field(init=False)
     _csv: CsvFile = attrs.field(init=False)
@@ -165,14 +167,19 @@ class Run:
 
     def _judged(self) -> Judgement:
         """Judge, and write that down; if that fails, nobody can rely on what is there."""
-        judgement = judge(self.observation)
+        judgement, decision = self._decided()
         try:
-            self._run_file.finish(self.observation, judgement)
+            self._run_file.finish(self.observation, judgement, decision)
         except StartError as error:
             self.unwritten = str(error)
             self.observation.broken.append(self.unwritten)
-            judgement = judge(self.observation)
+            judgement, _decision = self._decided()
         return judgement
+
+    def _decided(self) -> tuple[Judgement, Decision]:
+        judgement = judge(self.observation)
+        self.decision = decide(self.settings.fail_on, Measured.of(self.observation, judgement))
+        return judgement, self.decision
 
     def interrupt(self) -> None:
         """End the run early, in order; a second time, without waiting for what is under way."""

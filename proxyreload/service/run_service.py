@@ -121,7 +121,9 @@ class RunService(Service):
         if report is not None:
             report.claim()
         try:
-            judgement = await (run.execute() if junit is None else junit.record(run.execute, run.observation))
+            judgement = await (
+                run.execute() if junit is None else junit.record(run.execute, run.observation, lambda: run.decision)
+            )
         finally:
             self._run = None
         self.judgement = judgement
@@ -131,7 +133,7 @@ class RunService(Service):
         self._conclude(run, terminal, judgement, written)
         if (report is not None and report.failed) or (junit is not None and junit.unwritten):
             return int(ExitStatus.INVALID)
-        return int(judgement.verdict.exit_status)
+        return int(judgement.verdict.exit_status if run.decision is None else run.decision.status)
 
     async def _unless_interrupted(self, work: Coroutine[Deferred[Any], Any, T]) -> T | None:
         """Await what is left to do once the run is over; None if `interrupt` ends it."""
@@ -179,7 +181,9 @@ class RunService(Service):
         what = about if choice is None else f"{choice.name}, {about}"
         cures = (None, None) if choice is None else (choice.mechanism.cure, choice.mechanism.shows)
         helps, shows = (f"{cure.advice}, {cure.link}" if cure is not None else "" for cure in cures)
-        lines = summary_lines(run.observation, judgement, what, written, helps, run.settings.left_out, shows)
+        lines = summary_lines(
+            run.observation, judgement, what, written, helps, run.settings.left_out, shows, run.decision
+        )
         terminal.conclude(lines, run.observation.ended_ns)
 
 

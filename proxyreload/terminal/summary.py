@@ -21,6 +21,7 @@ from proxyreload.verdict.judgement import (
 )
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.race import race_of
+from proxyreload.verdict.threshold import Decision
 from proxyreload.verdict.windows import ObservedChange
 
 #: A stall from here on is worth a line.
@@ -37,8 +38,11 @@ def summary_lines(
     helps: str = "",
     cannot: Mapping[str, str] | None = None,
     shows: str = "",
+    decision: Decision | None = None,
 ) -> Iterator[str]:
     """Yield the lines that say what happened, what was `written`, what `helps`; the last is the verdict.
+
+    Behind it stands the `decision`, where somebody has said what it is to be made by.
 
     `shows` is what makes the proxy show another certificate.
     """
@@ -86,6 +90,7 @@ def summary_lines(
     if shows and any(map(_stayed, observation.changes)):
         yield f"what makes it show another certificate: {shows}"
     yield f"verdict: {judgement.verdict.value}" + (f" ({'; '.join(judgement.reasons)})" if judgement.reasons else "")
+    yield from filter(None, [decision.words if decision is not None else ""])
 
 
 def _change_lines(change: ObservedChange) -> Iterator[str]:

@@ -235,15 +235,16 @@ class Observation:
     def _lost(self, loss: Loss) -> None:
         """Count why a request was lost, and its fate, also in the window of the change that it is charged to."""
         self.causes[loss.cause] += 1
-        if loss.fate is not None:
-            change = next((change for change in reversed(self.changes) if change.number == loss.change), None)
-            for tallies in (self.kinds, *([change.kinds] if change is not None else [])):
-                fates = tallies.of(loss.kind).fates
-                fates[loss.fate] += 1
-                if loss.cause is Cause.TURNED_AWAY and loss.fate in (Fate.LOST_EXECUTED, Fate.LOST_EXECUTED_TWICE):
-                    tallies.of(loss.kind).denied += 1
-                if loss.formerly is not None and fates[loss.formerly]:  # in this very window
-                    fates[loss.formerly] -= 1
+        change = next((change for change in reversed(self.changes) if change.number == loss.change), None)
+        for tally in (self.kinds.of(loss.kind), *([change.kinds.of(loss.kind)] if change is not None else [])):
+            tally.causes[loss.cause] += 1
+            if loss.fate is None:
+                continue
+            tally.fates[loss.fate] += 1
+            if loss.cause is Cause.TURNED_AWAY and loss.fate in (Fate.LOST_EXECUTED, Fate.LOST_EXECUTED_TWICE):
+                tally.denied += 1
+            if loss.formerly is not None and tally.fates[loss.formerly]:  # in this very window
+                tally.fates[loss.formerly] -= 1
 
     def _baseline(self, events: Sequence[BaselineTaken]) -> None:
         self.baseline = Baseline.of(events[-1])

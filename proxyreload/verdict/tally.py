@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from proxyreload.history.events import Ending, Exchange
+from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 
 #: What is always sent: by the clients that are asked for by number, and by the probe.
@@ -20,6 +21,7 @@ class Tally:
     failures: dict[str, int] = attrs.field(factory=dict)  #: by class
     front: dict[Ending, int] = attrs.field(factory=dict)  #: front connections that the proxy closed
     fates: Counter[Fate] = attrs.field(factory=Counter)  #: of those that were lost, or carried out other than once
+    causes: Counter[Cause] = attrs.field(factory=Counter)  #: of those that have a row in ``losses.csv``
     turned_away: int = 0  #: not processed, as the proxy has said
     denied: int = 0  #: of those, how many were carried out all the same
     unsafe: bool = False  #: whether nobody may repeat its requests by himself

@@ -157,6 +157,7 @@ def test_what_was_aimed_stands_apart_and_who_lost_is_told() -> None:
     aimed = attrs.evolve(
         trial(Verdict.LOSSY, *[1] * 5),
         kinds={"get": (900, 5), "aimed": (100, 40)},
+        verdicts={"aimed": Verdict.LOSSY},
         failures=Counter({"timeout": 45}),
         proof=Proof(100, 40, 5, 4),
     )
@@ -167,8 +168,8 @@ def test_what_was_aimed_stands_apart_and_who_lost_is_told() -> None:
     assert markdown([row], []).rstrip().endswith("| 90 timeout | aimed 80 of 200, get 10 of 1800 |")
     [told] = json.loads(as_json([row], {}))["rows"]
     assert told["kinds"] == {
-        "get": {"exchanges": 1800, "failures": 10},
-        "aimed": {"exchanges": 200, "failures": 80},
+        "get": {"verdict": None, "exchanges": 1800, "failures": 10},
+        "aimed": {"verdict": "lossy", "exchanges": 200, "failures": 80},
     }
     assert told["proof"] == {"exchanges": 200, "failures": 80, "changes": 10, "lossy": 8}
 

@@ -18,6 +18,7 @@ from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.interfaces import Mechanism
 from proxyreload.proxy.registry import Choice
 from proxyreload.traffic.registry import kind_named
+from proxyreload.verdict.threshold import PerChange, Threshold
 
 from .plugins import RotatingProxy, plugin
 
@@ -201,6 +202,7 @@ def some(kind: Any, number: int) -> Any:
         (Path, Path(f"file-{number}")),
         (Mapping[str, str], {"add": f"command-{number}"}),
         (tuple[str, ...], (f"word-{number}", "more")),
+        (tuple[Threshold | PerChange, ...], (PerChange(number),)),
         (Target, Target.front(number)),
         (Scenario, parse(f"duration = {number + 9}\n[[step]]\nat = {number}\nadd = 2", f"scenario-{number}")),
         (tuple[Group, ...], (Group(kind_named("slow"), number, {"delay": 2.0}),)),
@@ -276,7 +278,9 @@ def test_every_setting_stands_in_the_run_file_with_its_value() -> None:
     assert isinstance(options, dict)
     apart = {"target", "scenario", "choice", "command", "groups", "configuration"}
     expected = [
-        str(value) if isinstance(value, Path) else value for (_of, name), value in values.items() if name not in apart
+        str(value) if isinstance(value, Path) else list(map(str, value)) if isinstance(value, tuple) else value
+        for (_of, name), value in values.items()
+        if name not in apart
     ]
     left = [value for name, value in options.items() if name != "duration"]
     for value in expected:
@@ -320,6 +324,7 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
             "upgrade_to",
             "commands",
             "log",
+            "fail_on",
         ),
     }
 
