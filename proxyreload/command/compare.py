@@ -17,7 +17,7 @@ from twisted.python import usage
 
 import proxyreload
 from proxyreload.cli.completers import Files, Folders, Mechanisms
-from proxyreload.command.failon import FailOnOptions, require_judged
+from proxyreload.command.jobs import JobOptions, require_judged
 from proxyreload.command.manyruns import ManyRunsOptions, settings_of
 from proxyreload.command.outputs import Outputs, cannot, claimed
 from proxyreload.command.scenarios import (
@@ -34,12 +34,14 @@ from proxyreload.comparison.contender import (
     with_file,
     with_versions,
 )
+from proxyreload.comparison.jobsummary import comparison_annotations, comparison_summary
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.scoreboard import print_scoreboard, scoreboard
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.comparison.trialcases import as_junit
 from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.job.summaryfile import SummaryFile
 from proxyreload.plan.settings import Settings
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
@@ -59,7 +61,7 @@ from proxyreload.verdict.threshold import OPTION, Outcome, Thresholds
 _WIDE = 200
 
 
-class CompareOptions(FailOnOptions, ManyRunsOptions):
+class CompareOptions(JobOptions, ManyRunsOptions):
     """proxyreload compare."""
 
     synopsis = """proxyreload compare [options] NAME[:MECHANISM][@VERSION|@PATH][+FILE] …
@@ -133,7 +135,9 @@ def run_comparison(words: list[str]) -> int:
     if span is not None:
         found = require_unversioned(found)
     with ExitStack() as stack:
-        outputs = stack.enter_context(claimed([path for use, path in _written(options).items() if use != "--report"]))
+        outputs = stack.enter_context(
+            claimed([path for use, path in _written(options).items() if use not in ("--report", "--summary")])
+        )
         if report is not None:
             stack.callback(report.close)
             report.claim()
@@ -141,9 +145,12 @@ def run_comparison(words: list[str]) -> int:
             stack.callback(os.close, claim_folder(folder))
         except OSError as error:
             raise UsageError(cannot(folder, error)) from error
+        summary = None if options["summary"] is None else SummaryFile(Path(options["summary"]), "compare")
+        if summary is not None:
+            stack.enter_context(summary.claimed())
         if span is not None:
             found = list(in_versions(found, span))
-        return _compare(options, settings, with_versions(found), rounds, outputs, report)
+        return _compare(options, settings, with_versions(found), rounds, outputs, report, summary)
 
 
 def _compare(
@@ -153,6 +160,7 @@ def _compare(
     rounds: int,
     outputs: Outputs,
     report: ReportFile | None,
+    summary: SummaryFile | None,
 ) -> int:
     broken = [row_of(each.partition(" of ")[0], (), why=each) for each in found if isinstance(each, str)]
     from twisted.internet import reactor as installed
@@ -171,6 +179,10 @@ def _compare(
     outputs.require()
     rows = [*_compared(reactor, comparison), *broken]
     outputs.write(_texts(options, rows, comparison))
+    fail_on = comparison.settings.fail_on
+    if summary is not None:
+        above = [_what(comparison), short_versions(rows)]
+        summary.append(comparison_summary(rows, above, fail_on, ("compare", *options.words)))
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
     for line in (_what(comparison), short_versions(rows), ""):
         console.print(Text(line_of(line)), soft_wrap=True)
@@ -178,16 +190,19 @@ def _compare(
     board = scoreboard(rows)
     if board is not None:
         print_scoreboard(console, board)
-    lines = [*_decided(rows, comparison.settings.fail_on), *outputs.unwritten]
+    unwritten = [*outputs.unwritten, *([summary.unwritten] if summary is not None and summary.unwritten else [])]
+    lines = [*_decided(rows, fail_on), *unwritten]
+    if options.annotates:
+        lines += [each.line for each in comparison_annotations(rows, fail_on)]
     if report is not None:
         table = Path(options["json"])
         why_not = report.write_matrix(table)
         lines.append(why_not or f"written: {table}, {report.path}")
     for line in lines:
         print(line_of(line))  # noqa: T201
-    if outputs.unwritten or (report is not None and report.failed):
+    if unwritten or (report is not None and report.failed):
         return ExitStatus.INVALID
-    return status(rows, comparison.settings.fail_on)
+    return status(rows, fail_on)
 
 
 def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
@@ -234,7 +249,7 @@ def _what(comparison: Comparison) -> str:
 
 def _written(options: CompareOptions) -> dict[str, Path]:
     """Return the files that are written, by their options."""
-    names = ["json", "markdown", "junit", *([] if options["no-report"] else ["report"])]
+    names = ["json", "markdown", "junit", "summary", *([] if options["no-report"] else ["report"])]
     return {f"--{name}": Path(options[name]) for name in names if options[name] is not None}
 
 

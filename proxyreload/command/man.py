@@ -29,6 +29,7 @@ _FILES = {
 _ENVIRONMENT = {
     VARIABLE: "As --plugin-path.",
     DEBUG: "Where an error of proxyreload's own was raised is told on standard error, not kept in a file.",
+    "GITHUB_ACTIONS": "Where it is true, as --annotations.",
     "TMPDIR": "Where a run makes the private folder for its proxy; a folder with a path of at most 53 bytes.",
 }
 _SIGNALS = {

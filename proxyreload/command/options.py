@@ -10,7 +10,7 @@ from twisted.python import usage
 
 from proxyreload import errors
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
-from proxyreload.command.failon import FailOnOptions, require_judged
+from proxyreload.command.jobs import JobOptions, require_judged
 from proxyreload.command.scenarios import (
     CHANGES,
     NEVER,
@@ -47,7 +47,7 @@ LOGS = ("all", "changes", "none")
 READ = ("scenario", "ca", "binary", "upgrade-to", "config")
 
 
-class RunOptions(FailOnOptions):
+class RunOptions(JobOptions):
     """proxyreload --plugin NAME[:MECHANISM][@VERSION|@PATH], or proxyreload URL."""
 
     synopsis = "[options] --plugin NAME[:MECHANISM][@VERSION|@PATH] | URL"
@@ -142,7 +142,9 @@ class RunOptions(FailOnOptions):
         """Make the settings of it all; raises `UsageError`."""
         try:
             self.web = WebSettings.of(self)
-            settings = attrs.evolve(_settings(self, self.asked), command=self.words, fail_on=self.fail_on)
+            settings = attrs.evolve(
+                _settings(self, self.asked), command=self.words, fail_on=self.fail_on, annotations=self.annotates
+            )
             require_judged(settings, by_hand=self.web is not None)
             if self.web is None:  # each of the page's runs gets a folder of its own
                 require_apart(_written(settings.files), files_read(self, READ))
@@ -176,6 +178,7 @@ def _written(files: FileSettings) -> dict[str, Path]:
         "--run": files.run,
         "--junit": files.junit,
         "--report": files.report,
+        "--summary": files.summary,
     }
     return {option: path for option, path in paths.items() if path is not None}
 
@@ -263,6 +266,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             report=None if options["no-report"] else Path(options["report"]),
             report_required="report" in asked,
             losses=_losses(options),
+            summary=None if options["summary"] is None else Path(options["summary"]),
         ),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],

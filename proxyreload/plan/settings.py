@@ -157,6 +157,7 @@ class FileSettings:
     report: Path | None = None  #: the HTML report, if one is made
     report_required: bool = False  #: it was asked for: without it there is no run
     losses: Path = Path("losses.csv")
+    summary: Path | None = None  #: the job's, which is appended to
 
 
 @attrs.frozen
@@ -178,6 +179,7 @@ class Settings:
     configuration: Configuration | None = None  #: the user's, in place of the mechanism's own
     log: str = "all"
     fail_on: tuple[Threshold | PerChange, ...] = ()  #: what decides the exit status; none: the verdict
+    annotations: bool = False  #: what failed is said as GitHub's workflow commands
 
     @property
     def is_ours(self) -> bool:

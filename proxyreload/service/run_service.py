@@ -9,6 +9,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 
 from proxyreload.errors import ExitStatus, ProxyreloadError
+from proxyreload.job.runsummary import JobRun
+from proxyreload.job.summaryfile import SummaryFile
+from proxyreload.job.workflow import Annotation
 from proxyreload.plan.settings import Settings
 from proxyreload.plan.traffic import spoken
 from proxyreload.proxy.folder import exposure
@@ -22,6 +25,7 @@ from proxyreload.terminal.display import IDisplay
 from proxyreload.terminal.summary import summary_lines
 from proxyreload.terminal.terminal import Terminal
 from proxyreload.verdict.judgement import Judgement, counted
+from proxyreload.verdict.threshold import Decision
 
 T = TypeVar("T")
 
@@ -109,6 +113,8 @@ class RunService(Service):
         finally:
             if report is not None:
                 report.close()
+        if complaint and self.settings.annotations:
+            self.display.show([Annotation(error=True, title=f"{self._name}: no verdict", message=complaint).line], "")
         terminal.stop()
         if await self._unless_interrupted(self.display.shown(self.reactor)) is False:
             self.complain("standard output takes nothing: what was left to say is not said")
@@ -121,19 +127,38 @@ class RunService(Service):
         if report is not None:
             report.claim()
         try:
-            judgement = await (
-                run.execute() if junit is None else junit.record(run.execute, run.observation, lambda: run.decision)
-            )
+            judgement, unwritten = await self._summed_up(run, junit)
         finally:
             self._run = None
         self.judgement = judgement
-        written = await self._written(run, report)
-        if junit is not None and junit.unwritten:
-            written.append(junit.unwritten)
+        written = [*await self._written(run, report), *unwritten]
         self._conclude(run, terminal, judgement, written)
-        if (report is not None and report.failed) or (junit is not None and junit.unwritten):
+        if (report is not None and report.failed) or unwritten:
             return int(ExitStatus.INVALID)
         return int(judgement.verdict.exit_status if run.decision is None else run.decision.status)
+
+    async def _summed_up(self, run: Run, junit: JUnitFile | None) -> tuple[Judgement, list[str]]:
+        """Run, and write what a job is told of it; returns the lines, too, that say what could not be written."""
+
+        async def execute() -> Judgement:
+            if junit is None:
+                return await run.execute()
+            return await junit.record(run.execute, run.observation, lambda: run.decision)
+
+        path = self.settings.files.summary
+        if path is None:
+            judgement, summary = await execute(), None
+        else:
+            summary = SummaryFile(path, self._name)
+            with summary.claimed():
+                judgement = await execute()
+                summary.append(self._job_run(run, judgement).summary())
+        unwritten = [each.unwritten for each in (junit, summary) if each is not None]
+        return judgement, [*filter(None, unwritten)]
+
+    def _job_run(self, run: Run, judgement: Judgement) -> JobRun:
+        decision = run.decision or Decision(judgement.verdict.exit_status)
+        return JobRun(self.settings, run.observation, judgement, decision, run.proxy_version)
 
     async def _unless_interrupted(self, work: Coroutine[Deferred[Any], Any, T]) -> T | None:
         """Await what is left to do once the run is over; None if `interrupt` ends it."""
@@ -184,7 +209,8 @@ class RunService(Service):
         lines = summary_lines(
             run.observation, judgement, what, written, helps, run.settings.left_out, shows, run.decision
         )
-        terminal.conclude(lines, run.observation.ended_ns)
+        annotations = self._job_run(run, judgement).annotations() if self.settings.annotations else ()
+        terminal.conclude([*lines, *(each.line for each in annotations)], run.observation.ended_ns)
 
 
 def _announcement(settings: Settings) -> str:

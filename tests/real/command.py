@@ -382,7 +382,7 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of its commands."""
-        return {**os.environ, "TMPDIR": str(self.temp)}
+        return {**os.environ, "TMPDIR": str(self.temp), "GITHUB_ACTIONS": ""}
 
     def start(
         self,

@@ -47,6 +47,7 @@ def names(place: Place) -> set[str]:
         (["--csv", "x", "--losses", "x"], "--losses x is the same file as --csv x"),
         (["--csv", "x", "--report", "x"], "--report x is the same file as --csv x"),
         (["--run", "x", "--junit", "x"], "--junit x is the same file as --run x"),
+        (["--csv", "x", "--summary", "x"], "--summary x is the same file as --csv x"),
         (["--csv", "x", "--run", "soft"], "--run soft is the same file as --csv x"),
         (["--csv", "x", "--run", "hard"], "--run hard is the same file as --csv x"),
         (["--csv", "new", "--run", "dangling"], "--run dangling is the same file as --csv new"),
@@ -249,7 +250,7 @@ def test_a_report_for_which_there_is_no_room_is_a_line(place: Place, *, asked: b
 # What cannot be written is said before the run.
 
 
-@pytest.mark.parametrize("option", ["--csv", "--losses", "--run", "--report", "--junit"])
+@pytest.mark.parametrize("option", ["--csv", "--losses", "--run", "--report", "--junit", "--summary"])
 @pytest.mark.parametrize(
     ("path", "why"),
     [
@@ -269,7 +270,7 @@ def test_what_cannot_be_written_is_said_before_the_run(place: Place, option: str
     assert names(place) == {"x", "pipe"}
 
 
-@pytest.mark.parametrize("option", ["--json", "--report", "--junit", "--markdown", "--folder"])
+@pytest.mark.parametrize("option", ["--json", "--report", "--junit", "--markdown", "--summary", "--folder"])
 def test_so_it_is_before_a_comparison(place: Place, option: str) -> None:
     place.write("x", BEFORE)
     result = place.run("compare", "haproxy:reload", option, "x/y", *place.ports, report=True)

@@ -1,10 +1,11 @@
-"""``--fail-on``: what decides the exit status in place of the default."""
+"""What a job of continuous integration asks for: ``--fail-on``, ``--summary``, ``--annotations``."""
 
 from twisted.python import usage
 
 from proxyreload.cli.base import Options
-from proxyreload.cli.completers import Words
+from proxyreload.cli.completers import Files, Words
 from proxyreload.errors import UsageError
+from proxyreload.job.workflow import asked_by_environment
 from proxyreload.plan.settings import Settings
 from proxyreload.traffic.identity import PROBE_KIND
 from proxyreload.traffic.registry import kind_named
@@ -19,10 +20,16 @@ class _Thresholds(Words):
         self.value = "THRESHOLD"
 
 
-class FailOnOptions(Options):
+class JobOptions(Options):
     """What commands have on whose exit status a job depends."""
 
-    compData = usage.Completions(optActions={"fail-on": _Thresholds()}, multiUse=["fail-on"])
+    optParameters = [  # noqa: RUF012
+        ["summary", None, None, "What the job's summary, in Markdown, is appended to: $GITHUB_STEP_SUMMARY"],
+    ]
+    optFlags = [  # noqa: RUF012
+        ["annotations", None, "Say what failed as GitHub's workflow commands too, as in its jobs without being asked"],
+    ]
+    compData = usage.Completions(optActions={"fail-on": _Thresholds(), "summary": Files("*.md")}, multiUse=["fail-on"])
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +43,11 @@ class FailOnOptions(Options):
     def fail_on(self) -> tuple[Threshold | PerChange, ...]:
         """What was asked for; raises `UsageError`."""
         return parsed(self._fail_on)
+
+    @property
+    def annotates(self) -> bool:
+        """Whether annotations are asked for, on the command line or by the environment."""
+        return bool(self["annotations"]) or asked_by_environment()
 
 
 def require_judged(settings: Settings, *, by_hand: bool = False) -> None:

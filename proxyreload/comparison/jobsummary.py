@@ -1,0 +1,95 @@
+"""A comparison as a job is told of it: its summary as Markdown, and annotations."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from proxyreload.comparison.row import Row
+from proxyreload.comparison.table import LOSSES, VERDICT, Column, by_kind
+from proxyreload.errors import ExitStatus
+from proxyreload.job.again import again_section
+from proxyreload.job.causetable import causes_section, foremost_words
+from proxyreload.job.workflow import MOST, Annotation
+from proxyreload.ledger.cause import Cause
+from proxyreload.proxy.interfaces import Cure
+from proxyreload.system.markdowntext import link_of, table_of, text_of
+from proxyreload.system.untrusted import WORDS_LIMIT
+from proxyreload.verdict.judgement import Verdict, by_class
+from proxyreload.verdict.threshold import Thresholds
+
+#: Mechanisms that have a line of their own; all of thirteen proxies are fewer than half of that.
+_ROWS = 150
+_EXCHANGES = Column("exchanges", lambda row: f"{row.exchanges:,}" if row.verdict is not None else "")
+
+
+def comparison_summary(rows: Sequence[Row], what: Sequence[str], thresholds: Thresholds, words: Sequence[str]) -> str:
+    """Return it as Markdown: `what` was compared, each mechanism, each of its kinds, why, what cures it, and again."""
+    shown = rows[:_ROWS]
+    kinds = list(dict.fromkeys(kind for row in shown for kind in row.kinds))
+    columns = (*LOSSES[:2], _EXCHANGES, *LOSSES[2:5])
+    head = [*(column.title for column in columns), "most frequent cause"]
+    right = [*(column.right for column in columns), False]
+    cells = [[*(column.text(row) for column in columns), foremost_words(_causes(row))] for row in shown]
+    lines = [f"### compare: {_verdicts(rows)}", ""]
+    lines += [line for each in filter(None, what) for line in (text_of(each, WORDS_LIMIT), "")]
+    lines += [*table_of(head, right, cells), ""]
+    lines += [f"And {len(rows) - _ROWS} more.", ""] if len(rows) > _ROWS else []
+    if kinds:
+        verdicts = [(row, row.verdicts) for row in shown if row.verdict is not None]
+        by_kinds = [[row.name, *(_cell(row, told, kind) for kind in kinds)] for row, told in verdicts]
+        lines += [*table_of(["mechanism", *kinds], [False] * (1 + len(kinds)), by_kinds), ""]
+    lines += [f"- {text_of(each, WORDS_LIMIT)}" for row in shown for each in _notes(row, thresholds)]
+    return "\n".join([*lines, "", *causes_section(_by_kind(shown), [*_helps(shown)]), *again_section(words)])
+
+
+def comparison_annotations(rows: Sequence[Row], thresholds: Thresholds) -> Iterator[Annotation]:
+    """Yield each mechanism that failed, or lost something, errors first; what one cannot do is none."""
+    found = [(row, row.decision(thresholds)) for row in rows if not row.cannot]
+    found.sort(key=lambda each: -each[1].status)
+    shown = 0
+    for row, decision in found:
+        lost = row.verdict is not None and row.verdict.exit_status is ExitStatus.LOST
+        if (decision.status or lost) and shown < MOST:
+            shown += 1
+            told = [row.why, f"lost {by_class(row.failures)}" if row.failures else "", by_kind(row), decision.words]
+            yield Annotation(bool(decision.status), f"{row.name}: {VERDICT.text(row)}", "; ".join(filter(None, told)))
+
+
+def _verdicts(rows: Sequence[Row]) -> str:
+    return by_class(Counter(VERDICT.text(row) for row in rows)) or "nothing"
+
+
+def _causes(row: Row) -> Counter[Cause]:
+    return sum(row.causes.values(), Counter())
+
+
+def _cell(row: Row, verdicts: dict[str, Verdict], kind: str) -> str:
+    """Return ``lossy 3 of 200``; empty where a mechanism was sent none."""
+    exchanges, failures = row.kinds.get(kind, (0, 0))
+    verdict = verdicts.get(kind)
+    if verdict is None:
+        return ""
+    return f"{verdict.value} {failures:,} of {exchanges:,}" if failures else verdict.value
+
+
+def _notes(row: Row, thresholds: Thresholds) -> Iterator[str]:
+    """Yield why a mechanism came to nothing, and what was decided of it."""
+    told = [row.why, row.decision(thresholds).words if row.verdict is not None else ""]
+    yield from (f"{row.name}: {each}" for each in told if each)
+
+
+def _by_kind(rows: Sequence[Row]) -> dict[str, Counter[Cause]]:
+    total: dict[str, Counter[Cause]] = {}
+    for row in rows:
+        for kind, causes in row.causes.items():
+            total.setdefault(kind, Counter()).update(causes)
+    return total
+
+
+def _helps(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what is known to help, once for all that it helps."""
+    cured: dict[Cure, list[str]] = {}
+    for row in rows:
+        if row.cure is not None:
+            cured.setdefault(row.cure, []).append(row.name)
+    for cure, names in cured.items():
+        yield f"what helps with {text_of(', '.join(names), WORDS_LIMIT)}: {link_of(cure.advice, cure.link)}"

@@ -1,0 +1,1 @@
+"""What a job of continuous integration is told, besides files: its summary, and annotations."""
