@@ -13,7 +13,7 @@ DIST_BIN = .venv-dist/bin
 PACKAGES = dist/packages
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
 # What else is in the sdist.
-BESIDE = $(shell find assets benchmarks buildtool docs tests -type f ! -path '*/__pycache__/*')
+BESIDE = action.yml $(shell find assets benchmarks buildtool docs templates tests -type f ! -path '*/__pycache__/*')
 
 .PHONY: run test coverage check fuzz man package dist test-dist sozu pingap proxies bench soak clean
 

@@ -34,8 +34,8 @@ from pathlib import Path
 
 command, *wanted = sys.argv[1:]
 assert command == "install"
-for requirement in wanted:
-    folder, extras = re.fullmatch(r"([./\\w]+)(?:\\[([\\w,]+)\\])?", requirement).groups()
+for requirement in (each for each in wanted if each != "--quiet"):
+    folder, extras = re.fullmatch(r"([./\\w-]+)(?:\\[([\\w,]+)\\])?", requirement).groups()
     assert Path(folder, "pyproject.toml").is_file(), folder
     assert set(filter(None, (extras or "").split(","))) <= set(metadata("proxyreload").get_all("Provides-Extra"))
 """
