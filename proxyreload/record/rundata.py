@@ -153,6 +153,7 @@ class Record:
     certificates: Certificates  #: by which the clients' connections stood, over TLS
     goaways: tuple[tuple[int, int], ...]  #: which client was told so, and when
     csv: str
+    started: str = ""  #: by the clock on the wall (ISO 8601); empty: the program that ran did not say
     losses: str = ""  #: where they were written; empty: the program that ran did not know of them
 
     @property
@@ -220,6 +221,7 @@ def _record(run: Table) -> Record:
         certificates=_certificates(summary.table("tls")),
         goaways=goaways_told(summary),
         csv=run.table("options").path_at("csv"),
+        started=run.text("started"),
         losses=run.table("options").path_at("losses"),
     )
 

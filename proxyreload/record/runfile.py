@@ -5,6 +5,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class RunFile:
 
     def open(self, ran: Mapping[str, object]) -> None:
         """Write what is to run, claimed or not yet; raises `UsageError` if the file cannot be written."""
-        self.content = {"format": FORMAT, "finished": False, **ran, "versions": _versions(ran), "machine": _machine()}
+        begun = {"format": FORMAT, "finished": False, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.content = {**begun, **ran, "versions": _versions(ran), "machine": _machine()}
         if self._claim is None:
             self.claim()
         try:

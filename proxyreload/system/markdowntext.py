@@ -12,7 +12,7 @@ from proxyreload.system.untrusted import QUOTE_LIMIT, printable
 _MARKS = re.compile(r"([\\`*_\[\]|~])")
 #: What begins something else than a paragraph, where it comes first: a heading, a list, a quote, a fence, a rule.
 _FIRST = re.compile(r"([#+\->=:])")
-_ORDERED = re.compile(r"(\d{1,9})([.)])")
+_ORDERED = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
 #: What is made a link by itself (6.9).
 _LINKS = re.compile(r"(?i)(:(?=//)|(?<=www)\.)")
 #: What a link's destination cannot have in it.

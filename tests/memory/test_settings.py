@@ -325,6 +325,8 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
             "commands",
             "log",
             "fail_on",
+            "summary",
+            "annotations",
         ),
     }
 
