@@ -53,7 +53,7 @@ async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
     """Execute a run; whatever goes wrong is in the trial.
 
     One that is `versioned` runs a version that was asked for: what that refuses to start with it does not know, which
-    is nothing that went wrong.
+    is nothing that went wrong. A configuration of the user's may be wrong by itself.
     """
     run_file = run.settings.files.run
     try:
@@ -61,7 +61,7 @@ async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
     except CannotError as error:
         return Trial(number, run_file, why=str(error), cannot=True)
     except RefusedError as error:
-        if versioned:
+        if versioned and run.settings.configuration is None:
             return Trial(number, run_file, why=f"it refuses its configuration: {error.words}", cannot=True)
         return Trial(number, run_file, why=one_line(str(error), WORDS_LIMIT))
     except ProxyreloadError as error:

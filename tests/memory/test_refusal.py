@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import attrs
@@ -9,11 +10,13 @@ import pytest
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from proxyreload.errors import ChangeError, CommandError, ExitedError, StartError
+from proxyreload.comparison.trial import attempt
+from proxyreload.errors import ChangeError, CommandError, ExitedError, RefusedError, StartError
 from proxyreload.proxy.interfaces import IChecks, IProxy
 from proxyreload.proxy.refusal import refusal, refused
 from proxyreload.proxy.restart import Restarting
 from proxyreload.proxy.workspace import Workspace
+from proxyreload.run.run import Run
 
 from .clocks import Time, error_of, result_of
 from .plugins import FakeProxy
@@ -130,3 +133,25 @@ def test_what_is_stopped_and_started_is_asked_itself(started: Any, said: str | N
     proxy = Restart(cast(Workspace, Place()))
     result_of(Deferred.fromCoroutine(proxy.start([])))
     assert result_of(Deferred.fromCoroutine(proxy.why_refused())) == said
+
+
+@pytest.mark.parametrize(
+    ("versioned", "own", "cannot"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_what_refuses_to_start_cannot_where_its_version_alone_may_be_why(
+    *, versioned: bool, own: bool, cannot: bool
+) -> None:
+    """A configuration of the user's may be wrong by itself: then the run has not been made, and is no *cannot*."""
+
+    async def execute() -> None:
+        msg = "it exited with status 1 at the start"
+        raise RefusedError(msg, "unknown option")
+
+    files = SimpleNamespace(run=Path("run.json"))
+    run = SimpleNamespace(
+        settings=SimpleNamespace(files=files, configuration=None if own else object()), execute=execute
+    )
+    trial = result_of(Deferred.fromCoroutine(attempt(cast(Run, run), 1, versioned=versioned)))
+    assert trial.cannot is cannot
+    assert ("unknown option" in trial.why) is cannot
+    assert trial.judgement is None
