@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import sub
 
 import attrs
 
@@ -18,6 +19,11 @@ class Outage:
 
     longest_ns: int = 0
     _since_ns: int = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether no success has ended it."""
+        return bool(self._since_ns)
 
     def failed(self, exchange: Exchange) -> None:
         """Go on, or begin."""
@@ -45,10 +51,16 @@ class KindDisruption:
         """Whether something has failed."""
         return bool(self.new.longest_ns or self.reused.longest_ns)
 
-    def served(self, first_ns: int, last_ns: int) -> None:
-        """Note successes between two moments, without a longer silence among them."""
-        self.silent_ns = max(self.silent_ns, first_ns - self.served_ns)
-        self.served_ns = last_ns
+    @property
+    def fails(self) -> bool:
+        """Whether something has failed, without a success since."""
+        return self.new.goes_on or self.reused.goes_on
+
+    def served(self, ended_ns: Sequence[int]) -> None:
+        """Note successes, by when each of them ended."""
+        longest_ns = max(map(sub, ended_ns[1:], ended_ns), default=0)
+        self.silent_ns = max(self.silent_ns, ended_ns[0] - self.served_ns, longest_ns)
+        self.served_ns = ended_ns[-1]
 
     def ended(self, exchange: Exchange) -> None:
         """Note one, whatever it came to; what was turned away says nothing."""
@@ -87,15 +99,18 @@ class Disruption:
 
     def ended(self, exchanges: Sequence[Exchange], kinds: Mapping[str, int], failed: Sequence[Exchange]) -> None:
         """Note a batch in the order of its ends; `kinds` and `failed`: how many of each there are, and which failed."""
-        if len(kinds) == 1 and not failed:
-            (kind,) = kinds
-            told = self._of(kind)
-            first_ns, last_ns = exchanges[0].ended_ns, exchanges[-1].ended_ns
-            # Nearly always there cannot be a longer silence within it.
-            if not told.failing and last_ns - first_ns <= told.silent_ns:
-                told.served(first_ns, last_ns)
-                return
-        for exchange in exchanges:
+        most = max(kinds, key=lambda kind: kinds[kind])
+        told = self._of(most)
+        if failed or told.fails:
+            for exchange in exchanges:
+                self._of(exchange.kind).ended(exchange)
+            return
+        # Nearly always there are successes alone, and nearly all of one kind.
+        if len(kinds) == 1:
+            told.served([each.ended_ns for each in exchanges])
+            return
+        told.served([each.ended_ns for each in exchanges if each.kind == most])
+        for exchange in [each for each in exchanges if each.kind != most]:
             self._of(exchange.kind).ended(exchange)
 
     def opened(self, opened_ns: Iterable[int]) -> None:
