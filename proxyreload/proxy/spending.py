@@ -46,7 +46,10 @@ class Spending:
 
         It takes a tenth of a millisecond for each.
         """
-        uses = {(pid, use.began): use for pid in self.processes() if (use := self.use_of(pid)) is not None}
+        try:
+            uses = {(pid, use.began): use for pid in self.processes() if (use := self.use_of(pid)) is not None}
+        except OSError:  # no descriptor is left for it, say: it is not worth a run
+            return None
         for gone in self._seen.keys() - uses.keys():
             self._ended_ns += self._seen.pop(gone)
         self._seen.update({process: use.cpu_ns for process, use in uses.items()})

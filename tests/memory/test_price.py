@@ -1,5 +1,6 @@
 """What a change costs the proxy's host: who is looked at, what is added up, and what is told of it."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -112,6 +113,14 @@ def test_what_an_ended_one_took_stays_and_its_pid_may_be_anothers() -> None:
     uses[11] = ProcessUse(9, 5, 6)
     assert looked.look() == Spent(1, 6, 575, START_NS)
     uses.clear()
+    assert looked.look() is None
+
+
+def test_a_look_for_which_no_descriptor_is_left_says_nothing() -> None:
+    def nothing_left() -> Iterator[int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    looked = Spending(lambda: START_NS, nothing_left, lambda _pid: None)
     assert looked.look() is None
 
 
