@@ -38,7 +38,9 @@ logdir: {folder}/log
 cachedir: {folder}/cache
 """
 FOLDERS = ("cache", "include", "log", "run", "var")
-# Nothing is cached, so that each request reaches a backend. It runs as who starts it, without what waits for a crash.
+# Nothing is cached, so that each request reaches a backend. It runs as who starts it, without what waits for a crash. A
+# parent that could not be reached is tried again after a second, and not after five minutes: on a busy machine its name
+# may not be there yet when Traffic Server first looks for it.
 RECORDS = """\
 CONFIG proxy.config.http.server_ports STRING @@front-port@@:ip-in=@@front-host@@:\
 @@if tls@@ssl@@else@@proto=http2;http@@end@@
@@ -50,6 +52,7 @@ CONFIG proxy.config.url_remap.remap_required INT 1
 CONFIG proxy.config.url_remap.pristine_host_hdr INT 1
 CONFIG proxy.config.http.parent_proxy.mark_down_hostdb INT 0
 CONFIG proxy.config.http.parent_proxy.self_detect INT 0
+CONFIG proxy.config.http.parent_proxy.retry_time INT 1
 CONFIG proxy.config.http.no_dns_just_forward_to_parent INT 1
 CONFIG proxy.config.hostdb.host_file.path STRING @@hosts@@
 CONFIG proxy.config.dns.nameservers STRING 127.0.0.1:9

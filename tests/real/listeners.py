@@ -5,6 +5,7 @@ import re
 import socket
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -41,9 +42,9 @@ NOBODY = 65534
 class Listeners:
     """Everything that is bound by some processes."""
 
-    ports: frozenset[tuple[str, int]]  #: TCP, that connections are accepted at: address and port
-    datagrams: frozenset[tuple[str, int]]  #: UDP, that anybody may send to
-    sockets: frozenset[str]  #: Unix sockets, by path; "@" begins one that has no file
+    ports: frozenset[tuple[str, int]] = frozenset()  #: TCP, that connections are accepted at: address and port
+    datagrams: frozenset[tuple[str, int]] = frozenset()  #: UDP, that anybody may send to
+    sockets: frozenset[str] = frozenset()  #: Unix sockets, by path; "@" begins one that has no file
 
     @classmethod
     def of(cls, pids: Iterable[int]) -> "Listeners":
@@ -84,7 +85,8 @@ def _unix(inodes: Mapping[str, int]) -> Iterator[str]:
         if inode in inodes and path and (int(flags, 16) & _ACCEPTS or int(kind, 16) == socket.SOCK_DGRAM):
             # The kernel tells the name that it was bound by, from where that process is; some rename it into place.
             name = re.sub(r"\.\d+\.tmp$", "", path[0])
-            yield name if name.startswith("@") else str(Path(f"/proc/{inodes[inode]}/cwd").readlink() / name)
+            with suppress(FileNotFoundError):  # the process has ended meanwhile
+                yield name if name.startswith("@") else str(Path(f"/proc/{inodes[inode]}/cwd").readlink() / name)
 
 
 def reached_by_others(path: str) -> str:
