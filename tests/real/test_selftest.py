@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from proxyreload.history import failures
 from proxyreload.run.selftest import SHOWN, STAYS
 
 from .command import Place
+from .page import blocks, pattern
 
 pytestmark = pytest.mark.real
 
@@ -47,6 +49,13 @@ control.Faults._drawn_outages = lambda self, chance: []
 from proxyreload.entry import main
 main()
 """
+#: What docs/measuring.md shows: no other test may be beside it.
+(SHOWN_BY_PAGE,) = (
+    command
+    for block in blocks(Path(__file__).parents[2] / "docs" / "measuring.md")
+    for command in block.shown
+    if command.text == "proxyreload selftest"
+)
 #: Each has one request under way.
 CLIENTS = 10 + sum(group.clients for group in traffic())
 KINDS = {"get", "fresh", "idle", "aimed", "post", "slow", "stream", "download", "upload", "websocket", "h2", "grpc"}
@@ -86,6 +95,7 @@ def test_every_fault_of_every_kind_is_found_and_no_other(place: Place, more: tup
     last = re.fullmatch(r"exact, over (\d+) exchanges", result.stdout.splitlines()[-1])
     assert last is not None
     assert int(last[1]) >= 100_000
+    assert pattern(SHOWN_BY_PAGE.output).fullmatch(result.stdout)
     assert place.left() == []
 
 
