@@ -22,7 +22,7 @@ run: $(VENV)/installed
 
 # Last, and alone, what proves that the instrument is exact.
 test: check coverage
-	$(BIN)/pytest tests/real -n 5 --dist worksteal --ignore tests/real/test_selftest.py
+	$(BIN)/pytest tests/real -n 4 --dist worksteal --ignore tests/real/test_selftest.py
 	$(BIN)/pytest tests/real/test_selftest.py
 
 # The tests in memory, and how much of the code they reach: not less than before (pyproject.toml).
