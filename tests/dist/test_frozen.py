@@ -195,9 +195,9 @@ def test_a_distribution_installed_into_a_folder_is_found(place: Place, frozen: P
 
 
 def test_wrong_usage_is_one_line(place: Place, frozen: Path) -> None:
-    said = place.run([frozen, "--plugin", "squid"])
+    said = place.run([frozen, "--plugin", "nonesuch"])
     assert (said.status, said.stdout) == (2, "")
-    assert said.stderr.startswith("proxyreload: no plugin 'squid'; there are: ")
+    assert said.stderr.startswith("proxyreload: no plugin 'nonesuch'; there are: ")
     assert said.stderr.count("\n") == 1
 
 
