@@ -63,6 +63,7 @@ def opened(place: Place, session: Session, *, asks: bool) -> list[str]:
     """Say what anybody else on the host gets from the run's processes; one that `asks` is no name server."""
     found = Listeners()
     while (HOST, place.first_port) not in found.ports:  # it may be between two of the proxy's processes
+        assert session.process.poll() is None
         found = Listeners.of([session.pid, *(process.pid for process in session.descendants())])
     wrong = [f"{socket}: {way}" for socket in found.sockets if (way := reached_by_others(socket))]
     wrong += [f"{address}:{port} is not loopback" for address, port in found.ports | found.datagrams if address != HOST]
