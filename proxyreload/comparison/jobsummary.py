@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from proxyreload.comparison.row import Row
+from proxyreload.comparison.row import Row, helped, summed
 from proxyreload.comparison.table import LOSSES, VERDICT, Column, by_kind
 from proxyreload.errors import ExitStatus
 from proxyreload.job.again import again_section
 from proxyreload.job.causetable import causes_section, foremost_words
 from proxyreload.job.workflow import MOST, Annotation
 from proxyreload.ledger.cause import Cause
-from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.markdowntext import link_of, table_of, text_of
 from proxyreload.system.untrusted import WORDS_LIMIT
 from proxyreload.verdict.judgement import Verdict, by_class
@@ -38,7 +37,8 @@ def comparison_summary(rows: Sequence[Row], what: Sequence[str], thresholds: Thr
         by_kinds = [[row.name, *(_cell(row, told, kind) for kind in kinds)] for row, told in verdicts]
         lines += [*table_of(["mechanism", *kinds], [False] * (1 + len(kinds)), by_kinds), ""]
     lines += [f"- {text_of(each, WORDS_LIMIT)}" for row in shown for each in _notes(row, thresholds)]
-    return "\n".join([*lines, "", *causes_section(_by_kind(shown), [*_helps(shown)]), *again_section(words)])
+    causes = causes_section(summed(row.causes for row in shown), [*_helps(shown)])
+    return "\n".join([*lines, "", *causes, *again_section(words)])
 
 
 def comparison_annotations(rows: Sequence[Row], thresholds: Thresholds) -> Iterator[Annotation]:
@@ -72,24 +72,13 @@ def _cell(row: Row, verdicts: dict[str, Verdict], kind: str) -> str:
 
 
 def _notes(row: Row, thresholds: Thresholds) -> Iterator[str]:
-    """Yield why a mechanism came to nothing, and what was decided of it."""
-    told = [row.why, row.decision(thresholds).words if row.verdict is not None else ""]
+    """Yield why a mechanism came to nothing, what it was not sent, and what was decided of it."""
+    cannot = [f"{kind} cannot: {why}" for kind, why in row.carries_not.items()]
+    told = [row.why, *cannot, row.decision(thresholds).words if row.verdict is not None else ""]
     yield from (f"{row.name}: {each}" for each in told if each)
-
-
-def _by_kind(rows: Sequence[Row]) -> dict[str, Counter[Cause]]:
-    total: dict[str, Counter[Cause]] = {}
-    for row in rows:
-        for kind, causes in row.causes.items():
-            total.setdefault(kind, Counter()).update(causes)
-    return total
 
 
 def _helps(rows: Sequence[Row]) -> Iterator[str]:
     """Yield what is known to help, once for all that it helps."""
-    cured: dict[Cure, list[str]] = {}
-    for row in rows:
-        if row.cure is not None:
-            cured.setdefault(row.cure, []).append(row.name)
-    for cure, names in cured.items():
+    for cure, names in helped(rows).items():
         yield f"what helps with {text_of(', '.join(names), WORDS_LIMIT)}: {link_of(cure.advice, cure.link)}"

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from proxyreload.comparison.row import Row
+from proxyreload.comparison.row import Row, helped
 from proxyreload.comparison.scoreboard import scoreboard
 from proxyreload.comparison.table import LOSSES, TIMES, Column, by_kind
-from proxyreload.proxy.interfaces import Cure
 from proxyreload.system.markdowntext import link_of, table_of, text_of
 from proxyreload.system.untrusted import WORDS_LIMIT
 from proxyreload.verdict.judgement import by_class
@@ -26,11 +25,7 @@ def markdown(rows: Sequence[Row], above: Sequence[str]) -> str:
         for row in rows
         for kind, why in row.carries_not.items()
     ]
-    cured: dict[Cure, list[str]] = {}
-    for row in rows:
-        if row.cure is not None:
-            cured.setdefault(row.cure, []).append(row.name)
-    for cure, names in cured.items():
+    for cure, names in helped(rows).items():
         below.append(f"- {text_of(', '.join(names), WORDS_LIMIT)}: what helps: {link_of(cure.advice, cure.link)}")
     board = scoreboard(rows)
     over = [] if board is None else ["Over versions, with failures per change:", "", *_board(board.lines()), ""]

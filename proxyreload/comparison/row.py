@@ -1,7 +1,7 @@
 """All of a contender's trials in one row."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 import attrs
@@ -86,11 +86,7 @@ class Row:
     @property
     def causes(self) -> dict[str, Counter[Cause]]:
         """Why requests were lost, by their kind, in all trials."""
-        total: dict[str, Counter[Cause]] = {}
-        for trial in self.trials:
-            for kind, causes in trial.causes.items():
-                total.setdefault(kind, Counter()).update(causes)
-        return total
+        return summed(trial.causes for trial in self.trials)
 
     def decision(self, thresholds: Thresholds) -> Decision:
         """Decide by thresholds; what a mechanism cannot do counts for nothing."""
@@ -195,3 +191,21 @@ def _p99_us(latencies: Sequence[Packed]) -> int | None:
     for packed in latencies:
         whole.add_packed(packed)
     return whole.percentile_us(99) if whole.count else None
+
+
+def summed(causes: Iterable[Mapping[str, Counter[Cause]]]) -> dict[str, Counter[Cause]]:
+    """Return the causes of several together, by kind."""
+    total: dict[str, Counter[Cause]] = {}
+    for each in causes:
+        for kind, told in each.items():
+            total.setdefault(kind, Counter()).update(told)
+    return total
+
+
+def helped(rows: Iterable[Row]) -> dict[Cure, list[str]]:
+    """Return what is known to help, and the names of all that it helps."""
+    cured: dict[Cure, list[str]] = {}
+    for row in rows:
+        if row.cure is not None:
+            cured.setdefault(row.cure, []).append(row.name)
+    return cured

@@ -158,7 +158,7 @@ class RunService(Service):
 
     def _job_run(self, run: Run, judgement: Judgement) -> JobRun:
         decision = run.decision or Decision(judgement.verdict.exit_status)
-        return JobRun(self.settings, run.observation, judgement, decision, run.proxy_version)
+        return JobRun(run.settings, run.observation, judgement, decision, run.proxy_version)
 
     async def _unless_interrupted(self, work: Coroutine[Deferred[Any], Any, T]) -> T | None:
         """Await what is left to do once the run is over; None if `interrupt` ends it."""

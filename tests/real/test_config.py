@@ -151,7 +151,7 @@ def test_a_kind_that_the_users_own_does_not_carry_cannot_be_sent_and_the_others_
     path.write_text(PLAIN, encoding="utf-8")
     traffic = "get=2,post=1,stream=1,websocket=1,h2=1,grpc=1,upload=1"
     words = ("--plugin", "nginx:reload", "--config", str(path), "--traffic", traffic, "--change", "reload")
-    result = place.run(*words, "--repeat", "1", "--pace", "0.2", *place.ports)
+    result = place.run(*words, "--repeat", "1", "--pace", "0.2", "--summary", "summary.md", *place.ports)
     assert result.status in (0, 1), result.stderr
     told = {sent["kind"]: sent["cannot"] for sent in result.run_json["traffic"] if "cannot" in sent}
     assert set(told) == {"post", "upload", "websocket", "h2", "grpc"}
@@ -161,6 +161,8 @@ def test_a_kind_that_the_users_own_does_not_carry_cannot_be_sent_and_the_others_
     assert re.search(r"backend [01]: status 200$", told["websocket"])
     for kind, why in told.items():
         assert f"{kind}  cannot: {why}" in result.stdout
+    summary = (place.folder / "summary.md").read_text(encoding="utf-8")
+    assert {kind for kind in told if f"\n| {kind} | cannot | " in summary} == set(told)
     assert set(result.run_json["summary"]["kinds"]) == {"get", "fresh", "stream"}
     assert {row.kind for row in result.rows} == {"get", "fresh", "stream"}
 
@@ -170,8 +172,11 @@ def test_beside_others_it_is_told_of_which_mechanism_it_is_not_carried(place: Pl
     denying = "    http-request deny deny_status 403 if METH_POST\n    default_backend"
     path.write_text(OPERATORS.replace("    default_backend", denying), encoding="utf-8")
     words = ("compare", "haproxy:reload", f"haproxy:reload+{path}", "--traffic", "get=2,post=1", "--change", "reload")
-    result = place.run(*words, "--repeat", "1", "--pace", "0.2", "--wait-old", "0", "--no-report", *place.ports)
+    result = place.run(
+        *words, "--repeat", "1", "--pace", "0.2", "--wait-old", "0", "--no-report", "--summary", "s.md", *place.ports
+    )
     assert result.status in (0, 1), result.stderr
+    assert "post cannot: " in (place.folder / "s.md").read_text(encoding="utf-8")
     own, mine = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"]
     assert (own["carries_not"], list(mine["carries_not"])) == ({}, ["post"])
     assert ("post" in own["kinds"], "post" in mine["kinds"]) == (True, False)
