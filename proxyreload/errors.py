@@ -47,6 +47,11 @@ class RefusedError(StartError):
         super().__init__(text)
         self.words = words
 
+    @property
+    def reason(self) -> str:
+        """Why a version cannot, where that is all that is wrong."""
+        return f"it refuses its configuration: {self.words}"
+
 
 class FetchError(StartError):
     """A program of some version could not be had; the text has the words of the tool that was to get it."""

@@ -95,7 +95,7 @@ class Bisection:
                 if self.trying.decision is None and self.trying.changes >= self.most:
                     why = f"undecided after {self.trying.changes} changes, of which {self.trying.hits} were hit"
         except RefusedError as error:
-            why, cannot = f"it refuses its configuration: {error.words}", True
+            why, cannot = error.reason, True
         except ProxyreloadError as error:
             why = str(error)
         step = Step(version, self.trying, why, cannot)

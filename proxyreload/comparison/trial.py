@@ -62,7 +62,7 @@ async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
         return Trial(number, run_file, why=str(error), cannot=True)
     except RefusedError as error:
         if versioned and run.settings.configuration is None:
-            return Trial(number, run_file, why=f"it refuses its configuration: {error.words}", cannot=True)
+            return Trial(number, run_file, why=error.reason, cannot=True)
         return Trial(number, run_file, why=one_line(str(error), WORDS_LIMIT))
     except ProxyreloadError as error:
         return Trial(number, run_file, why=one_line(str(error), WORDS_LIMIT))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 
 import attrs
 
@@ -19,7 +20,7 @@ def processes() -> Iterator[int]:
     Those in a session of their own, as `proxyreload.proxy.tree.strangers`, from a few small files: it is asked while
     clients are measured.
     """
-    session, own = os.getsid(0), tree.title(os.getpid())
+    session, own = os.getsid(0), _own_title()
     waiting = [os.getpid()]
     while waiting:
         for pid in tree.children(waiting.pop()):
@@ -29,6 +30,11 @@ def processes() -> Iterator[int]:
                 # Called as this program is what has been forked and is not the proxy yet.
                 if os.getsid(pid) != session and title not in ("", own) and not is_guards(title):
                     yield pid
+
+
+@cache
+def _own_title() -> str:
+    return tree.title(os.getpid())
 
 
 @attrs.define(eq=False)

@@ -69,10 +69,7 @@ class RunFile:
     def sends(self, traffic: object) -> None:
         """Write down that this is sent in place of what was to be; raises `StartError` if that fails."""
         self.content["traffic"] = traffic
-        try:
-            self._write()
-        except OSError as error:
-            raise StartError(self._cannot(error)) from error
+        self._rewrite()
 
     def finish(self, observation: Observation, judgement: Judgement, decision: Decision | None = None) -> None:
         """Write it whole, with what was decided by it; raises `StartError` if that fails, and leaves what is there."""
@@ -89,16 +86,19 @@ class RunFile:
             for change in observation.changes
         ]
         self.content["summary"] = _summary(observation, judgement, decision or Decision(judgement.verdict.exit_status))
-        try:
-            self._write()
-        except OSError as error:
-            raise StartError(self._cannot(error)) from error
+        self._rewrite()
 
     def close(self) -> None:
         """Let go of the file."""
         if self._claim is not None:
             self._claim.release()
             self._claim = None
+
+    def _rewrite(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            raise StartError(self._cannot(error)) from error
 
     def _write(self) -> None:
         assert self._claim is not None  # noqa: S101

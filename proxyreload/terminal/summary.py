@@ -120,11 +120,11 @@ def _change_lines(change: ObservedChange) -> Iterator[str]:
 
 def _disruption_lines(disruption: Disruption) -> Iterator[str]:
     """Yield for how long the kinds that lost something were not served, and how many clients connected at once."""
-    failing = {kind: told for kind, told in disruption.kinds.items() if told.failing}
-    if not failing:
+    hit = {kind: told for kind, told in disruption.kinds.items() if told.disrupted}
+    if not hit:
         return
-    silent = ", ".join(f"{kind} {_ms(told.silent_ns)}" for kind, told in failing.items())
-    new_ns, reused_ns = (max(getattr(told, sort).longest_ns for told in failing.values()) for sort in ("new", "reused"))
+    silent = ", ".join(f"{kind} {_ms(told.silent_ns)}" for kind, told in hit.items())
+    new_ns, reused_ns = (max(getattr(told, sort).longest_ns for told in hit.values()) for sort in ("new", "reused"))
     longest = {"new": new_ns, "reused": reused_ns}
     outages = [f"{sort} connections failed for {_ms(ns)}" for sort, ns in longest.items() if ns]
     yield f"longest without a success: {silent}; {', '.join(outages)}"

@@ -47,7 +47,7 @@ class KindDisruption:
     reused: Outage = attrs.field(factory=Outage)
 
     @property
-    def failing(self) -> bool:
+    def disrupted(self) -> bool:
         """Whether something has failed."""
         return bool(self.new.longest_ns or self.reused.longest_ns)
 

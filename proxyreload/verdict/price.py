@@ -60,7 +60,6 @@ class Prices:
 
     run: Price | None = None  #: None: nobody has looked
     by_change: dict[int, Price] = attrs.field(factory=dict)  #: by their numbers; 0: until the first
-    _change: int = attrs.field(default=0, init=False)
 
     def as_run(self, generations: Generations) -> dict[str, object] | None:
         """Return the run's as it stands in ``run.json``, with the lives of old generations; None: nobody looked."""
@@ -77,8 +76,7 @@ class Prices:
                 self.run = Price.since(spent)
             window = self.by_change.get(change)
             if window is None:
-                last = self.by_change.get(self._change)
-                self._change = change
+                last = next(reversed(self.by_change.values()), None)
                 window = self.by_change[change] = Price.since(last.after if last is not None else spent)
             window.add(spent)
             self.run.add(spent)

@@ -10,6 +10,12 @@ from proxyreload.proxy.registry import choose
 
 from .command import EXIT_STATUS, Exits, Place, Result, Session
 
+#: Mechanisms, and what of their configuration becomes what for an old process to have a second.
+SHORT_LIVED = [
+    ("haproxy:reload", "hard-stop-after 30s", "hard-stop-after 1s"),
+    ("nginx:reload", "worker_processes 2;", "worker_processes 2; worker_shutdown_timeout 1s;"),
+]
+
 
 def assert_whole(place: Place, result: Result) -> None:
     """Check what every run must be like, whatever its verdict."""

@@ -14,7 +14,7 @@ from proxyreload.http2.streams import ClientStreams
 from proxyreload.traffic.identity import INSTANCE_FIELD
 
 from .command import HOST, TIMEOUT_S, Place, Result
-from .mechanisms import altered_config, assert_whole
+from .mechanisms import SHORT_LIVED, altered_config, assert_whole
 from .proxies import SOZU
 
 pytestmark = pytest.mark.real
@@ -185,13 +185,7 @@ def test_what_takes_long_is_whole_though_its_connection_is_told_to_go(place: Pla
         assert result.summary["kinds"][kind]["verdict"] == "graceful"
 
 
-@pytest.mark.parametrize(
-    ("mechanism", "text", "becomes"),
-    [
-        ("haproxy:reload", "hard-stop-after 30s", "hard-stop-after 1s"),
-        ("nginx:reload", "worker_processes 2;", "worker_processes 2; worker_shutdown_timeout 1s;"),
-    ],
-)
+@pytest.mark.parametrize(("mechanism", "text", "becomes"), SHORT_LIVED)
 def test_what_an_old_process_has_when_its_time_is_over_is_lost_though_it_was_promised(
     place: Place, mechanism: str, text: str, becomes: str
 ) -> None:

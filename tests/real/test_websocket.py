@@ -8,7 +8,7 @@ import pytest
 
 from .browser import BROWSER, browser
 from .command import HOST, Place, Result, Row
-from .mechanisms import altered_config, assert_whole, third_party
+from .mechanisms import SHORT_LIVED, altered_config, assert_whole, third_party
 from .proxies import SOZU
 
 pytestmark = pytest.mark.real
@@ -133,13 +133,7 @@ def assert_cut(result: Result) -> None:
     assert all(",old process killed," in line or ",proxy cut it," in line for line in lost)
 
 
-@pytest.mark.parametrize(
-    ("mechanism", "text", "becomes"),
-    [
-        ("haproxy:reload", "hard-stop-after 30s", "hard-stop-after 1s"),
-        ("nginx:reload", "worker_processes 2;", "worker_processes 2; worker_shutdown_timeout 1s;"),
-    ],
-)
+@pytest.mark.parametrize(("mechanism", "text", "becomes"), SHORT_LIVED)
 def test_when_an_old_process_has_no_more_time_they_are_cut_likewise(
     place: Place, mechanism: str, text: str, becomes: str
 ) -> None:
