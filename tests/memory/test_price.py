@@ -148,13 +148,14 @@ def test_of_somebody_elses_proxy_nothing_is_looked_at() -> None:
     assert told == []
 
 
-WAITS = "import sys; sys.stdin.read()"
+#: It tells its own pid, and so that it has been loaded: one that has only just begun has hardly any memory.
+WAITS = "import os, sys; print(os.getpid(), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
     """A process in a session of its own that waits, and has a child that does."""
-    code = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {WAITS!r}]); print(child.pid, flush=True); sys.stdin.read()"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {WAITS!r}]); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
