@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import attrs
 from rich.console import Console
@@ -24,7 +24,9 @@ from proxyreload.command.scenarios import (
     files_read,
 )
 from proxyreload.command.toend import run_to_end
+from proxyreload.comparison.bykind import print_by_kind
 from proxyreload.comparison.comparison import Comparison
+from proxyreload.comparison.condition import UNCHANGED, Condition, all_conditions, conditions
 from proxyreload.comparison.contender import (
     Contender,
     contenders,
@@ -38,11 +40,15 @@ from proxyreload.comparison.jobsummary import comparison_annotations, comparison
 from proxyreload.comparison.markdown import markdown
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.scoreboard import print_scoreboard, scoreboard
+from proxyreload.comparison.selection import Selection
 from proxyreload.comparison.table import as_json, print_table, short_versions, versions
 from proxyreload.comparison.trialcases import as_junit
+from proxyreload.comparison.walltime import print_wall_times, wall_times
 from proxyreload.errors import ExitStatus, UsageError
+from proxyreload.job.again import without
 from proxyreload.job.summaryfile import SummaryFile
 from proxyreload.plan.settings import Settings
+from proxyreload.record.runfile import machine
 from proxyreload.report.drawing import draw
 from proxyreload.service.report_file import ReportFile
 from proxyreload.sources.version import Span
@@ -57,6 +63,15 @@ from proxyreload.terminal.progress import ProgressBar
 from proxyreload.verdict.judgement import counted
 from proxyreload.verdict.threshold import OPTION, Outcome, Thresholds
 
+#: With --all, unless they are given.
+_OF_ALL = {"repeat": "4", "rate": "500"}
+#: What has no place in the command that repeats one row: it names its mechanism and its condition itself, and
+#: elsewhere there are no such files. With how many words stand behind each.
+_NOT_AGAIN = {
+    **dict.fromkeys(("--all", "--plan", "--resume", "--no-report", "--annotations"), 0),
+    **dict.fromkeys(("--conditions", "--only", "--skip", "--versions", "--folder", "--summary", "--fail-on"), 1),
+    **dict.fromkeys(("--json", "--report", "--markdown", "--junit"), 1),
+}
 #: Into a file or a pipe no line is broken.
 _WIDE = 200
 
@@ -70,15 +85,21 @@ class CompareOptions(JobOptions, ManyRunsOptions):
         "Makes the same changes under the same load with each mechanism, and prints a table. Rounds are interleaved, "
         "each in an order of its own. With @VERSION or @PATH that program is run; an upgrade leads from it to "
         "the usual one. With +CONFIG it is run from a configuration of yours. With --versions 2.2..3.4 each mechanism "
-        "is run in every version of that range, the newest of each 2.x and 3.x. Exit status: 0 nothing was lost, 1 "
-        "something was, 3 a mechanism did not come to a verdict; what a mechanism cannot do counts for nothing."
+        "is run in every version of that range, the newest of each 2.x and 3.x. With --all each is run with its "
+        "clients near and 20 ms away, and with removed backends that leave and that are killed (--conditions), by "
+        "--repeat 4 and --rate 500. Exit status: 0 nothing was lost, 1 something was, 3 a mechanism did not come to a "
+        "verdict; what a mechanism cannot do counts for nothing."
     )
     examples = (
         "proxyreload compare haproxy:reload haproxy:reload-idle --rounds 3",
         "proxyreload compare haproxy:reload --versions 2.2..3.4",
+        "proxyreload compare --all --only 'haproxy,nginx:reload*,websocket' --plan",
     )
     optParameters = [  # noqa: RUF012
         ["versions", None, None, "FIRST..LAST: run each mechanism in the versions from one to another"],
+        ["conditions", None, None, "near,far,leaving,killed: each distance with each way to go; or asked"],
+        ["only", None, None, "Mechanisms (* for any letters) and kinds of traffic that are left of all, by commas"],
+        ["skip", None, None, "Likewise those that are left out"],
         ["rounds", None, "1", "How often each mechanism has its turn"],
         ["seed", None, "0", "For the order of the rounds and whatever else is drawn by chance"],
         ["folder", None, "compare", "Where each run's data.csv, losses.csv and run.json are written"],
@@ -89,6 +110,8 @@ class CompareOptions(JobOptions, ManyRunsOptions):
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["all", None, "Every mechanism of every installed plugin"],
+        ["plan", None, "Show how long each is going to take, and run nothing"],
+        ["resume", None, "Go on with an earlier one: what the folder has of the same runs is not run again"],
         ["no-report", None, "Write no HTML page, neither of the table nor of the runs"],
     ]
     compData = usage.Completions(
@@ -111,6 +134,9 @@ class CompareOptions(JobOptions, ManyRunsOptions):
         if self["all"] and self["versions"] is not None:
             msg = "--versions is for mechanisms that are named: --all runs what is installed"
             raise usage.UsageError(msg)
+        if self["all"]:
+            for name, value in _OF_ALL.items():
+                self[name] = self[name] if name in self.asked else value
 
 
 def run_comparison(words: list[str]) -> int:
@@ -118,7 +144,11 @@ def run_comparison(words: list[str]) -> int:
     options = CompareOptions()
     options.parseOptions(words)
     settings = attrs.evolve(settings_of(options), fail_on=options.fail_on)
-    found: Sequence[Contender | str] = list(everyone(say)) if options["all"] else contenders(options["names"])
+    met = _conditions(options, settings)
+    selection = Selection.parsed(options["only"], options["skip"])
+    settings = attrs.evolve(settings, load=selection.sent(settings.load))
+    named: Sequence[Contender | str] = list(everyone(say)) if options["all"] else contenders(options["names"])
+    found: Sequence[Contender | str] = selection.of(named)
     for each in found:
         if isinstance(each, Contender):
             require_judged(attrs.evolve(settings, choice=each.choice))
@@ -134,6 +164,8 @@ def run_comparison(words: list[str]) -> int:
     span = None if options["versions"] is None else Span.of("--versions", options["versions"])
     if span is not None:
         found = require_unversioned(found)
+    if options["plan"]:
+        return _plan(_comparison(options, settings, found, met, rounds))
     with ExitStack() as stack:
         outputs = stack.enter_context(
             claimed([path for use, path in _written(options).items() if use not in ("--report", "--summary")])
@@ -150,34 +182,66 @@ def run_comparison(words: list[str]) -> int:
             stack.enter_context(summary.claimed())
         if span is not None:
             found = list(in_versions(found, span))
-        return _compare(options, settings, with_versions(found), rounds, outputs, report, summary)
+        found = with_versions(found)
+        comparison = _comparison(options, settings, found, met, rounds)
+        broken = [row_of(each.partition(" of ")[0], (), why=each) for each in found if isinstance(each, str)]
+        return _compare(options, comparison, broken, outputs, report, summary)
 
 
-def _compare(
+def _conditions(options: CompareOptions, settings: Settings) -> Sequence[Condition]:
+    """Return what each mechanism is run under; raises `UsageError`."""
+    actions = settings.scenario.actions
+    if options["conditions"] is not None:
+        return conditions("--conditions", options["conditions"], actions)
+    return all_conditions(actions) if options["all"] else (UNCHANGED,)
+
+
+def _comparison(
     options: CompareOptions,
     settings: Settings,
     found: Sequence[Contender | str],
+    met: Sequence[Condition],
     rounds: int,
-    outputs: Outputs,
-    report: ReportFile | None,
-    summary: SummaryFile | None,
-) -> int:
-    broken = [row_of(each.partition(" of ")[0], (), why=each) for each in found if isinstance(each, str)]
-    from twisted.internet import reactor as installed
+) -> Comparison:
+    from twisted.internet import reactor
 
-    reactor = cast(IReactor, installed)
-    comparison = Comparison(
-        reactor,
+    return Comparison(
+        cast(IReactor, reactor),
         monotonic_ns,
         [each for each in found if isinstance(each, Contender)],
         settings,
         Path(options["folder"]),
         rounds,
+        draw=None if options["no-report"] else draw,
+        conditions=met,
+        resume=bool(options["resume"]),
     )
-    comparison.draw = None if report is None else draw
+
+
+def _plan(comparison: Comparison) -> int:
+    """Show how long each is going to take."""
+    _print_plan(comparison, sys.stdout)
+    return ExitStatus.LOSSLESS
+
+
+def _print_plan(comparison: Comparison, file: TextIO) -> None:
+    console = Console(file=file, highlight=False) if file.isatty() else Console(file=file, highlight=False, width=_WIDE)
+    print_wall_times(console, comparison, wall_times(comparison))
+
+
+def _compare(
+    options: CompareOptions,
+    comparison: Comparison,
+    broken: Sequence[Row],
+    outputs: Outputs,
+    report: ReportFile | None,
+    summary: SummaryFile | None,
+) -> int:
     outputs.write(_texts(options, [], comparison))  # that it can be written is better known before than after an hour
     outputs.require()
-    rows = [*_compared(reactor, comparison), *broken]
+    if options["all"]:
+        _print_plan(comparison, sys.stderr)
+    rows = [*_compared(comparison), *broken]
     outputs.write(_texts(options, rows, comparison))
     fail_on = comparison.settings.fail_on
     if summary is not None:
@@ -187,6 +251,7 @@ def _compare(
     for line in (_what(comparison), short_versions(rows), ""):
         console.print(Text(line_of(line)), soft_wrap=True)
     print_table(console, rows)
+    print_by_kind(console, rows)
     board = scoreboard(rows)
     if board is not None:
         print_scoreboard(console, board)
@@ -205,11 +270,11 @@ def _compare(
     return status(rows, fail_on)
 
 
-def _compared(reactor: IReactor, comparison: Comparison) -> list[Row]:
+def _compared(comparison: Comparison) -> list[Row]:
     """Let the reactor run until all is compared, or a signal ends it."""
     progress = ProgressBar(lambda: comparison.share, comparison.doing)
     comparison.tell = progress.tell
-    return run_to_end(reactor, comparison.execute, comparison.interrupt, progress, "the comparison")
+    return run_to_end(comparison.reactor, comparison.execute, comparison.interrupt, progress, "the comparison")
 
 
 def status(rows: Sequence[Row], thresholds: Thresholds = ()) -> ExitStatus:
@@ -234,17 +299,40 @@ def _what(comparison: Comparison) -> str:
     """Say what was compared, on what and when."""
     settings = comparison.settings
     rate = "closed loop" if settings.load.rate_per_s is None else f"get {settings.load.rate_per_s:g} requests/s"
-    killed = (
-        ""
-        if settings.backends.kill_removed_s is None
-        else f"; removed backends killed after {settings.backends.kill_removed_s:g} s"
-    )
     return (
         f"proxyreload {proxyreload.__version__}, {datetime.now(UTC).date()}: {settings.scenario.title}, "
-        f"{settings.spoken}; {rate}{killed}, "
-        f"{counted(comparison.rounds, 'round')}, "
+        f"{_sent(comparison)}; {rate}{_removed(comparison)}, {counted(comparison.rounds, 'round')}, "
         f"seed {settings.load.seed}, {counted(os.cpu_count() or 0, 'core')}, {platform.system()}"
     )
+
+
+def _sent(comparison: Comparison) -> str:
+    """Say who sends what, for each distance."""
+    told = {each.distance: each.met(comparison.settings).spoken for each in comparison.conditions}
+    return "; ".join(f"{distance}: {sent}" if distance else sent for distance, sent in told.items())
+
+
+def _removed(comparison: Comparison) -> str:
+    """Say how removed backends go, where they do not leave as a deployment's do."""
+    ways = [each.removal for each in comparison.conditions if each.removal]
+    if ways:
+        return f"; removed backends {', '.join(dict.fromkeys(ways))}"
+    killed_s = comparison.settings.backends.kill_removed_s
+    return "" if killed_s is None else f"; removed backends killed after {killed_s:g} s"
+
+
+def _again(options: CompareOptions, row: Row) -> Iterator[str]:
+    """Yield the words of the command that runs what one row was made of."""
+    yield from ("proxyreload", "compare", row.name, *row.condition.words)
+    words = options.words[: len(options.words) - len(options["names"])]
+    yield from (
+        word
+        for name, value in _OF_ALL.items()
+        if options["all"] and name not in options.asked
+        for word in (f"--{name}", value)
+    )
+    yield from Selection.parsed(options["only"], options["skip"]).words
+    yield from without(words, _NOT_AGAIN)
 
 
 def _written(options: CompareOptions) -> dict[str, Path]:
@@ -260,15 +348,21 @@ def _texts(options: CompareOptions, rows: Sequence[Row], comparison: Comparison)
     board = scoreboard(rows)
     compared = {
         "what": what,
+        "started": comparison.started,
+        "proxyreload": proxyreload.__version__,
+        "machine": machine(),
+        "command": ["proxyreload", "compare", *options.words],
         "versions": versions(rows),
         "rounds": comparison.rounds,
         "traffic": ran["traffic"],
         "options": ran["options"],
         "scenario": ran["scenario"],
+        "conditions": [each.as_plain() for each in comparison.conditions],
+        "wall_s": round(sum(row.wall_s for row in rows), 3),
         "scoreboard": [] if board is None else board.as_plain(),
     }
     thresholds = comparison.settings.fail_on
-    texts = {Path(options["json"]): as_json(rows, compared, thresholds)}
+    texts = {Path(options["json"]): as_json(rows, compared, thresholds, lambda row: [*_again(options, row)])}
     if options["markdown"] is not None:
         texts[Path(options["markdown"])] = markdown(rows, [what, short_versions(rows)])
     if options["junit"] is not None:

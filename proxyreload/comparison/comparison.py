@@ -3,15 +3,19 @@
 import random
 import re
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 
+from proxyreload.comparison.cell import Cell
+from proxyreload.comparison.condition import UNCHANGED, Condition
 from proxyreload.comparison.contender import Contender
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
+from proxyreload.comparison.trialfile import keep, kept, stands_for
 from proxyreload.errors import StartError, UsageError
 from proxyreload.history.events import ROTATE
 from proxyreload.plan.settings import Settings
@@ -25,17 +29,20 @@ Draw = Callable[[IReactor, Path, Path, Path], Coroutine[Deferred[Any], Any, str]
 
 @attrs.define(eq=False)
 class Comparison:
-    """Every contender once a round, one at a time, each round in an order of its own that `seed` draws."""
+    """Every contender under every condition once a round, one at a time, each round in an order that `seed` draws."""
 
     reactor: IReactor
     clock_ns: ClockNs
     contenders: Sequence[Contender]
-    settings: Settings  #: of each run but for the contender and its files
+    settings: Settings  #: of each run but for the contender, the condition and its files
     folder: Path  #: for the files of each run
     rounds: int
     tell: Callable[[str], None] = lambda _line: None  #: called with a line after each trial
     draw: Draw | None = None  #: writes a page of each run; takes its rows, its run file and the page; says why not
-    trials: dict[str, list[Trial]] = attrs.field(factory=dict, init=False)  #: by the contender's name
+    conditions: Sequence[Condition] = (UNCHANGED,)
+    resume: bool = False  #: what an earlier comparison has kept in the folder is not run again
+    trials: dict[str, list[Trial]] = attrs.field(factory=dict)  #: by the cell's name
+    started: str = attrs.field(default="", init=False)  #: when, by the clock on the wall (UTC, ISO 8601)
     _name: str = attrs.field(default="", init=False)
     _runs: Runs = attrs.field(init=False)
     _round: int = attrs.field(default=0, init=False)
@@ -45,12 +52,18 @@ class Comparison:
 
     def __attrs_post_init__(self) -> None:
         """Have no run under way."""
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self._runs = Runs(self.reactor, self.clock_ns)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Each contender under each condition."""
+        return [Cell.of(each, condition, self.settings) for each in self.contenders for condition in self.conditions]
 
     @property
     def total(self) -> int:
         """How many trials there are."""
-        return self.rounds * len(self.contenders)
+        return self.rounds * len(self.contenders) * len(self.conditions)
 
     @property
     def share(self) -> float:
@@ -75,41 +88,52 @@ class Comparison:
             self._drawing.cancel()
 
     async def execute(self) -> list[Row]:
-        """Run them all; return a row for each, in the order they were named."""
-        chance = random.Random(self.settings.load.seed)  # noqa: S311
+        """Run them all; return a row for each contender under each condition, in the order they were named."""
+        chance, cells = random.Random(self.settings.load.seed), self.cells  # noqa: S311
         for number in range(1, self.rounds + 1):
             self._round = number
-            for contender in chance.sample(self.contenders, len(self.contenders)):
+            for cell in chance.sample(cells, len(cells)):
                 if not self._runs.interrupted:
-                    await self._try(contender, number)
-        return [self._row(contender) for contender in self.contenders]
+                    await self._take(cell, number)
+        return [self._row(cell) for cell in cells]
 
-    async def _try(self, contender: Contender, number: int) -> None:
-        self._name = contender.name
-        files = self.folder / file_name(f"{contender.name} {number}")
-        run_file = files / "run.json"
-        why_not = self._why_not(contender)
-        if why_not:
-            trial = Trial(number, run_file, why=why_not, cannot=True)
-        else:
-            settings = attrs.evolve(
-                self.settings,
-                choice=contender.choice,
-                binary=contender.fetched or contender.binary,
-                configuration=contender.configuration,
-                upgrade_to=contender.usual() if "upgrade" in self.settings.scenario.actions else None,
-                files=attrs.evolve(
-                    self.settings.files, csv=files / "data.csv", run=run_file, losses=files / "losses.csv"
-                ),
-            )
-            trial = await self._attempt(settings, number, versioned=contender.versioned)
-            if trial.judgement is not None and self.draw is not None and not self._at_once:
-                await self._draw(self.draw, settings)
+    def run_file(self, cell: Cell, number: int) -> Path:
+        """Return where the run file of a round is."""
+        return self.folder / file_name(f"{cell.name} {number}") / "run.json"
+
+    async def _take(self, cell: Cell, number: int) -> None:
+        """Have a trial, one that was kept or a new one."""
+        self._name, run_file = cell.name, self.run_file(cell, number)
+        stands = stands_for(cell, number)
+        trial, again = (kept(run_file, stands) if self.resume else None), ", as it was before"
+        if trial is None:
+            trial, again = await self._try(cell, number, run_file), ""
+            unkept = keep(trial, stands)
+            if unkept:
+                self.tell(unkept)
         self._over += 1
-        self.trials.setdefault(contender.name, []).append(trial)
+        self.trials.setdefault(cell.name, []).append(trial)
         outcome = trial.judgement.verdict.value if trial.judgement is not None else trial.why
         lost = f", {counted(trial.failures.total(), 'failure')}" if trial.failures else ""
-        self.tell(f"{self._over} of {self.total}: {contender.name}: {outcome}{lost}")
+        self.tell(f"{self._over} of {self.total}: {cell.name}: {outcome}{lost}{again}")
+
+    async def _try(self, cell: Cell, number: int, run_file: Path) -> Trial:
+        why_not = self._why_not(cell.contender)
+        if why_not:
+            return Trial(number, run_file, why=why_not, cannot=True)
+        begun_ns, beside = self.clock_ns(), run_file.with_name
+        files = attrs.evolve(
+            self.settings.files,
+            csv=beside("data.csv"),
+            run=run_file,
+            losses=beside("losses.csv"),
+            proxy=run_file.parent,
+        )
+        settings = attrs.evolve(cell.settings, files=files)
+        trial = await self._attempt(settings, number, versioned=cell.contender.versioned)
+        if trial.judgement is not None and self.draw is not None and not self._at_once:
+            await self._draw(self.draw, settings)
+        return attrs.evolve(trial, wall_ns=self.clock_ns() - begun_ns)
 
     def _why_not(self, contender: Contender) -> str:
         """Say why it cannot do what is asked, or not with the user's configuration; empty if it can."""
@@ -141,12 +165,13 @@ class Comparison:
         finally:
             self._drawing = None
 
-    def _row(self, contender: Contender) -> Row:
-        trials = self.trials.get(contender.name, [])
+    def _row(self, cell: Cell) -> Row:
+        trials = self.trials.get(cell.name, [])
         why = "" if trials else "not run: ended before its turn"
-        mechanism = contender.choice.mechanism
+        mechanism = cell.contender.choice.mechanism
         shows = mechanism.shows if ROTATE in self.settings.scenario.actions else None
-        return row_of(contender.name, trials, {Verdict.LOSSY: mechanism.cure, Verdict.INEFFECTIVE: shows}, why)
+        cures = {Verdict.LOSSY: mechanism.cure, Verdict.INEFFECTIVE: shows}
+        return row_of(cell.contender.name, trials, cures, why, cell.condition)
 
 
 def file_name(name: str) -> str:

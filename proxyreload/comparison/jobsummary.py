@@ -34,7 +34,7 @@ def comparison_summary(rows: Sequence[Row], what: Sequence[str], thresholds: Thr
     lines += [f"And {len(rows) - _ROWS} more.", ""] if len(rows) > _ROWS else []
     if kinds:
         verdicts = [(row, row.verdicts) for row in shown if row.verdict is not None]
-        by_kinds = [[row.name, *(_cell(row, told, kind) for kind in kinds)] for row, told in verdicts]
+        by_kinds = [[row.label, *(_cell(row, told, kind) for kind in kinds)] for row, told in verdicts]
         lines += [*table_of(["mechanism", *kinds], [False] * (1 + len(kinds)), by_kinds), ""]
     lines += [f"- {text_of(each, WORDS_LIMIT)}" for row in shown for each in _notes(row, thresholds)]
     causes = causes_section(summed(row.causes for row in shown), [*_helps(shown)])
@@ -51,7 +51,7 @@ def comparison_annotations(rows: Sequence[Row], thresholds: Thresholds) -> Itera
         if (decision.status or lost) and shown < MOST:
             shown += 1
             told = [row.why, f"lost {by_class(row.failures)}" if row.failures else "", by_kind(row), decision.words]
-            yield Annotation(bool(decision.status), f"{row.name}: {VERDICT.text(row)}", "; ".join(filter(None, told)))
+            yield Annotation(bool(decision.status), f"{row.label}: {VERDICT.text(row)}", "; ".join(filter(None, told)))
 
 
 def _verdicts(rows: Sequence[Row]) -> str:
@@ -75,7 +75,7 @@ def _notes(row: Row, thresholds: Thresholds) -> Iterator[str]:
     """Yield why a mechanism came to nothing, what it was not sent, and what was decided of it."""
     cannot = [f"{kind} cannot: {why}" for kind, why in row.carries_not.items()]
     told = [row.why, *cannot, row.decision(thresholds).words if row.verdict is not None else ""]
-    yield from (f"{row.name}: {each}" for each in told if each)
+    yield from (f"{row.label}: {each}" for each in told if each)
 
 
 def _helps(rows: Sequence[Row]) -> Iterator[str]:

@@ -6,13 +6,15 @@ from statistics import median
 
 import attrs
 
-from proxyreload.comparison.trial import Trial
+from proxyreload.comparison.cell import label
+from proxyreload.comparison.condition import UNCHANGED, Condition
+from proxyreload.comparison.trial import Trial, TrialDisruption, TrialPrice
 from proxyreload.errors import ExitStatus
 from proxyreload.ledger.cause import Cause
 from proxyreload.proxy.interfaces import Cure
 from proxyreload.proxy.named import parted
 from proxyreload.sources.version import is_version
-from proxyreload.system.clock import NS_PER_MS
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 from proxyreload.verdict.judgement import Verdict, worst
 from proxyreload.verdict.latency import Latency, Packed
 from proxyreload.verdict.proof import Proof, together
@@ -30,6 +32,12 @@ class Row:
     cannot: bool
     why: str
     cure: Cure | None
+    condition: Condition = UNCHANGED
+
+    @property
+    def label(self) -> str:
+        """Its name, and the condition that it was run under."""
+        return label(self.name, self.condition)
 
     @property
     def mechanism(self) -> str:
@@ -73,6 +81,64 @@ class Row:
     def carries_not(self) -> dict[str, str]:
         """The kinds of traffic that the user's configuration did not carry, and why."""
         return {kind: why for trial in self.trials for kind, why in trial.carries_not.items()}
+
+    @property
+    def cannot_carry(self) -> dict[str, str]:
+        """The kinds of traffic that the mechanism, or the user's configuration, does not carry, and why."""
+        return {kind: why for trial in self.trials for kind, why in trial.left_out.items()}
+
+    @property
+    def aimed(self) -> frozenset[str]:
+        """The kinds that were sent when connections were being closed, for proof."""
+        return frozenset().union(*(trial.aimed for trial in self.trials))
+
+    @property
+    def price(self) -> TrialPrice | None:
+        """What it cost at most in a trial, and what each change and each old generation did; None: nobody looked."""
+        told = [trial.price for trial in self.trials if trial.price is not None]
+        if not told:
+            return None
+        return TrialPrice(
+            max(each.processes for each in told),
+            max(each.resident_bytes for each in told),
+            tuple(cpu_ns for each in told for cpu_ns in each.cpu_ns),
+            tuple(lived_on_ns for each in told for lived_on_ns in each.lived_on_ns),
+            sum(each.left for each in told),
+        )
+
+    @property
+    def disruptions(self) -> dict[str, TrialDisruption]:
+        """For how long each kind of traffic was not served, at most."""
+        told: dict[str, TrialDisruption] = {}
+        for trial in self.trials:
+            for kind, each in trial.disruptions.items():
+                before = told.get(kind, each)
+                told[kind] = TrialDisruption(
+                    max(before.silent_ns, each.silent_ns),
+                    _most([before.new_ns, each.new_ns]),
+                    _most([before.reused_ns, each.reused_ns]),
+                )
+        return told
+
+    @property
+    def new_ms(self) -> float | None:
+        """For how long what was sent first over a connection failed at most; None if there was no change."""
+        return in_ms(_most(each.new_ns for each in self.disruptions.values()))
+
+    @property
+    def reused_ms(self) -> float | None:
+        """For how long what was sent over a connection that had carried something failed at most, likewise."""
+        return in_ms(_most(each.reused_ns for each in self.disruptions.values()))
+
+    @property
+    def storm(self) -> int | None:
+        """How many connections were opened in the busiest 100 ms after a change; None if there was none."""
+        return _most(trial.storm for trial in self.trials)
+
+    @property
+    def wall_s(self) -> float:
+        """How long all trials took."""
+        return sum(trial.wall_ns for trial in self.trials) / NS_PER_S
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -164,7 +230,11 @@ class Row:
 
 
 def row_of(
-    name: str, trials: Sequence[Trial], cures: Mapping[Verdict, Cure | None] | None = None, why: str = ""
+    name: str,
+    trials: Sequence[Trial],
+    cures: Mapping[Verdict, Cure | None] | None = None,
+    why: str = "",
+    condition: Condition = UNCHANGED,
 ) -> Row:
     """Make a row of a contender's trials, with what is known to help against a verdict; `why` it has none."""
     judgements = [trial.judgement for trial in trials if trial.judgement is not None]
@@ -179,11 +249,22 @@ def row_of(
         cannot=any(trial.cannot for trial in trials),
         why=next(filter(None, whys), ""),
         cure=(cures or {}).get(verdict) if verdict is not None else None,
+        condition=condition,
     )
 
 
 def _median_ms(times_ns: Sequence[int]) -> float | None:
     return median(times_ns) / NS_PER_MS if times_ns else None
+
+
+def _most(numbers: Iterable[int | None]) -> int | None:
+    """Return the largest of those that are known; None if none is."""
+    return max((number for number in numbers if number is not None), default=None)
+
+
+def in_ms(duration_ns: int | None) -> float | None:
+    """Return a time in ms, None as it is."""
+    return None if duration_ns is None else duration_ns / NS_PER_MS
 
 
 def _p99_us(latencies: Sequence[Packed]) -> int | None:
@@ -207,5 +288,6 @@ def helped(rows: Iterable[Row]) -> dict[Cure, list[str]]:
     cured: dict[Cure, list[str]] = {}
     for row in rows:
         if row.cure is not None:
-            cured.setdefault(row.cure, []).append(row.name)
+            names = cured.setdefault(row.cure, [])
+            names += [row.name] if row.name not in names else []
     return cured

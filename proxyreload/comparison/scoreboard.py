@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from proxyreload.comparison.cell import label
 from proxyreload.comparison.row import Row
 from proxyreload.comparison.table import VERDICT
 from proxyreload.sources.version import Version
@@ -54,7 +55,7 @@ class Scoreboard:
 
 def scoreboard(rows: Sequence[Row]) -> Scoreboard | None:
     """Return the scoreboard of a comparison, if a mechanism of it was run in several versions."""
-    by_place = {(row.mechanism, row.version): row for row in rows if row.version}
+    by_place = {(label(row.mechanism, row.condition), row.version): row for row in rows if row.version}
     times = [mechanism for mechanism, _version in by_place]
     mechanisms = [name for name in dict.fromkeys(times) if times.count(name) > 1]
     kept = {place: row for place, row in by_place.items() if place[0] in mechanisms}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proxyreload.comparison.row import Row
+from proxyreload.comparison.bykind import verdict_of
+from proxyreload.comparison.row import Row, in_ms
+from proxyreload.comparison.trial import TrialPrice
 from proxyreload.history.events import Ending
+from proxyreload.ledger.cause import Cause
+from proxyreload.system.clock import NS_PER_MS, NS_PER_S
 from proxyreload.system.untrusted import line_of
 from proxyreload.verdict.judgement import by_class
 from proxyreload.verdict.repetition import short
@@ -20,6 +25,9 @@ from proxyreload.verdict.threshold import Thresholds
 
 #: Changes with a note in the changelog.
 FORMAT = 1
+#: Returns the words of a command line.
+Words = Callable[[Row], Sequence[str]]
+MIB = 1024 * 1024
 #: A version's number in what a program says of itself.
 _NUMBER = re.compile(r"\d+(?:\.\d+)+[\w.+-]*")
 
@@ -79,7 +87,17 @@ def _whole(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-NAME = Column("mechanism", lambda row: row.name, right=False)
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _lived_on(price: TrialPrice) -> str:
+    """Return how long the oldest generation lived beside the next one, and how many lived still when a run ended."""
+    longest = _seconds(price.lived_on_s)
+    return f"{longest} ({price.left} left)".strip() if price.left else longest
+
+
+NAME = Column("mechanism", lambda row: row.label, right=False)
 VERDICT = Column("verdict", _verdict, right=False)
 LOSSES = (
     NAME,
@@ -101,9 +119,21 @@ TIMES = (
 )
 
 
+COSTS = (
+    NAME,
+    Column("processes", lambda row: str(row.price.processes) if row.price is not None else ""),
+    Column("memory MiB", lambda row: _ms(row.price.resident_bytes / MIB) if row.price is not None else ""),
+    Column("CPU s a change", lambda row: _seconds(row.price.cpu_s) if row.price is not None else ""),
+    Column("old lived on s", lambda row: _lived_on(row.price) if row.price is not None else ""),
+    Column("new failed ms", lambda row: _ms(row.new_ms)),
+    Column("reused failed ms", lambda row: _ms(row.reused_ms)),
+    Column("connections in 100 ms", lambda row: _whole(row.storm)),
+)
+
+
 def print_table(console: Console, rows: Sequence[Row]) -> None:
-    """Print two tables, of losses and of times, that fit 80 columns, and the notes below."""
-    for columns in (LOSSES, TIMES):
+    """Print three tables, of losses, times and costs, that fit 80 columns, and the notes below."""
+    for columns in (LOSSES, TIMES, COSTS):
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for column in columns:
             justify: Any = "right" if column.right else "left"
@@ -122,14 +152,14 @@ def notes(rows: Sequence[Row]) -> list[str]:
     found = []
     for row in rows:
         if row.why:
-            found.append(f"{row.name}: {row.why}")
-        found += [f"{row.name}: {kind} cannot: {why}" for kind, why in row.carries_not.items()]
+            found.append(f"{row.label}: {row.why}")
+        found += [f"{row.label}: {kind} cannot: {why}" for kind, why in row.carries_not.items()]
         if row.failures:
             kinds = f" ({by_kind(row)})" if len(row.kinds) > 1 else ""
-            found.append(f"{row.name}: lost {by_class(row.failures)}{kinds}")
+            found.append(f"{row.label}: lost {by_class(row.failures)}{kinds}")
         if row.cure is not None:
             found.append(f"{row.name}: what helps: {row.cure.advice}, {row.cure.link}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def by_kind(row: Row) -> str:
@@ -159,33 +189,31 @@ def _program(row: Row) -> str:
     return row.name.partition(":")[0]
 
 
-def as_json(rows: Sequence[Row], compared: dict[str, object], thresholds: Thresholds = ()) -> str:
-    """Return all figures; `compared` says what was run."""
-    content = {"format": FORMAT, **compared, "rows": [_row(row, thresholds) for row in rows]}
+def as_json(
+    rows: Sequence[Row], compared: dict[str, object], thresholds: Thresholds = (), again: Words = lambda _row: ()
+) -> str:
+    """Return all figures; `compared` says what was run, and `again` which command line does it again for one row."""
+    content = {"format": FORMAT, **compared, "rows": [_row(row, again, thresholds) for row in rows]}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _row(row: Row, thresholds: Thresholds) -> dict[str, object]:
-    repetition, verdicts = row.repetition, row.verdicts
+def _row(row: Row, compared: Words, thresholds: Thresholds) -> dict[str, object]:
+    repetition, price = row.repetition, row.price
     return {
         "mechanism": row.name,
+        "condition": row.condition.name,
         "version": row.version or None,
         "proxy_version": row.proxy_version,
         "verdict": _verdict(row),
         "why": row.why or None,
         "cure": None if row.cure is None else attrs.asdict(row.cure),
+        "command": list(compared(row)),
         "exchanges": row.exchanges,
         "changes": len(row.losses),
         "failures": dict(row.failures),
-        "kinds": {
-            kind: {
-                "verdict": verdicts[kind].value if kind in verdicts else None,
-                "exchanges": sent,
-                "failures": lost,
-            }
-            for kind, (sent, lost) in row.kinds.items()
-        },
+        "kinds": {kind: _kind(row, kind) for kind in (*row.kinds, *row.cannot_carry)},
         "carries_not": row.carries_not,
+        "causes": _causes(sum(row.causes.values(), Counter())),
         "decision": row.decision(thresholds).as_run(),
         "per_change": None if repetition is None else repetition.as_run(),
         "proof": None if row.proof is None else row.proof.as_run(),
@@ -200,13 +228,60 @@ def _row(row: Row, thresholds: Thresholds) -> dict[str, object]:
         "p99_around_us": row.around_p99_us,
         "p99_baseline_us": row.baseline_p99_us,
         "p99_floor_us": row.baseline_p99_us,  # its name before
+        "price": None if price is None else _price(price),
+        "disruption": {
+            "new_ms": row.new_ms,
+            "reused_ms": row.reused_ms,
+            "connections_opened_100ms": row.storm,
+        }
+        if row.storm is not None
+        else None,
+        "wall_s": round(row.wall_s, 3),
         "trials": [
             {
                 "round": trial.round,
                 "verdict": trial.judgement.verdict.value if trial.judgement is not None else None,
                 "why": trial.why or None,
                 "run": str(trial.run_file) if trial.judgement is not None else None,
+                "wall_s": round(trial.wall_ns / NS_PER_S, 3),
             }
             for trial in row.trials
         ],
+    }
+
+
+def _kind(row: Row, kind: str) -> dict[str, object]:
+    """Return what became of a kind of traffic, or why none was sent."""
+    sent, lost = row.kinds.get(kind, (0, 0))
+    disruption = row.disruptions.get(kind)
+    return {
+        "verdict": verdict_of(row, kind) or None,
+        "why": None if sent else row.cannot_carry.get(kind),
+        "exchanges": sent,
+        "failures": lost,
+        "causes": _causes(row.causes.get(kind, Counter())),
+        "aimed": kind in row.aimed,
+        "disruption": None
+        if disruption is None
+        else {
+            "new_ms": in_ms(disruption.new_ns),
+            "reused_ms": in_ms(disruption.reused_ns),
+            "without_success_ms": disruption.silent_ns / NS_PER_MS,
+        },
+    }
+
+
+def _causes(causes: Counter[Cause]) -> dict[str, int]:
+    """Return how many there were of which cause, the most frequent first."""
+    return {cause.value: times for cause, times in causes.most_common()}
+
+
+def _price(price: TrialPrice) -> dict[str, object]:
+    return {
+        "processes": price.processes,
+        "resident_bytes": price.resident_bytes,
+        "cpu_s_per_change": price.cpu_s,
+        "old_generations": len(price.lived_on_ns) + price.left,
+        "lived_on_ms": None if price.lived_on_s is None else price.lived_on_s * 1000,
+        "left": price.left,
     }

@@ -1,20 +1,57 @@
 """One run of one contender, and what it came to."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
+from statistics import fmean
 
 import attrs
 
 from proxyreload.errors import CannotError, ProxyreloadError, RefusedError
 from proxyreload.ledger.cause import Cause
 from proxyreload.run.run import Run
+from proxyreload.system.clock import NS_PER_S
 from proxyreload.system.untrusted import WORDS_LIMIT, one_line
+from proxyreload.verdict.disruption import KindDisruption
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Packed
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.proof import Proof
 from proxyreload.verdict.threshold import verdicts_by_kind
+
+
+@attrs.frozen
+class TrialPrice:
+    """What a run cost the proxy's host."""
+
+    processes: int  #: at most
+    resident_bytes: int  #: at most
+    cpu_ns: tuple[int, ...]  #: CPU time from each change to the next, the traffic's too
+    lived_on_ns: tuple[int, ...]  #: for how long each old generation that ended lived beside the next one
+    left: int  #: old generations that lived when the run ended
+
+    @property
+    def cpu_s(self) -> float | None:
+        """CPU time for each change, the mean in seconds; None if there was no change."""
+        return fmean(self.cpu_ns) / NS_PER_S if self.cpu_ns else None
+
+    @property
+    def lived_on_s(self) -> float | None:
+        """The longest that an old generation lived beside the next one, in seconds; None if none has ended."""
+        return max(self.lived_on_ns) / NS_PER_S if self.lived_on_ns else None
+
+
+@attrs.frozen
+class TrialDisruption:
+    """For how long one kind of traffic was not served, the longest of any change.
+
+    Of a kind whose exchanges take long it is not told how long what was sent failed: one that breaks after five seconds
+    says nothing of what would have been sent meanwhile.
+    """
+
+    silent_ns: int  #: without a success
+    new_ns: int | None  #: failures of what was sent first over a connection, one after another
+    reused_ns: int | None  #: likewise, of what was sent over one that had carried something
 
 
 @attrs.frozen
@@ -27,6 +64,7 @@ class Trial:
     why: str = ""
     cannot: bool = False  #: the mechanism cannot do what was asked, or not with the version that was
     carries_not: Mapping[str, str] = attrs.field(factory=dict)  #: kinds that the user's configuration does not, and why
+    left_out: Mapping[str, str] = attrs.field(factory=dict)  #: those, and the ones that the mechanism does not carry
     proxy_version: str = ""
     exchanges: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)  #: by class
@@ -47,6 +85,11 @@ class Trial:
     steady: Packed = attrs.field(factory=Packed)
     around: Packed = attrs.field(factory=Packed)
     baseline: Packed = attrs.field(factory=Packed)
+    price: TrialPrice | None = None  #: None: nobody has looked
+    disruptions: Mapping[str, TrialDisruption] = attrs.field(factory=dict)  #: by the kinds of traffic
+    storm: int | None = None  #: connections opened in the busiest 100 ms after any change; None: there was no change
+    aimed: frozenset[str] = frozenset()  #: kinds that are sent when connections are being closed, for proof
+    wall_ns: int = 0  #: how long it took, from beginning to end
 
 
 async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
@@ -69,14 +112,15 @@ async def attempt(run: Run, number: int, *, versioned: bool = False) -> Trial:
     except Exception as error:  # noqa: BLE001  (a plugin is somebody else's code; the others go on)
         return Trial(number, run_file, why=one_line(f"{type(error).__name__}: {error}", WORDS_LIMIT))
     return attrs.evolve(
-        _figures(run.observation, number, run_file),
+        _figures(run.observation, number, run_file, {each.kind.name for each in run.settings.everyone if each.lasts_s}),
         judgement=judgement,
         proxy_version=run.proxy_version,
         carries_not=run.settings.refused,
+        left_out=run.settings.left_out,
     )
 
 
-def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
+def _figures(observation: Observation, number: int, run_file: Path, long: Container[str]) -> Trial:
     changes = observation.changes
     rated = [change.kinds.rated for change in changes]
     steady, around = observation.steady_and_around()
@@ -109,4 +153,37 @@ def _figures(observation: Observation, number: int, run_file: Path) -> Trial:
         steady=steady.packed(),
         around=around.packed(),
         baseline=observation.baseline.latency.packed() if observation.baseline is not None else Packed(),
+        price=_price(observation),
+        disruptions=_disruptions(observation, long),
+        storm=max((change.disruption.storm for change in changes), default=None),
+        aimed=observation.kinds.aimed,
     )
+
+
+def _price(observation: Observation) -> TrialPrice | None:
+    prices, replaced = observation.prices, [each for each in observation.generations.all if each.replaced_ns]
+    if prices.run is None:
+        return None
+    lived_on = [each.lived_on_ns for each in replaced]
+    return TrialPrice(
+        prices.run.processes,
+        prices.run.resident_bytes,
+        tuple(price.cpu_ns for number, price in prices.by_change.items() if number),
+        tuple(each for each in lived_on if each is not None),
+        lived_on.count(None),
+    )
+
+
+def _disruptions(observation: Observation, long: Container[str]) -> dict[str, TrialDisruption]:
+    told: dict[str, list[KindDisruption]] = {}
+    for change in observation.changes:
+        for kind, disruption in change.disruption.kinds.items():
+            told.setdefault(kind, []).append(disruption)
+    return {
+        kind: TrialDisruption(
+            max(each.silent_ns for each in changes),
+            None if kind in long else max(each.new.longest_ns for each in changes),
+            None if kind in long else max(each.reused.longest_ns for each in changes),
+        )
+        for kind, changes in told.items()
+    }

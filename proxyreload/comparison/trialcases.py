@@ -23,22 +23,22 @@ def as_junit(rows: Sequence[Row], thresholds: Thresholds = ()) -> str:
 
 def _cases(row: Row, decision: Decision) -> Iterator[Case]:
     if not row.trials:
-        yield _error("not run", row.name, row.why)
+        yield _error("not run", row.label, row.why)
     for trial in row.trials:
         yield _case(row, trial, decision)
     if decision.outcome is not None and row.verdict is not None:
         outcome, words = _OUTCOMES[decision.outcome], decision.words
-        yield Case(OPTION, row.name, 0.0, outcome, row.verdict.value, words, "" if outcome else words)
+        yield Case(OPTION, row.label, 0.0, outcome, row.verdict.value, words, "" if outcome else words)
 
 
 def _case(row: Row, trial: Trial, decision: Decision) -> Case:
     name = f"round {trial.round}"
     if trial.judgement is not None:
         cure = f"what helps: {row.cure.advice}, {row.cure.link}" if row.cure is not None else ""
-        return judged(name, row.name, 0.0, trial.judgement, cure, excused(trial.judgement, decision))
+        return judged(name, row.label, 0.0, trial.judgement, cure, excused(trial.judgement, decision))
     if trial.cannot:
-        return Case(name, row.name, outcome="skipped", message=trial.why)
-    return _error(name, row.name, trial.why)
+        return Case(name, row.label, outcome="skipped", message=trial.why)
+    return _error(name, row.label, trial.why)
 
 
 def _error(name: str, of: str, why: str) -> Case:

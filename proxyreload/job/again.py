@@ -1,7 +1,7 @@
 """The command that makes a run again, elsewhere."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from proxyreload.system.markdowntext import block_of
 
@@ -12,7 +12,7 @@ _LIMIT = 4000
 
 def command_again(words: Sequence[str]) -> str:
     """Return the command line of these words, which have each option's value behind it, without what is the job's."""
-    return shlex.join(["proxyreload", *_kept(words)])
+    return shlex.join(["proxyreload", *without(words, _OF_THE_JOB)])
 
 
 def again_section(words: Sequence[str]) -> list[str]:
@@ -20,12 +20,13 @@ def again_section(words: Sequence[str]) -> list[str]:
     return ["#### Again", "", *block_of(command_again(words), _LIMIT, "sh"), ""] if words else []
 
 
-def _kept(words: Sequence[str]) -> Iterator[str]:
+def without(words: Sequence[str], options: Mapping[str, int]) -> Iterator[str]:
+    """Yield the words but for some options, with the words behind each: so many as it has."""
     left = 0
     for word in words:
         if left:
             left -= 1
-        elif word in _OF_THE_JOB:
-            left = _OF_THE_JOB[word]
+        elif word in options:
+            left = options[word]
         else:
             yield word

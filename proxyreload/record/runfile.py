@@ -58,7 +58,7 @@ class RunFile:
     def open(self, ran: Mapping[str, object]) -> None:
         """Write what is to run, claimed or not yet; raises `UsageError` if the file cannot be written."""
         begun = {"format": FORMAT, "finished": False, "started": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.content = {**begun, **ran, "versions": _versions(ran), "machine": _machine()}
+        self.content = {**begun, **ran, "versions": _versions(ran), "machine": machine()}
         if self._claim is None:
             self.claim()
         try:
@@ -118,7 +118,8 @@ def _versions(ran: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _machine() -> dict[str, object]:
+def machine() -> dict[str, object]:
+    """Return what the machine is, as it stands in ``run.json``."""
     return {
         "system": platform.platform(),
         "processors": os.cpu_count(),

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import attrs
 
+from proxyreload.comparison.bykind import MARKS
 from proxyreload.comparison.table import FORMAT
 from proxyreload.record.jsonfile import WORDS_AT_MOST, Table, read_table
 from proxyreload.report.template import filled
@@ -23,10 +24,26 @@ class Cell:
 
 
 @attrs.frozen
+class KindCell:
+    """What became of one kind of traffic."""
+
+    verdict: str  #: ``cannot`` where none was sent; empty where nothing is known
+    exchanges: int
+    failures: int
+    why: str  #: none was sent
+
+    @property
+    def mark(self) -> str:
+        """A mark that differs in shape from those of other verdicts."""
+        return MARKS.get(self.verdict, "")
+
+
+@attrs.frozen
 class Line:
-    """One mechanism."""
+    """One mechanism, under one condition."""
 
     mechanism: str
+    condition: str  #: empty: whatever the options said
     verdict: str
     why: str
     advice: str  #: what is known to help
@@ -46,6 +63,12 @@ class Line:
     stragglers: int
     times: Mapping[str, float | None]
     cells: tuple[Cell, ...]
+    kinds: Mapping[str, KindCell]
+
+    @property
+    def label(self) -> str:
+        """Its name, and the condition that it was run under."""
+        return f"{self.mechanism} ({self.condition})" if self.condition else self.mechanism
 
 
 @attrs.frozen
@@ -82,6 +105,16 @@ class Matrix:
         """How many runs each mechanism had at most."""
         return max((len(line.cells) for line in self.lines), default=0)
 
+    @property
+    def kinds(self) -> list[str]:
+        """Every kind of traffic, in the order in which they come."""
+        return list(dict.fromkeys(kind for line in self.lines for kind in line.kinds))
+
+    @property
+    def mechanisms(self) -> int:
+        """How many there are."""
+        return len({line.mechanism for line in self.lines})
+
 
 #: Keys of a row that may be null, with the headings they are shown under.
 TIMES = {
@@ -116,6 +149,7 @@ def _line(row: Table, folder: Path) -> Line:
     link = cure.text("link")
     return Line(
         mechanism=row.text("mechanism"),
+        condition=row.text("condition"),
         verdict=row.text("verdict"),
         why=row.text("why"),
         advice=cure.text("advice"),
@@ -135,7 +169,12 @@ def _line(row: Table, folder: Path) -> Line:
         stragglers=row.number("stragglers"),
         times={key: row.decimal(key) if row.content.get(key) is not None else None for key in TIMES},
         cells=tuple(_cell(trial, folder) for trial in row.tables("trials")),
+        kinds={printable(kind): _kind(row.table("kinds").table(kind)) for kind in row.table("kinds").content},
     )
+
+
+def _kind(told: Table) -> KindCell:
+    return KindCell(told.text("verdict"), told.number("exchanges"), told.number("failures"), told.text("why"))
 
 
 def _board(versions: Sequence[Table]) -> Board:

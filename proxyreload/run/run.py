@@ -1,7 +1,7 @@
 """One run: backends, proxy, clients, the scenario, and everything given back at the end."""
 
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ from proxyreload.run.hosting import Hosting
 from proxyreload.run.oldprocesses import OldProcesses
 from proxyreload.run.preflight import Programs, descriptors, programs, require_folder, require_ports, resolved
 from proxyreload.run.pricewatch import PriceWatch
+from proxyreload.run.proxyfiles import keep_configuration, keep_words
 from proxyreload.run.proxywords import ProxyWords
 from proxyreload.run.readiness import Readiness
 from proxyreload.run.stall import StallWatch, tell_own_share
@@ -358,6 +359,9 @@ class Run:
             configuration=settings.configuration or choice.mechanism.configuration or Configuration({}),
         )
         self._give_back.later(stack, self._close_workspace, workspace)
+        kept = settings.files.proxy
+        if kept is not None:
+            self._give_back.later(stack, keep_words, workspace, kept)
         what = f"{choice.name} cannot be started"
         with Calling(StartError, what):
             proxy = self.proxy = choice.mechanism.proxy(workspace)
@@ -372,6 +376,9 @@ class Run:
             if words:
                 raise RefusedError(str(error), words) from error
             raise
+        if kept is not None:
+            with suppress(OSError):  # the run is worth more than that
+                keep_configuration(workspace, kept)
 
     async def _try_kinds(self, connector: HTTP11Connector, prepared: PreparedRequest) -> None:
         """Try each kind once, and leave out what the user's configuration does not carry."""

@@ -29,44 +29,14 @@ from proxyreload.proxy.interfaces import Cure
 from proxyreload.run import runs as runs_module
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
-from proxyreload.verdict.latency import Latency, Packed
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.proof import Proof
 
 from .clocks import result_of
+from .compared import RUN, trial
 from .plugins import PLUGINS
 
 CURE = Cure("turn it off", "https://example.test/off")
-RUN = Path("run.json")
-
-
-def latency(*values_us: int) -> Packed:
-    recorded = Latency()
-    recorded.record(values_us)
-    return recorded.packed()
-
-
-def trial(verdict: Verdict, *losses: int, failure: str = "timeout", reasons: tuple[str, ...] = ()) -> Trial:
-    return Trial(
-        1,
-        RUN,
-        Judgement(verdict, reasons),
-        proxy_version="fake 1.2",
-        exchanges=1000,
-        failures=Counter({failure: sum(losses)}) if sum(losses) else Counter(),
-        losses=losses,
-        in_windows=1000,
-        applied_ns=(1_000_000, 3_000_000),
-        effective_ns=(2_000_000,),
-        front_closed=Counter({"announced": 2, "idle": 1}),
-        back_closed=4,
-        stragglers=5,
-        steady=latency(100),
-        around=latency(300),
-        baseline=latency(50),
-    )
-
-
 CURES = {Verdict.LOSSY: CURE, Verdict.INEFFECTIVE: None}
 SEAMLESS = row_of("fake:quick", [trial(Verdict.SEAMLESS, *[0] * 10)], CURES)
 LOSSY = row_of("fake:slow", [trial(Verdict.SEAMLESS, *[0] * 5), trial(Verdict.LOSSY, 0, 3, 0, 1, 0)], CURES)
@@ -125,14 +95,15 @@ def printed(width: int) -> str:
 
 
 def test_the_table_shows_every_row() -> None:
-    losses, times, below = re.split(r"\n\s*\n", printed(200), maxsplit=2)
+    losses, times, costs, below = re.split(r"\n\s*\n", printed(200), maxsplit=3)
     assert [line.split()[:3] for line in losses.splitlines()[2:]] == [
         ["fake:quick", "seamless", "0"],
         ["fake:slow", "lossy", "4"],
         ["fake:old", "cannot"],
         ["fake:gone", "not", "run"],
     ]
-    assert [line.split()[0] for line in times.splitlines()[2:]] == ["fake:quick", "fake:slow"]
+    for table in (times, costs):
+        assert [line.split()[0] for line in table.splitlines()[2:]] == ["fake:quick", "fake:slow"]
     assert "0.4 (0 to " in losses
     assert "6 (4)" in losses
     assert below.splitlines() == notes(ROWS)
@@ -165,12 +136,10 @@ def test_what_was_aimed_stands_apart_and_who_lost_is_told() -> None:
     assert (row.proof, row.kinds) == (Proof(200, 80, 10, 8), {"get": (1800, 10), "aimed": (200, 80)})
     assert notes([row]) == ["fake:slow: lost 90 timeout (aimed 80 of 200, get 10 of 1800)"]
     assert "| 10 (80) |" in markdown([row], [])
-    assert markdown([row], []).rstrip().endswith("| 90 timeout | aimed 80 of 200, get 10 of 1800 |")
+    assert "| 90 timeout | aimed 80 of 200, get 10 of 1800 |\n" in markdown([row], [])
     [told] = json.loads(as_json([row], {}))["rows"]
-    assert told["kinds"] == {
-        "get": {"verdict": None, "exchanges": 1800, "failures": 10},
-        "aimed": {"verdict": "lossy", "exchanges": 200, "failures": 80},
-    }
+    counts = {kind: (each["verdict"], each["exchanges"], each["failures"]) for kind, each in told["kinds"].items()}
+    assert counts == {"get": (None, 1800, 10), "aimed": ("lossy", 200, 80)}
     assert told["proof"] == {"exchanges": 200, "failures": 80, "changes": 10, "lossy": 8}
 
 
@@ -199,7 +168,7 @@ def test_json_has_every_figure() -> None:
     assert [row["p99_floor_us"] for row in content["rows"]] == [row["p99_baseline_us"] for row in content["rows"]]
     assert slow["cure"] == {"advice": "turn it off", "link": "https://example.test/off"}
     assert [each["verdict"] for each in slow["trials"]] == ["seamless", "lossy"]
-    assert gone["trials"] == [{"round": 1, "verdict": None, "why": "fake is not installed", "run": None}]
+    assert gone["trials"] == [{"round": 1, "verdict": None, "why": "fake is not installed", "run": None, "wall_s": 0}]
 
 
 def test_each_proxys_version_is_told_once() -> None:
@@ -341,7 +310,8 @@ def test_without_a_way_to_draw_no_page_is_drawn(tmp_path: Path, monkeypatch: pyt
     settings = Settings(Target.front(8080), default())
     comparison = Comparison(cast(IReactor, object()), lambda: 0, contenders(["fake"]), settings, tmp_path, 1)
     (row,) = result_of(Deferred.fromCoroutine(comparison.execute()))
-    assert (row.verdict, list((tmp_path / "fake-quick-1").iterdir())) == (Verdict.SEAMLESS, [])
+    assert row.verdict is Verdict.SEAMLESS
+    assert [path.name for path in (tmp_path / "fake-quick-1").iterdir()] == ["trial.json"]
 
 
 @pytest.mark.usefixtures("_plugins")

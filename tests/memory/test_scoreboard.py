@@ -25,10 +25,10 @@ from proxyreload.sources.version import Span
 from proxyreload.system.cachefolder import CACHE_VARIABLE
 from proxyreload.verdict.judgement import Verdict
 
+from .compared import RUN, trial
 from .plugins import BINARY
 from .plugins import plugin as fake
 from .sourced import FakeSource
-from .test_comparison import RUN, trial
 
 SOURCE = FakeSource(["2.2.9", "2.8.20", "2.8.25", "3.0.11", "3.4.7", "3.5.0"])
 versioned = ProxyPlugin("versioned", attrs.evolve(BINARY, sources=(SOURCE,)), fake.mechanisms)

@@ -92,6 +92,43 @@ def test_wrong_usage_is_one_line(place: Place, words: tuple[str, ...], complaint
     assert not (place.folder / "compare").exists()
 
 
+def test_each_condition_has_a_row_with_its_own_evidence_and_the_command_that_makes_it_again(place: Place) -> None:
+    words = ("compare", "haproxy:reload", "--conditions", "far,leaving,killed", "--only", "aimed,stream", *SHORT)
+    result = place.run(*words, *place.ports, mix=True)
+    rows = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"]
+    assert [(row["mechanism"], row["condition"]) for row in rows] == [
+        ("haproxy:reload", "far, leaving"),
+        ("haproxy:reload", "far, killed"),
+    ]
+    for row in rows:
+        folder = (place.folder / row["trials"][0]["run"]).parent
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        assert {each["rtt_ms"] for each in run["traffic"] if each["kind"] in {"aimed", "stream"}} == {20}
+        assert (run["options"]["kill_removed"] is None) == (row["condition"] == "far, leaving")
+        assert "bind" in (folder / "configuration" / "haproxy.cfg").read_text(encoding="utf-8")
+        assert (folder / "proxy.log").is_file()
+        assert row["command"][:5] == [
+            "proxyreload",
+            "compare",
+            "haproxy:reload",
+            "--conditions",
+            row["condition"].replace(", ", ","),
+        ]
+        assert row["command"][5:7] == ["--only", "kind=aimed,kind=stream"]
+        assert row["kinds"]["aimed"]["verdict"] == "lossy"
+        assert row["kinds"]["aimed"]["causes"]["keep-alive race"] > 0
+        assert row["price"]["processes"] > 1
+        assert row["disruption"]["connections_opened_100ms"] > 0
+    assert result.status == 1
+    again = place.run(*words, "--resume", *place.ports, mix=True)
+    assert [line.endswith(", as it was before") for line in again.stderr.splitlines()] == [True, True]
+    assert json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"] == rows
+    planned = place.run(*words, "--resume", "--plan", *place.ports, mix=True)
+    assert planned.stdout.splitlines()[-1] == "1 mechanism under 2 conditions, once: 2 runs, 0 s"
+    repeated = place.run(*rows[1]["command"][1:], "--plan", mix=True)
+    assert repeated.stdout.splitlines()[-1].startswith("1 mechanism, once: 1 run, ")
+
+
 @BROWSER
 def test_its_page_leads_to_the_pages_of_its_runs(place: Place) -> None:
     names = ("haproxy:runtime", "nginx:reload")
