@@ -46,7 +46,7 @@ class KindTable:
     @property
     def kinds(self) -> list[str]:
         """Every kind of traffic that any of them was sent, or could not be."""
-        return list(dict.fromkeys(kind for row in self.rows for kind in (*row.kinds, *row.cannot_carry)))
+        return sorted({kind for row in self.rows for kind in (*row.kinds, *row.cannot_carry)})
 
     def cell(self, name: str, kind: str) -> str:
         """Return ``✗3 ●``: for each condition its mark, with how many were lost."""

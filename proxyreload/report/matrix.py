@@ -107,8 +107,8 @@ class Matrix:
 
     @property
     def kinds(self) -> list[str]:
-        """Every kind of traffic, in the order in which they come."""
-        return list(dict.fromkeys(kind for line in self.lines for kind in line.kinds))
+        """Every kind of traffic."""
+        return sorted({kind for line in self.lines for kind in line.kinds})
 
     @property
     def mechanisms(self) -> int:
