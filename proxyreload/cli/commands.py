@@ -44,6 +44,7 @@ COMMANDS = (
     Command("config", "what a proxy is run from, as a template", "config.show", "config.ConfigOptions"),
     Command("adopt", "a configuration of yours made such a template", "adopt.adopt", "adopt.AdoptOptions"),
     Command("kinds", "every kind of traffic, and its keys", "kinds.list_kinds", "kinds.KindsOptions"),
+    Command("schema", "the JSON Schema of run.json and the like", "schema.print_schema", "schema.SchemaOptions"),
     Command("backend", "one backend by itself", "backend.serve_backend", "backend.BackendOptions"),
     Command("selftest", "is the instrument to be believed?", "selftest.run_selftest", "selftest.SelfTestOptions"),
     Command("cases", "the famous bugs it knows, expected and found", "cases.list_cases", "cases.CasesOptions"),

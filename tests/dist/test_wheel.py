@@ -45,7 +45,7 @@ def test_the_tests_in_memory_pass_on_it(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip: list[str | Path] = [tmp_path / "venv" / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:"]
     # Of the extra "ads" without the proxy that is its other part.
-    others = ("h2", "websockets", "wsproto", "grpcio", "pytest", "pytest-xdist", "hypothesis")
+    others = ("h2", "websockets", "wsproto", "grpcio", "pytest", "pytest-xdist", "hypothesis", "jsonschema")
     subprocess.run([*pip, f"{wheel}[report,web]", *others], check=True)
     tests = shutil.copytree(CHECKOUT / "tests" / "memory", tmp_path / "tests" / "memory")
     words: list[str | Path] = [

@@ -9,10 +9,18 @@ from typing import Any
 
 from proxyreload.history.bus import EventBus
 from proxyreload.history.events import Event
+from proxyreload.plan.scenario import default
+from proxyreload.plan.settings import Settings, Target
 from proxyreload.record.runfile import RunFile
+from proxyreload.run.preflight import Programs
 from proxyreload.run.wiring import VERDICT
 from proxyreload.verdict.judgement import judge
 from proxyreload.verdict.observation import Observation
+
+from .conforming import wrong
+
+#: What stands in the file from the start, of a run of somebody else's proxy.
+RAN = {**Settings(Target.front(8080), default()).as_run(), **Programs().as_run()}
 
 
 def observed(bus: EventBus) -> Observation:
@@ -29,10 +37,11 @@ def observed(bus: EventBus) -> Observation:
 
 
 def run_json(observation: Observation, folder: Path) -> dict[str, Any]:
-    """Return what stands in the run's file."""
+    """Return what stands in the run's file, which is as it is published."""
     run_file = RunFile(folder / "run.json")
-    run_file.open({"plugin": "it"})
+    run_file.open(RAN)
     run_file.finish(observation, judge(observation))
     run_file.close()
     content: dict[str, Any] = json.loads(run_file.path.read_text(encoding="utf-8"))
+    assert wrong("run", content) == []
     return content

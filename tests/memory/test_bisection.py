@@ -34,6 +34,7 @@ from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import Closures, ObservedChange
 
+from .conforming import wrong
 from .plugins import BINARY
 from .plugins import plugin as fake
 from .sourced import FakeSource
@@ -300,6 +301,7 @@ def test_the_command_says_the_steps_and_the_two(
     assert command.bisect(["versioned:slow", "--good", good, "--bad", bad]) == status == ExitStatus(status)
     out = capsys.readouterr().out
     told = json.loads(Path("bisect.json").read_text(encoding="utf-8"))
+    assert wrong("bisect", told) == []
     assert told["versions"][0] == ("3.4.7" if status == 0 else "3.0.11")
     if status:
         assert out.rstrip().endswith("3.0.11 is said to be good, and is not found so")

@@ -12,6 +12,7 @@ import proxyreload
 PACKAGE = Path(proxyreload.__file__).parent
 #: No verdict depends on how it came about, and those who show meet no proxy.
 MAY_IMPORT = {
+    "schemas": set(),
     "system": set(),
     "history": {"system"},
     "http2": {"system"},

@@ -19,9 +19,10 @@ from proxyreload.verdict.observation import Observation
 
 from . import observing
 from .clocks import START_NS
+from .conforming import wrong
 from .happened import back_closed, change, exchange, failed, front_closed
 
-RAN = {"plugin": "haproxy", "mechanism": "runtime", "proxy_version": "HAProxy 2.8"}
+RAN = {**observing.RAN, "plugin": "haproxy", "mechanism": "runtime", "proxy_version": "HAProxy 2.8"}
 
 
 def observed(*, losses: int = 1) -> Observation:
@@ -67,6 +68,7 @@ def finished(tmp_path: Path, observation: Observation) -> dict[str, Any]:
 
 def read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    assert wrong("run", content) == []
     return content
 
 

@@ -1,0 +1,1 @@
+"""What stands in ``run.json``, ``compare.json`` and ``bisect.json``, as JSON Schema (2020-12)."""
