@@ -24,6 +24,8 @@ from typing import Any, NamedTuple, Self
 import attrs
 import psutil
 
+from .documents import wrong_documents
+
 HOST = "127.0.0.1"
 #: A safety net: whatever is waited for comes long before, or never.
 TIMEOUT_S = 900.0
@@ -231,6 +233,8 @@ class Session:
     csv: Path
     run: Path
     errors: Path
+    #: When it was started, as files have it: what is newer, it has written.
+    _since_ns: int = attrs.field(factory=time.time_ns, init=False)
     _lines: "queue.Queue[str | None]" = attrs.field(factory=queue.Queue, init=False)
     _said: list[str] = attrs.field(factory=list, init=False)
     _reader: threading.Thread | None = attrs.field(default=None, init=False)
@@ -279,10 +283,11 @@ class Session:
         self.process.send_signal(number)
 
     def ended(self, within_s: float = TIMEOUT_S) -> Result:
-        """Wait until it has ended."""
+        """Wait until it has ended; what it has written for other programs must be as it is published."""
         status = self.process.wait(within_s)
         if self._reader is not None:
             self._reader.join(TIMEOUT_S)
+        assert wrong_documents(self.run.parent, self._since_ns) == {}
         return Result(status, "".join(self._said), self.errors.read_text(encoding="utf-8"), self.csv, self.run)
 
     def close(self) -> None:

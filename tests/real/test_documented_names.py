@@ -1,34 +1,30 @@
 """Every column, key, verdict and failure class that is written is explained in docs/."""
 
-import json
 import re
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from proxyreload.history import failures
+from proxyreload.record.lossfile import COLUMNS as LOSSES
+from proxyreload.traffic.registry import kinds
 from proxyreload.verdict.judgement import Verdict
 
-from .command import COLUMNS, Place
+from .command import COLUMNS
+
+# Last: what is installed is tested, and these are the tests in memory.
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.memory.conforming import named_keys, parts, schema
+from tests.memory.test_schemas import COMING
 
 pytestmark = pytest.mark.real
 
 DOCS = Path(__file__).parents[2] / "docs"
-#: Below these stand names that are no keys: classes, causes, instances, clients, endings and phases.
-_OPEN = frozenset(
-    {
-        "failures",
-        "causes",
-        "answers_by_instance",
-        "arrivals_by_instance",
-        "late",
-        "front_closed",
-        "latency",
-        "lost_at_ms",
-    }
-)
+#: A key, or what may be the value of one; no option, file or path.
+_WORD = re.compile(r"[a-z][a-z0-9_]*(?: [a-z]+)*")
+#: Words in code on the page that are JSON's own, or the commands that write the file.
+_OTHERS = {"null", "compare", "bisect"}
 
 
 def named(page: str) -> set[str]:
@@ -36,40 +32,40 @@ def named(page: str) -> set[str]:
     return set(re.findall(r"`([^`\n]+?)(?:\[\])?`", (DOCS / page).read_text(encoding="utf-8")))
 
 
-def keys(value: Any) -> Iterator[str]:
-    """Yield every key below a value."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield key
-            if key == "kinds":  # by names that are no keys
-                for kind in below.values():
-                    yield from keys(kind)
-            elif key not in _OPEN:
-                yield from keys(below)
-    elif isinstance(value, list):
-        for each in value:
-            yield from keys(each)
+def section(page: str, title: str) -> str:
+    """Return what a page has between this title and the next one, but for its examples."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return re.sub(r"^```.*?^```", "", found[1], flags=re.DOTALL | re.MULTILINE)
 
 
-def test_every_column_and_every_key_is_explained(place: Place) -> None:
-    run = place.run("--plugin", "control", "--repeat", "3", "--pace", "0.2", "--rate", "200", *place.ports)
-    assert run.status == 0
-    assert set(COLUMNS) <= named("files.md")
-    assert run.summary["per_change"] is not None
-    assert run.summary["schedule"] is not None
-    assert set(keys(run.run_json)) <= named("files.md")
-    rotated = place.run("--plugin", "haproxy", "--tls", "--repeat", "1", "--change", "rotate", *place.ports)
-    assert rotated.summary["tls"]["certificates"]
-    assert rotated.changes[0]["certificate"]
-    assert set(keys(rotated.run_json)) <= named("files.md")
+def words(text: str) -> set[str]:
+    """Return what may be a key or a value of what a text names in code."""
+    return {word for word in re.findall(r"`([^`\n]+?)(?:\[\])?`", text) if _WORD.fullmatch(word)}
 
 
-def test_every_key_of_a_comparison_is_explained(place: Place) -> None:
-    words = ("compare", "haproxy:hard", "--repeat", "3", "--pace", "0.1", *place.ports)
-    assert place.run(*words).status in {1, 3}  # on a busy machine the rate may be more than can be sent
-    content = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))
-    assert content["rows"][0]["per_change"] is not None
-    assert set(keys(content)) <= named("files.md")
+def test_every_column_is_explained() -> None:
+    assert {*COLUMNS, *LOSSES} <= {name for each in named("files.md") for name in each.split(", ")}
+
+
+@pytest.mark.parametrize(("name", "beside"), [("run", ()), ("compare", ("run.json",)), ("bisect", ())])
+def test_every_key_that_a_schema_names_is_explained(name: str, beside: tuple[str, ...]) -> None:
+    own = {key for kind in kinds().values() for key in kind.keys}  # which `proxyreload kinds` explains
+    coming = {key.rpartition(".")[2] for key in COMING} if name == "compare" else set()
+    explained = words("".join(section("files.md", title) for title in (f"{name}.json", *beside)))
+    assert named_keys(name) - explained - own - coming == set()
+
+
+@pytest.mark.parametrize("name", ["run", "compare", "bisect"])
+def test_every_key_on_the_page_stands_in_a_schema(name: str) -> None:
+    values = {
+        str(value)
+        for part in parts(schema(name))
+        for value in (*part.get("enum", ()), *part.get("examples", ()), part.get("const"))
+    }
+    explained = words(section("files.md", f"{name}.json"))
+    assert explained - named_keys(name) - values - kinds().keys() - _OTHERS == set()
 
 
 def test_every_verdict_and_failure_class_is_explained() -> None:
