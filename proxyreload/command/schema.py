@@ -20,7 +20,7 @@ class SchemaOptions(Options):
         "Prints the JSON Schema (2020-12) of run.json, compare.json or bisect.json: every key, its type, its unit and "
         "what it means. A file that this version writes has no key besides, but for a kind of traffic's own."
     )
-    examples = ("proxyreload schema run >run.schema.json",)
+    examples = ("proxyreload schema run",)
     compData = usage.Completions(extraActions=[Words(_NAMES)])
 
     def parseArgs(self, *names: str) -> None:
