@@ -16,7 +16,6 @@ from .command import COLUMNS
 # Last: what is installed is tested, and these are the tests in memory.
 sys.path.append(str(Path(__file__).parents[2]))
 from tests.memory.conforming import named_keys, parts, schema
-from tests.memory.test_schemas import COMING
 
 pytestmark = pytest.mark.real
 
@@ -52,9 +51,8 @@ def test_every_column_is_explained() -> None:
 @pytest.mark.parametrize(("name", "beside"), [("run", ()), ("compare", ("run.json",)), ("bisect", ())])
 def test_every_key_that_a_schema_names_is_explained(name: str, beside: tuple[str, ...]) -> None:
     own = {key for kind in kinds().values() for key in kind.keys}  # which `proxyreload kinds` explains
-    coming = {key.rpartition(".")[2] for key in COMING} if name == "compare" else set()
     explained = words("".join(section("files.md", title) for title in (f"{name}.json", *beside)))
-    assert named_keys(name) - explained - own - coming == set()
+    assert named_keys(name) - explained - own == set()
 
 
 @pytest.mark.parametrize("name", ["run", "compare", "bisect"])
