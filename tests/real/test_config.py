@@ -179,5 +179,5 @@ def test_beside_others_it_is_told_of_which_mechanism_it_is_not_carried(place: Pl
     assert "post cannot: " in (place.folder / "s.md").read_text(encoding="utf-8")
     own, mine = json.loads((place.folder / "compare.json").read_text(encoding="utf-8"))["rows"]
     assert (own["carries_not"], list(mine["carries_not"])) == ({}, ["post"])
-    assert ("post" in own["kinds"], "post" in mine["kinds"]) == (True, False)
+    assert (own["kinds"]["post"]["why"], mine["kinds"]["post"]["verdict"]) == (None, "cannot")
     assert f"haproxy:reload+{path}: post cannot: {mine['carries_not']['post']}" in result.stdout
