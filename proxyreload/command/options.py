@@ -23,6 +23,7 @@ from proxyreload.command.scenarios import (
     repetition,
     require_shown,
 )
+from proxyreload.otel.endpoint import collector_of
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import (
     WAIT_OLD_S,
@@ -79,6 +80,7 @@ class RunOptions(JobOptions):
         ["run", None, "run.json", "Where the run and its verdict are written"],
         ["report", None, "report.html", "Where the run is shown, in one HTML page"],
         ["junit", None, None, "Where the verdicts are written as JUnit XML, for CI"],
+        ["otel", None, None, "Where the run is sent as a trace (OTLP over HTTP): a collector's URL, or environment"],
         ["log", None, "all", "What the terminal shows of the exchanges: all, changes or none"],
         ["repeat", None, None, "Roll through the backends so many times: add one, remove one; in place of a scenario"],
         ["change", None, "backends", "What --repeat repeats: backends, reload, upgrade, rotate or edit"],
@@ -268,6 +270,7 @@ def _settings(options: dict[str, Any], asked: Container[str]) -> Settings:
             losses=_losses(options),
             summary=None if options["summary"] is None else Path(options["summary"]),
         ),
+        collector=collector_of(options["otel"]),
         binary=options["binary"],
         upgrade_to=options["upgrade-to"],
         wait_old_s=_wait_old_s(options),

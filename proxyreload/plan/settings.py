@@ -163,6 +163,15 @@ class FileSettings:
 
 
 @attrs.frozen
+class CollectorSettings:
+    """Where the run is sent as a trace, if anywhere."""
+
+    otel: str | None = None  #: the collector's URL for traces (OTLP over HTTP), without ``user:password@``
+    #: The header field's value, as a target's.
+    authorization: str = attrs.field(default="", repr=False, metadata={"apart": True})
+
+
+@attrs.frozen
 class Settings:
     """One run's settings."""
 
@@ -173,6 +182,7 @@ class Settings:
     backends: BackendSettings = BackendSettings()
     tls: TlsSettings = TlsSettings()
     files: FileSettings = FileSettings()
+    collector: CollectorSettings = CollectorSettings()
     binary: str | None = None
     upgrade_to: str | None = None  #: the program that an upgrade replaces it by; None: the same one
     wait_old_s: float = WAIT_OLD_S  #: when the scenario is over, for the proxy's replaced processes to end

@@ -41,13 +41,13 @@ class LossFile(WholeRows):
     def _row(self, loss: Loss) -> tuple[object, ...]:
         """Return a row's cells; what is not known, or does not apply, is empty."""
         exchange = loss.exchange
-        client, number = _whose(loss)
+        client, number = whose(loss)
         return (
             (loss.at_ns - self._start_ns) // NS_PER_US,
             client,
             as_cell(printable(loss.kind)),
             as_cell(number),
-            as_cell(_failure(loss)),
+            as_cell(failure_of(loss)),
             exchange.front_port or "" if exchange is not None else "",
             exchange.connection if exchange is not None and exchange.connection >= 0 else "",
             exchange.carried if exchange is not None else "",
@@ -56,12 +56,12 @@ class LossFile(WholeRows):
             loss.generation if loss.generation is not None else "",
             loss.cause.value,
             loss.change or "",
-            (_counted_from_ns(loss) - loss.change_ns) // NS_PER_US if loss.change else "",
+            _cell(since_change_us(loss)),
             as_cell(one_line(loss.evidence, WORDS_LIMIT)),
         )
 
 
-def _whose(loss: Loss) -> tuple[int | str, int | str]:
+def whose(loss: Loss) -> tuple[int | str, int | str]:
     """Return the client's number and the request's; where a backend was told no such id, what it was told."""
     if loss.exchange is not None:
         return loss.exchange.client, loss.exchange.number
@@ -69,13 +69,21 @@ def _whose(loss: Loss) -> tuple[int | str, int | str]:
     return (int(found[1]), int(found[2])) if found is not None else ("", printable(loss.request_id))
 
 
-def _failure(loss: Loss) -> str:
+def failure_of(loss: Loss) -> str:
     """Return what failed, as its client saw it; what it did not see, by the fate."""
     if loss.exchange is not None and loss.exchange.failure:
         return loss.exchange.failure
     return CARRIED_OUT_TWICE if loss.fate is not None and loss.fate.twice else ""
 
 
-def _counted_from_ns(loss: Loss) -> int:
-    """Return when it was written, or should have been; without a failure of its client's: when it was done again."""
-    return loss.exchange.sent_ns if loss.exchange is not None and loss.exchange.failure else loss.at_ns
+def since_change_us(loss: Loss) -> int | None:
+    """Return how long after its change was requested it was written, or should have been; None without a change.
+
+    Without a failure of its client's: when it was done again.
+    """
+    at_ns = loss.exchange.sent_ns if loss.exchange is not None and loss.exchange.failure else loss.at_ns
+    return (at_ns - loss.change_ns) // NS_PER_US if loss.change else None
+
+
+def _cell(number: int | None) -> int | str:
+    return "" if number is None else number

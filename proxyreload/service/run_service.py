@@ -12,6 +12,7 @@ from proxyreload.errors import ExitStatus, ProxyreloadError
 from proxyreload.job.runsummary import JobRun
 from proxyreload.job.summaryfile import SummaryFile
 from proxyreload.job.workflow import Annotation
+from proxyreload.otel.export import TraceExport
 from proxyreload.plan.settings import Settings
 from proxyreload.plan.traffic import spoken
 from proxyreload.proxy.folder import exposure
@@ -101,9 +102,10 @@ class RunService(Service):
         files = self.settings.files
         report = None if files.report is None else ReportFile(files.report, files.report_required)
         junit = None if files.junit is None else JUnitFile(files.junit, self._name)
+        trace = TraceExport(self.settings.collector)
         try:
             self._say_exposure()
-            status = await self._judged(run, terminal, report, junit)
+            status = await self._judged(run, terminal, report, junit, trace)
         except GeneratorExit:
             raise
         except ProxyreloadError as error:
@@ -113,6 +115,7 @@ class RunService(Service):
         finally:
             if report is not None:
                 report.close()
+            trace.close()
         if complaint and self.settings.annotations:
             self.display.show([Annotation(error=True, title=f"{self._name}: no verdict", message=complaint).line], "")
         terminal.stop()
@@ -122,8 +125,11 @@ class RunService(Service):
             self.complain(complaint)
         return status
 
-    async def _judged(self, run: Run, terminal: Terminal, report: ReportFile | None, junit: JUnitFile | None) -> int:
+    async def _judged(
+        self, run: Run, terminal: Terminal, report: ReportFile | None, junit: JUnitFile | None, trace: TraceExport
+    ) -> int:
         """Run, and write what came of it; returns the exit status."""
+        trace.open(run.bus)
         if report is not None:
             report.claim()
         try:
@@ -131,9 +137,9 @@ class RunService(Service):
         finally:
             self._run = None
         self.judgement = judgement
-        written = [*await self._written(run, report), *unwritten]
+        written = [*await self._written(run, report), *unwritten, *await self._sent(trace, run, judgement)]
         self._conclude(run, terminal, judgement, written)
-        if (report is not None and report.failed) or unwritten:
+        if (report is not None and report.failed) or trace.failed or unwritten:
             return int(ExitStatus.INVALID)
         return int(judgement.verdict.exit_status if run.decision is None else run.decision.status)
 
@@ -199,6 +205,16 @@ class RunService(Service):
             else:
                 written.append(str(report.path))
         return [f"written: {', '.join(written)}", *missing]
+
+    async def _sent(self, trace: TraceExport, run: Run, judgement: Judgement) -> Sequence[str]:
+        """Send the run's trace, if it is wanted, and return the line that says where it is, or why not."""
+        if not trace.wanted:
+            return ()
+        self._doing = f"sending the trace to {trace.collector.otel}"
+        said = None
+        if not run.at_once:
+            said = await self._unless_interrupted(trace.send(self.reactor, self._job_run(run, judgement)))
+        return [trace.unsent("ended by a signal") if said is None else said]
 
     def _conclude(self, run: Run, terminal: Terminal, judgement: Judgement, written: Sequence[str]) -> None:
         choice = self.settings.choice

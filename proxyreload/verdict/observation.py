@@ -351,7 +351,7 @@ class Observation:
             self._phases.over(event.at_ns)
             change = self.changes[-1]
             if event.phase is Phase.FAILED:
-                change.refused = event.message
+                change.refused, change.refused_ns = event.message, event.at_ns
                 continue
             change.applied_ns = event.at_ns
             if event.action == "remove":

@@ -49,6 +49,7 @@ class ObservedChange:
     requested_ns: int
     applied_ns: int = 0
     refused: str = ""  #: the proxy's own words
+    refused_ns: int = 0
     share_before: float = 0.0  #: the instance's part of the answers before the change
     first_answer_ns: int = 0
     last_answer_ns: int = 0

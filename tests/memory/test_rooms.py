@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "traffic": {"history", "system", "websocket"},
     "ledger": {"history", "system", "traffic"},
     "verdict": {"history", "ledger", "system"},
+    "otel": {"history", "job", "ledger", "plan", "record", "system", "verdict"},
     "terminal": {"history", "ledger", "record", "system", "verdict"},
 }
 
