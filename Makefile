@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/proxyreload
 SOZU_VERSION = 2.3.3
 PINGAP_VERSION = 0.13.1
-# The optional parts that are in the one file; of the extra ads all but the proxy.
+# The optional parts that are in the one file, all but otel; of the extra ads all but the proxy.
 DIST_EXTRAS ?= report,web
 DIST_PACKAGES ?= 'grpcio>=1.66'
 DIST_BIN = .venv-dist/bin

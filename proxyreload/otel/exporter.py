@@ -49,9 +49,12 @@ _SAID = _Words()
 class _Session(requests.Session):
     """Knows how the last request failed, follows no redirection, and reads no more of an answer than it has to have."""
 
-    def __init__(self) -> None:
+    def __init__(self, authorization: str) -> None:
         super().__init__()
         self.why_not = ""
+        self._authorization = authorization
+        if authorization:  # beside the headers that the environment asks for
+            self.auth = self._authorized
         self.headers["Accept-Encoding"] = "identity"
         self.hooks["response"].append(self._answered)
 
@@ -65,6 +68,10 @@ class _Session(requests.Session):
         except requests.RequestException as error:
             self.why_not = self.why_not or _words_of(error)
             raise
+
+    def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._authorization
+        return request
 
     def _answered(self, response: requests.Response, **_how: object) -> None:
         body = response.raw.read(_ANSWER_BYTES + 1, decode_content=False)
@@ -105,9 +112,8 @@ class Exporter:
         assert collector.otel is not None  # noqa: S101
         for name in ("opentelemetry", "urllib3"):
             logging.getLogger(name).addHandler(_SAID)  # which it has once, however often that is said
-        who = {"Authorization": collector.authorization} if collector.authorization else None
-        self._session = _Session()
-        self._sdk = OTLPSpanExporter(collector.otel, headers=who, session=self._session)
+        self._session = _Session(collector.authorization)
+        self._sdk = OTLPSpanExporter(collector.otel, session=self._session)
         told = Resource({SERVICE_NAME: _NAME, SERVICE_VERSION: proxyreload.__version__})
         self._resource = Resource.create(told.merge(OTELResourceDetector().detect()).attributes)
         self._ids = RandomIdGenerator()
@@ -138,7 +144,10 @@ class Exporter:
         self._sdk.shutdown()
 
     def _sent(self, spans: Sequence[ReadableSpan]) -> str:
-        done = self._sdk.export(spans) is SpanExportResult.SUCCESS
+        try:
+            done = self._sdk.export(spans) is SpanExportResult.SUCCESS
+        except Exception as error:  # noqa: BLE001  (older versions let through what requests raise)
+            return self._session.why_not or _words_of(error)
         if self._session.why_not or done:
             return self._session.why_not
         return _SAID.last or "the exporter does not say why"

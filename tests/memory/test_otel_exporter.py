@@ -60,6 +60,7 @@ class Collector(BaseAdapter):
         status, body = self.answers()
         response = requests.Response()
         response.status_code, response.reason, response.url = status, "so", str(request.url)
+        response.request = request
         response.raw = HTTPResponse(io.BytesIO(body), status=status, preload_content=False)
         response.headers["Location"] = "http://elsewhere.test/"
         return response
