@@ -23,7 +23,7 @@ from proxyreload.command.scenarios import (
     repetition,
     require_shown,
 )
-from proxyreload.otel.endpoint import collector_of
+from proxyreload.otel.endpoint import ENVIRONMENT, collector_of
 from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY, Scenario, watching
 from proxyreload.plan.settings import (
     WAIT_OLD_S,
@@ -46,6 +46,14 @@ from proxyreload.web.place import WebSettings
 LOGS = ("all", "changes", "none")
 #: Options that name files which are read.
 READ = ("scenario", "ca", "binary", "upgrade-to", "config")
+
+
+class _Collectors(Words):
+    """The one word that there is; else it is a URL."""
+
+    def __init__(self) -> None:
+        super().__init__((ENVIRONMENT,))
+        self.value = f"URL|{ENVIRONMENT}"
 
 
 class RunOptions(JobOptions):
@@ -130,6 +138,7 @@ class RunOptions(JobOptions):
             "config": Files(),
             "change": Words(CHANGES),
             "log": Words(LOGS),
+            "otel": _Collectors(),
         }
     )
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from proxyreload.system.markdowntext import block_of
 
-#: Options of the job's own, with how many words stand behind each: elsewhere there is no such file.
-_OF_THE_JOB = {"--summary": 1, "--junit": 1, "--annotations": 0}
+#: Options of the job's own, with how many words stand behind each: elsewhere there is no such file, or collector.
+_OF_THE_JOB = {"--summary": 1, "--junit": 1, "--otel": 1, "--annotations": 0}
 _LIMIT = 4000
 
 

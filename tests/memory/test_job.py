@@ -183,6 +183,7 @@ def test_a_disk_that_is_full_at_the_end_is_told_and_nobody_holds_the_file(
         (WORDS, "proxyreload --plugin fake:slow --seed '7 8'"),
         (("--summary", "--junit", "--junit", "x", "--seed", "1"), "proxyreload --seed 1"),
         (("compare", "--annotations", "a", "b;c"), "proxyreload compare a 'b;c'"),
+        (("--otel", "http://h", "--plugin", "x"), "proxyreload --plugin x"),
     ],
 )
 def test_it_is_run_again_without_what_is_the_jobs(words: tuple[str, ...], line: str) -> None:
