@@ -11,17 +11,18 @@ DIST_EXTRAS ?= report,web
 DIST_PACKAGES ?= 'grpcio>=1.66'
 DIST_BIN = .venv-dist/bin
 PACKAGES = dist/packages
+SITE = dist/docs
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
 # What else is in the sdist.
 BESIDE = action.yml $(shell find assets benchmarks buildtool docs templates tests -type f ! -path '*/__pycache__/*')
 
-.PHONY: run test coverage check fuzz man package dist test-dist sozu pingap proxies bench soak clean
+.PHONY: run test coverage check fuzz man docs package dist test-dist sozu pingap proxies bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
 
 # Last, and alone, what proves that the instrument is exact.
-test: check coverage
+test: check docs coverage
 	$(BIN)/pytest tests/real -n 4 --dist worksteal --ignore tests/real/test_selftest.py
 	$(BIN)/pytest tests/real/test_selftest.py
 
@@ -52,6 +53,13 @@ test-dist: dist $(VENV)/installed-tests
 # The manual page, from what the commands declare; it is kept in the checkout for whoever packages it.
 man: $(VENV)/installed
 	$(BIN)/proxyreload man >assets/proxyreload.1
+
+# The documentation as a site, from index.html of a folder that needs neither a server nor a network. It is made anew as a
+# whole, for what was renamed; a link that leads nowhere, and a page that the navigation has not, fail it.
+docs: $(VENV)/installed-docs
+	rm -rf $(SITE)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d build/docs -c docs . $(SITE)
+	@echo "$(SITE)/index.html"
 
 # sozu has no wheel: cargo builds it, once, into a folder outside the checkout where proxyreload looks for it.
 sozu: $(CACHE)/bin/sozu
@@ -88,6 +96,11 @@ $(VENV)/installed-tests: $(SOURCES) | $(BIN)/pip
 	rm -rf build/lib
 	$(BIN)/pip install --quiet '.[proxies,test]'
 	touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: setup.cfg | $(BIN)/pip
+	rm -rf build/lib
+	$(BIN)/pip install --quiet '.[docs]'
+	touch $@
 
 $(PACKAGES)/built: $(SOURCES) $(BESIDE) CHANGELOG.md CONTRIBUTING.md MANIFEST.in | $(DIST_BIN)/pip
 	rm -rf $(PACKAGES)

@@ -88,9 +88,3 @@ def test_what_another_test_runs_is_run_by_it() -> None:
                 assert page.name in (ROOT / block.run_by).read_text(encoding="utf-8")
             elif block.mark:
                 assert block.mark.startswith("status "), f"{page.name}: {block.mark!r} says nothing"
-
-
-def test_every_link_leads_somewhere() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
