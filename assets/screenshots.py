@@ -1,4 +1,6 @@
-"""Takes the README's pictures of the live page and of a report: ``python assets/screenshots.py assets``.
+"""Takes the pictures of the live page, of a report and of a job's summary: ``python assets/screenshots.py assets``.
+
+Words behind the folder say which: ``live``, ``report``, ``summary``; without any it takes all.
 
 It needs Debian's chromium, chromium-driver and nginx, and the extras ``haproxy``, ``web`` and ``test``.
 ``haproxy:hard`` and ``nginx:reload`` lose requests, for there to be something to see.
@@ -8,9 +10,11 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+from markdown_it import MarkdownIt
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -19,18 +23,23 @@ from tests.real.browser import Browser, browser
 _PORTS = ("--first-port", "28191", "--front-port", "28199", "--log", "none")
 _LIVE = ("--plugin", "haproxy:hard", "--rate", "2000", "--web", "28190", *_PORTS)
 _REPORT = ("--plugin", "nginx:reload", "--clients", "20", "--duration", "6", "--rate", "4000", *_PORTS)
+#: Its ports are the default ones: the command to run it again is in the picture.
+_SUMMARY = ("--plugin", "haproxy:hard", "--repeat", "1", "--traffic", "get=10,idle=20,post=5,slow=2,websocket=5")
 #: At each time, in seconds since the clients started, a click.
 _CLICKS = ((6, "[data-backend='2']"), (11, "[data-backend='0']"), (16, "#reload"), (21, "#upgrade"))
 _END_S = 27
 _LIVE_SIZE = (1100, 2620)
 _REPORT_SIZE = (1280, 1960)
+_SUMMARY_WIDTH = 1012
+_STYLE = Path(__file__).with_name("summary.css")
 
 
-def main(folder: Path) -> None:
-    """Take both."""
+def main(folder: Path, names: Sequence[str] = ()) -> None:
+    """Take those that are named, or all."""
+    takes = {each.__name__: each for each in (live, report, summary)}
     with browser() as chromium:
-        live(chromium, folder / "live.png")
-        report(chromium, folder / "report.png")
+        for name in names or takes:
+            takes[name](chromium, folder / f"{name}.png")
 
 
 def live(chromium: Browser, picture: Path) -> None:
@@ -57,6 +66,21 @@ def report(chromium: Browser, picture: Path) -> None:
         _save(chromium, picture)
 
 
+def summary(chromium: Browser, picture: Path) -> None:
+    """Run as a job does, and take the picture of its summary, shown as a page for it would."""
+    with tempfile.TemporaryDirectory() as folder:
+        markdown, page = Path(folder) / "summary.md", Path(folder) / "summary.html"
+        command = [sys.executable, "-m", "proxyreload", *_SUMMARY, "--log", "none", "--summary", str(markdown)]
+        subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
+        body = MarkdownIt("commonmark").enable("table").render(markdown.read_text(encoding="utf-8"))
+        style = _STYLE.read_text(encoding="utf-8")
+        page.write_text(f"<!doctype html><meta charset=utf-8><style>{style}</style>{body}", encoding="utf-8")
+        _resize(chromium, _SUMMARY_WIDTH, 1)
+        chromium.driver.get(page.as_uri())
+        _resize(chromium, _SUMMARY_WIDTH, int(chromium.ask("return document.documentElement.scrollHeight")))
+        _save(chromium, picture)
+
+
 def _resize(chromium: Browser, width: int, height: int) -> None:
     chromium.emulate(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
@@ -79,4 +103,4 @@ def _click(chromium: Browser, url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute())
+    main(Path(sys.argv[1]).absolute(), sys.argv[2:])

@@ -108,7 +108,8 @@ class JobRun:
         rows = [_change(change, judgement) for change, judgement in named]
         left = Counter(judgement.verdict.value for _change, judgement in worst_first[_CHANGES:])
         more = [f"And {len(changes) - len(named):,} more: {by_class(left)}.", ""] if left else []
-        return [*table_of(_OF_CHANGES, (False, False, True, True, False, False), rows), "", *more]
+        right = (False, False, True, True, False, False)
+        return [*table_of(_OF_CHANGES, right, rows, WORDS_LIMIT), "", *more]
 
     def _helps(self) -> Iterator[str]:
         choice = self.settings.choice

@@ -45,11 +45,13 @@ def link_of(text: str, url: str) -> str:
     return f"[{text_of(text)}]({safe})"
 
 
-def table_of(head: Sequence[str], right: Sequence[bool], rows: Sequence[Sequence[str]]) -> list[str]:
+def table_of(
+    head: Sequence[str], right: Sequence[bool], rows: Sequence[Sequence[str]], limit: int = QUOTE_LIMIT
+) -> list[str]:
     """Return the lines of a table (4.10): its titles, which columns stand at the right, and the cells, all text."""
-    lines = [_row(head), f"| {' | '.join('---:' if each else '---' for each in right)} |"]
-    return [*lines, *map(_row, rows)]
+    lines = [_row(head, limit), f"| {' | '.join('---:' if each else '---' for each in right)} |"]
+    return [*lines, *(_row(row, limit) for row in rows)]
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(text_of, cells))} |"
+def _row(cells: Sequence[str], limit: int) -> str:
+    return f"| {' | '.join(text_of(cell, limit) for cell in cells)} |"

@@ -144,3 +144,9 @@ def test_what_github_makes_a_link_by_itself_is_none() -> None:
 def test_a_text_is_bounded() -> None:
     assert len(text_of("x" * 100_000)) < 300
     assert len(re.sub(r"\\", "", text_of("*" * 100_000, 50))) == 51
+
+
+def test_a_cell_is_bounded_as_it_is_asked_for() -> None:
+    long = "x" * 1000
+    shown = [table_of(("a",), (False,), ((long,),), *limit)[-1].count("x") for limit in ((), (500,), (WHOLE,))]
+    assert shown[0] < shown[1] < shown[2] == 1000
