@@ -158,8 +158,8 @@ class FileSettings:
     report_required: bool = False  #: it was asked for: without it there is no run
     losses: Path = Path("losses.csv")
     summary: Path | None = None  #: the job's, which is appended to
-    #: The folder for the configuration and the words of a proxy of ours; None: they go with it.
-    proxy: Path | None = attrs.field(default=None, metadata={"apart": True})
+    #: The folder for the configuration and the words of a proxy of ours; None: they go with it. Told nowhere.
+    proxy: Path | None = attrs.field(default=None, repr=False, metadata={"apart": True})
 
 
 @attrs.frozen

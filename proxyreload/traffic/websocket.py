@@ -211,6 +211,8 @@ class Talk:
             self._closed_by_them(payload)
         elif self._ahead >= 0:
             self._wrong = MESSAGE_LOST, f"message {self._next}: message {self._ahead} came in its place"
+        elif closecodes.reason_of(payload) == LEAVES:  # it crossed ours, and behind it there is no echo
+            return
         elif self._next < self._sent:
             self._wrong = MESSAGE_LOST, f"{self._unanswered} when the session was over"
 

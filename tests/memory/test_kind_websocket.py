@@ -186,6 +186,15 @@ def test_what_a_backend_of_ours_ends_by_leaving_is_neither_lost_nor_announced(sw
     assert not switched.last.announced
 
 
+@pytest.mark.parametrize(("payload", "failure"), [(closing(1001, LEAVES), ""), (closing(1001), failures.MESSAGE_LOST)])
+def test_so_it_is_where_its_close_frame_has_crossed_ours(session: Session, payload: bytes, failure: str) -> None:
+    session.switches()
+    session.talk.time.pump([EVERY_S] * round(LENGTH_S / EVERY_S))
+    assert session.wire.written[-8:-6] == masked(CLOSE, closing(1000))[:2]
+    session.says(frame(CLOSE, payload))
+    assert ending(session)[0] == failure
+
+
 @pytest.mark.parametrize(
     ("how", "failure", "told"),
     [("closes", failures.CLOSED_MID_SESSION, "FIN"), ("resets", failures.RESET_MID_SESSION, "RST")],

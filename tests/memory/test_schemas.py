@@ -52,7 +52,15 @@ from proxyreload.ledger.cause import Cause
 from proxyreload.ledger.fate import Fate
 from proxyreload.plan.scenario import Scenario
 from proxyreload.plan.scenario import Step as Planned
-from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings
+from proxyreload.plan.settings import (
+    BackendSettings,
+    CollectorSettings,
+    FileSettings,
+    LoadSettings,
+    Settings,
+    Target,
+    TlsSettings,
+)
 from proxyreload.plan.traffic import group
 from proxyreload.proxy.registry import Choice
 from proxyreload.record.runfile import RunFile
@@ -195,6 +203,7 @@ SETTINGS = Settings(
     ),
     backends=BackendSettings(stop_removed_s=1.0, kill_removed_s=1.0),
     tls=TlsSettings(ca=Path("ca.pem"), front=True),
+    collector=CollectorSettings("http://127.0.0.1:4318/v1/traces"),
     files=FileSettings(junit=Path("junit.xml"), report=Path("report.html"), summary=Path("summary.md")),
     binary="/it",
     upgrade_to="/it-too",
