@@ -16,7 +16,7 @@ SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -t
 # What else is in the sdist.
 BESIDE = action.yml $(shell find assets benchmarks buildtool docs templates tests -type f ! -path '*/__pycache__/*')
 
-.PHONY: run test coverage check fuzz man docs package dist test-dist sozu pingap proxies bench soak clean
+.PHONY: run test coverage check fuzz man docs package dist test-dist image test-image sozu pingap proxies bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
@@ -49,6 +49,18 @@ dist: dist/proxyreload
 # Runs what users get: the one file, and the wheel in an environment of its own.
 test-dist: dist $(VENV)/installed-tests
 	$(BIN)/pytest tests/dist
+
+# An image with everything in it, by what there is that builds images: docs/image.md. IMAGE_OPTIONS are the builder's:
+# --build-arg, or --volume where pip and apt are configured by files of this machine.
+IMAGE ?= localhost/proxyreload
+IMAGE_OPTIONS ?=
+BUILDER = $(shell command -v podman || command -v docker || command -v buildah || echo "no-podman-docker-or-buildah")
+image:
+	$(BUILDER) build $(IMAGE_OPTIONS) -f assets/Containerfile -t $(IMAGE) .
+
+# Runs the image as others will: confined, and as its first process.
+test-image: image $(VENV)/installed-tests
+	PROXYRELOAD_IMAGE=$(IMAGE) $(BIN)/pytest tests/image
 
 # The manual page, from what the commands declare; it is kept in the checkout for whoever packages it.
 man: $(VENV)/installed
