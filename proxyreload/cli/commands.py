@@ -35,6 +35,7 @@ COMMANDS = (
     Command("bisect", "between which versions a verdict changed", "bisect.bisect", "bisect.BisectOptions"),
     Command("explain", "why requests were lost, as a story", "explain.explain", "explain.ExplainOptions"),
     Command("report", "the HTML report of a run, or of several", "report.make_report", "report.ReportOptions"),
+    Command("publish", "comparisons as a static site", "publish.publish_comparisons", "publish.PublishOptions"),
     Command("badge", "the verdict of a run, as a small picture", "badge.print_badge", "badge.BadgeOptions"),
     Command("reproduce", "one loss, to be seen again by anybody", "reproduce.reproduce", "reproduce.ReproduceOptions"),
     Command(

@@ -20,7 +20,16 @@ LARGEST = 10**15
 
 def read_table(path: Path) -> "Table":
     """Read a file that is a table; raises `UsageError` with file and line where it is none."""
-    content = read_bounded(path, _SIZE_LIMIT)
+    return table_of(path, read_content(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Return what is in such a file; raises `UsageError` if it cannot be read, or is too long."""
+    return read_bounded(path, _SIZE_LIMIT)
+
+
+def table_of(path: Path, content: bytes) -> "Table":
+    """Return the table that is the content of the file at `path`; raises likewise."""
     try:
         table = json.loads(content)
     except json.JSONDecodeError as error:
