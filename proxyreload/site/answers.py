@@ -87,17 +87,37 @@ class Answer:
         return called(self.kind)
 
     @property
+    def plugin(self) -> str:
+        """The proxy."""
+        return self.mechanism.partition(":")[0]
+
+    @property
+    def aimed(self) -> bool:
+        """Whether the kind is, for proof."""
+        return any(part.tally is not None and part.tally.aimed for part in self.parts)
+
+    @property
+    def lost(self) -> int:
+        """How many were, under all conditions."""
+        return sum(part.lost for part in self.parts)
+
+    @property
+    def exchanges(self) -> int:
+        """Of how many."""
+        return sum(part.exchanges for part in self.parts)
+
+    @property
     def headline(self) -> str:
         """Say in a few words whether it is harmed."""
-        lost, exchanges = sum(part.lost for part in self.parts), sum(part.exchanges for part in self.parts)
-        if lost:
-            return f"{self.mechanism} loses {self.called}: {lost:,} of {exchanges:,}"
+        exchanges = self.exchanges
+        if self.lost:
+            return f"{self.mechanism} loses {self.called}: {self.lost:,} of {exchanges:,}"
         if self.verdict == "racy":
             return f"{self.mechanism} may lose {self.called}: none of {exchanges:,} here, but somebody a moment later"
         if self.verdict in HARMLESS:
             return f"{self.mechanism} loses no {self.called}: none of {exchanges:,}"
         if self.verdict == CANNOT:
-            return f"{self.mechanism} cannot, or carries no {self.called}"
+            return f"{self.mechanism} does not carry {self.called}"
         return f"{self.mechanism} came to no verdict over {self.called}: {self.verdict}"
 
     @property
@@ -141,7 +161,7 @@ class Answer:
     def search(self) -> str:
         """What it is found by besides what stands on the page."""
         changed = "reload reloading restart upgrade change backends" if self.harmed else ""
-        lost = "lose loses lost losing" if any(part.lost for part in self.parts) else ""
+        lost = "lose loses lost losing" if self.lost else ""
         return " ".join(filter(None, [self.mechanism, self.kind, self.called, self.verdict, lost, changed]))
 
 

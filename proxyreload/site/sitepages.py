@@ -8,7 +8,7 @@ import attrs
 from proxyreload.explanation.causewords import CauseWords, cause_words
 from proxyreload.ledger.cause import Cause
 from proxyreload.site.address import plain_part
-from proxyreload.site.answers import answers_of, called, cure_of, part_of
+from proxyreload.site.answers import Answer, answers_of, called, cure_of, part_of
 from proxyreload.site.chart import HEIGHT, WIDTH, chart_of
 from proxyreload.site.collection import Collection, Subject, conditions_of, kinds_of
 from proxyreload.site.edition import TIMES, Edition, RowTold
@@ -18,6 +18,7 @@ from proxyreload.site.marks import MARKS, mark_of, worst_of
 
 #: What is shown of a configuration's files within a page; all of them are linked to.
 _SHOWN_AT_MOST = 20
+_EXAMPLES_AT_MOST = 4
 
 
 @attrs.frozen
@@ -69,6 +70,7 @@ class Pages:
     def _matrix(self, subjects: Sequence[Subject], edition: Edition | None) -> str:
         """Return the front page, or that of one edition."""
         rows = [row for subject in subjects for row in subject.newest]
+        answers = [answer for subject in subjects for answer in answers_of(subject, subjects)]
         return self._filled(
             "front.html" if edition is None else "edition.html",
             "index.html" if edition is None else edition.address,
@@ -77,7 +79,8 @@ class Pages:
             subjects=subjects,
             kinds=kinds_of(rows),
             conditions=conditions_of(subjects),
-            answers=[answer for subject in subjects for answer in answers_of(subject, subjects)],
+            answers=answers,
+            examples=_examples(answers),
             part_of=part_of,
             costs=[_Cost(subject) for subject in subjects if any(row.judged for row in subject.newest)],
             times=TIMES,
@@ -105,7 +108,7 @@ class Pages:
             width=WIDTH,
             height=HEIGHT,
             edition=self.collection.edition(first.edition),
-            evidence=next(filter(None, (self.evidence.get(row.part) for row in subject.newest)), ()),
+            evidence=[(row, self.evidence.get(row.part, ())) for row in subject.newest],
             configuration=self._configuration(subject.newest),
         )
 
@@ -176,6 +179,18 @@ class _Cost:
     def verdict(self) -> str:
         """The worst."""
         return self.subject.verdict
+
+
+def _examples(answers: Sequence[Answer]) -> list[str]:
+    """Return what may be asked: of a few proxies a kind each that is lost, of each another one where it can be."""
+    lost: dict[str, list[str]] = {}
+    for answer in answers:
+        if answer.lost and not answer.aimed:
+            lost.setdefault(answer.plugin, []).append(answer.kind)
+    asked: dict[str, str] = {}
+    for plugin, kinds in list(lost.items())[:_EXAMPLES_AT_MOST]:
+        asked[plugin] = min(reversed(kinds), key=list(asked.values()).count)
+    return [f"{plugin} {kind}" for plugin, kind in asked.items()]
 
 
 def _most(values: Iterator[float | None]) -> float | None:

@@ -22,8 +22,10 @@ if (question) {
     const words = asked.map(stem).filter((word) => answers.some((each) => each.text.includes(` ${word}`)));
     const naming = (each) => words.filter((word) => each.named.includes(` ${word}`)).length;
     const holding = (each) => words.filter((word) => each.text.includes(` ${word}`)).length;
-    const most = Math.max(0, ...answers.map(holding));
-    const hits = words.length ? answers.filter((each) => holding(each) === most) : [];
+    // Those that are about what is asked for, if there are such; else those that mention it, as a cause or a cure.
+    const about = Math.max(0, ...answers.map(naming)) === words.length ? naming : holding;
+    const most = Math.max(0, ...answers.map(about));
+    const hits = words.length ? answers.filter((each) => about(each) === most) : [];
     hits.sort((one, two) => naming(two) - naming(one) || one.rank - two.rank || one.place - two.place);
     results.replaceChildren(...hits.slice(0, RESULTS_AT_MOST).map((each) => {
       const copy = each.line.cloneNode(true);
@@ -40,6 +42,13 @@ if (question) {
     event.preventDefault();
     results.querySelector(".headline a")?.focus();
   });
+  for (const example of ask.querySelectorAll("[data-ask]")) {
+    example.addEventListener("click", () => {
+      question.value = example.dataset.ask;
+      question.focus();
+      find();
+    });
+  }
   addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName)) return;
