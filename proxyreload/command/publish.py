@@ -13,7 +13,7 @@ from proxyreload.system.bounds import Bound
 from proxyreload.system.untrusted import line_of
 
 #: Of gzipped rows, in MB.
-_ROWS_MB = Bound(0, 1000)
+_ROWS_MB = Bound(0, 1000, "MB")
 #: What stays out is named, so much of it.
 _LEFT_OUT_AT_MOST = 10
 

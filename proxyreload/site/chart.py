@@ -86,7 +86,7 @@ def chart_of(states: Sequence[Sequence[RowTold]], days: Sequence[str]) -> Chart 
             )
             for number, (condition, points) in enumerate(lines.items())
         ),
-        tuple(labels[::-1][::every]),
+        tuple(labels[::-1][::every][::-1]),  # the newest has one
         tuple((_height(most * part, most), f"{most * part:.3g} %") for part in (0, 0.5, 1)),
     )
 

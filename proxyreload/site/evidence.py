@@ -11,6 +11,7 @@ import attrs
 
 from proxyreload.site.address import plain_part
 from proxyreload.site.edition import RowTold, TrialTold
+from proxyreload.system.untrusted import printable
 from proxyreload.system.wholefile import open_regular
 
 _MB = 1_000_000
@@ -93,10 +94,10 @@ def put_evidence(comparison: Path, trial: TrialTold, into: Path, wanted: Wanted)
     `OSError` if the copy cannot be written.
     """
     within = Path(os.path.realpath(comparison.parent))
-    run = Path(os.path.realpath(comparison.parent / trial.run)) if trial.run else within
+    run = comparison.parent / trial.run
     if not trial.run or run.name != RUN or not _readable(run, within):
         if trial.run:
-            yield f"{trial.run}: not a {RUN} in the folder of {comparison.name}"
+            yield f"{printable(trial.run)}: no {RUN} in the folder of {comparison.name}"
         return
     place = run.parent
     for name, limit in _COPIED.items():
@@ -128,7 +129,10 @@ def _configuration(folder: Path) -> list[Path]:
 
 def _readable(path: Path, within: Path) -> bool:
     """Whether it is a file that is, behind links, in the folder."""
-    real = Path(os.path.realpath(path))
+    try:
+        real = Path(os.path.realpath(path))
+    except ValueError:  # a name that no file can have
+        return False
     return real.is_relative_to(within) and os.path.isfile(real)  # noqa: PTH113  (which raises nothing)
 
 

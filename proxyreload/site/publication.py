@@ -1,6 +1,7 @@
 """Publishes comparisons: reads them, puts their evidence into the site, and makes all its pages anew."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import attrs
 
 from proxyreload.errors import UsageError
 from proxyreload.record.jsonfile import read_content, table_of
+from proxyreload.schemas.published import schemas
 from proxyreload.site.collection import Collection
 from proxyreload.site.compared import edition_of
 from proxyreload.site.edition import Edition
@@ -52,23 +54,24 @@ def publish(folder: Path, comparisons: Sequence[Path], wanted: Wanted) -> Publis
             for edition in collection.editions
             for number, row in enumerate(edition.rows)
         }
-        pages = Pages(collection, collection.subjects, evidence, lambda name: _text(site, name))
+        schemas_told = published_schemas()
+        read_text = partial(_text, site)
+        pages = Pages(collection, collection.subjects, evidence, read_text, sorted(schemas_told))
         count = 0
         for address, text in pages.all():
             site.write(address, text)
             count += 1
-        schemas = published_schemas()
-        for name, text in schemas.items():
+        for name, text in schemas_told.items():
             site.write(name, text)
-        site.write(INDEX, tool_index(collection, evidence, sorted(schemas)))
+        site.write(INDEX, tool_index(collection, evidence, sorted(schemas_told)))
         site.put_in_place()
     return Published(collection, count, tuple(left_out))
 
 
 def published_schemas() -> dict[str, str]:
     """Return the schemas that a site has, by their addresses in it."""
-    folder = files("proxyreload.site").joinpath("schemas")
-    return {"schemas/site.schema.json": folder.joinpath("site.json").read_text(encoding="utf-8")}
+    own = files("proxyreload.site").joinpath("schemas", "site.schema.json").read_text(encoding="utf-8")
+    return {f"schemas/{name}.schema.json": text for name, text in {**schemas(), "site": own}.items()}
 
 
 def _read(path: Path) -> tuple[Path, bytes, Edition]:

@@ -8,12 +8,12 @@ import attrs
 from proxyreload.explanation.causewords import CauseWords, cause_words
 from proxyreload.ledger.cause import Cause
 from proxyreload.site.address import plain_part
-from proxyreload.site.answers import Answer, answers_of, called, cure_of, part_of
 from proxyreload.site.chart import HEIGHT, WIDTH, chart_of
 from proxyreload.site.collection import Collection, Subject, conditions_of, kinds_of
 from proxyreload.site.edition import TIMES, Edition, RowTold
 from proxyreload.site.evidence import Evidence
 from proxyreload.site.filling import filled
+from proxyreload.site.kindanswer import Answer, answers_of, called, cure_of, part_of
 from proxyreload.site.marks import MARKS, mark_of, worst_of
 
 #: What is shown of a configuration's files within a page; all of them are linked to.
@@ -42,6 +42,7 @@ class Pages:
     subjects: Sequence[Subject]
     evidence: Mapping[str, tuple[Evidence, ...]]  #: by the rows' parts of addresses
     read: Reading
+    schemas: Sequence[str]  #: their addresses
 
     def all(self) -> Iterator[tuple[str, str]]:
         """Yield each page's address and text."""
@@ -61,6 +62,7 @@ class Pages:
             root="../" * address.count("/"),
             mark_of=mark_of,
             marks=MARKS,
+            schemas=self.schemas,
             called=called,
             anchor=plain_part,
             command_line=_command_line,

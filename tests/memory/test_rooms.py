@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "ledger": {"history", "system", "traffic"},
     "verdict": {"history", "ledger", "system"},
     "otel": {"history", "job", "ledger", "plan", "record", "system", "verdict"},
+    "site": {"comparison", "explanation", "ledger", "record", "report", "schemas", "sources", "system"},
     "terminal": {"history", "ledger", "record", "system", "verdict"},
 }
 
