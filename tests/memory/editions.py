@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from proxyreload.plan.scenario import default
+from proxyreload.plan.settings import Settings, Target
+
 CONDITIONS = (
     {"name": "near, leaving", "rtt_ms": 0, "removed": "leaving"},
     {"name": "near, killed", "rtt_ms": 0, "removed": "killed"},
     {"name": "far, leaving", "rtt_ms": 20, "removed": "leaving"},
     {"name": "far, killed", "rtt_ms": 20, "removed": "killed"},
 )
+RAN = Settings(Target.front(8080), default()).as_run()
 LINK = "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20redispatch"
 ADVICE = "option redispatch 1, as in haproxy:reload-redispatch"
 
@@ -141,9 +145,9 @@ def comparison(
         "command": ["proxyreload", "compare", "--all", "--repeat", "4"],
         "conditions": list(CONDITIONS),
         "rounds": 1,
-        "traffic": [],
-        "options": {},
-        "scenario": {},
+        "traffic": RAN["traffic"],
+        "options": RAN["options"],
+        "scenario": RAN["scenario"],
         "scoreboard": [],
         "wall_s": 600.5,
         "rows": list(rows() if told is None else told),

@@ -16,6 +16,7 @@ from proxyreload.site.evidence import Wanted
 from proxyreload.site.publication import publish, published_schemas
 from proxyreload.site.sitefolder import SiteFolder
 
+from .conforming import wrong
 from .editions import CONDITIONS, LOSING, QUIET, comparison, kind, row, write_comparison
 from .exits import status_of
 from .sitelinks import Page, dead_links, pages_of, tree
@@ -356,3 +357,7 @@ def test_kinds_of_other_editions_are_not_mixed_up(tmp_path: Path, earlier: Path)
     front = text(tmp_path / "site" / "index.html")
     assert "nginx:reload loses no GETs: none of 3,700" in front
     assert "haproxy:reload loses GETs: 18 of 3,700" in front
+
+
+def test_what_these_tests_publish_is_what_compare_writes() -> None:
+    assert wrong("compare", comparison()) == []
