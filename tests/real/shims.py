@@ -14,7 +14,7 @@ from .proxies import binary
 #: all of its time to come back.
 _PROXYRELOAD = """#!/bin/sh
 case "$1 $*" in
-    report*|explain*|badge*|plugins*|versions*|kinds*|config*|adopt*|cases*|schema*|backend*|completion*|man*|*--version|*--help) exec {program} "$@" ;;
+    report*|explain*|badge*|plugins*|versions*|kinds*|config*|adopt*|cases*|schema*|publish*|vendors*|backend*|completion*|man*|*--version|*--help) exec {program} "$@" ;;
     case*) exec {program} "$@" {ports} ;;
     selftest*) exec {program} "$@" --exchanges 2000 {ports} ;;
     compare*) exec {program} "$@" --repeat 1 --rate 50 --rounds 1 --no-report {ports} ;;

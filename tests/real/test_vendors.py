@@ -1,4 +1,4 @@
-"""A vendor's proxy in the comparison, and on the site, by one file that names his package."""
+"""A vendor's proxy in the comparison, and on the site, by one file that names his package, as docs/publishing.md says."""
 
 import hashlib
 import json
