@@ -13,13 +13,17 @@ from proxyreload.comparison.table import as_json
 from proxyreload.errors import UsageError
 from proxyreload.plan.scenario import parse
 from proxyreload.plan.settings import LoadSettings
+from proxyreload.record.jsonfile import read_content, table_of
 from proxyreload.record.rundata import read_record
 from proxyreload.report.matrix import matrix_page, read_matrix
 from proxyreload.report.rowfile import read_rows
+from proxyreload.site.compared import edition_of
 from proxyreload.system import bounds
 from proxyreload.web.api import Api
 from proxyreload.web.archive import FILES, Archive, told_by
 from proxyreload.web.guard import Refusal
+from tests.memory.editions import comparison
+from tests.memory.editions import row as editions_row
 from tests.memory.written import run_content
 
 from .target import Target, one_line
@@ -198,6 +202,17 @@ def _rows() -> list[bytes]:
     ]
 
 
+def _read_edition(path: Path) -> None:
+    content = read_content(path)
+    edition = edition_of(table_of(path, content), content)
+    assert all(part and not part.startswith(".") for row in edition.rows for part in row.part.split("/"))
+
+
+def _editions() -> list[bytes]:
+    told = [comparison(), comparison([editions_row("a:b")], conditions=[])]
+    return [json.dumps(each).encode() for each in told] + [b'{"format": 1, "rows": []}']
+
+
 def _read_matrix(path: Path) -> None:
     matrix = read_matrix(path)
     if len(matrix.what) % 16 == 0:  # drawing it takes longer than reading it
@@ -258,5 +273,6 @@ BODIES = Target(
     (*_JSON, b'"action"', b'"backend"', b'"rate"', b'"running"', b'"add"', b'"reload"', b".."),
 )
 RECORDS = Target("records", _reads(read_record), lambda: _record_and_matrix()[0], (*_JSON, *_KEYS))
+EDITIONS = Target("editions", _reads(_read_edition), _editions, _JSON)
 COMPARISONS = Target("comparisons", _reads(_read_matrix), lambda: _record_and_matrix()[1], _JSON)
 ROWS = Target("rows", _reads(read_rows), _rows, (b",", b"\n", b"\r\n", b'"', b"\0", b"-1", b"yes", b"\xff"))
