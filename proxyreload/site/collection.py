@@ -78,8 +78,8 @@ class Collection:
 
 
 def kinds_of(rows: Iterable[RowTold]) -> list[str]:
-    """Return the kinds of traffic of these rows, in the order in which they come."""
-    return list({tally.kind: None for row in rows for tally in row.kinds})
+    """Return the kinds of traffic of these rows, by their names, as everywhere."""
+    return sorted({tally.kind for row in rows for tally in row.kinds})
 
 
 def conditions_of(subjects: Sequence[Subject]) -> list[str]:

@@ -1,5 +1,6 @@
 """What a mechanism does to a kind of traffic, in words that need no other page."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -75,6 +76,7 @@ class Answer:
     parts: tuple[Part, ...]
     address: str
     others: tuple[Subject, ...]  #: mechanisms of the same proxy with which none of that kind is lost
+    disproved: tuple[str, ...]  #: what the mechanisms that the known cure names lose of the kind all the same
 
     @property
     def verdict(self) -> str:
@@ -111,7 +113,9 @@ class Answer:
         """Say in a few words whether it is harmed."""
         exchanges = self.exchanges
         if self.lost:
-            return f"{self.mechanism} loses {self.called}: {self.lost:,} of {exchanges:,}"
+            losing = [part for part in self.parts if part.lost]
+            only = f", only {'; '.join(part.row.condition for part in losing)}" if len(losing) < len(self.parts) else ""
+            return f"{self.mechanism} loses {self.called}: {self.lost:,} of {exchanges:,}{only}"
         if self.verdict == "racy":
             return f"{self.mechanism} may lose {self.called}: none of {exchanges:,} here, but somebody a moment later"
         if self.verdict in HARMLESS:
@@ -187,7 +191,22 @@ def answers_of(subject: Subject, everyone: Sequence[Subject]) -> Iterator[Answer
         parts = tuple(part_of(row, kind) for row in subject.newest)
         others = tuple(other for other in beside if _spares(other, kind))[:_OTHERS_AT_MOST]
         anchor = next(part.tally.anchor for part in parts if part.tally is not None)
-        yield Answer(subject.name, kind, parts, f"{subject.address}#{anchor}", others)
+        advice = cure_of([part.row for part in parts])[0]
+        named = [other for other in beside if _names(advice, other.name)]
+        told = tuple(filter(None, (_loses(other, kind) for other in named)))
+        yield Answer(subject.name, kind, parts, f"{subject.address}#{anchor}", others, told)
+
+
+def _names(advice: str, mechanism: str) -> bool:
+    """Whether an advice names a mechanism, and not another one that begins so."""
+    return re.search(rf"(?<![\w:-]){re.escape(mechanism)}(?![\w:-])", advice) is not None
+
+
+def _loses(subject: Subject, kind: str) -> str:
+    """Say how many of a kind a mechanism loses, under which conditions; empty if none."""
+    losing = [part for row in subject.newest if (part := part_of(row, kind)).lost]
+    told = ", ".join(f"{part.lost:,} of {part.exchanges:,} {part.row.condition}".strip() for part in losing)
+    return f"{subject.name} loses {told}" if told else ""
 
 
 def _spares(subject: Subject, kind: str) -> bool:

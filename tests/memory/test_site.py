@@ -101,7 +101,29 @@ def test_the_front_page_says_who_loses_what_and_what_helps(site: Path) -> None:
     answer = front[front.index("haproxy:reload loses WebSockets") :]
     answer = answer[: answer.index("</li>")]
     assert "as in haproxy:reload-redispatch</a>" in answer
-    assert 'href="mechanism/haproxy-runtime.html#websocket">haproxy:runtime</a> lose none of these' in answer
+    assert 'href="mechanism/haproxy-runtime.html#websocket">haproxy:runtime</a>: none lost' in answer
+
+
+def test_a_cure_that_does_not_hold_for_a_kind_is_not_said_to(tmp_path: Path) -> None:
+    killed = {**LOSING, "websocket": kind("lossy", 40, 4, causes={"backend gone": 4})}
+    told = [
+        row("haproxy:reload", "leaving", {**LOSING, "websocket": kind()}, verdict="lossy"),
+        row("haproxy:reload", "killed", killed, verdict="lossy"),
+        row("haproxy:reload-redispatch", "leaving"),
+        row("haproxy:reload-redispatch", "killed", {**QUIET, "websocket": kind("lossy", 40, 2)}, verdict="lossy"),
+        row("haproxy:reload-redispatch-more", "killed", {**QUIET, "websocket": kind("lossy", 40, 7)}, verdict="lossy"),
+    ]
+    publish(tmp_path / "site", [write_comparison(tmp_path / "c", comparison(told, conditions=[]))], ALL)
+    page = text(tmp_path / "site" / "mechanism" / "haproxy-reload.html")
+    answers = {part.partition('"')[0]: part.partition("</li>")[0] for part in page.split('<li class="answer" id="')[1:]}
+    assert "haproxy:reload loses WebSockets: 4 of 80, only killed." in answers["websocket"]
+    assert (
+        "<strong>What cures it:</strong> stop a backend when the proxy has nothing more for it" in answers["websocket"]
+    )
+    assert "That is for all kinds of traffic: haproxy:reload-redispatch loses 2 of 40 killed." in answers["websocket"]
+    assert "No other mechanism of this proxy here spares them" not in answers["websocket"]
+    assert "That is for all kinds" not in answers["get"]
+    assert "Spared with:" in answers["get"]
 
 
 def test_marks_of_verdicts_differ_in_shape(site: Path) -> None:

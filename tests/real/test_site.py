@@ -99,7 +99,7 @@ def test_whether_a_reload_loses_websockets_and_what_helps_is_found_by_keyboard_a
     answer = shown.text(ANSWER)
     assert "haproxy:reload loses WebSockets: 12 of 160" in answer
     assert "keep-alive race (12)" in answer
-    assert "haproxy:reload-redispatch, haproxy:runtime lose none of these" in answer
+    assert "Spared with: haproxy:reload-redispatch, haproxy:runtime: none lost" in answer
     # From the answer on, the next stop is what it was told from.
     press(shown, Keys.TAB, Keys.ENTER)
     shown.until("location.pathname.includes('/cell/')")

@@ -74,7 +74,7 @@ if (filters) {
       part.hidden = Boolean(wanted.condition) && part.dataset.condition !== wanted.condition;
     }
     for (const row of rows) {
-      const parts = [...row.querySelectorAll("td:not([hidden]) > .part:not([hidden])")];
+      const parts = [...row.querySelectorAll("td:not([hidden]) .part:not([hidden])")];
       row.hidden = Boolean(wanted.proxy) && row.dataset.proxy !== wanted.proxy
         || Boolean(wanted.verdict) && !parts.some((part) => part.dataset.verdict === wanted.verdict);
     }
