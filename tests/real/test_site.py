@@ -79,6 +79,13 @@ def press(shown: Browser, *keys: str) -> None:
         ActionChains(shown.driver).send_keys(key).perform()
 
 
+def found(shown: Browser) -> list[str]:
+    """Return the mechanisms that the answers to a question are about."""
+    shown.until("document.querySelector('#results .answer')")
+    lines = shown.ask("return [...document.querySelectorAll('#results .headline a')].map((link) => link.textContent)")
+    return [line.split()[0] for line in lines]
+
+
 def at(shown: Browser) -> str:
     """Return where on which page of the site it is."""
     return str(shown.ask("return location.pathname.split('/').slice(-2).join('/') + location.hash"))
@@ -88,8 +95,10 @@ def test_whether_a_reload_loses_websockets_and_what_helps_is_found_by_keyboard_a
     site: Path, shown: Browser
 ) -> None:
     open_at(shown, site, FRONT)
-    press(shown, "/", "does reloading HAProxy lose WebSockets?")
-    shown.until("document.querySelector('#results .answer')")
+    press(shown, "/", "haproxy websocket")
+    assert found(shown) == ["haproxy:reload", "haproxy:reload-redispatch", "haproxy:runtime"]
+    press(shown, Keys.CONTROL + "a", "does reloading HAProxy lose WebSockets?")
+    assert found(shown) == ["haproxy:reload"]
     first = shown.text("#results .answer")
     assert "haproxy:reload loses WebSockets: 12 of 160" in first
     assert "What helps: option redispatch 1, as in haproxy:reload-redispatch" in first

@@ -2,6 +2,10 @@
 // Everything stands on the page without this; it only finds and hides.
 const RESULTS_AT_MOST = 12;
 const fold = (text) => text.toLowerCase().replace(/[^a-z0-9/.]+/g, " ").trim();
+// Words of a question that ask for nothing by themselves.
+const IDLE = new Set(
+  "a an and any are by can do does for from how i if in is it its me my no not of on or the there to what when which who why will with".split(" "),
+);
 // What somebody writes stands otherwise in the answers: WebSockets, reloading.
 const stem = (word) => (word.length > 4 ? word.replace(/(ing|es|s)$/, "") : word);
 
@@ -17,8 +21,8 @@ if (question) {
   }));
   ask.hidden = false;
   const find = () => {
-    const asked = [...new Set(fold(question.value).split(" ").filter(Boolean))];
-    // A word that stands nowhere, as "does" or "my", asks for nothing.
+    const asked = [...new Set(fold(question.value).split(" "))].filter((word) => word && !IDLE.has(word));
+    // Nor does a word that stands nowhere.
     const words = asked.map(stem).filter((word) => answers.some((each) => each.text.includes(` ${word}`)));
     const naming = (each) => words.filter((word) => each.named.includes(` ${word}`)).length;
     const holding = (each) => words.filter((word) => each.text.includes(` ${word}`)).length;
