@@ -106,7 +106,16 @@ def test_the_matrix_is_made_whatever_one_package_or_one_mechanism_does(tmp_path:
         (programs / name).write_text(PROGRAM, encoding="utf-8")
         (programs / name).chmod(0o755)
     venv = programs.parent
-    words = ["make", "-f", str(ROOT / "Makefile"), "-o", str(venv / "installed"), f"VENV={venv}", "PUBLISHED=out", "matrix"]
+    words = [
+        "make",
+        "-f",
+        str(ROOT / "Makefile"),
+        "-o",
+        str(venv / "installed"),
+        f"VENV={venv}",
+        "PUBLISHED=out",
+        "matrix",
+    ]
     subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "asked").read_text(encoding="utf-8").splitlines() == [
         "proxyreload vendors vendors",
