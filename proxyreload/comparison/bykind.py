@@ -19,9 +19,9 @@ MARKS = {
     Verdict.GRACEFUL.value: "○",
     Verdict.RACY.value: "△",
     Verdict.LOSSY.value: "✗",
-    Verdict.INEFFECTIVE.value: "?",
-    Verdict.INVALID.value: "!",
-    "cannot": "∅",
+    Verdict.INEFFECTIVE.value: "◇",
+    Verdict.INVALID.value: "◆",
+    "cannot": "\N{EN DASH}",
 }
 #: Of what was not run.
 _NOTHING = "·"

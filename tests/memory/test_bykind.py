@@ -14,6 +14,7 @@ from proxyreload.verdict.judgement import Verdict
 
 from .compared import RUN, trial
 
+CANNOT = MARKS["cannot"]
 NEAR, FAR = Condition("near"), Condition("far")
 
 
@@ -40,8 +41,8 @@ ROWS = [
 def test_each_cell_has_a_mark_for_each_condition_with_what_was_lost() -> None:
     assert [*KindTable(ROWS).lines()] == [
         ["mechanism", "get", "grpc", "websocket"],
-        ["fake:quick", "△ ○", "∅ ∅", "● ✗3"],
-        ["fake:old", "∅", "∅", "∅"],
+        ["fake:quick", "△ ○", f"{CANNOT} {CANNOT}", "● ✗3"],
+        ["fake:old", CANNOT, CANNOT, CANNOT],
         ["fake:gone", "·", "·", "·"],
     ]
 
