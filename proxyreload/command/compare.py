@@ -17,7 +17,8 @@ from twisted.python import usage
 
 import proxyreload
 from proxyreload.cli.completers import Files, Folders, Mechanisms
-from proxyreload.command.jobs import JobOptions, require_judged
+from proxyreload.command.jobs import JobOptions
+from proxyreload.command.judged import require_judged
 from proxyreload.command.manyruns import ManyRunsOptions, settings_of
 from proxyreload.command.outputs import Outputs, cannot, claimed
 from proxyreload.command.scenarios import (

@@ -1,15 +1,14 @@
 """What a job of continuous integration asks for: ``--fail-on``, ``--summary``, ``--annotations``."""
 
+from typing import TYPE_CHECKING
+
 from twisted.python import usage
 
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Words
-from proxyreload.errors import UsageError
-from proxyreload.job.workflow import asked_by_environment
-from proxyreload.plan.settings import Settings
-from proxyreload.traffic.identity import PROBE_KIND
-from proxyreload.traffic.registry import kind_named
-from proxyreload.verdict.threshold import OPTION, PerChange, Threshold, parsed
+
+if TYPE_CHECKING:
+    from proxyreload.verdict.threshold import PerChange, Threshold
 
 
 class _Thresholds(Words):
@@ -40,27 +39,15 @@ class JobOptions(Options):
         self._fail_on.append(thresholds)
 
     @property
-    def fail_on(self) -> tuple[Threshold | PerChange, ...]:
+    def fail_on(self) -> "tuple[Threshold | PerChange, ...]":
         """What was asked for; raises `UsageError`."""
+        from proxyreload.verdict.threshold import parsed
+
         return parsed(self._fail_on)
 
     @property
     def annotates(self) -> bool:
         """Whether annotations are asked for, on the command line or by the environment."""
+        from proxyreload.job.workflow import asked_by_environment
+
         return bool(self["annotations"]) or asked_by_environment()
-
-
-def require_judged(settings: Settings, *, by_hand: bool = False) -> None:
-    """Raise `UsageError` for a threshold that nothing of a run can be held against; `by_hand`: changes may yet come."""
-    sent = {PROBE_KIND, *(each.kind.name for each in settings.everyone)}
-    who = settings.choice.name if settings.choice is not None else settings.target.url
-    for each in settings.fail_on:
-        if each.kind and each.kind not in sent:
-            kind_named(each.kind)
-            why = settings.left_out.get(each.kind)
-            cannot = f"{who} is sent none: {why}" if why else f"no {each.kind} is sent: --traffic says what is"
-            msg = f"{OPTION} {each} cannot be judged: {cannot}"
-            raise UsageError(msg)
-        if isinstance(each, PerChange) and not settings.scenario.actions and not by_hand:
-            msg = f"{OPTION} {each} cannot be judged: no change is made"
-            raise UsageError(msg)

@@ -5,7 +5,6 @@ from twisted.python import usage
 from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Words
 from proxyreload.command.scenarios import (
-    CHANGES,
     clients_asked,
     killed_after_s,
     leaves_after_s,
@@ -14,6 +13,7 @@ from proxyreload.command.scenarios import (
     repetition,
     require_shown,
 )
+from proxyreload.command.vocabulary import CHANGES
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.system import bounds
 

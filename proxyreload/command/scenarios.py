@@ -5,19 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from proxyreload.command.vocabulary import CHANGES, NEVER
 from proxyreload.errors import UsageError
-from proxyreload.history.events import ROTATE
-from proxyreload.plan.scenario import OF_THE_PROXY, Scenario, default, read, repeated, rolling
+from proxyreload.history.actions import ROTATE
+from proxyreload.plan.scenario import Scenario, default, read, repeated, rolling
 from proxyreload.plan.settings import IN_THE_CLEAR, Target
 from proxyreload.plan.traffic import Group, beside, parsed
 from proxyreload.system import bounds
 
-#: What --repeat can repeat.
-CHANGES = ("backends", *OF_THE_PROXY)
 #: Rolling through the backends takes two that stay and one that comes.
 _ROLLING_BACKENDS = 3
-#: What --stop-removed takes besides a number.
-NEVER = "never"
 
 
 def repetition(options: Mapping[str, Any], backends: int) -> Scenario:

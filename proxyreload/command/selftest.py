@@ -12,7 +12,7 @@ import attrs
 from proxyreload.cli.base import Options
 from proxyreload.command.toend import until_over
 from proxyreload.errors import ExitStatus
-from proxyreload.history.events import ROTATE
+from proxyreload.history.actions import ROTATE
 from proxyreload.ledger.fate import Fate
 from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.settings import BackendSettings, FileSettings, LoadSettings, Settings, Target, TlsSettings

@@ -17,7 +17,7 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial, attempt
 from proxyreload.comparison.trialfile import keep, kept, stands_for
 from proxyreload.errors import StartError, UsageError
-from proxyreload.history.events import ROTATE
+from proxyreload.history.actions import ROTATE
 from proxyreload.plan.settings import Settings
 from proxyreload.run.runs import Runs
 from proxyreload.system.clock import ClockNs

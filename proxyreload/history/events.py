@@ -266,12 +266,6 @@ class RecordLost:
     at_ns: int
 
 
-#: The change that puts another certificate in place.
-ROTATE = "rotate"
-#: The change that edits what has nothing to do with the traffic.
-EDIT = "edit"
-
-
 def change_name(action: str, instance: str) -> str:
     """Return ``add backend 2`` or ``reload``."""
     return f"{action} backend {instance}" if instance else action

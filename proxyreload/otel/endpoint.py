@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from proxyreload.errors import UsageError
+from proxyreload.otel.option import ENVIRONMENT, OPTION
 from proxyreload.plan.settings import CollectorSettings, Target
 
-#: The option, and what it takes in place of a URL.
-OPTION, ENVIRONMENT = "--otel", "environment"
 _TRACES, _BASE = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 _DEFAULT = "http://localhost:4318"
 _PATH = "/v1/traces"

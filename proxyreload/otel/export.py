@@ -10,8 +10,8 @@ from twisted.internet.defer import TimeoutError as LateError
 from proxyreload.errors import UsageError
 from proxyreload.history.bus import EventBus
 from proxyreload.job.runsummary import JobRun
-from proxyreload.otel.endpoint import OPTION
 from proxyreload.otel.keptlosses import KeptLosses
+from proxyreload.otel.option import OPTION
 from proxyreload.otel.spans import OnTheWall, Trace, trace_of
 from proxyreload.plan.settings import CollectorSettings
 from proxyreload.system.clock import ClockNs, monotonic_ns, wall_offset_ns

@@ -12,17 +12,8 @@ from twisted.python.failure import Failure
 
 from proxyreload.backend.interfaces import IBackend
 from proxyreload.errors import ChangeError, ProxyreloadError
-from proxyreload.history.events import (
-    EDIT,
-    ROTATE,
-    BackendKilled,
-    BackendLeaving,
-    Broken,
-    Change,
-    Edited,
-    Held,
-    Phase,
-)
+from proxyreload.history.actions import EDIT, ROTATE
+from proxyreload.history.events import BackendKilled, BackendLeaving, Broken, Change, Edited, Held, Phase
 from proxyreload.history.interfaces import Sink
 from proxyreload.proxy.foreign import asked, words_of
 from proxyreload.proxy.holders import Holders

@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.history.events import EDIT, ROTATE, change_name
+from proxyreload.history.actions import OF_BACKENDS, OF_THE_PROXY
+from proxyreload.history.events import change_name
 from proxyreload.plan.document import document
 from proxyreload.plan.statement import Keys, line_of
 from proxyreload.plan.traffic import GROUPS_LIMIT, Group, from_table
@@ -21,8 +22,6 @@ _SIZE_LIMIT = 64 * 1024
 #: No key of a scenario has more than two parts.
 _PARTS_AT_MOST = 16
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
-#: Changes that are about a backend, and those that are not.
-OF_BACKENDS, OF_THE_PROXY = ("add", "remove"), ("reload", "upgrade", ROTATE, EDIT)
 ACTIONS = (*OF_BACKENDS, *OF_THE_PROXY, "pause")
 _TOP_KEYS = ("title", "duration", "backends", "step", "traffic")
 _STEP_KEYS = ("at", *ACTIONS)

@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.history.events import ROTATE
-from proxyreload.plan.scenario import OF_BACKENDS, Scenario, Step
+from proxyreload.history.actions import OF_BACKENDS, ROTATE
+from proxyreload.plan.scenario import Scenario, Step
 from proxyreload.plan.traffic import Group, spoken
 from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.interfaces import nobody_knows

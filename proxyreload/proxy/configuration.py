@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from proxyreload.errors import UsageError
-from proxyreload.history.events import EDIT
+from proxyreload.history.actions import EDIT
 from proxyreload.proxy.configtemplate import TEXT_AT_MOST, Template, Values, remark
 from proxyreload.proxy.recipe import HOSTNAME, Configured, Texts
 from proxyreload.proxy.route import Route

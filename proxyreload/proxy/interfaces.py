@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
 from proxyreload.adoption.adopted import Adopter
-from proxyreload.history.events import EDIT, ROTATE
+from proxyreload.history.actions import EDIT, ROTATE
 from proxyreload.proxy.binary import Binary
 from proxyreload.proxy.configuration import Configuration
 from proxyreload.proxy.recipe import Recipe

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import attrs
 
 from proxyreload.errors import UsageError
+from proxyreload.history.actions import OF_BACKENDS
 from proxyreload.history.events import change_name
-from proxyreload.plan.scenario import OF_BACKENDS
 from proxyreload.record.rundata import Change, Record
 from proxyreload.reproduction.knownloss import KnownLoss
 from proxyreload.reproduction.ways import REST, Way

@@ -11,7 +11,8 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from proxyreload.errors import StartError
-from proxyreload.history.events import ROTATE, Ending
+from proxyreload.history.actions import ROTATE
+from proxyreload.history.events import Ending
 from proxyreload.history.failures import TURNED_AWAY, UNSOLICITED
 from proxyreload.ledger.ledger import Ledger
 from proxyreload.proxy.interfaces import BACK_CHANGED, FRONT_CHANGED, STRAGGLERS, IFaultInjector

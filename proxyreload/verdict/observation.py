@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
+from proxyreload.history.actions import ROTATE
 from proxyreload.history.events import (
-    ROTATE,
     UNCLEAN,
     Arrival,
     BackClosed,

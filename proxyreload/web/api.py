@@ -18,8 +18,8 @@ from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException
 
 from proxyreload.errors import ProxyreloadError, UsageError
+from proxyreload.history.actions import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.history.events import Change
-from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.system import bounds
 from proxyreload.system.clock import seconds
 from proxyreload.web.guard import Refusal

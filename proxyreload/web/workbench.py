@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 
 import proxyreload
 from proxyreload.errors import ExitStatus
+from proxyreload.history.actions import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.history.events import Change
-from proxyreload.plan.scenario import OF_BACKENDS, OF_THE_PROXY
 from proxyreload.plan.settings import Settings
 from proxyreload.record.runfile import change_as_run, kinds_as_run
 from proxyreload.run.run import Run

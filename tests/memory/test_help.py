@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -141,3 +143,16 @@ def test_the_page_tells_every_exit_status() -> None:
 def test_no_line_of_the_page_is_taken_for_a_request() -> None:
     requests = {line.split()[0] for line in page() if line.startswith((".", "'"))}
     assert requests <= {".TH", ".SH", ".SS", ".TP", ".PP", ".nf", ".fi", ".EX", ".EE"}
+
+
+def test_whoever_asks_for_help_waits_for_nothing_that_a_run_needs() -> None:
+    code = (
+        "import sys\n"
+        "from proxyreload.command.program import ProgramOptions\n"
+        "str(ProgramOptions())\n"
+        "print(*sorted(name for name in sys.modules if name.startswith(('proxyreload.', 'attr', 'hdrh', 'treq'))))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "proxyreload.command.options" in loaded
+    heavy = ("proxyreload.plan.", "proxyreload.verdict.", "proxyreload.client.", "proxyreload.web.", "hdrh", "treq")
+    assert [name for name in loaded if name.startswith(heavy)] == []

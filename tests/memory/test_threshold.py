@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.python.usage import UsageError as WrongUsage
 
 from proxyreload.command.compare import CompareOptions, status
-from proxyreload.command.jobs import require_judged
+from proxyreload.command.judged import require_judged
 from proxyreload.command.options import RunOptions
 from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.trial import Trial
