@@ -11,8 +11,6 @@ from proxyreload.proxy import registry as finding
 from .exits import status_of
 from .plugins import PLUGINS
 
-ROOT = Path(__file__).parents[2]
-
 
 def write(folder: Path, name: str, **told: str) -> None:
     content = {"package": f"proxyreload-{name}>=1.2,<2", "plugin": name, "url": "https://example.test/it", **told}
