@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from proxyreload.plan.scenario import default
+from proxyreload.plan.scenario import rolling
 from proxyreload.plan.settings import Settings, Target
 
 CONDITIONS = (
@@ -14,7 +14,7 @@ CONDITIONS = (
     {"name": "far, leaving", "rtt_ms": 20, "removed": "leaving"},
     {"name": "far, killed", "rtt_ms": 20, "removed": "killed"},
 )
-RAN = Settings(Target.front(8080), default()).as_run()
+RAN = Settings(Target.front(8080), rolling(4, 0.5, 4)).as_run()
 LINK = "https://docs.haproxy.org/2.8/configuration.html#4.2-option%20redispatch"
 ADVICE = "option redispatch 1, as in haproxy:reload-redispatch"
 
