@@ -1,6 +1,7 @@
 """Takes the pictures of the live page, of a report and of a job's summary: ``python assets/screenshots.py assets``.
 
-Words behind the folder say which: ``live``, ``report``, ``summary``; without any it takes all.
+Words behind the folder say which: ``live``, ``report``, ``summary``; without any it takes these. ``site`` and
+``answer`` are of a site in the folder ``site`` here, which ``make matrix`` makes in an hour.
 
 It needs Debian's chromium, chromium-driver and nginx, and the extras ``haproxy``, ``web`` and ``test``.
 ``haproxy:hard`` and ``nginx:reload`` lose requests, for there to be something to see.
@@ -31,14 +32,16 @@ _END_S = 27
 _LIVE_SIZE = (1100, 2620)
 _REPORT_SIZE = (1280, 1960)
 _SUMMARY_WIDTH = 1012
+_SITE, _QUESTION = Path("site") / "index.html", "haproxy+websocket"
+_SITE_SIZE, _ANSWER_SIZE = (1500, 1500), (1000, 1150)
 _STYLE = Path(__file__).with_name("summary.css")
 
 
 def main(folder: Path, names: Sequence[str] = ()) -> None:
     """Take those that are named, or all."""
-    takes = {each.__name__: each for each in (live, report, summary)}
+    takes = {each.__name__: each for each in (live, report, summary, site, answer)}
     with browser() as chromium:
-        for name in names or takes:
+        for name in names or ("live", "report", "summary"):
             takes[name](chromium, folder / f"{name}.png")
 
 
@@ -79,6 +82,20 @@ def summary(chromium: Browser, picture: Path) -> None:
         chromium.driver.get(page.as_uri())
         _resize(chromium, _SUMMARY_WIDTH, int(chromium.ask("return document.documentElement.scrollHeight")))
         _save(chromium, picture)
+
+
+def site(chromium: Browser, picture: Path) -> None:
+    """Take the picture of the front page."""
+    _resize(chromium, *_SITE_SIZE)
+    chromium.driver.get(_SITE.absolute().as_uri())
+    _save(chromium, picture)
+
+
+def answer(chromium: Browser, picture: Path) -> None:
+    """Take the picture of what it answers."""
+    _resize(chromium, *_ANSWER_SIZE)
+    chromium.driver.get(f"{_SITE.absolute().as_uri()}?q={_QUESTION}")
+    _save(chromium, picture)
 
 
 def _resize(chromium: Browser, width: int, height: int) -> None:
