@@ -103,6 +103,7 @@ class Row:
             max(each.resident_bytes for each in told),
             tuple(cpu_ns for each in told for cpu_ns in each.cpu_ns),
             tuple(lived_on_ns for each in told for lived_on_ns in each.lived_on_ns),
+            sum(each.replaced for each in told),
             sum(each.left for each in told),
         )
 

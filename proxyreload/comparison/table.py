@@ -92,7 +92,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _lived_on(price: TrialPrice) -> str:
-    """Return how long the oldest generation lived beside the next one, and how many lived still when a run ended."""
+    """Return how long the oldest generation lived beside the next one, and how many processes were left at the end."""
     longest = _seconds(price.lived_on_s)
     return f"{longest} ({price.left} left)".strip() if price.left else longest
 
@@ -281,7 +281,7 @@ def _price(price: TrialPrice) -> dict[str, object]:
         "processes": price.processes,
         "resident_bytes": price.resident_bytes,
         "cpu_s_per_change": price.cpu_s,
-        "old_generations": len(price.lived_on_ns) + price.left,
+        "old_generations": price.replaced,
         "lived_on_ms": None if price.lived_on_s is None else price.lived_on_s * 1000,
         "left": price.left,
     }

@@ -28,7 +28,8 @@ class TrialPrice:
     resident_bytes: int  #: at most
     cpu_ns: tuple[int, ...]  #: CPU time from each change to the next, the traffic's too
     lived_on_ns: tuple[int, ...]  #: for how long each old generation that ended lived beside the next one
-    left: int  #: old generations that lived when the run ended
+    replaced: int  #: how many old generations there were
+    left: int  #: replaced processes that lived when the run had waited for them
 
     @property
     def cpu_s(self) -> float | None:
@@ -170,7 +171,8 @@ def _price(observation: Observation) -> TrialPrice | None:
         prices.run.resident_bytes,
         tuple(price.cpu_ns for number, price in prices.by_change.items() if number),
         tuple(each for each in lived_on if each is not None),
-        lived_on.count(None),
+        len(lived_on),
+        observation.old_generation.left if observation.old_generation is not None else 0,
     )
 
 

@@ -8,9 +8,11 @@ import attrs
 import psutil
 
 from proxyreload.history.events import Held, Holding
+from proxyreload.proxy import tree
 from proxyreload.proxy.tree import strangers
 from proxyreload.proxy.watchdog import is_guard
 from proxyreload.system.clock import ClockNs
+from proxyreload.system.procstat import has_ended
 from proxyreload.system.tcptable import inodes, peers
 
 
@@ -36,6 +38,11 @@ def lives(pid: int) -> bool:
     return True
 
 
+def unreaped() -> frozenset[int]:
+    """Return those of our children that have ended and are there still: an orphan of a proxy's waits to be reaped."""
+    return frozenset(pid for pid in tree.children(os.getpid()) if has_ended(pid))
+
+
 def nobodys() -> Mapping[int, Holding]:
     """Know no client's connection."""
     return {}
@@ -50,6 +57,7 @@ class Holders:
     processes: Callable[[], Iterable[int]] = processes
     lives: Callable[[int], bool] = lives
     whose: Callable[[], Mapping[int, Holding]] = nobodys  #: the clients' connections now, by their ports
+    unreaped: Callable[[], frozenset[int]] = unreaped
     _newest: int = attrs.field(default=-1, init=False)
     _generations: dict[int, int] = attrs.field(factory=dict, init=False)  # by pid
 
@@ -86,4 +94,6 @@ class Holders:
         return attrs.evolve(known, generations=held)
 
     def _living(self) -> frozenset[int]:
-        return frozenset(generation for pid, generation in tuple(self._generations.items()) if self.lives(pid))
+        ended = self.unreaped()
+        known = tuple(self._generations.items())
+        return frozenset(generation for pid, generation in known if pid not in ended and self.lives(pid))

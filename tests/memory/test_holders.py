@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from proxyreload.history.events import Held
 from proxyreload.proxy import holders
-from proxyreload.proxy.holders import Holders, lives, processes
+from proxyreload.proxy.holders import Holders, lives, processes, unreaped
 from proxyreload.system.tcptable import inodes, listening_at, peers
 
 from .clocks import START_NS
@@ -83,6 +84,16 @@ def test_a_process_lives_until_it_is_gone() -> None:
     assert lives(os.getpid())
     assert lives(1)  # somebody else's, perhaps
     assert not lives(2**22 + 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+def test_one_that_has_ended_and_waits_to_be_reaped_lives_no_more() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert lives(process.pid)  # as far as a signal tells
+        assert process.pid in unreaped()
+        assert Holders(1, lambda: START_NS, lambda: [process.pid]).count() == Held(0, {}, START_NS, frozenset())
+    assert process.pid not in unreaped()
 
 
 def test_without_a_proxy_there_are_no_processes() -> None:
