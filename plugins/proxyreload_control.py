@@ -51,7 +51,7 @@ from proxyreload_control_faults import (
 from proxyreload_control_harm import Harmed, Watched
 from proxyreload_control_proxy import OUTAGE_S, Front, Passing, Runtime, pause
 from proxyreload_control_streams import Stream, StreamsFront
-from proxyreload_control_tls import SecuredRuntime, Stays
+from proxyreload_control_tls import SecuredRuntime, Slow, Stays
 
 #: How many requests there are between two faults, and how often each of them comes: of many, and of others.
 MANY_GAP, GAP = (50, 400), (1, 6)
@@ -440,6 +440,7 @@ plugin = ProxyPlugin(
             Stays,
             cannot=NO_ROUTES,
         ),
+        Mechanism("slow", "the same, but that each change takes a tenth of a second", Slow, cannot=NO_ROUTES),
         Mechanism("faults", "the same, with faults that it counts (what selftest uses)", Faults, cannot=CANNOT),
     ),
     testing=True,

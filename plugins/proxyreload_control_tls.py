@@ -1,4 +1,4 @@
-"""The control proxy's front over TLS: one that takes another certificate, and one that only says so."""
+"""The control proxy's front over TLS: one that takes another certificate, one that only says so, and a slow one."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,14 +6,18 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtoc
 from zope.interface import implementer
 
 from proxyreload.proxy.interfaces import IRotates
+from proxyreload.proxy.upstream import Upstream
 from proxyreload.proxy.workspace import Workspace
-from proxyreload_control_proxy import Runtime
+from proxyreload_control_proxy import Runtime, pause
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
     from proxyreload.proxy.authority import FrontCertificate
+
+#: How long `Slow` takes for a change.
+SLOW_S = 0.1
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -82,3 +86,23 @@ class Stays(SecuredRuntime):
 
     async def rotate(self) -> None:
         """Do nothing, and say that it is done."""
+
+
+class Slow(SecuredRuntime):
+    """Takes a tenth of a second for each change of its backends, and so ten of them a second."""
+
+    async def add_backend(self, upstream: Upstream) -> None:
+        """Take it into the round, after a while."""
+        begun_s = self.workspace.reactor.seconds()
+        await super().add_backend(upstream)
+        await self._fill_up(begun_s)
+
+    async def remove_backend(self, upstream: Upstream) -> None:
+        """Take it out of the round, which takes as long."""
+        begun_s = self.workspace.reactor.seconds()
+        await super().remove_backend(upstream)
+        await self._fill_up(begun_s)
+
+    async def _fill_up(self, begun_s: float) -> None:
+        reactor = self.workspace.reactor
+        await pause(reactor, max(0.0, begun_s + SLOW_S - reactor.seconds()))

@@ -33,6 +33,7 @@ class Command:
 COMMANDS = (
     Command("compare", "many mechanisms side by side", "compare.run_comparison", "compare.CompareOptions"),
     Command("bisect", "between which versions a verdict changed", "bisect.bisect", "bisect.BisectOptions"),
+    Command("capacity", "how many changes a second it takes", "capacity.measure_capacity", "capacity.CapacityOptions"),
     Command("explain", "why requests were lost, as a story", "explain.explain", "explain.ExplainOptions"),
     Command("report", "the HTML report of a run, or of several", "report.make_report", "report.ReportOptions"),
     Command("publish", "comparisons as a static site", "publish.publish_comparisons", "publish.PublishOptions"),

@@ -14,6 +14,7 @@ from proxyreload.command.scenarios import (
     require_shown,
 )
 from proxyreload.command.vocabulary import CHANGES
+from proxyreload.plan.scenario import Scenario
 from proxyreload.plan.settings import BackendSettings, LoadSettings, Settings, Target, TlsSettings
 from proxyreload.system import bounds
 
@@ -46,10 +47,15 @@ class ManyRunsOptions(Options):
 def settings_of(options: Options) -> Settings:
     """Return the settings of each run but for the proxy and its files; raises `UsageError`."""
     backends = bounds.BACKENDS.parse("--backends", options["backends"])
-    first_port, front_port = ports(options, backends)
     scenario = repetition(options, backends)
     if options["scenario"] is not None:
         scenario = named(options["scenario"], None, backends)
+    return settings_with(options, backends, scenario)
+
+
+def settings_with(options: Options, backends: int, scenario: Scenario) -> Settings:
+    """Return them with so many backends and this scenario; raises `UsageError`."""
+    first_port, front_port = ports(options, backends)
     clients, groups = clients_asked(options, scenario, ours=True, hosted=True)
     target = Target.front(front_port, tls=bool(options["tls"]))
     require_shown(scenario, target)

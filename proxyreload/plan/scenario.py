@@ -109,6 +109,28 @@ def repeated(action: str, times: int, pace_s: float) -> Scenario:
     return _paced(f"{action}: {times} times", (0, 1), steps, pace_s)
 
 
+def at_pace(action: str, rate_per_s: float, changes: int, backends: int, around_s: tuple[float, float]) -> Scenario:
+    """Return the scenario in which a change is due every `1 / rate_per_s` s, whether the one before is over or not.
+
+    `action` is ``backends``, where the next is added and the oldest removed, in turn, or what is done to the proxy.
+    All backends but four, or but half of few, are behind the proxy: each is out for a while. The first is due
+    `around_s[0]` s after the clients started, and they send for `around_s[1]` s after the last.
+    """
+    out = max(1, min(4, backends // 2))
+    steps: list[Step] = []
+    for number in range(changes):
+        at_s = around_s[0] + number / rate_per_s
+        if action != "backends":
+            steps.append(Step(action, at_s=at_s))
+        elif number % 2:
+            steps.append(Step("remove", number // 2 % backends, at_s=at_s))
+        else:
+            steps.append(Step("add", (number // 2 + backends - out) % backends, at_s=at_s))
+    last_s = around_s[0] + (changes - 1) / rate_per_s
+    title = f"{action}: {rate_per_s:g} changes/s, {changes} of them"
+    return Scenario(title, last_s + around_s[1], tuple(range(backends - out)), tuple(steps))
+
+
 def _paced(title: str, initial: tuple[int, ...], steps: list[Step], pace_s: float) -> Scenario:
     after = Step("pause", pause_s=pace_s)
     return Scenario(title, pace_s * (1 + sum(step.action != "pause" for step in steps)), initial, (*steps, after))

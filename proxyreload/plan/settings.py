@@ -192,6 +192,9 @@ class Settings:
     log: str = "all"
     fail_on: tuple[Threshold | PerChange, ...] = ()  #: what decides the exit status; none: the verdict
     annotations: bool = False  #: what failed is said as GitHub's workflow commands
+    #: Before each change it is looked who holds the clients' connections, which is evidence for causes, and takes up to
+    #: a tenth of a second: without it changes follow each other as fast as the proxy takes them.
+    looks_before_changes: bool = attrs.field(default=True, metadata={"apart": True})
 
     @property
     def is_ours(self) -> bool:

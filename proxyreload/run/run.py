@@ -276,7 +276,7 @@ class Run:
         holders = self.operations.holders if self.operations is not None else None
         watch = GenerationWatch(self.reactor, self.clock_ns, here, holders)
         watch.start(self.reactor)
-        prices = PriceWatch(here, Spending(self.clock_ns) if holders is not None else None)
+        prices = PriceWatch(here, Spending(self.clock_ns) if self.operations and self.settings.is_ours else None)
         prices.start(self.reactor)
         start_ns = self.clock_ns()
         hosted = self.settings.backends.hosted
@@ -300,6 +300,13 @@ class Run:
         tell_own_share(history, kept, stall.peak_ns, ns(self.settings.load.timeout_s), self.clock_ns())
         here.publish(Ended(self.clock_ns()))
         load.close()
+
+    def _holders(self) -> Holders | None:
+        """Return who knows what holds the clients' connections, where that can be known and is to be looked at."""
+        settings = self.settings
+        if not settings.is_ours or not settings.looks_before_changes:
+            return None
+        return Holders(settings.target.port, self.clock_ns, whose=self._holdings)
 
     def _holdings(self) -> dict[int, Holding]:
         return self._load.holdings() if self._load is not None else {}
@@ -501,7 +508,7 @@ class Run:
             backends={backend.instance: backend for backend in self._hosting.backends},
             stop_after_s=settings.backends.stop_removed_s,
             kill_after_s=settings.backends.kill_removed_s,
-            holders=Holders(settings.target.port, self.clock_ns, whose=self._holdings) if settings.is_ours else None,
+            holders=self._holders(),
             certificate=workspace.tls if workspace is not None else None,
             edits=ours.edits if ours is not None else None,
             asks=self._readiness.why_not_edited if self._readiness is not None else None,

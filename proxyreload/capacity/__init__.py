@@ -1,0 +1,1 @@
+"""How many changes a second a mechanism takes, and how many backends."""
