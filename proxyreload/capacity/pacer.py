@@ -1,5 +1,6 @@
 """Makes changes at a pace, by whole runs."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -35,23 +36,26 @@ MOST_RUNS = 4
 
 @attrs.define(eq=False)
 class Watch:
-    """Counts the changes of a run as they come, and ends it when it is known that they are refused, or late."""
+    """Counts the changes of a run as they come, and makes no more when it is known that the pace is not kept."""
 
     run: Run
     rule: Rule
     scenario: Scenario
     within_ns: int
-    _refused: list[bool] = attrs.field(factory=list, init=False)
-    _late: list[bool] = attrs.field(factory=list, init=False)
+    _hits: dict[Sign, list[bool]] = attrs.field(factory=lambda: defaultdict(list), init=False)
 
     def changed(self, events: Sequence[Change]) -> None:
-        """Note how far changes have come."""
+        """Note how far changes have come; with a request the window of the change before is over."""
+        observation = self.run.observation
         for event in events:
             if event.phase is not Phase.REQUESTED:
-                due_ns = self.run.observation.started_ns + ns(self.scenario.steps[event.number - 1].at_s or 0.0)
-                self._refused.append(event.phase is Phase.FAILED)
-                self._late.append(event.at_ns - due_ns > self.within_ns)
-        known = (self.rule.test(self._refused).decision, self.rule.test(self._late).decision)
+                due_ns = observation.started_ns + ns(self.scenario.steps[event.number - 1].at_s or 0.0)
+                self._hits[Sign.REFUSES].append(event.phase is Phase.FAILED)
+                self._hits[Sign.FALLS_BEHIND].append(event.at_ns - due_ns > self.within_ns)
+            elif event.number > 1:
+                self._hits[Sign.LOSES].append(bool(observation.changes[event.number - 2].kinds.rated.lost))
+        asked = self.rule.signs.keys()
+        known = {self.rule.test(hits).decision for sign, hits in self._hits.items() if sign in asked}
         if Decision.BAD in known and self.run.play is not None:
             self.run.play.stop()
 

@@ -17,7 +17,7 @@ class SchemaOptions(Options):
 
     synopsis = f"proxyreload schema {' | '.join(_NAMES)}"
     longdesc = (
-        "Prints the JSON Schema (2020-12) of run.json, compare.json or bisect.json: every key, its type, its unit and "
+        "Prints the JSON Schema (2020-12) of run.json or another file: every key, its type, its unit and "
         "what it means. A file that this version writes has no key besides, but for a kind of traffic's own."
     )
     examples = ("proxyreload schema run",)

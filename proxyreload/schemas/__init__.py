@@ -1,1 +1,1 @@
-"""What stands in ``run.json``, ``compare.json`` and ``bisect.json``, as JSON Schema (2020-12)."""
+"""What stands in ``run.json``, ``compare.json``, ``bisect.json`` and ``capacity.json``, as JSON Schema (2020-12)."""

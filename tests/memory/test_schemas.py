@@ -16,7 +16,9 @@ from jsonschema import Draft202012Validator
 from proxyreload.bisection.bisection import Bisection, Found, Step
 from proxyreload.bisection.interfaces import ITrier
 from proxyreload.bisection.sequential import SequentialTest
+from proxyreload.capacity.capacityfile import as_json
 from proxyreload.command.bisect import _as_json
+from proxyreload.command.capacity import _measured
 from proxyreload.command.compare import CompareOptions, _texts
 from proxyreload.comparison.comparison import Comparison
 from proxyreload.comparison.condition import UNCHANGED, Condition
@@ -78,6 +80,8 @@ from .compared import trial
 from .conforming import met, parts, schema, unseen_keys, wrong
 from .exits import status_of
 from .happened import back_closed, change, exchange, failed
+from .test_capacity import asked
+from .test_capacity import found as capacities
 from .test_comparison import CURES, ROWS
 
 NAMES = tuple(schemas())
@@ -278,6 +282,12 @@ def bisect_document() -> dict[str, Any]:
     return content
 
 
+def capacity_document() -> dict[str, Any]:
+    """Return what a measurement leaves, of mechanisms of which all is known, or nothing."""
+    content: dict[str, Any] = json.loads(as_json(capacities(), _measured("what", asked())))
+    return content
+
+
 #: By the name of their schema; the first of each has nearly everything.
 Documents = Mapping[str, Sequence[dict[str, Any]]]
 
@@ -286,7 +296,12 @@ Documents = Mapping[str, Sequence[dict[str, Any]]]
 def _documents(tmp_path_factory: pytest.TempPathFactory) -> Documents:
     folder = tmp_path_factory.mktemp("run")
     runs = [run_document(folder), run_document(folder, STREAM)]
-    return {"run": runs, "compare": [compare_document()], "bisect": [bisect_document()]}
+    return {
+        "run": runs,
+        "compare": [compare_document()],
+        "bisect": [bisect_document()],
+        "capacity": [capacity_document()],
+    }
 
 
 @each
@@ -385,5 +400,5 @@ def test_the_command_prints_it(name: str, capfd: pytest.CaptureFixture[str]) -> 
 def test_another_name_is_told_in_a_line(words: Sequence[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert status_of("schema", *words) == ExitStatus.USAGE
     said = capfd.readouterr().err
-    assert said.startswith("proxyreload: schema takes bisect, compare, run, not ")
+    assert said.startswith("proxyreload: schema takes bisect, capacity, compare, run, not ")
     assert (said.count("\n"), "\x1b" in said) == (1, False)

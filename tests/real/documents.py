@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tests.memory.conforming import wrong
 
 #: By the files' usual names.
-_SCHEMAS = {"run.json": "run", "compare.json": "compare", "bisect.json": "bisect"}
+_SCHEMAS = {f"{name}.json": name for name in ("run", "compare", "bisect", "capacity")}
 
 
 def wrong_documents(folder: Path, since_ns: int) -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 #: A key, or what may be the value of one; no option, file or path.
 _WORD = re.compile(r"[a-z][a-z0-9_]*(?: [a-z]+)*")
 #: Words in code on the page that are JSON's own, or the commands that write the file.
-_OTHERS = {"null", "compare", "bisect"}
+_OTHERS = {"null", "compare", "bisect", "capacity"}
 
 
 def named(page: str) -> set[str]:
@@ -48,14 +48,16 @@ def test_every_column_is_explained() -> None:
     assert {*COLUMNS, *LOSSES} <= {name for each in named("files.md") for name in each.split(", ")}
 
 
-@pytest.mark.parametrize(("name", "beside"), [("run", ()), ("compare", ("run.json",)), ("bisect", ())])
+@pytest.mark.parametrize(
+    ("name", "beside"), [("run", ()), ("compare", ("run.json",)), ("bisect", ()), ("capacity", ())]
+)
 def test_every_key_that_a_schema_names_is_explained(name: str, beside: tuple[str, ...]) -> None:
     own = {key for kind in kinds().values() for key in kind.keys}  # which `proxyreload kinds` explains
     explained = words("".join(section("files.md", title) for title in (f"{name}.json", *beside)))
     assert named_keys(name) - explained - own == set()
 
 
-@pytest.mark.parametrize("name", ["run", "compare", "bisect"])
+@pytest.mark.parametrize("name", ["run", "compare", "bisect", "capacity"])
 def test_every_key_on_the_page_stands_in_a_schema(name: str) -> None:
     values = {
         str(value)
