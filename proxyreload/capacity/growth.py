@@ -54,6 +54,14 @@ def thirds(lags: Sequence[Lag]) -> Thirds | None:
     )
 
 
+def changes_to_tell(error: float) -> int:
+    """Return how many changes it takes that lags which grow all the time are not taken for chance."""
+    number = _ENOUGH
+    while longer_by_chance(range(number), range(number, 2 * number)) >= error:
+        number += 1
+    return 3 * number
+
+
 def longer_by_chance(first: Sequence[int], last: Sequence[int]) -> float:
     """Return how likely it is that `last` ranks so high above `first` though both are drawn alike.
 

@@ -7,7 +7,7 @@ from math import ceil, log
 import attrs
 
 from proxyreload.bisection.sequential import Decision, SequentialTest
-from proxyreload.capacity.growth import Lag, Thirds, thirds
+from proxyreload.capacity.growth import Lag, Thirds, changes_to_tell, thirds
 from proxyreload.capacity.pacedchange import PacedChange
 
 #: A pace is asked four questions: does it lose, does it refuse, is it late, and later and later.
@@ -35,9 +35,9 @@ class Rule:
 
     @property
     def changes(self) -> int:
-        """How many changes that are not hit decide that a pace is kept."""
+        """How many changes decide that a pace is kept, if none is hit and lags do not grow."""
         test = SequentialTest(self.share, self.error)
-        return ceil(log(self.error) / test.after(hit=False).evidence)
+        return max(ceil(log(self.error) / test.after(hit=False).evidence), changes_to_tell(self.error))
 
     def test(self, hits: Iterable[bool]) -> SequentialTest:
         """Return what is known of one question after all of these."""

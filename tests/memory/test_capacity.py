@@ -139,6 +139,13 @@ def test_as_many_changes_as_the_rule_says_decide_that_a_pace_is_kept() -> None:
     assert SequentialTest(RULE.share, RULE.error, RULE.changes).decision is Decision.GOOD
 
 
+@given(share=st.floats(0.01, 0.9), error=st.floats(1e-6, 0.01))
+def test_in_so_many_changes_lags_that_grow_are_seen(share: float, error: float) -> None:
+    rule = Rule(share, error)
+    lags = [0.001 * number for number in range(rule.changes)]
+    assert pace_test(100, run_of(100, lags), rule=rule).signs == (Sign.FALLS_BEHIND,)
+
+
 @pytest.mark.parametrize(
     ("more", "sign"),
     [({"lost": 3}, Sign.LOSES), ({"refused": True, "lag_ns": None}, Sign.REFUSES), ({"late": True}, Sign.FALLS_BEHIND)],
