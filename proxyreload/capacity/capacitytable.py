@@ -49,39 +49,44 @@ def _optional(value: float | None) -> str:
     return "" if value is None else short(value)
 
 
+PACE = Figure("changes/s", lambda step: f"{step.rate_per_s:g}")
+BACKENDS = Figure("backends", lambda step: str(step.backends))
 LAGS = (
     Figure("lag ms", lambda step: _optional(step.lag_ms)),
     Figure("worst", lambda step: _optional(step.worst_lag_ms)),
-    Figure("p99 µs", lambda step: "" if step.p99_us is None else str(step.p99_us)),
 )
 COSTS = (
+    Figure("p99 µs", lambda step: "" if step.p99_us is None else str(step.p99_us)),
     Figure("MiB", lambda step: "" if step.resident_bytes is None else f"{step.resident_bytes / _MIB:.0f}"),
     Figure("processes", lambda step: "" if step.processes is None else str(step.processes)),
-    Figure("CPU ms", lambda step: "" if step.cpu_s is None else short(step.cpu_s * _MS_PER_S)),
+    Figure("CPU ms a change", lambda step: "" if step.cpu_s is None else short(step.cpu_s * _MS_PER_S)),
 )
-STEPS = (
-    Figure("changes/s", lambda step: f"{step.rate_per_s:g}"),
-    Figure("backends", lambda step: str(step.backends)),
+OUTCOMES = (
     Figure("changes", lambda step: str(step.changes)),
     Figure("lost", lambda step: str(step.lost)),
     Figure("refused", lambda step: str(step.refused)),
     Figure("late", lambda step: str(step.late)),
     *LAGS,
-    *COSTS,
     Figure("outcome", outcome, right=False),
 )
 
 
 def print_capacities(console: Console, found: Sequence[Capacity]) -> None:
-    """Print a table of all mechanisms, then one of each one's paces, and of its backends if they were raised."""
+    """Print two tables of all mechanisms, and two of each one's paces, and of its backends if they were raised.
+
+    One of what was found and one of what that costs: both fit 80 columns.
+    """
     _print_summary(console, found)
     for capacity in found:
         steps = sorted(capacity.steps, key=lambda step: step.rate_per_s)
         grown = sorted(capacity.grown, key=lambda step: step.backends)
-        for title, made in (("", steps), (", more and more backends", grown)):
+        more = f", {grown[0].rate_per_s:g} changes/s with more and more backends" if grown else ""
+        for title, first, made in (("", PACE, steps), (more, BACKENDS, grown)):
             if made:
-                console.print(Text(f"\n{line_of(capacity.name)}{title}"), soft_wrap=True)
-                _print_steps(console, made)
+                console.print(Text(f"{line_of(capacity.name)}{title}:"), soft_wrap=True)
+                for figures in ((first, *OUTCOMES), (first, *COSTS)):
+                    rows = [[figure.text(step) for figure in figures] for step in made]
+                    _print_table(console, [(figure.title, figure.right) for figure in figures], rows)
     for note in notes(found):
         console.print(Text(line_of(note)), soft_wrap=True)
 
@@ -94,29 +99,32 @@ def kept_words(capacity: Capacity) -> str:
 
 
 def _print_summary(console: Console, found: Sequence[Capacity]) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("mechanism", overflow="fold", vertical="bottom")
-    table.add_column("changes/s kept", justify="right", overflow="fold", vertical="bottom")
-    table.add_column("at more", overflow="fold", vertical="bottom")
-    for figure in (*LAGS, *COSTS):
-        table.add_column(figure.title, justify="right", overflow="fold", vertical="bottom")
-    for capacity in found:
-        beyond, kept = capacity.beyond, capacity.kept
-        shown = "" if beyond is None else f"{outcome(beyond)} at {beyond.rate_per_s:g}"
-        shown_of = kept if kept is not None else beyond
-        figures = [each.text(shown_of) if shown_of is not None else "" for each in (*LAGS, *COSTS)]
-        texts = (capacity.name, kept_words(capacity), shown, *figures)
-        table.add_row(*(Text(line_of(text)) for text in texts))
-    console.print(table)
+    def figures_of(capacity: Capacity, figures: Sequence[Figure]) -> list[str]:
+        """Return those of the pace that is kept, or else of the one that is not."""
+        shown = capacity.kept if capacity.kept is not None else capacity.beyond
+        return [each.text(shown) if shown is not None else "" for each in figures]
+
+    told_of = [[each.name, kept_words(each), _beyond(each), *figures_of(each, LAGS)] for each in found]
+    titles = [("mechanism", False), ("changes/s kept", True), ("at more", False)]
+    _print_table(console, [*titles, *((each.title, True) for each in LAGS)], told_of)
+    costs = [[each.name, *figures_of(each, COSTS)] for each in found]
+    _print_table(console, [titles[0], *((each.title, True) for each in COSTS)], costs)
 
 
-def _print_steps(console: Console, steps: Sequence[Step]) -> None:
+def _beyond(capacity: Capacity) -> str:
+    beyond = capacity.beyond
+    return "" if beyond is None else f"{outcome(beyond)} at {beyond.rate_per_s:g}"
+
+
+def _print_table(console: Console, titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows below their titles, numbers to the right, and an empty line."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for figure in STEPS:
-        table.add_column(figure.title, justify="right" if figure.right else "left", overflow="fold", vertical="bottom")
-    for step in steps:
-        table.add_row(*(Text(line_of(figure.text(step))) for figure in STEPS))
+    for title, right in titles:
+        table.add_column(title, justify="right" if right else "left", overflow="fold", vertical="bottom")
+    for row in rows:
+        table.add_row(*(Text(line_of(text)) for text in row))
     console.print(table)
+    console.print()
 
 
 def notes(found: Sequence[Capacity]) -> Iterator[str]:

@@ -38,10 +38,12 @@ from proxyreload.errors import ExitStatus, UsageError
 from proxyreload.plan.scenario import at_pace
 from proxyreload.plan.settings import Settings
 from proxyreload.plan.traffic import Group
+from proxyreload.run.preflight import descriptors, require_ports
 from proxyreload.run.runs import Runs
 from proxyreload.system.bounds import PACE_PER_S, Bound, WholeBound
 from proxyreload.system.claim import claim_folder
 from proxyreload.system.clock import monotonic_ns
+from proxyreload.system.descriptors import require_descriptors
 from proxyreload.system.reactor import IReactor
 from proxyreload.system.samefile import require_apart
 from proxyreload.system.standard import say
@@ -181,6 +183,8 @@ def measure_capacity(words: list[str]) -> int:
             stack.callback(os.close, claim_folder(folder))
         except OSError as error:
             raise UsageError(cannot(folder, error)) from error
+        require_ports(settings)  # of all backends that there will ever be
+        require_descriptors(descriptors(settings))
         what = _what(settings, asked)
         outputs.write({table: as_json([], _measured(what, asked))})  # that it can be is better known before
         outputs.require()

@@ -427,10 +427,13 @@ def test_the_table_has_what_was_found(capsys: pytest.CaptureFixture[str]) -> Non
     out = capsys.readouterr().out
     assert "\x1b" not in out
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert "fake:slow 9.51 refuses, falls behind at 11.3 10 10 300 48 3 0.1" in lines
+    assert "fake:slow 9.51 refuses, falls behind at 11.3 10 10" in lines
+    assert "fake:slow 300 48 3 0.1" in lines
     assert "broken not run" in lines
-    assert "fast ≥ 1 proxyreload falls behind at 2 10 10 300 48 3 0.1" in lines
-    assert "fake:slow, more and more backends" in lines
+    assert "fast ≥ 1 proxyreload falls behind at 2 10 10" in lines
+    assert "fake:slow, 4.755 changes/s with more and more backends:" in lines
+    assert "20 40 0 0 0 10 10 kept" in lines
+    assert "20 300 48 3 0.1" in lines
     assert "broken: it is none" in lines
     assert "fake:slow: at 11.3/s: busy" in lines
 
