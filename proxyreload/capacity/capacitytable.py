@@ -10,7 +10,8 @@ from rich.text import Text
 
 from proxyreload.capacity.measurement import Capacity
 from proxyreload.capacity.step import Step
-from proxyreload.system.untrusted import line_of
+from proxyreload.system.markdowntext import table_of, text_of
+from proxyreload.system.untrusted import WORDS_LIMIT, line_of
 from proxyreload.verdict.judgement import counted
 from proxyreload.verdict.repetition import short
 
@@ -98,22 +99,36 @@ def kept_words(capacity: Capacity) -> str:
     return f"{'≥ ' if capacity.at_least else ''}{capacity.kept.rate_per_s:g}"
 
 
+def markdown(found: Sequence[Capacity], above: Sequence[str]) -> str:
+    """Return one table of all mechanisms as Markdown, with what was measured `above`, and the notes below."""
+    lines = [line for text in above for line in (text_of(text, WORDS_LIMIT), "")]
+    figures = (*LAGS, *COSTS)
+    head = [title for title, _right in TITLES] + [figure.title for figure in figures]
+    cells = [[*_paces(each), *_figures(each, figures)] for each in found]
+    lines += table_of(head, [right for _title, right in TITLES] + [True] * len(figures), cells)
+    return "\n".join([*lines, "", *(f"- {text_of(note, WORDS_LIMIT)}" for note in notes(found)), ""])
+
+
+#: Of all mechanisms, and whether what is below them stands at the right.
+TITLES = (("mechanism", False), ("changes/s kept", True), ("at more", False))
+
+
 def _print_summary(console: Console, found: Sequence[Capacity]) -> None:
-    def figures_of(capacity: Capacity, figures: Sequence[Figure]) -> list[str]:
-        """Return those of the pace that is kept, or else of the one that is not."""
-        shown = capacity.kept if capacity.kept is not None else capacity.beyond
-        return [each.text(shown) if shown is not None else "" for each in figures]
-
-    told_of = [[each.name, kept_words(each), _beyond(each), *figures_of(each, LAGS)] for each in found]
-    titles = [("mechanism", False), ("changes/s kept", True), ("at more", False)]
-    _print_table(console, [*titles, *((each.title, True) for each in LAGS)], told_of)
-    costs = [[each.name, *figures_of(each, COSTS)] for each in found]
-    _print_table(console, [titles[0], *((each.title, True) for each in COSTS)], costs)
+    for titles, told_of, figures in ((TITLES, _paces, LAGS), (TITLES[:1], lambda each: [each.name], COSTS)):
+        rows = [[*told_of(each), *_figures(each, figures)] for each in found]
+        _print_table(console, [*titles, *((figure.title, True) for figure in figures)], rows)
 
 
-def _beyond(capacity: Capacity) -> str:
+def _paces(capacity: Capacity) -> list[str]:
     beyond = capacity.beyond
-    return "" if beyond is None else f"{outcome(beyond)} at {beyond.rate_per_s:g}"
+    shown = "" if beyond is None else f"{outcome(beyond)} at {beyond.rate_per_s:g}"
+    return [capacity.name, kept_words(capacity), shown]
+
+
+def _figures(capacity: Capacity, figures: Sequence[Figure]) -> list[str]:
+    """Return those of the pace that is kept, or else of the one that is not."""
+    shown = capacity.kept if capacity.kept is not None else capacity.beyond
+    return [each.text(shown) if shown is not None else "" for each in figures]
 
 
 def _print_table(console: Console, titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> None:

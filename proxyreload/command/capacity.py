@@ -19,7 +19,7 @@ from twisted.python import usage
 import proxyreload
 from proxyreload.bisection.interfaces import Stopped
 from proxyreload.capacity.capacityfile import as_json
-from proxyreload.capacity.capacitytable import kept_words, print_capacities, told
+from proxyreload.capacity.capacitytable import kept_words, markdown, outcome, print_capacities, told
 from proxyreload.capacity.measurement import ENDED, ERROR, Capacity, Measurement
 from proxyreload.capacity.pacer import Pacer
 from proxyreload.capacity.pacetest import QUESTIONS, Rule
@@ -105,6 +105,7 @@ class CapacityOptions(Options):
         ["seed", None, "0", "For whatever is drawn by chance"],
         ["folder", None, "capacity", "Where each run's data.csv, losses.csv and run.json are written"],
         ["json", None, "capacity.json", "Where the steps are written as JSON"],
+        ["markdown", None, None, "Where the table of all mechanisms is written as Markdown"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["all", None, "Every mechanism of every installed plugin"],
@@ -112,7 +113,7 @@ class CapacityOptions(Options):
         ["tls", None, "Let the fronts speak TLS, by an authority made for each run"],
     ]
     compData = usage.Completions(
-        optActions={"change": Words(CHANGES), "json": Files("*.json"), "folder": Folders()},
+        optActions={"change": Words(CHANGES), "json": Files("*.json"), "markdown": Files("*.md"), "folder": Folders()},
         extraActions=[Mechanisms(repeat=True)],
     )
 
@@ -175,10 +176,11 @@ def measure_capacity(words: list[str]) -> int:
     asked = Asked.of(options)
     settings = _settings(options, asked)
     found: Sequence[Contender | str] = list(everyone(say)) if options["all"] else contenders(options["names"])
-    folder, table = Path(options["folder"]), Path(options["json"])
-    require_apart({"--json": table}, _read(options, found))
+    folder = Path(options["folder"])
+    written = {f"--{name}": Path(options[name]) for name in ("json", "markdown") if options[name] is not None}
+    require_apart(written, _read(options, found))
     with ExitStack() as stack:
-        outputs = stack.enter_context(claimed([table]))
+        outputs = stack.enter_context(claimed(list(written.values())))
         try:
             stack.callback(os.close, claim_folder(folder))
         except OSError as error:
@@ -186,11 +188,19 @@ def measure_capacity(words: list[str]) -> int:
         require_ports(settings)  # of all backends that there will ever be
         require_descriptors(descriptors(settings))
         what = _what(settings, asked)
-        outputs.write({table: as_json([], _measured(what, asked))})  # that it can be is better known before
+        outputs.write(_texts(options, [], what, asked))  # that they can be written is better known before
         outputs.require()
         capacities = _measured_all(with_versions(found), settings, asked, folder)
-        outputs.write({table: as_json(capacities, _measured(what, asked))})
+        outputs.write(_texts(options, capacities, what, asked))
         return _print(what, capacities, outputs)
+
+
+def _texts(options: CapacityOptions, found: Sequence[Capacity], what: str, asked: Asked) -> dict[Path, str]:
+    """Return what is written where."""
+    texts = {Path(options["json"]): as_json(found, _measured(what, asked))}
+    if options["markdown"] is not None:
+        texts[Path(options["markdown"])] = markdown(found, [what])
+    return texts
 
 
 def _settings(options: CapacityOptions, asked: Asked) -> Settings:
@@ -286,9 +296,11 @@ def _print(what: str, capacities: Sequence[Capacity], outputs: Outputs) -> int:
 def _sentences(capacities: Sequence[Capacity]) -> Iterator[str]:
     """Yield what each came to."""
     for each in capacities:
-        if not each.known:
-            continue
-        yield f"{each.name}: {kept_words(each)} changes/s"
+        beyond = each.beyond
+        if each.known and each.kept is not None:
+            yield f"{each.name}: {kept_words(each)} changes/s"
+        elif each.known and beyond is not None:
+            yield f"{each.name}: keeps no pace: {outcome(beyond)} at {beyond.rate_per_s:g} changes/s"
 
 
 def _what(settings: Settings, asked: Asked) -> str:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from proxyreload.bisection.interfaces import Stopped
 from proxyreload.bisection.sequential import Decision, SequentialTest
 from proxyreload.capacity.capacityfile import as_json
-from proxyreload.capacity.capacitytable import kept_words, print_capacities, told
+from proxyreload.capacity.capacitytable import kept_words, markdown, print_capacities, told
 from proxyreload.capacity.growth import Lag, longer_by_chance, thirds
 from proxyreload.capacity.interfaces import IPacer
 from proxyreload.capacity.measurement import ENDED, ERROR, Capacity, Measurement
@@ -27,7 +27,7 @@ from proxyreload.capacity.pacer import Pacer
 from proxyreload.capacity.pacetest import QUESTIONS, PaceTest, Rule, Sign
 from proxyreload.capacity.search import Search
 from proxyreload.capacity.step import Step
-from proxyreload.command.capacity import Asked, CapacityOptions, _measured
+from proxyreload.command.capacity import Asked, CapacityOptions, _measured, _sentences
 from proxyreload.comparison.trial import Trial, TrialPrice
 from proxyreload.errors import CannotError, ExitStatus, StartError
 from proxyreload.history.bus import EventBus
@@ -412,7 +412,7 @@ def found() -> list[Capacity]:
     """Return one of which all is known, one whose plugin is broken, one that says what is hostile."""
     hostile = measured(FakePacer(3, error=StartError("\x1b[2Jgone\n"), after=4))
     hostile.name = "evil\x1b[31m:x"
-    ours = Capacity("fast", Search(1, 0.1, 8, 8)).search.after(1, kept=True).after(2, kept=False)
+    ours = searched(Search(1, 0.1, 8, 2), 1)
     fast = Capacity("fast", ours, [step_of(1), step_of(2, signs=(Sign.OURS,))])
     return [
         measured(FakePacer(10), grow_to=20),
@@ -438,12 +438,29 @@ def test_the_table_has_what_was_found(capsys: pytest.CaptureFixture[str]) -> Non
     assert "fake:slow: at 11.3/s: busy" in lines
 
 
+def test_as_markdown_it_is_one_table() -> None:
+    lines = markdown(found(), ["what | was measured"]).splitlines()
+    assert lines[0] == r"what \| was measured"
+    assert lines[2].startswith("| mechanism | changes/s kept | at more | lag ms | worst | p99 µs | MiB | ")
+    assert "| fake:slow | 9.51 | refuses, falls behind at 11.3 | 10 | 10 | 300 | 48 | 3 | 0.1 |" in lines
+    assert "- broken: it is none" in lines
+    assert not any("\x1b" in line for line in lines)
+
+
 def test_a_step_is_told_in_a_line() -> None:
     hit = pace_test(10, run_of(10, [2.0] * 30, lost=2))
     assert told(Step(10, 8, hit, (), (Sign.LOSES, Sign.FALLS_BEHIND))) == (
         "10/s, 8 backends: loses, falls behind after 30 changes: 60 lost, 30 late"
     )
     assert told(step_of(2.5)) == "2.5/s, 8 backends: kept after 40 changes"
+
+
+def test_a_sentence_says_what_each_came_to() -> None:
+    assert list(_sentences([*found(), measured(FakePacer(0))])) == [
+        "fake:slow: 9.51 changes/s",
+        "fast: ≥ 1 changes/s",
+        "fake:slow: keeps no pace: refuses, falls behind at 0.1 changes/s",
+    ]
 
 
 def test_a_step_without_a_change_has_no_figures() -> None:
@@ -494,6 +511,7 @@ def test_errors_are_shared_out_among_all_questions() -> None:
         (("control", "--front-port", "1031"), "--front-port 1031 is one of the backends' ports"),
         (("control", "--traffic", "odd=1"), "odd"),
         (("nobody",), "no plugin 'nobody'"),
+        (("control", "--markdown", "capacity.json"), "capacity.json"),
         (("external",), "cannot be compared: somebody else runs the proxy"),
     ],
 )
