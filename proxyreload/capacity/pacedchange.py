@@ -55,7 +55,7 @@ class Due:
     def _unseen(self, change: ObservedChange) -> bool:
         """Whether the traffic had the chance to show it before the next change of the same, and did not."""
         if change.rotation is not None:
-            return False  # one that is shown late is seen late; between two rotations there may be no connection
+            return not change.rotation.shown and bool(change.rotation.old_shown)
         if change.route:
             return change.edit is not None and bool(change.edit.why_not)
         if not change.instance:

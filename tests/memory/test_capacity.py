@@ -31,13 +31,14 @@ from proxyreload.command.capacity import Asked, CapacityOptions, _measured, _sen
 from proxyreload.comparison.trial import Trial, TrialPrice
 from proxyreload.errors import CannotError, ExitStatus, StartError
 from proxyreload.history.bus import EventBus
-from proxyreload.history.events import Ended, Phase, Started
+from proxyreload.history.events import Edited, Ended, Phase, Started
 from proxyreload.plan.scenario import at_pace
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.run import runs as runs_module
 from proxyreload.run.runs import Runs
 from proxyreload.system.clock import NS_PER_MS, NS_PER_S, ns
 from proxyreload.system.reactor import IReactor
+from proxyreload.verdict.certificates import Rotation
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.windows import ObservedChange
@@ -256,6 +257,15 @@ def test_a_backend_may_wait_a_while_for_its_first_request() -> None:
         ("remove", {"stragglers": 2, "silence": 3}, True),
         ("remove", {"stragglers": 2, "silence": 100}, False),
         ("remove", {"silence": 3}, False),
+        (
+            "rotate",
+            {"rotation": Rotation("b", frozenset("a"), shown_ns=START_NS + ns(1.2), shown=1, old_shown=1)},
+            False,
+        ),
+        ("rotate", {"rotation": Rotation("b", frozenset("a"), old_shown=1)}, True),
+        ("rotate", {"rotation": Rotation("b", frozenset("a"))}, False),  # there was no new connection
+        ("edit", {"route": "/it", "edit": Edited(1, "404", START_NS + ns(1.2))}, True),
+        ("edit", {"route": "/it", "edit": Edited(1, "", START_NS + ns(1.2))}, False),
     ],
 )
 def test_what_the_traffic_had_the_chance_to_show_and_did_not_is_late(
