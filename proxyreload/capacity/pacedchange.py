@@ -15,7 +15,9 @@ class PacedChange:
     """One change, by when it was due; in ns."""
 
     due_ns: int
-    lag_ns: int | None  #: from then until it was applied, and in effect as far as the traffic shows it; None: never
+    #: From then until it was applied, and in effect as far as the traffic shows it, less what an added backend waits
+    #: for its turn on average; None: never.
+    lag_ns: int | None
     late: bool  #: not in effect within the time there is for that
     lost: int  #: failures in its window, but those of aimed kinds
     refused: bool
@@ -32,25 +34,29 @@ class Due:
 
     def met(self, observation: Observation, due_ns: Sequence[int]) -> list[PacedChange]:
         """Return what became of those that were requested, in their order; the n-th was due at ``due_ns[n]``."""
-        slack_ns = self._slack_ns(observation)
+        turn_ns = self._turn_ns(observation)
         made, over_ns = [], 0
         for change, due in zip(observation.changes, due_ns, strict=False):
             own_ns = 0 if self.takes_turns else max(0, change.requested_ns - max(due, over_ns))
             # Of one that was refused it is not known when that was: what follows it is taken for its doing.
             over_ns = _over_ns(change) or change.requested_ns + self.within_ns
-            made.append(self._of(change, due, own_ns, slack_ns))
+            made.append(self._of(change, due, own_ns, turn_ns))
         return made
 
-    def _of(self, change: ObservedChange, due_ns: int, own_ns: int, slack_ns: float) -> PacedChange:
+    def _of(self, change: ObservedChange, due_ns: int, own_ns: int, turn_ns: float) -> PacedChange:
         lost = change.kinds.rated.lost
         if change.refused or not change.applied_ns:
             late = not change.refused
             return PacedChange(due_ns, None, late, lost, bool(change.refused), own_ns)
         applied_ns = change.applied_ns - due_ns
-        effective_ns = max(applied_ns, change.effective_ns - due_ns)
+        effective_ns = change.effective_ns - due_ns
         unseen = self._unseen(change)
+        # An added backend may be in its place for a while before anybody asks it, by chance.
+        slack_ns = -log(CHANCE_OF_SILENCE) * turn_ns
         late = unseen or applied_ns > self.within_ns or effective_ns > self.within_ns + slack_ns
-        return PacedChange(due_ns, None if unseen else effective_ns, late, lost, refused=False, own_ns=own_ns)
+        usual_ns = turn_ns if change.action == "add" else 0.0
+        lag_ns = max(applied_ns, round(effective_ns - usual_ns))
+        return PacedChange(due_ns, None if unseen else lag_ns, late, lost, refused=False, own_ns=own_ns)
 
     def _unseen(self, change: ObservedChange) -> bool:
         """Whether the traffic had the chance to show it before the next change of the same, and did not."""
@@ -65,11 +71,11 @@ class Due:
             return not change.answers and silent
         return bool(change.stragglers) and not silent
 
-    def _slack_ns(self, observation: Observation) -> float:
-        """Return for how long a backend may be in its place without being asked, by chance."""
+    def _turn_ns(self, observation: Observation) -> float:
+        """Return how long it takes on average until a backend is asked."""
         lasted_ns = observation.ended_ns - observation.started_ns
         answers = observation.counts.success
-        return -log(CHANCE_OF_SILENCE) * self.behind * lasted_ns / answers if answers else 0.0
+        return self.behind * lasted_ns / answers if answers else 0.0
 
 
 def _over_ns(change: ObservedChange) -> int:
