@@ -194,7 +194,7 @@ class Settings:
     annotations: bool = False  #: what failed is said as GitHub's workflow commands
     #: Before each change it is looked who holds the clients' connections, which is evidence for causes, and takes up to
     #: a tenth of a second: without it changes follow each other as fast as the proxy takes them.
-    looks_before_changes: bool = attrs.field(default=True, metadata={"apart": True})
+    looks_before_changes: bool = True
 
     @property
     def is_ours(self) -> bool:

@@ -343,6 +343,7 @@ def test_an_option_has_the_name_that_scripts_know() -> None:
             "summary",
             "annotations",
             "otel",
+            "looks_before_changes",
         ),
     }
 
