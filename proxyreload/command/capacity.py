@@ -29,8 +29,8 @@ from proxyreload.cli.base import Options
 from proxyreload.cli.completers import Files, Folders, Mechanisms, Words
 from proxyreload.command.manyruns import settings_with
 from proxyreload.command.outputs import Outputs, cannot, claimed
-from proxyreload.command.scenarios import CHANGES
 from proxyreload.command.toend import run_to_end
+from proxyreload.command.vocabulary import CHANGES
 from proxyreload.comparison.cell import Cell
 from proxyreload.comparison.condition import UNCHANGED
 from proxyreload.comparison.contender import Contender, contenders, everyone, with_file, with_versions
