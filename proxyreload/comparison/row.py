@@ -8,6 +8,7 @@ import attrs
 
 from proxyreload.comparison.cell import label
 from proxyreload.comparison.condition import UNCHANGED, Condition
+from proxyreload.comparison.most import most_of_each
 from proxyreload.comparison.trial import Trial, TrialDisruption, TrialPrice
 from proxyreload.errors import ExitStatus
 from proxyreload.ledger.cause import Cause
@@ -105,6 +106,7 @@ class Row:
             tuple(lived_on_ns for each in told for lived_on_ns in each.lived_on_ns),
             sum(each.replaced for each in told),
             sum(each.left for each in told),
+            most_of_each(each.on_old for each in told),
         )
 
     @property

@@ -91,6 +91,12 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def _on_old(price: TrialPrice) -> str:
+    """Return ``idle 12, stream 2``: who was on old generations, the most first."""
+    most = sorted(price.on_old.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{kind} {clients}" for kind, clients in most)
+
+
 def _lived_on(price: TrialPrice) -> str:
     """Return how long the oldest generation lived beside the next one, and how many processes were left at the end."""
     longest = _seconds(price.lived_on_s)
@@ -125,6 +131,7 @@ COSTS = (
     Column("memory MiB", lambda row: _ms(row.price.resident_bytes / MIB) if row.price is not None else ""),
     Column("CPU s a change", lambda row: _seconds(row.price.cpu_s) if row.price is not None else ""),
     Column("old lived on s", lambda row: _lived_on(row.price) if row.price is not None else ""),
+    Column("on old ones", lambda row: _on_old(row.price) if row.price is not None else ""),
     Column("new failed ms", lambda row: _ms(row.new_ms)),
     Column("reused failed ms", lambda row: _ms(row.reused_ms)),
     Column("connections in 100 ms", lambda row: _whole(row.storm)),
@@ -284,4 +291,5 @@ def _price(price: TrialPrice) -> dict[str, object]:
         "old_generations": price.replaced,
         "lived_on_ms": None if price.lived_on_s is None else price.lived_on_s * 1000,
         "left": price.left,
+        "on_old": dict(price.on_old),
     }

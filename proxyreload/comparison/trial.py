@@ -7,6 +7,7 @@ from statistics import fmean
 
 import attrs
 
+from proxyreload.comparison.most import most_of_each
 from proxyreload.errors import CannotError, ProxyreloadError, RefusedError
 from proxyreload.ledger.cause import Cause
 from proxyreload.run.run import Run
@@ -30,6 +31,7 @@ class TrialPrice:
     lived_on_ns: tuple[int, ...]  #: for how long each old generation that ended lived beside the next one
     replaced: int  #: how many old generations there were
     left: int  #: replaced processes that lived when the run had waited for them
+    on_old: Mapping[str, int]  #: how many clients of which kind were on old generations, at most at once
 
     @property
     def cpu_s(self) -> float | None:
@@ -173,6 +175,7 @@ def _price(observation: Observation) -> TrialPrice | None:
         tuple(each for each in lived_on if each is not None),
         len(lived_on),
         observation.old_generation.left if observation.old_generation is not None else 0,
+        most_of_each(kinds for each in replaced for _at_ns, kinds in each.on_it),
     )
 
 

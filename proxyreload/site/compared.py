@@ -157,6 +157,7 @@ def _price(price: Table) -> Price:
         old_generations=price.number_or_none("old_generations"),
         lived_on_ms=_decimal_or_none(price, "lived_on_ms"),
         left=price.number_or_none("left"),
+        on_old=price.counts("on_old"),
     )
 
 

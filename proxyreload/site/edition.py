@@ -57,6 +57,7 @@ class Price:
     old_generations: int | None
     lived_on_ms: float | None
     left: int | None
+    on_old: Mapping[str, int]  #: how many clients of which kind were on old generations, at most at once
 
 
 @attrs.frozen

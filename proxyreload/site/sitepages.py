@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
+from proxyreload.comparison.most import most_of_each
 from proxyreload.explanation.causewords import CauseWords, cause_words
 from proxyreload.ledger.cause import Cause
 from proxyreload.site.address import plain_part
@@ -172,6 +173,11 @@ class _Cost:
     def price(self, name: str) -> float | None:
         """Return the most of a figure of the price."""
         return _most(getattr(row.price, name) for row in self.subject.newest if row.price is not None)
+
+    @property
+    def on_old(self) -> dict[str, int]:
+        """How many clients of which kind were on old generations, at most at once."""
+        return most_of_each(row.price.on_old for row in self.subject.newest if row.price is not None)
 
     def time(self, name: str) -> float | None:
         """Return the most of a time."""

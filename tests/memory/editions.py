@@ -109,6 +109,7 @@ def row(
             "old_generations": 8,
             "lived_on_ms": 5400,
             "left": 1,
+            "on_old": {"idle": 3, "stream": 1},
         },
         "disruption": {"new_ms": 0, "reused_ms": 37.5 if lost else 0, "connections_opened_100ms": 64},
         "wall_s": 30.5,

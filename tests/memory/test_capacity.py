@@ -340,7 +340,9 @@ class FakePacer:
         return step_of(rate_per_s, backends, () if kept else (Sign.REFUSES, Sign.FALLS_BEHIND), "" if kept else "busy")
 
 
-PRICED = attrs.evolve(trial(Verdict.SEAMLESS, 0), price=TrialPrice(3, 50_000_000, (NS_PER_MS, 3 * NS_PER_MS), (), 0, 0))
+PRICED = attrs.evolve(
+    trial(Verdict.SEAMLESS, 0), price=TrialPrice(3, 50_000_000, (NS_PER_MS, 3 * NS_PER_MS), (), 0, 0, {})
+)
 
 
 def step_of(

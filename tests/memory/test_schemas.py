@@ -249,7 +249,7 @@ def compared_rows() -> list[Row]:
         front_closed=Counter({ending.value: 1 for ending in Ending}),
         proof=Proof(100, 40, 5, 4),
         drained_ns=(5_000_000,),
-        price=TrialPrice(5, 50_000_000, (NS_PER_S,), (NS_PER_S,), 2, 1),
+        price=TrialPrice(5, 50_000_000, (NS_PER_S,), (NS_PER_S,), 2, 1, {"idle": 3}),
         disruptions={"get": TrialDisruption(NS_PER_S, 0, NS_PER_S), "stream": TrialDisruption(NS_PER_S, None, None)},
         storm=7,
         wall_ns=NS_PER_S,
