@@ -145,7 +145,8 @@ def _figures(observation: Observation, number: int, run_file: Path, long: Contai
         front_closed=front_closed,
         back_closed=sum(change.closures.back for change in changes),
         applied_ns=tuple(change.applied_ns - change.requested_ns for change in changes if change.applied_ns),
-        effective_ns=tuple(change.effective_ns - change.requested_ns for change in changes if change.effective_ns),
+        # A backend that had its last answer before its removal was asked for was silent when that was.
+        effective_ns=tuple(max(0, each.effective_ns - each.requested_ns) for each in changes if each.effective_ns),
         drained_ns=tuple(
             change.drain.drained_ns - change.requested_ns
             for change in changes

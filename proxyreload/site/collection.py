@@ -33,9 +33,17 @@ class Subject:
         return tuple(row for row in self.rows if (row.edition, row.version) == (first.edition, first.version))
 
     @property
+    def leaving(self) -> tuple[RowTold, ...]:
+        """Those of the newest in which removed backends leave; all where there are no others.
+
+        What one that is killed takes with it is lost with any proxy, and tells none from another.
+        """
+        return tuple(row for row in self.newest if not row.killed) or self.newest
+
+    @property
     def verdict(self) -> str:
-        """The worst of the newest."""
-        return worst_of(row.verdict for row in self.newest)
+        """The worst of these."""
+        return worst_of(row.verdict for row in self.leaving)
 
     @property
     def states(self) -> list[tuple[RowTold, ...]]:

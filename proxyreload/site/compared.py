@@ -1,7 +1,7 @@
 """Reads what ``compare`` wrote into an edition; what is missing of older comparisons is left open."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 
@@ -10,7 +10,18 @@ import attrs
 from proxyreload.comparison.table import FORMAT
 from proxyreload.record.jsonfile import WORDS_AT_MOST, Table
 from proxyreload.site.address import condition_part, digest, mechanism_part, version_part
-from proxyreload.site.edition import CANNOT, NOT_RUN, TIMES, Condition, Edition, KindTally, Price, RowTold, TrialTold
+from proxyreload.site.edition import (
+    CANNOT,
+    KILLED,
+    NOT_RUN,
+    TIMES,
+    Condition,
+    Edition,
+    KindTally,
+    Price,
+    RowTold,
+    TrialTold,
+)
 from proxyreload.system.untrusted import printable
 
 #: What an edition may have; every mechanism there is, four times over, has some 250 rows.
@@ -34,11 +45,12 @@ def edition_of(table: Table, content: bytes) -> Edition:
     day = _day(started, what)
     name = f"{day}-{digest(content)}"
     conditions = tuple(_condition(each) for each in table.tables("conditions", _CONDITIONS_AT_MOST)) or (Condition(""),)
+    killed = {each.name for each in conditions if each.removed == KILLED}
     rows: list[RowTold] = []
     taken: set[str] = set()
     told: set[tuple[str, str]] = set()
     for each in table.tables("rows", _ROWS_AT_MOST):
-        row = _row(each, name)
+        row = _row(each, name, killed)
         if (each.text("mechanism"), row.condition) in told:
             raise each.wrong(key="mechanism", message="stands twice under one condition")
         told.add((each.text("mechanism"), row.condition))
@@ -83,7 +95,7 @@ def _condition(table: Table) -> Condition:
     return Condition(table.text("name"), None if rtt is None else table.decimal("rtt_ms"), table.text("removed"))
 
 
-def _row(row: Table, edition: str) -> RowTold:
+def _row(row: Table, edition: str, killed: Container[str]) -> RowTold:
     named, asked = row.text("mechanism"), row.text("version")
     mechanism = named.replace(f"@{asked}", "", 1) if asked else named
     proxy_version, condition = row.text("proxy_version"), row.text("condition")
@@ -101,6 +113,7 @@ def _row(row: Table, edition: str) -> RowTold:
         version=version,
         proxy_version=proxy_version,
         condition=condition,
+        killed=condition in killed,
         part=part,
         verdict=row.text("verdict") or NOT_RUN,
         why=row.text("why"),

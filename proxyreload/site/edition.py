@@ -8,6 +8,8 @@ from proxyreload.site.address import mechanism_part, plain_part
 
 CANNOT = "cannot"
 NOT_RUN = "not run"
+#: What becomes of removed backends under some conditions.
+KILLED = "killed"
 #: Keys of a row's times, which may be null, and what they are.
 TIMES = {
     "applied_ms": "applied after, ms",
@@ -79,6 +81,7 @@ class RowTold:
     version: str  #: its number, empty if the program tells none
     proxy_version: str  #: in the program's words
     condition: str
+    killed: bool  #: in it removed backends are killed, as in a crash
     part: str  #: its address below ``cell/``
     verdict: str
     why: str

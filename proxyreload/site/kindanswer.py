@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from proxyreload.explanation.causewords import cause_words
+from proxyreload.ledger.cause import Cause
 from proxyreload.site.collection import Subject, kinds_of
 from proxyreload.site.edition import CANNOT, NOT_RUN, KindTally, RowTold
 from proxyreload.site.marks import worst_of
@@ -79,9 +80,19 @@ class Answer:
     disproved: tuple[str, ...]  #: what the mechanisms that the known cure names lose of the kind all the same
 
     @property
+    def leaving(self) -> tuple[Part, ...]:
+        """Those in which removed backends leave; all, where there are no others."""
+        return _leaving(self.parts)
+
+    @property
+    def killed(self) -> tuple[Part, ...]:
+        """The others, which the verdict is not told by: what a killed one takes with it is lost with any proxy."""
+        return tuple(part for part in self.parts if part not in self.leaving)
+
+    @property
     def verdict(self) -> str:
-        """The worst."""
-        return worst_of(part.verdict for part in self.parts)
+        """The worst, where removed backends leave."""
+        return worst_of(part.verdict for part in self.leaving)
 
     @property
     def called(self) -> str:
@@ -100,21 +111,32 @@ class Answer:
 
     @property
     def lost(self) -> int:
-        """How many were, under all conditions."""
-        return sum(part.lost for part in self.parts)
+        """How many were, where removed backends leave."""
+        return sum(part.lost for part in self.leaving)
 
     @property
     def exchanges(self) -> int:
         """Of how many."""
-        return sum(part.exchanges for part in self.parts)
+        return sum(part.exchanges for part in self.leaving)
+
+    @property
+    def crash(self) -> str:
+        """Say how many were lost where removed backends are killed; empty if none was."""
+        lost, exchanges = sum(part.lost for part in self.killed), sum(part.exchanges for part in self.killed)
+        if not lost:
+            return ""
+        gone = sum(part.tally.causes.get(Cause.BACKEND_GONE.value, 0) for part in self.killed if part.tally is not None)
+        with_it = f", {gone:,} of them with the backend, as with any proxy" if gone else ""
+        return f"Where removed backends are killed, as in a crash: {lost:,} of {exchanges:,} lost{with_it}"
 
     @property
     def headline(self) -> str:
         """Say in a few words whether it is harmed."""
         exchanges = self.exchanges
         if self.lost:
-            losing = [part for part in self.parts if part.lost]
-            only = f", only {'; '.join(part.row.condition for part in losing)}" if len(losing) < len(self.parts) else ""
+            losing = [part for part in self.leaving if part.lost]
+            fewer = len(losing) < len(self.leaving)
+            only = f", only {'; '.join(part.row.condition for part in losing)}" if fewer else ""
             return f"{self.mechanism} loses {self.called}: {self.lost:,} of {exchanges:,}{only}"
         if self.verdict == "racy":
             return f"{self.mechanism} may lose {self.called}: none of {exchanges:,} here, but somebody a moment later"
@@ -141,7 +163,7 @@ class Answer:
     def causes(self) -> Counter[str]:
         """Why they were lost, the most frequent first."""
         total: Counter[str] = Counter()
-        for part in self.parts:
+        for part in self.leaving:
             if part.tally is not None:
                 total.update(part.tally.causes)
         return Counter(dict(total.most_common()))
@@ -154,7 +176,7 @@ class Answer:
     @property
     def cure(self) -> tuple[str, str]:
         """What is known to help, and where that is said."""
-        return cure_of([part.row for part in self.parts]) if self.harmed else ("", "")
+        return cure_of([part.row for part in self.leaving]) if self.harmed else ("", "")
 
     @property
     def cured_by_cause(self) -> dict[str, str]:
@@ -191,7 +213,7 @@ def answers_of(subject: Subject, everyone: Sequence[Subject]) -> Iterator[Answer
         parts = tuple(part_of(row, kind) for row in subject.newest)
         others = tuple(other for other in beside if _spares(other, kind))[:_OTHERS_AT_MOST]
         anchor = next(part.tally.anchor for part in parts if part.tally is not None)
-        advice = cure_of([part.row for part in parts])[0]
+        advice = cure_of([part.row for part in _leaving(parts)])[0]
         named = [other for other in beside if _names(advice, other.name)]
         told = tuple(filter(None, (_loses(other, kind) for other in named)))
         yield Answer(subject.name, kind, parts, f"{subject.address}#{anchor}", others, told)
@@ -204,12 +226,16 @@ def _names(advice: str, mechanism: str) -> bool:
 
 def _loses(subject: Subject, kind: str) -> str:
     """Say how many of a kind a mechanism loses, under which conditions; empty if none."""
-    losing = [part for row in subject.newest if (part := part_of(row, kind)).lost]
+    losing = [part for part in _leaving([part_of(row, kind) for row in subject.newest]) if part.lost]
     told = ", ".join(f"{part.lost:,} of {part.exchanges:,} {part.row.condition}".strip() for part in losing)
     return f"{subject.name} loses {told}" if told else ""
 
 
 def _spares(subject: Subject, kind: str) -> bool:
-    """Whether none of a kind was lost with a mechanism, under every condition."""
-    parts = [part_of(row, kind) for row in subject.newest]
-    return all(part.verdict in HARMLESS for part in parts)
+    """Whether none of a kind was lost with a mechanism, wherever removed backends leave."""
+    return all(part.verdict in HARMLESS for part in _leaving([part_of(row, kind) for row in subject.newest]))
+
+
+def _leaving(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return those in which removed backends leave; all, where there are no others."""
+    return tuple(part for part in parts if not part.row.killed) or tuple(parts)

@@ -101,7 +101,7 @@ class Pages:
             subject.address,
             subject=subject,
             answers=answers,
-            cure=cure_of(subject.newest),
+            cure=cure_of(subject.leaving),
             causes=_told(_causes(subject.newest)),
             conditions=list({row.condition: None for row in subject.rows}),
             history=list(zip(states, days, strict=True)),

@@ -17,7 +17,7 @@ from proxyreload.site.publication import publish, published_schemas
 from proxyreload.site.sitefolder import SiteFolder
 
 from .conforming import wrong
-from .editions import CONDITIONS, LOSING, QUIET, comparison, kind, row, write_comparison
+from .editions import ADVICE, CONDITIONS, LOSING, QUIET, comparison, kind, row, write_comparison
 from .exits import status_of
 from .sitelinks import Page, dead_links, pages_of, tree
 from .test_comparison import CANNOT, LOSSY, MISSING, SEAMLESS
@@ -93,13 +93,14 @@ def test_a_cell_has_a_permanent_page_with_all_that_it_was_told_from(site: Path) 
 
 def test_the_front_page_says_who_loses_what_and_what_helps(site: Path) -> None:
     front = text(site / "index.html")
-    assert "haproxy:reload loses WebSockets: 12 of 160" in front
-    assert "haproxy:runtime loses no WebSockets: none of 160" in front
+    assert "haproxy:reload loses WebSockets: 6 of 80" in front
+    assert "haproxy:runtime loses no WebSockets: none of 80" in front
     assert "haproxy:reload may lose requests of clients that rest" in front
     assert "haproxy:old" in front
     assert "haproxy:reload does not carry gRPC calls" in front
     answer = front[front.index("haproxy:reload loses WebSockets") :]
     answer = answer[: answer.index("</li>")]
+    assert "Where removed backends are killed, as in a crash: 6 of 80 lost." in answer
     assert "as in haproxy:reload-redispatch</a>" in answer
     assert 'href="mechanism/haproxy-runtime.html#websocket">haproxy:runtime</a>: none lost' in answer
 
@@ -126,6 +127,20 @@ def test_a_cure_that_does_not_hold_for_a_kind_is_not_said_to(tmp_path: Path) -> 
     assert "Spared with:" in answers["get"]
 
 
+def test_what_a_killed_backend_takes_with_it_is_told_apart_and_decides_nothing(tmp_path: Path) -> None:
+    killed = {**QUIET, "websocket": kind("lossy", 40, 4, causes={"backend gone": 3})}
+    told = [
+        row("haproxy:runtime", "near, leaving", verdict="seamless"),
+        row("haproxy:runtime", "near, killed", killed, verdict="lossy"),
+    ]
+    publish(tmp_path / "site", [write_comparison(tmp_path / "c", comparison(told))], ALL)
+    page = text(tmp_path / "site" / "mechanism" / "haproxy-runtime.html")
+    assert "<title>haproxy:runtime: seamless</title>" in page
+    assert "haproxy:runtime loses no WebSockets: none of 40" in page
+    assert "as in a crash: 4 of 40 lost, 3 of them with the backend, as with any proxy." in page
+    assert ADVICE not in page
+
+
 def test_marks_of_verdicts_differ_in_shape(site: Path) -> None:
     front = text(site / "index.html")
     symbols = [part.partition("</symbol>")[0] for part in front.split("<symbol ")[1:]]
@@ -142,7 +157,7 @@ def test_a_mechanism_has_its_history_over_versions_and_dates(site: Path, earlier
     assert told.index("<td>2.8.25-5cf5d0683</td>") < told.index("<td>2.4.30</td>")
     assert told.index(">2026-10-01<") < told.index(">2026-11-28<"), "the chart goes from left to right"
     # What is newer is what the front page shows.
-    assert "12 of 160" in text(site / "index.html")
+    assert "6 of 80" in text(site / "index.html")
 
 
 def test_published_again_with_more_every_old_address_stays_and_the_order_does_not_matter(

@@ -100,13 +100,13 @@ def test_whether_a_reload_loses_websockets_and_what_helps_is_found_by_keyboard_a
     press(shown, Keys.CONTROL + "a", "does reloading HAProxy lose WebSockets?")
     assert found(shown) == ["haproxy:reload"]
     first = shown.text("#results .answer")
-    assert "haproxy:reload loses WebSockets: 12 of 160" in first
+    assert "haproxy:reload loses WebSockets: 6 of 80" in first
     assert "What helps: option redispatch 1, as in haproxy:reload-redispatch" in first
     press(shown, Keys.ENTER, Keys.ENTER)
     shown.until("location.hash === '#websocket'")
     assert at(shown) == f"{MECHANISM}#websocket"
     answer = shown.text(ANSWER)
-    assert "haproxy:reload loses WebSockets: 12 of 160" in answer
+    assert "haproxy:reload loses WebSockets: 6 of 80" in answer
     assert "keep-alive race (12)" in answer
     assert "Spared with: haproxy:reload-redispatch, haproxy:runtime: none lost" in answer
     # From the answer on, the next stop is what it was told from.
@@ -144,7 +144,7 @@ def test_all_of_it_is_there_without_its_script(site: Path, shown: Browser) -> No
     shown.emulate("Emulation.setScriptExecutionDisabled", value=True)
     try:
         open_at(shown, site, FRONT)
-        assert "haproxy:reload loses WebSockets: 12 of 160" in shown.driver.page_source
+        assert "haproxy:reload loses WebSockets: 6 of 80" in shown.driver.page_source
         visible = {name: shown.driver.find_element("id", name).is_displayed() for name in ("ask", "filters", "matrix")}
     finally:
         shown.emulate("Emulation.setScriptExecutionDisabled", value=False)
