@@ -47,6 +47,9 @@ def test_every_mechanism_is_as_lossless_as_the_page_says(place: Place) -> None:
     assert {verdict for name, verdict in verdicts.items() if name.endswith(":restart")} == {"lossy"}
     written = (place.folder / "comparison.md").read_text(encoding="utf-8")
     assert told(written) == verdicts
-    (columns,) = re.findall(r"^\| mechanism .*", written, re.MULTILINE)
-    assert columns in page
+    ((shown, *_), (columns,)) = (
+        re.findall(r"^\| mechanism \| verdict .*", text, re.MULTILINE) for text in (page, written)
+    )
+    assert set(shown.split(" | ")) <= set(columns.split(" | "))
+    assert "| mechanism | aimed | download | fresh |" in written
     assert place.left() == []
