@@ -346,8 +346,20 @@ class Ledger:
     ) -> None:
         """Tell of what a backend was asked for and no client, by when that was."""
         change, change_ns, _setting = self.surroundings.at(at_ns, at_ns)
+        charged_ns = request.exchange.charged_ns if request.exchange is not None else 0
         self._losses.append(
-            Loss(request.request_id, kind, fate, cause, evidence, at_ns, change, change_ns, formerly=formerly)
+            Loss(
+                request.request_id,
+                kind,
+                fate,
+                cause,
+                evidence,
+                at_ns,
+                change,
+                change_ns,
+                formerly=formerly,
+                charged_ns=charged_ns,
+            )
         )
 
     def _count_once(self, kinds: list[str]) -> None:

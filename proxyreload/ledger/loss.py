@@ -21,5 +21,6 @@ class Loss:
     change_ns: int = 0  #: when that was requested
     formerly: Fate | None = None  #: what it was told to be before, of one that had been settled
     exchange: Exchange | None = None  #: None: it had been settled, or there never was one
+    charged_ns: int = 0  #: of one that was carried out again: by when its answer is charged; 0: that is forgotten
     rested_ns: int = 0  #: how long its connection had rested before
     generation: int | None = None  #: of the proxy's processes that held its connection, None where it is not known

@@ -245,6 +245,8 @@ class Observation:
                 tally.denied += 1
             if loss.formerly is not None and tally.fates[loss.formerly]:  # in this very window
                 tally.fates[loss.formerly] -= 1
+        if change is not None and loss.fate is Fate.ANSWERED_TWICE and loss.charged_ns:
+            change.kinds.of(loss.kind).from_before += self._windows.at(loss.charged_ns) is not change
 
     def _baseline(self, events: Sequence[BaselineTaken]) -> None:
         self.baseline = Baseline.of(events[-1])

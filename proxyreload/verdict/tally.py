@@ -25,6 +25,7 @@ class Tally:
     turned_away: int = 0  #: not processed, as the proxy has said
     denied: int = 0  #: of those, how many were carried out all the same
     unsafe: bool = False  #: whether nobody may repeat its requests by himself
+    from_before: int = 0  #: carried out again in a change's window, and answered to who had written them before it
 
     @property
     def lost(self) -> int:
@@ -49,7 +50,9 @@ class Tally:
     def ledger(self) -> dict[str, int]:
         """Return how many requests had which fate, by its key in ``run.json``."""
         told = {fate.value: self.fates[fate] for fate in Fate}
-        told[Fate.ANSWERED_ONCE.value] = self.exchanges - self.lost - self.turned_away - self.fates[Fate.ANSWERED_TWICE]
+        twice = self.fates[Fate.ANSWERED_TWICE] - self.from_before
+        # Of one that was settled long ago nobody knows any more when it was written.
+        told[Fate.ANSWERED_ONCE.value] = max(0, self.exchanges - self.lost - self.turned_away - twice)
         return told
 
 
