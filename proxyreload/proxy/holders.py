@@ -40,7 +40,9 @@ def lives(pid: int) -> bool:
 
 def unreaped() -> frozenset[int]:
     """Return those of our children that have ended and are there still: an orphan of a proxy's waits to be reaped."""
-    return frozenset(pid for pid in tree.children(os.getpid()) if has_ended(pid))
+    with suppress(OSError, psutil.Error):  # no descriptor is left for it, say: it is not worth a run
+        return frozenset(pid for pid in tree.children(os.getpid()) if has_ended(pid))
+    return frozenset()
 
 
 def nobodys() -> Mapping[int, Holding]:

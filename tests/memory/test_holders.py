@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from proxyreload.history.events import Held
-from proxyreload.proxy import holders
+from proxyreload.proxy import holders, tree
 from proxyreload.proxy.holders import Holders, lives, processes, unreaped
 from proxyreload.system.tcptable import inodes, listening_at, peers
 
@@ -107,5 +107,7 @@ def test_where_no_descriptor_is_left_nothing_is_known(monkeypatch: pytest.Monkey
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(holders, "strangers", exhausted)
+    monkeypatch.setattr(tree, "children", lambda _pid: exhausted())
     assert processes() == []
+    assert unreaped() == frozenset()
     assert Holders(1, lambda: START_NS).look() == Held(-1, {}, START_NS, frozenset())
