@@ -31,7 +31,7 @@ def test_the_wheel_says_that_it_is_typed(wheel: Path) -> None:
 
 
 #: Besides the program's own: what it is built, checked and tested with, and what the tests read.
-BESIDE = ("assets", "benchmarks", "buildtool", "docs", "templates", "tests")
+BESIDE = ("assets", "benchmarks", "buildtool", "docs", "templates", "tests", "vendors")
 NO_FILES = {"__pycache__", "_trial_temp"}
 
 
@@ -40,14 +40,14 @@ def test_the_sdist_has_what_it_is_built_and_tested_with(sdist: Path) -> None:
         paths = [PurePath(member.name) for member in archive if member.isfile()]
     names = {str(PurePath(*path.parts[1:])) for path in paths}
     needed = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "setup.cfg", "pyproject.toml"}
-    needed |= {"action.yml", "build.spec", "Makefile", "MANIFEST.in"}
+    needed |= {"action.yml", "build.spec", "Makefile", "MANIFEST.in", ".dockerignore"}
     for folder in BESIDE:
         files = [path.relative_to(CHECKOUT) for path in (CHECKOUT / folder).rglob("*") if path.is_file()]
         needed |= {str(file) for file in files if not NO_FILES.intersection(file.parts) and file.name[0] != "."}
     needed |= {name if name.startswith("proxyreload/") else f"plugins/{name}" for name in own_files()}
     made = {"PKG-INFO", *(name for name in names if name.startswith("plugins/proxyreload.egg-info/"))}
     assert names - made == needed
-    assert not [name for name in names if "__pycache__" in name or name.startswith(("build/", "dist/", "."))]
+    assert not [name for name in names if "__pycache__" in name or name.startswith(("build/", "dist/", "./"))]
 
 
 @pytest.fixture(name="unpacked", scope="session")

@@ -123,7 +123,7 @@ def test_the_build_file_asks_for_extras_that_there_are() -> None:
     assert {extra for each in extras for extra in each.split(",")} <= set(declared)
 
 
-def test_the_build_file_has_the_programs_of_debians_that_ci_installs_and_the_crate_that_make_builds() -> None:
+def test_the_image_has_the_programs_of_debians_that_ci_installs_and_the_crate_that_make_has() -> None:
     text = BUILD_FILE.read_text(encoding="utf-8")
     (packages,) = re.findall(r'^ARG DEBIAN="(.*)"$', text, re.MULTILINE)
     (installed,) = re.findall(
