@@ -139,7 +139,8 @@ class Pages:
         for subject in self.subjects:
             for cause in _causes(subject.newest):
                 shown.setdefault(cause, []).append(subject)
-        named = [cause.value for cause in Cause] + [cause for cause in shown if not _is_known(cause)]
+        everywhere = dict.fromkeys(cause for subject in self.subjects for row in subject.rows for cause in _named(row))
+        named = [cause.value for cause in Cause] + [cause for cause in everywhere if not _is_known(cause)]
         causes = [(cause, cause_words(cause), shown.get(cause, [])) for cause in named]
         return self._filled("causes.html", "causes.html", causes=causes)
 
@@ -216,6 +217,13 @@ def _causes(rows: Sequence[RowTold]) -> dict[str, int]:
         for cause, count in row.causes.items():
             total[cause] = total.get(cause, 0) + count
     return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
+def _named(row: RowTold) -> Iterator[str]:
+    """Yield every cause that a page about a row leads to."""
+    yield from row.causes
+    for tally in row.kinds:
+        yield from tally.causes
 
 
 def _told(causes: Mapping[str, int]) -> list[tuple[str, int, CauseWords]]:

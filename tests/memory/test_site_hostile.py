@@ -66,7 +66,7 @@ def contents(draw: st.DrawFn) -> dict[str, Any]:
         kinds = {name: kind(draw(TEXTS), 9, 1, why=draw(TEXTS), causes={draw(TEXTS): 1}) for name in names}
         told.append(
             row(
-                draw(TEXTS) + str(number),
+                f"{number}{draw(TEXTS)}",  # in front: of a long one the end is not told
                 draw(TEXTS),
                 kinds,
                 verdict=draw(TEXTS),
