@@ -166,7 +166,9 @@ def run_comparison(words: list[str]) -> int:
     if span is not None:
         found = require_unversioned(found)
     if options["plan"]:
-        return _plan(_comparison(options, settings, found, met, rounds))
+        planned = found if span is None else list(in_versions(found, span))
+        _print_plan(_comparison(options, settings, planned, met, rounds), sys.stdout)
+        return ExitStatus.LOSSLESS
     with ExitStack() as stack:
         outputs = stack.enter_context(
             claimed([path for use, path in _written(options).items() if use not in ("--report", "--summary")])
@@ -219,13 +221,8 @@ def _comparison(
     )
 
 
-def _plan(comparison: Comparison) -> int:
-    """Show how long each is going to take."""
-    _print_plan(comparison, sys.stdout)
-    return ExitStatus.LOSSLESS
-
-
 def _print_plan(comparison: Comparison, file: TextIO) -> None:
+    """Show how long each is going to take."""
     console = Console(file=file, highlight=False) if file.isatty() else Console(file=file, highlight=False, width=_WIDE)
     print_wall_times(console, comparison, wall_times(comparison))
 
@@ -291,7 +288,7 @@ def status(rows: Sequence[Row], thresholds: Thresholds = ()) -> ExitStatus:
 def _decided(rows: Sequence[Row], thresholds: Thresholds) -> Iterator[str]:
     """Yield what was decided of each mechanism, where thresholds were asked for."""
     told = [(row, row.decision(thresholds).words) for row in rows]
-    yield from (f"{row.name}: {words}" for row, words in told if words)
+    yield from (f"{row.label}: {words}" for row, words in told if words)
     if thresholds and all(row.cannot for row in rows):
         yield f"decided by {OPTION}: {Outcome.NOT_JUDGED.value}: no mechanism could be run"
 

@@ -3,9 +3,14 @@
 from collections import Counter
 from pathlib import Path
 
+import attrs
+
 from proxyreload.comparison.trial import Trial
+from proxyreload.errors import StartError
+from proxyreload.plan.settings import Settings
 from proxyreload.verdict.judgement import Judgement, Verdict
 from proxyreload.verdict.latency import Latency, Packed
+from proxyreload.verdict.observation import Observation
 
 RUN = Path("run.json")
 
@@ -35,3 +40,24 @@ def trial(verdict: Verdict, *losses: int, failure: str = "timeout", reasons: tup
         around=latency(300),
         baseline=latency(50),
     )
+
+
+@attrs.define(eq=False)
+class FakeRun:
+    """A run that has its judgement at once, or its error."""
+
+    settings: Settings
+    reactor: object
+    clock_ns: object
+    observation: Observation = attrs.field(factory=Observation, init=False)
+    proxy_version: str = attrs.field(default="fake 1.0", init=False)
+    play: None = attrs.field(default=None, init=False)
+    at_once: bool = attrs.field(default=False, init=False)
+
+    async def execute(self) -> Judgement:
+        choice, files = self.settings.choice, self.settings.files
+        assert files.csv.parent == files.losses.parent == files.run.parent
+        if choice is not None and choice.name == "fake:slow":
+            message = "fake is not installed"
+            raise StartError(message)
+        return Judgement(Verdict.SEAMLESS, ())

@@ -21,7 +21,7 @@ from proxyreload.comparison.row import Row, row_of
 from proxyreload.comparison.scoreboard import scoreboard
 from proxyreload.comparison.table import as_json, notes, print_table, short_versions, versions
 from proxyreload.comparison.trial import Trial
-from proxyreload.errors import ExitStatus, RefusedError, StartError, UsageError
+from proxyreload.errors import ExitStatus, RefusedError, UsageError
 from proxyreload.plan.scenario import default
 from proxyreload.plan.settings import Settings, Target
 from proxyreload.proxy import registry as finding
@@ -29,11 +29,10 @@ from proxyreload.proxy.interfaces import Cure
 from proxyreload.run import runs as runs_module
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
-from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.proof import Proof
 
 from .clocks import result_of
-from .compared import RUN, trial
+from .compared import RUN, FakeRun, trial
 from .plugins import PLUGINS
 
 CURE = Cure("turn it off", "https://example.test/off")
@@ -244,27 +243,6 @@ def test_a_runs_folder_is_one_folder(name: str, file: str) -> None:
 
 
 # Running them.
-
-
-@attrs.define(eq=False)
-class FakeRun:
-    """A run that has its judgement at once, or its error."""
-
-    settings: Settings
-    reactor: object
-    clock_ns: object
-    observation: Observation = attrs.field(factory=Observation, init=False)
-    proxy_version: str = attrs.field(default="fake 1.0", init=False)
-    play: None = attrs.field(default=None, init=False)
-    at_once: bool = attrs.field(default=False, init=False)
-
-    async def execute(self) -> Judgement:
-        choice, files = self.settings.choice, self.settings.files
-        assert files.csv.parent == files.losses.parent == files.run.parent
-        if choice is not None and choice.name == "fake:slow":
-            message = "fake is not installed"
-            raise StartError(message)
-        return Judgement(Verdict.SEAMLESS, ())
 
 
 @pytest.mark.usefixtures("_plugins")

@@ -28,11 +28,10 @@ from proxyreload.run import runs as runs_module
 from proxyreload.system.clock import NS_PER_S
 from proxyreload.system.reactor import IReactor
 from proxyreload.verdict.judgement import Judgement, Verdict
-from proxyreload.verdict.observation import Observation
 from proxyreload.verdict.proof import Proof
 
 from .clocks import result_of
-from .compared import trial
+from .compared import FakeRun, trial
 from .plugins import PLUGINS
 
 SETTINGS = Settings(Target.front(8080), rolling(2, 0.5, 4))
@@ -104,20 +103,12 @@ def test_it_stands_for_what_was_asked_of_it_and_for_no_file() -> None:
     assert stands not in {*(stands_for(each, 1) for each in others), stands_for(cell(), 2)}
 
 
-@attrs.define(eq=False)
-class CountedRun:
-    """A run that has its judgement at once."""
-
-    settings: Settings
-    reactor: object
-    clock_ns: object
-    observation: Observation = attrs.field(factory=Observation, init=False)
-    proxy_version: str = attrs.field(default="fake 1.0", init=False)
-    play: None = attrs.field(default=None, init=False)
+class CountedRun(FakeRun):
+    """A run that has its judgement at once, and is noted."""
 
     async def execute(self) -> Judgement:
         RUNS.append(self.settings)
-        return Judgement(Verdict.SEAMLESS, ())
+        return await super().execute()
 
 
 RUNS: list[Settings] = []
